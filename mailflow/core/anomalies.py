@@ -1,0 +1,161 @@
+"""The catalogue of anomalies: everything that can be wrong with a mail, a file or a request.
+
+Codes are stable for ever. The sentences, in French and English, lie in `data/anomalies.toml`, the one place for
+all wording; answers, the published catalogue and the interface guide are made from it.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+
+class Level(StrEnum):
+    """How much of what was sent an anomaly concerns."""
+
+    MAIL = "mail"
+    FILE = "fichier"
+    REQUEST = "demande"
+    FIELD = "champ"
+
+
+class Severity(StrEnum):
+    """Only a warning (`avertissement`) does not block."""
+
+    WARNING = "avertissement"
+    ERROR = "erreur"
+    FATAL = "fatale"
+
+
+class Retry(StrEnum):
+    """What helps: sending the same again later (class 4), or correcting first (class 5)."""
+
+    LATER = "plus_tard"
+    CORRECT = "corriger"
+
+
+class Code(StrEnum):
+    """`CTRL_<family>_<number>`; the families are those of the interface guide."""
+
+    MAIL_TOO_LARGE = "CTRL_MEL_0001"
+    MAIL_UNREADABLE = "CTRL_MEL_0002"
+    MAIL_FROM_AMBIGUOUS = "CTRL_MEL_0003"
+    MAIL_LIMITS_EXCEEDED = "CTRL_MEL_0004"
+    MAIL_IS_BOUNCE = "CTRL_MEL_0005"
+    MAIL_IS_AUTOMATIC = "CTRL_MEL_0006"
+    MAIL_IS_BULK = "CTRL_MEL_0007"
+    MAIL_IS_OUR_OWN = "CTRL_MEL_0008"
+    MAIL_LOOPS = "CTRL_MEL_0009"
+    MAIL_WITHOUT_REQUEST = "CTRL_MEL_0020"
+    MAIL_TOO_MANY_REQUESTS = "CTRL_MEL_0021"
+    MAIL_SEVERAL_CERTIFICATES = "CTRL_MEL_0022"
+    PART_UNREADABLE = "CTRL_MEL_0023"
+    ZIP_REFUSED = "CTRL_MEL_0024"
+    ZIP_TOO_LARGE = "CTRL_MEL_0025"
+    NOT_SIGNED = "CTRL_SIG_0001"
+    SIGNATURE_UNREADABLE = "CTRL_SIG_0002"
+    CONTENT_ALTERED = "CTRL_SIG_0003"
+    SIGNATURE_WRONG = "CTRL_SIG_0004"
+    ALGORITHM_REFUSED = "CTRL_SIG_0005"
+    KEY_TOO_WEAK = "CTRL_SIG_0006"
+    NO_SIGNED_ATTRIBUTES = "CTRL_SIG_0007"
+    CONTENT_TYPE_WRONG = "CTRL_SIG_0008"
+    SIGNING_TIME_MISSING = "CTRL_SIG_0009"
+    SIGNING_TIME_OUT_OF_WINDOW = "CTRL_SIG_0010"
+    SIGNER_CERTIFICATE_MISSING = "CTRL_SIG_0011"
+    SIGNER_NOT_ENROLLED = "CTRL_SIG_0012"
+    CERTIFICATE_NOT_VALID_THEN = "CTRL_SIG_0013"
+    PATH_REFUSED = "CTRL_SIG_0014"
+    CERTIFICATE_REVOKED = "CTRL_SIG_0015"
+    REVOCATION_UNKNOWN = "CTRL_SIG_0016"
+    KEY_USAGE_REFUSED = "CTRL_SIG_0017"
+    FROM_NOT_ENROLLED = "CTRL_SIG_0018"
+    SENDER_SUSPENDED = "CTRL_SIG_0019"
+    SEVERAL_SENDERS = "CTRL_SIG_0020"
+    LAYERING_REFUSED = "CTRL_SIG_0021"
+    DECRYPTION_FAILED = "CTRL_SIG_0022"
+    CONTENT_DUPLICATED = "CTRL_SIG_0023"
+    CERTIFICATE_UNREADABLE = "CTRL_SIG_0024"
+    ANSWER_CERTIFICATE_REFUSED = "CTRL_SIG_0025"
+    SIGNATURE_LIMITS_EXCEEDED = "CTRL_SIG_0026"
+    DESK_NOT_MANDATED = "CTRL_HAB_0001"
+    DESK_MISMATCH = "CTRL_HAB_0002"
+    TERRITORY_NOT_MANDATED = "CTRL_HAB_0003"
+    OPERATION_NOT_MANDATED = "CTRL_HAB_0004"
+    SCHOOL_DESK = "CTRL_HAB_0005"
+    NOT_A_SCHOOL_DESK = "CTRL_HAB_0006"
+    DESK_SUSPENDED = "CTRL_HAB_0007"
+    FILE_NAME_WRONG = "CTRL_ENV_0001"
+    FILE_NAME_TAKEN = "CTRL_ENV_0002"
+    FILE_CONTENT_KNOWN = "CTRL_ENV_0003"
+    FILE_TOO_LARGE = "CTRL_ENV_0004"
+    FILE_TYPE_UNKNOWN = "CTRL_ENV_0005"
+    VERSION_REFUSED = "CTRL_ENV_0006"
+    COPY_NOT_BY_MAIL = "CTRL_ENV_0007"
+    FILE_TYPE_NOT_INBOUND = "CTRL_ENV_0008"
+    FILE_DATE_WRONG = "CTRL_ENV_0009"
+    FILE_WITHOUT_REQUEST = "CTRL_ENV_0010"
+    OPERATION_NOT_OFFERED = "CTRL_ENV_0011"
+    FILE_NAME_REPEATED = "CTRL_ENV_0012"
+    REFERENCE_TAKEN = "CTRL_ENV_0013"
+    XML_NOT_WELL_FORMED = "CTRL_XML_0001"
+    XML_DOCTYPE = "CTRL_XML_0002"
+    XML_NOT_VALID = "CTRL_XML_0003"
+    XML_ENCODING = "CTRL_XML_0004"
+    XML_INCLUSION = "CTRL_XML_0005"
+    XML_LIMITS_EXCEEDED = "CTRL_XML_0006"
+    REQUEST_EXISTS = "CTRL_UNI_0001"
+    INTERNAL_FAULT = "CTRL_SYS_0001"
+    SEQUENCE_EXHAUSTED = "CTRL_SYS_0002"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the catalogue says of one code."""
+
+    code: Code
+    level: Level
+    severity: Severity
+    retry: Retry
+    french: str
+    english: str
+    remedy_french: str
+    remedy_english: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """One thing wrong, as a value. Never carries what was sent, only where it stands."""
+
+    code: Code
+    path: str = ""
+    """Path of the element from the root of the file (`/interfaceNuu/demande[2]/…`); empty for the whole."""
+    number: str | None = None
+    """The existing unique number, only where the sender may learn it (code `REQUEST_EXISTS`)."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this refuses what it concerns."""
+        return catalogue()[self.code].severity is not Severity.WARNING
+
+
+@cache
+def catalogue() -> dict[Code, Entry]:
+    """Every code with its entry, in the order of the codes."""
+    text = files("mailflow.core").joinpath("data/anomalies.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    return {
+        code: Entry(
+            code=code,
+            level=Level(row["level"]),
+            severity=Severity(row["severity"]),
+            retry=Retry(row["retry"]),
+            french=row["french"],
+            english=row["english"],
+            remedy_french=row["remedy_french"],
+            remedy_english=row["remedy_english"],
+        )
+        for code in Code
+        for row in [table[code]]
+    }

@@ -1,0 +1,166 @@
+"""The words that every door shares. All frozen: a stage is passed on, never edited."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import NewType
+
+from mailflow.core.anomalies import Anomaly
+from mailflow.core.form import HousingRequest
+from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+
+SenderCode = NewType("SenderCode", str)
+"""The operator's short name for a sender: whoever holds certificates and acts for desks."""
+
+
+class Environment(StrEnum):
+    """Which register this is. The school (`ecole`) is where vendors try their software."""
+
+    PRODUCTION = "production"
+    SCHOOL = "ecole"
+
+
+class Door(StrEnum):
+    """The way by which a submission came in."""
+
+    MAIL = "mail"
+    OPERATOR = "operator"
+
+
+class Operation(StrEnum):
+    """`entete/typeFichier`: what a file asks for, or is."""
+
+    CREATION = "CRE"
+    CREATION_AFTER_SEPARATION = "CRS"
+    AMENDMENT = "MOD"
+    RENEWAL = "REN"
+    DEREGISTRATION = "RAD"
+    REMOVAL = "SUP"
+    RETURN = "RET"
+    DISPATCH = "DIS"
+    COPY = "COP"
+
+
+class Right(StrEnum):
+    """What a mandate allows. The operations by their file type, and `consulter`: to learn of others' requests."""
+
+    CREATION = "CRE"
+    CREATION_AFTER_SEPARATION = "CRS"
+    AMENDMENT = "MOD"
+    RENEWAL = "REN"
+    DEREGISTRATION = "RAD"
+    REMOVAL = "SUP"
+    CONSULT = "consulter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """That a sender may act for a desk in a territory. Both days are inclusive, legal days in Paris."""
+
+    desk: DeskCode
+    territory: Territory
+    rights: frozenset[Right]
+    starts_on: date
+    ends_on: date | None
+
+    def holds_on(self, day: date) -> bool:
+        """Whether `day` lies within the mandate."""
+        return self.starts_on <= day and (self.ends_on is None or day <= self.ends_on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """Who stands behind a submission, however the door came to know it."""
+
+    sender: SenderCode
+    certificate: str
+    """SHA-256 fingerprint (hex) of the certificate that proved the sender."""
+    trust_generation: int
+    """The state of the enrolments that this proof was judged against; an older one is judged again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request of a file, as far as it could be read. Facts of the register have not been applied yet."""
+
+    form: HousingRequest | None
+    """None when its structure could not be read at all; `anomalies` then says why."""
+    anomalies: tuple[Anomaly, ...] = ()
+    """All that reading and the pure rules found; a blocking one refuses the request."""
+    reference: str | None = None
+    """The desk's own reference, when it gave one: an idempotency key for creations."""
+    digest: str = ""
+    """SHA-256 (hex) of the canonical form: two requests with one digest ask for the same thing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFile:
+    """One `DEM` file, from signed bytes."""
+
+    name: str
+    desk: DeskCode
+    """The desk named in the file name."""
+    digest: str
+    """SHA-256 (hex) of the file's bytes."""
+    version: str = ""
+    operation: Operation | None = None
+    dated_at: datetime | None = None
+    """`entete/dateFichier`."""
+    requests: tuple[Request, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    """Faults of the file as a whole; a blocking one refuses every request in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """The waist of the system: doors produce it, the registrar consumes it."""
+
+    submitter: Submitter
+    door: Door
+    origin: str
+    """What the door calls the thing that brought this in; written to the journal. The mail door: its intake."""
+    received_at: datetime
+    files: tuple[RequestFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The request is in the register under `number`."""
+
+    number: UniqueNumber
+    anomalies: tuple[Anomaly, ...] = ()
+    """Warnings only."""
+    replayed: bool = False
+    """True when an earlier submission had already received this number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Nothing was registered; at least one of `anomalies` blocks."""
+
+    anomalies: tuple[Anomaly, ...]
+
+
+Outcome = Registered | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReceipt:
+    """What became of one file. `outcomes` matches `file.requests` one to one, in order."""
+
+    file: RequestFile
+    record: str | None
+    """The register's identifier of the file; None when the file bound no name (its name was taken)."""
+    anomalies: tuple[Anomaly, ...] = ()
+    """Of the file as a whole: those it was read with, and those the register added."""
+    outcomes: tuple[Outcome, ...] = ()
+    repeated: bool = False
+    """True when this very file had been decided before: the same `RET` is sent again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One file receipt per submitted file, in order. Doors render it; none edits it."""
+
+    decided_at: datetime
+    files: tuple[FileReceipt, ...]

@@ -1,0 +1,1 @@
+"""One log line for each transition: `key=value` pairs that identify, never content, names or addresses."""

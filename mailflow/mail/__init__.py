@@ -1,0 +1,1 @@
+"""The mail door: signed request mails in, signed answers out."""

@@ -1,0 +1,108 @@
+"""The stages that a mail passes through before it is a Submission, and after."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailflow.core.anomalies import Anomaly
+from mailflow.core.model import SenderCode, Submission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedMail:
+    """A mail as the mailbox gave it. Made only by `mail.imap` (and by `mailflow ingest` for files)."""
+
+    uid: int
+    uidvalidity: int
+    raw: bytes | None
+    """The exact octets; None when the mail is larger than the limit and was therefore not read."""
+    size_bytes: int
+    received_at: datetime
+    """IMAP INTERNALDATE, in UTC: the 12 hours run from here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedSigner:
+    """One SignerInfo whose signature holds. Says nothing yet about trust."""
+
+    certificate: bytes
+    """DER of the certificate that the SignerInfo selects, and no other."""
+    signed_at: datetime | None
+    """The signing time that the signer claims."""
+    digest_algorithm: str
+    signature_algorithm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedMail:
+    """Made only by `mail.cms.verify`. `content` is exactly what the signatures cover."""
+
+    content: bytes
+    signers: tuple[VerifiedSigner, ...]
+    certificates: tuple[bytes, ...]
+    """DER of every certificate in the bag: material for building a path, never an identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the verification checklist, for `mailflow verify`."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyContext:
+    """What an answer needs of the mail that it answers. Known only once the sender is proven."""
+
+    sender: SenderCode
+    recipient: str
+    """The sender's enrolled answer address."""
+    message_id: str
+    """Message-ID of the request mail, for In-Reply-To and References; empty when it had none that is usable."""
+    content_digest: str
+    """SHA-256 (hex) of the signed content."""
+    signer: str
+    """SHA-256 fingerprint (hex) of the signer's certificate."""
+    encrypt_to: tuple[bytes, ...]
+    """DER of the certificates to encrypt to: the sent `CER*`, else the enrolled one. Empty: the answer is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The sender is proven and what it sent could be read, wholly or in part."""
+
+    submission: Submission
+    reply: ReplyContext
+    anomalies: tuple[Anomaly, ...] = ()
+    """Of the mail as a whole, beside what each file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The mail as a whole is refused. Without `reply` nobody proved who they are, and nobody is answered."""
+
+    anomaly: Anomaly
+    reply: ReplyContext | None
+    detail: str = ""
+    """For the operator; identifiers only, never content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undetermined:
+    """It cannot be told yet (revocation data missing or stale): kept, judged again later, never accepted."""
+
+    anomaly: Anomaly
+    detail: str = ""
+
+
+Verdict = Accepted | Rejected | Undetermined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete mail, ready to be frozen in the outbox. Made only by `mail.answer`."""
+
+    recipient: str
+    message_id: str
+    raw: bytes

@@ -1,0 +1,101 @@
+"""The servers that this door talks to, as small as we can say it. Every call is bounded in time."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from mailflow.mail.model import FetchedMail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What lies in a folder now. UIDs mean nothing under another UIDVALIDITY."""
+
+    uidvalidity: int
+    uids: tuple[int, ...]
+
+
+class Mailbox(Protocol):
+    """One IMAP folder of incoming mail. Any method raises `Unavailable`; the next call then connects anew."""
+
+    async def list(self) -> Listing:
+        """Every UID in the inbox that is not marked deleted, in ascending order."""
+        ...
+
+    def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        """Read those mails without marking them seen. What somebody else took away meanwhile is left out.
+
+        A mail over the size limit comes without its octets.
+        """
+        ...
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        """Put those mails into `folder`, which is made when missing. UIDs that are gone are no error."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Return early (True) when the server announces something; False after `seconds`."""
+        ...
+
+    async def close(self) -> None:
+        """Log out, within a few seconds, whatever the state of the connection."""
+        ...
+
+
+class Copies(Protocol):
+    """The audit mailbox: every answer that left has a copy here."""
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        """The octets of every copy with this Message-ID. Raises `Unavailable`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sending(Enum):
+    """How far a send had come when it ended otherwise than by a plain yes."""
+
+    SENT = "sent"
+    DEFERRED = "deferred"
+    """The server said 4xx, or could not be reached, before or at the final dot: surely not accepted."""
+    DOUBTFUL = "doubtful"
+    """The connection was lost after the data began: accepted or not, only the audit mailbox can tell."""
+    REFUSED = "refused"
+    """The server said 5xx."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One frozen mail with its envelope."""
+
+    envelope_from: str
+    """Bounce address; empty for the null sender."""
+    recipient: str
+    audit: str | None
+    """Our own mailbox, as second envelope recipient."""
+    envelope_id: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendResult:
+    state: Sending
+    detail: str = ""
+    """Reply code and enhanced status of the server, never its free text."""
+
+
+class BeforeData(Protocol):
+    async def __call__(self) -> bool:
+        """Called once when all recipients are accepted, just before DATA. False: somebody else sends it; RSET."""
+        ...
+
+
+class Mailer(Protocol):
+    """An SMTP server that accepts our mail."""
+
+    async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        """Send one mail over a reused connection. Never raises for anything that the server did or failed to do."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What mailflow remembers. The only package that speaks SQL."""

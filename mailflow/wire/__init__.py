@@ -1,0 +1,1 @@
+"""The interface in XML: `interfaceNuu` files to and from `core.form`. Pure."""
