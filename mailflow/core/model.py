@@ -68,6 +68,56 @@ class Mandate:
         return self.starts_on <= day and (self.ends_on is None or day <= self.ends_on)
 
 
+class Standing(StrEnum):
+    """Whether a sender, a desk or a certificate may act. Suspension is never deletion."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class CertificateUse(StrEnum):
+    """What a certificate is enrolled for."""
+
+    SIGN = "sign"
+    ENCRYPT = "encrypt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledCertificate:
+    """A certificate that the operator has recorded for a sender."""
+
+    fingerprint: str
+    """SHA-256 (hex) of `der`."""
+    der: bytes
+    use: CertificateUse
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledSender:
+    """All that is recorded of a sender."""
+
+    code: SenderCode
+    name: str
+    standing: Standing
+    addresses: frozenset[str]
+    """From addresses, bare addr-specs in lower case."""
+    answer_address: str
+    certificates: tuple[EnrolledCertificate, ...]
+    mandates: tuple[Mandate, ...]
+    legacy_encryption: bool
+    """Answers by AES-CBC with RSA v1.5, for clients that know no better; else AES-GCM with OAEP or ECDH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """Who may act for whom, as it stood at one generation. Every change of an enrolment makes a new one."""
+
+    generation: int
+    senders: tuple[EnrolledSender, ...]
+    suspended_desks: frozenset[DeskCode]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitter:
     """Who stands behind a submission, however the door came to know it."""
