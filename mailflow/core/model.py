@@ -200,7 +200,9 @@ class FileReceipt:
 
     file: RequestFile
     record: str | None
-    """The register's identifier of the file; None when the file bound no name (its name was taken)."""
+    """The register's identifier of the file; None when it bound no name: taken, malformed, or of no mandated desk."""
+    decided_at: datetime
+    """When this very file was decided first; a repeat keeps it."""
     anomalies: tuple[Anomaly, ...] = ()
     """Of the file as a whole: those it was read with, and those the register added."""
     outcomes: tuple[Outcome, ...] = ()

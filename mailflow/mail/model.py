@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailflow.core.anomalies import Anomaly
-from mailflow.core.model import SenderCode, Submission
+from mailflow.core.model import FileReceipt, SenderCode, Submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BounceKeys:
+    """By what a delivery status notification names the mail that it is about, the surest first."""
+
+    envelope_id: str
+    message_id: str
+    verp: str
+    """Local-part detail of the address that the notification was sent to (`bounce+<this>@…`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyContext:
     """What an answer needs of the mail that it answers. Known only once the sender is proven."""
 
@@ -64,8 +74,10 @@ class ReplyContext:
     """SHA-256 (hex) of the signed content."""
     signer: str
     """SHA-256 fingerprint (hex) of the signer's certificate."""
-    encrypt_to: tuple[bytes, ...]
-    """DER of the certificates to encrypt to: the sent `CER*`, else the enrolled one. Empty: the answer is held."""
+    encrypt_to: bytes | None
+    """DER of the certificate to encrypt to: the sent `CER*`, else the enrolled one. None: the answer is held."""
+    legacy_encryption: bool
+    """By AES-CBC and RSA v1.5, as enrolled for a client that knows no better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +87,20 @@ class Accepted:
     submission: Submission
     reply: ReplyContext
     anomalies: tuple[Anomaly, ...] = ()
-    """Of the mail as a whole, beside what each file says."""
+    """Of the mail as a whole, beside what each file says; none of them blocks the files that could be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """The mail as a whole is refused. Without `reply` nobody proved who they are, and nobody is answered."""
 
-    anomaly: Anomaly
+    anomalies: tuple[Anomaly, ...]
+    """At least one; the first is the reason that is recorded."""
     reply: ReplyContext | None
     detail: str = ""
     """For the operator; identifiers only, never content."""
+    bounced: BounceKeys | None = None
+    """Which of our own mails came back, when the mail is a delivery status notification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +115,23 @@ Verdict = Accepted | Rejected | Undetermined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What is to be told to a sender, as it was decided: the immutable content of an outbox row."""
+
+    context: ReplyContext
+    intake: int
+    received_at: datetime
+    decided_at: datetime
+    files: tuple[FileReceipt, ...]
+    anomalies: tuple[Anomaly, ...]
+    """Of the mail as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A complete mail, ready to be frozen in the outbox. Made only by `mail.answer`."""
 
-    recipient: str
     message_id: str
     raw: bytes
+    returns: tuple[tuple[str, bytes], ...]
+    """Record and bytes of each `RET` file written for the first time with this answer."""
