@@ -1,0 +1,1 @@
+"""Real mail servers for the tests: started on free loopback ports in a temporary folder, stopped surely."""

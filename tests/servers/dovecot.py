@@ -1,0 +1,276 @@
+"""Dovecot 2.4 on free loopback ports: IMAP in clear, STARTTLS, TLS, OAuth with a local key, and LMTP."""
+
+import base64
+import grp
+import hashlib
+import hmac
+import imaplib
+import json
+import os
+import pwd
+import shutil
+import smtplib
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.servers.process import ServerProcess, free_ports
+from tests.servers.tls import ServerCertificate, make_certificate
+
+PASSWORD = "secret"
+USERS: Mapping[str, str] = dict.fromkeys(("svc", "audit", "ann", "bob"), PASSWORD)
+DOMAIN = "example.test"
+
+_TOKEN_KEY = b"the key that signs the tokens of the tests"
+_TOKEN_ISSUER = "https://idp.test"
+_MAIL_USER = "mail"
+"""As root Dovecot gives mails to this user, which every Debian has; otherwise to whoever runs the tests."""
+
+_CONFIG = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+base_dir = {run}/base
+state_dir = {run}/state
+instance_name = mailflow-test-{imap_port}
+log_path = {folder}/dovecot.log
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = yes
+ssl_server_cert_file = {certificate}
+ssl_server_key_file = {key}
+auth_allow_cleartext = yes
+auth_mechanisms = plain login xoauth2 oauthbearer
+auth_failure_delay = 0
+mail_uid = {uid}
+mail_gid = {gid}
+first_valid_uid = 1
+first_valid_gid = 0
+mail_driver = maildir
+mail_home = {run}/mail/%{{user}}
+mail_path = %{{home}}/Maildir
+mailbox_list_layout = fs
+mail_fsync = never
+{rootless}{capability}
+passdb passwd-file {{
+  passwd_file_path = {run}/users
+  default_password_scheme = plain
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {run}/mail/%{{user}}
+  }}
+}}
+oauth2 {{
+  introspection_mode = local
+  username_attribute = sub
+  issuers = {issuer}
+  oauth2_local_validation {{
+    dict fs {{
+      fs posix {{
+        prefix = {run}/oauth2-keys/
+      }}
+    }}
+  }}
+}}
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+service imap-login {{
+  restart_request_count = unlimited
+  process_min_avail = 1
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = {imaps_port}
+    ssl = yes
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    listen = 127.0.0.1
+    port = {lmtp_port}
+  }}
+}}
+protocol imap {{
+  mail_max_userip_connections = 100
+}}
+protocol lmtp {{
+  auth_username_format = %{{user | username | lower}}
+}}
+"""
+
+_ROOTLESS = """\
+default_login_user = {user}
+default_internal_user = {user}
+default_internal_group = {group}
+service anvil {{
+  chroot =
+}}
+service imap-login {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service auth-worker {{
+  user = {user}
+}}
+"""
+
+
+class Dovecot:
+    """A context manager. `folder` holds configuration and log; sockets and mails lie in a short folder apart,
+    since socket paths are limited to 108 octets and root's temporary folders are closed to the mail user.
+
+    `without` names capabilities that the server does not announce and does not offer, e.g. `MOVE`.
+    """
+
+    def __init__(
+        self, folder: Path, *, users: Mapping[str, str] = USERS, without: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self.users = users
+        self.without = without
+        self.host = "127.0.0.1"
+        self.imap_port, self.imaps_port, self.lmtp_port = free_ports(3)
+        self.certificate: ServerCertificate
+        self._run: Path
+        self._process: ServerProcess
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._run = Path(tempfile.mkdtemp(prefix="dovecot-"))
+        try:
+            config = self._configure()
+            program = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+            self._process = ServerProcess(
+                [program or "dovecot", "-F", "-c", str(config)],
+                log=self.folder / "dovecot.log",
+                ports=[self.imap_port, self.imaps_port, self.lmtp_port],
+            )
+            self._process.start()
+        except BaseException:
+            shutil.rmtree(self._run, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stop()
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop (or kill) and start again with the same mails on the same ports."""
+        if kill:
+            self._process.kill()
+            (self._run / "base" / "master.pid").unlink(missing_ok=True)
+        else:
+            self._process.stop()
+        self._process.start()
+
+    def _configure(self) -> Path:
+        self.certificate = make_certificate(self.folder)
+        self._run.chmod(0o711)
+        for name in ("base", "state", "mail"):
+            (self._run / name).mkdir()
+        rootless = ""
+        uid, gid = os.geteuid(), os.getegid()
+        if uid == 0:
+            owner = pwd.getpwnam(_MAIL_USER)
+            uid, gid = owner.pw_uid, owner.pw_gid
+            os.chown(self._run / "mail", uid, gid)
+        else:
+            rootless = _ROOTLESS.format(user=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name)
+        keys = self._run / "oauth2-keys" / "default" / "HS256"
+        keys.mkdir(parents=True, exist_ok=True)
+        (keys / "default").write_bytes(base64.b64encode(_TOKEN_KEY))
+        lines = [f"{user}:{{PLAIN}}{password}::::::\n" for user, password in self.users.items()]
+        (self._run / "users").write_text("".join(lines))
+        hidden = "".join(f"  {name} = no\n" for name in self.without)
+        config = self.folder / "dovecot.conf"
+        config.write_text(
+            _CONFIG.format(
+                folder=self.folder.resolve(),
+                run=self._run,
+                imap_port=self.imap_port,
+                imaps_port=self.imaps_port,
+                lmtp_port=self.lmtp_port,
+                certificate=self.certificate.certificate.resolve(),
+                key=self.certificate.key.resolve(),
+                uid=uid,
+                gid=gid,
+                rootless=rootless,
+                capability=f"imap_capability {{\n{hidden}}}\n" if hidden else "",
+                issuer=_TOKEN_ISSUER,
+            )
+        )
+        return config
+
+    def token(self, user: str, *, lifetime_seconds: int = 3600) -> str:
+        """An OAuth access token (a JWT, RFC 7519) that this server believes."""
+
+        def part(octets: bytes) -> str:
+            return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+        now = int(time.time())
+        claims = {
+            "sub": user,
+            "iss": _TOKEN_ISSUER,
+            "iat": now - 5,
+            "nbf": now - 5,
+            "exp": now + lifetime_seconds,
+        }
+        signed = ".".join(
+            part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, claims)
+        )
+        return f"{signed}.{part(hmac.new(_TOKEN_KEY, signed.encode(), hashlib.sha256).digest())}"
+
+    def deliver(self, user: str, *mails: bytes, sender: str = f"ann@{DOMAIN}") -> None:
+        """Hand mails in by LMTP, as an MTA would; Dovecot puts Return-Path and Received before them."""
+        with smtplib.LMTP(self.host, self.lmtp_port, timeout=10) as client:
+            for raw in mails:
+                client.sendmail(sender, [f"{user}@{DOMAIN}"], raw)
+
+    @contextmanager
+    def session(self, user: str) -> Iterator[imaplib.IMAP4]:
+        """A second client, written by somebody else: the standard library's."""
+        with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
+            client.login(user, f'"{self.users[user]}"' if " " in self.users[user] else self.users[user])
+            yield client
+
+    def append(self, user: str, raw: bytes, folder: str = "INBOX") -> None:
+        """Store exactly these octets (with CRLF line ends), without any header added."""
+        with self.session(user) as client:
+            client.append(f'"{folder}"', "", "", raw)
+
+    def messages(self, user: str, folder: str = "INBOX") -> list[bytes]:
+        """The octets of all mails in a folder, as they arrived; none when there is no such folder."""
+        with self.session(user) as client:
+            return read_folder(client, folder)
+
+    def log(self) -> str:
+        return (self.folder / "dovecot.log").read_text(errors="replace")
+
+
+def read_folder(client: imaplib.IMAP4, folder: str) -> list[bytes]:
+    """All mails of a folder through imaplib, without marking them seen; [] when it does not exist."""
+    status, answer = client.select(f'"{folder}"', readonly=True)
+    if status != "OK" or not int(answer[0] or b"0"):
+        return []
+    _, parts = client.fetch("1:*", "(BODY.PEEK[])")
+    return list(_literals(parts))
+
+
+def _literals(parts: Iterable[object]) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, tuple):
+            yield bytes(part[1])

@@ -1,0 +1,95 @@
+"""Start one server program on loopback ports, wait until it listens, and end it whatever happens."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+START_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 5.0
+
+
+class ServerFailedError(Exception):
+    """The program ended, or did not listen in time. Carries the end of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody uses now. All are held until the last is found, so they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+class ServerProcess:
+    """One program in a session of its own, so that its children can be ended with it."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, ports: Sequence[int], env: Mapping[str, str] | None = None
+    ) -> None:
+        self.command = command
+        self.log = log
+        self.ports = ports
+        self.env = {**os.environ, **(env or {})}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.env,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_listening()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until_listening(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + START_SECONDS_MAX
+        for port in self.ports:
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    if self.process.poll() is not None:
+                        raise ServerFailedError(f"{self.command[0]} ended:\n{self.log_tail()}") from None
+                    if time.monotonic() > deadline:
+                        raise ServerFailedError(f"port {port} stays closed:\n{self.log_tail()}") from None
+                    time.sleep(0.02)
+
+    def stop(self) -> None:
+        """SIGTERM, then after a while SIGKILL to the whole session. Safe to call twice."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS_MAX)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def kill(self) -> None:
+        """End the whole session at once, as a power cut would."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def log_tail(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(no log)"
