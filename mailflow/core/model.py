@@ -167,8 +167,8 @@ class Submission:
 
     submitter: Submitter
     door: Door
-    origin: str
-    """What the door calls the thing that brought this in; written to the journal. The mail door: its intake."""
+    intake: int
+    """The row of the intake that holds what was sent, to the octet, whichever door took it in."""
     received_at: datetime
     files: tuple[RequestFile, ...]
 
@@ -186,7 +186,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Nothing was registered; at least one of `anomalies` blocks."""
+    """Nothing was registered. At least one of `anomalies` blocks, unless the file as a whole is refused."""
 
     anomalies: tuple[Anomaly, ...]
 

@@ -1,0 +1,141 @@
+"""Steps 2 to 4: the rules, then whose the reference and the identities are, then the number."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from mailflow.core import calendar, identity, numbers, rules
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.form import HousingRequest
+from mailflow.core.model import Refused, Right
+from mailflow.core.numbers import Territory
+from mailflow.register import Transaction, requests
+from mailflow.register import numbers as counters
+from mailflow.registrar.work import Candidate, FileWork, may, request_path
+
+
+def apply_rules(work: FileWork, at: datetime) -> None:
+    file, received_on = work.file, calendar.legal_day(work.submission.received_at)
+    mandates = [m for m in work.sender.mandates if m.desk == file.desk and m.holds_on(calendar.legal_day(at))]
+    for position, request in enumerate(file.requests):
+        form = request.form
+        if form is None:
+            work.outcomes[position] = Refused(anomalies=request.anomalies)
+            continue
+        facts = rules.Facts(received_on=received_on, at_root=request_path(position), desk=file.desk)
+        anomalies = (*request.anomalies, *rules.check(form, facts))
+        territory = _territory(form)
+        if not work.blocked and territory and not may(mandates, Right.CREATION, territory):
+            anomalies += (
+                Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{facts.at_root}/logementRecherche"),
+            )
+        if work.blocked or any(anomaly.blocks for anomaly in anomalies):
+            work.outcomes[position] = Refused(anomalies=anomalies)
+            continue
+        assert territory is not None, "the rules refuse a request without a territory"
+        assert form.deposited_on is not None, "the rules refuse a request without a date of deposit"
+        work.outcomes[position] = Candidate(
+            file=work,
+            position=position,
+            request=request,
+            form=form,
+            territory=territory,
+            deposited_on=form.deposited_on,
+            keys=_identity_keys(form),
+            warnings=anomalies,
+        )
+
+
+def _territory(form: HousingRequest) -> Territory | None:
+    """The territory of all municipalities sought; None when there is not exactly one."""
+    places = form.sought.places if form.sought else ()
+    found = {numbers.territory_of(place.municipality or "") for place in places}
+    return found.pop() if len(found) == 1 else None
+
+
+def _identity_keys(form: HousingRequest) -> tuple[str, ...]:
+    """One key for each person who would sign the lease. Two persons of one request may not share a key."""
+    person = form.person
+    keys = []
+    for somebody in (person.applicant, person.co_applicant) if person else ():
+        if somebody is not None:
+            assert somebody.surname, "the rules refuse a person without a surname"
+            assert somebody.first_name, "the rules refuse a person without a first name"
+            assert somebody.born_on, "the rules refuse a person without a date of birth"
+            keys.append(identity.exact_key(somebody.surname, somebody.first_name, somebody.born_on))
+    return tuple(dict.fromkeys(keys))
+
+
+async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
+    """Make references and identities ours.
+
+    Requests of this chunk that share one are decided in successive rounds, so that each is judged by what
+    became of those before it.
+    """
+    chunk = {candidate.id: candidate for candidate in candidates}
+    pending = list(candidates)
+    while pending:
+        taken: set[object] = set()
+        this_round, later = [], []
+        for candidate in pending:
+            mine = {candidate.reference, *((candidate.territory, key) for key in candidate.keys)} - {None}
+            (later if mine & taken else this_round).append(candidate)
+            taken |= mine
+        await _claim_round(tx, this_round, chunk)
+        pending = later
+
+
+async def _claim_round(
+    tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]
+) -> None:
+    wanted = {c.reference: c for c in candidates if c.reference}
+    bound = await requests.bind_references(tx, [(*ref, c.id, c.request.digest) for ref, c in wanted.items()])
+    unbound = [reference for reference in wanted if reference not in bound]
+    known = await requests.known_references(tx, unbound) if unbound else {}
+    for reference, owner in known.items():
+        candidate = wanted[reference]
+        if owner.digest == candidate.request.digest:
+            candidate.follow(owner.request_id, owner.number, chunk, replays=True)
+        else:
+            candidate.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=candidate.path))
+
+    standing = [c for c in candidates if c.stands]
+    claims = [
+        requests.IdentityClaim(territory=c.territory, key=key, ordinal=0, request_id=c.id)
+        for c in standing
+        for key in c.keys
+    ]
+    ours = await requests.claim_identities(tx, claims) if claims else set()
+    lost = {claim.request_id for index, claim in enumerate(claims) if index not in ours}
+    losers = [c for c in standing if c.id in lost]
+    if not losers:
+        return
+    holders = await requests.holders(tx, [(c.territory, key) for c in losers for key in c.keys])
+    for candidate in losers:
+        found = (holders[candidate.territory, key] for key in candidate.keys)
+        theirs = next(holder for holder in found if holder.request_id != candidate.id)
+        candidate.follow(theirs.request_id, theirs.number, chunk, replays=False)
+    await requests.release(tx, [c.id for c in losers])
+
+
+async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None:
+    """Dense sequences by territory and month. The counters stay locked until the commit: this comes late."""
+    groups: dict[tuple[Territory, str], list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault((candidate.territory, numbers.month_key(candidate.deposited_on)), []).append(
+            candidate
+        )
+    exhausted: list[Candidate] = []
+    for key, group in sorted(groups.items()):
+        try:
+            first = await counters.allocate(tx, *key, len(group))
+        except counters.SequenceExhausted:
+            exhausted += group
+            for candidate in group:
+                candidate.refuse(Anomaly(code=Code.SEQUENCE_EXHAUSTED))
+            continue
+        for sequence, candidate in enumerate(group, first):
+            candidate.number = numbers.compose(
+                candidate.territory, candidate.deposited_on, sequence, candidate.file.file.desk
+            )
+    if exhausted:
+        await requests.release(tx, [c.id for c in exhausted])

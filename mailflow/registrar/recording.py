@@ -1,0 +1,122 @@
+"""Step 5: receipts, and the records that make them true: requests, file receipts, journal."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from mailflow.core import calendar
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
+from mailflow.core.numbers import UniqueNumber
+from mailflow.register import Transaction, files, journal, requests
+from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower
+
+
+def receipt_of(work: FileWork) -> FileReceipt:
+    """The receipt of a file, from what became of each request in it."""
+    if isinstance(work.same_as, FileWork):
+        work.same_as = receipt_of(work.same_as)
+    if work.same_as is None:
+        outcomes = tuple(_outcome(work.outcomes[position]) for position in sorted(work.outcomes))
+        return FileReceipt(
+            file=work.file,
+            record=work.record if _decided(outcomes) else None,
+            decided_at=work.decided_at,
+            anomalies=tuple(work.anomalies),
+            outcomes=outcomes,
+        )
+    if work.record is None:
+        return replace(work.same_as, repeated=True)
+    return replace(
+        work.same_as,
+        file=work.file,
+        record=work.record,
+        decided_at=work.decided_at,
+        anomalies=(*work.same_as.anomalies, *work.anomalies),
+        outcomes=tuple(
+            replace(o, replayed=True) if isinstance(o, Registered) else o for o in work.same_as.outcomes
+        ),
+    )
+
+
+def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
+    match decided:
+        case Candidate(number=number, warnings=warnings):
+            assert number is not None, "a candidate that stands has its number"
+            return Registered(number=number, anomalies=warnings)
+        case Follower(owner=owner, candidate=candidate, replays=replays):
+            number = owner if isinstance(owner, str) else owner.number
+            if number is None:  # its owner, earlier in this chunk, came to nothing
+                return Refused(anomalies=(*candidate.warnings, Anomaly(code=Code.INTERNAL_FAULT)))
+            if replays:
+                return Registered(number=number, anomalies=candidate.warnings, replayed=True)
+            disclosed = number if candidate.may_learn_numbers else None
+            exists = Anomaly(code=Code.REQUEST_EXISTS, path=candidate.path, number=disclosed)
+            return Refused(anomalies=(*candidate.warnings, exists))
+        case _:
+            return decided
+
+
+async def write_records(
+    tx: Transaction, works: Sequence[FileWork], receipts: Sequence[FileReceipt], at: datetime
+) -> None:
+    """Everything that makes the receipts true, in this transaction or not at all."""
+    registered = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
+    await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
+    decided = list(zip(works, receipts, strict=True))
+    settled = [(r.record, FILE_RECEIPT.dump_json(r)) for w, r in decided if w.record and r.record]
+    await files.settle(tx, settled)
+    await files.release(tx, [w.record for w, r in decided if w.record and not r.record])
+    await journal.append(tx, [entry for work, receipt in decided for entry in _entries(work, receipt)], at)
+
+
+def _decided(outcomes: Sequence[Outcome]) -> bool:
+    """Whether anything was. Faults of ours bind no name: the same file may come again (decision 6)."""
+    ours = {Code.INTERNAL_FAULT, Code.SEQUENCE_EXHAUSTED}
+    return not outcomes or not all(
+        isinstance(o, Refused) and ours & {a.code for a in o.anomalies} for o in outcomes
+    )
+
+
+def _new_request(candidate: Candidate) -> requests.NewRequest:
+    assert candidate.number is not None
+    assert candidate.file.record is not None, "only a file that bound its name registers"
+    return requests.NewRequest(
+        id=candidate.id,
+        number=candidate.number,
+        territory=candidate.territory,
+        desk=candidate.file.file.desk,
+        sender=candidate.file.sender.code,
+        expires_on=calendar.expiry(candidate.deposited_on),
+        payload=candidate.form.model_dump_json(by_alias=True, exclude_none=True).encode(),
+        file_record=candidate.file.record,
+        position=candidate.position,
+    )
+
+
+def _entries(work: FileWork, receipt: FileReceipt) -> list[journal.Entry]:
+    """One line for the file and one for each request that was decided now."""
+
+    def entry(kind: str, number: UniqueNumber | None, detail: dict[str, str | int | None]) -> journal.Entry:
+        return journal.Entry(
+            kind=kind,
+            intake_id=work.submission.intake,
+            number=number,
+            sender=work.sender.code,
+            desk=work.file.desk or None,
+            detail=detail,
+        )
+
+    if receipt.repeated:
+        return [entry("file-repeated", None, {"digest": work.file.digest})]
+    kind = "file-refused" if work.blocked else "file-decided"
+    entries = [entry(kind, None, {"digest": work.file.digest, "codes": _codes(receipt.anomalies)})]
+    for position, outcome in enumerate(receipt.outcomes):
+        number = outcome.number if isinstance(outcome, Registered) else None
+        what = "refused" if number is None else "replayed" if outcome.replayed else "registered"
+        entries.append(entry(what, number, {"position": position, "codes": _codes(outcome.anomalies)}))
+    return entries
+
+
+def _codes(anomalies: Iterable[Anomaly]) -> str:
+    return " ".join(dict.fromkeys(a.code.value for a in anomalies))

@@ -1,0 +1,142 @@
+"""What the registrar works on inside one transaction: files and requests on their way to an outcome."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from pydantic import TypeAdapter
+
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.form import HousingRequest
+from mailflow.core.model import (
+    Directory,
+    EnrolledSender,
+    Environment,
+    FileReceipt,
+    Mandate,
+    Outcome,
+    Refused,
+    Request,
+    RequestFile,
+    Right,
+    Submission,
+)
+from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.errors import Unavailable
+
+FILE_RECEIPT = TypeAdapter(FileReceipt)
+"""How a file receipt is kept."""
+
+
+class StaleDirectory(Unavailable):
+    """Enrolments changed since the sender was proven: prove it again, then submit again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms requests are registered."""
+
+    directory: Directory
+    environment: Environment
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """A request on its way to a number."""
+
+    file: "FileWork"
+    position: int
+    request: Request
+    form: HousingRequest
+    territory: Territory
+    deposited_on: date
+    keys: tuple[str, ...]
+    """Identity keys of applicant and co-applicant."""
+    warnings: tuple[Anomaly, ...]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    number: UniqueNumber | None = None
+
+    @property
+    def reference(self) -> tuple[DeskCode, str] | None:
+        reference = self.request.reference
+        return (self.file.file.desk, reference) if reference else None
+
+    @property
+    def path(self) -> str:
+        return request_path(self.position)
+
+    @property
+    def stands(self) -> bool:
+        return self.file.outcomes[self.position] is self
+
+    @property
+    def may_learn_numbers(self) -> bool:
+        """Whether its sender may consult in the territory (decision 12)."""
+        return may(self.file.sender.mandates, Right.CONSULT, self.territory)
+
+    def refuse(self, anomaly: Anomaly) -> None:
+        self.file.outcomes[self.position] = Refused(anomalies=(*self.warnings, anomaly))
+
+    def follow(
+        self,
+        request_id: str,
+        number: UniqueNumber | None,
+        chunk: Mapping[str, "Candidate"],
+        *,
+        replays: bool,
+    ) -> None:
+        """Take the outcome from the request that came first; this very chunk may still have to number it."""
+        owner = number or chunk[request_id]
+        self.file.outcomes[self.position] = Follower(candidate=self, owner=owner, replays=replays)
+
+
+@dataclass(slots=True, kw_only=True)
+class Follower:
+    """A request whose outcome hangs on one that came before it."""
+
+    candidate: Candidate
+    owner: UniqueNumber | Candidate
+    replays: bool
+    """The same request again, by the desk's own reference; else another request of the same person."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FileWork:
+    """A file on its way to a receipt."""
+
+    submission: Submission
+    file: RequestFile
+    sender: EnrolledSender
+    anomalies: list[Anomaly]
+    decided_at: datetime
+    record: str | None = None
+    outcomes: dict[int, Outcome | Candidate | Follower] = field(default_factory=dict)
+    """By position. A candidate here still stands: it is to have its number."""
+    same_as: "FileWork | FileReceipt | None" = None
+    """The same file, decided before or earlier in this chunk."""
+
+    @property
+    def blocked(self) -> bool:
+        return any(anomaly.blocks for anomaly in self.anomalies)
+
+    @property
+    def may_bind_its_name(self) -> bool:
+        """A name is bound only by a sender who may act for the desk, lest others could use it up."""
+        never = {
+            Code.FILE_NAME_WRONG,
+            Code.DESK_NOT_MANDATED,
+            Code.SCHOOL_DESK,
+            Code.NOT_A_SCHOOL_DESK,
+            Code.FILE_NAME_REPEATED,
+            Code.FILE_NAME_TAKEN,
+        }
+        return not any(anomaly.code in never for anomaly in self.anomalies)
+
+
+def may(mandates: Iterable[Mandate], right: str, territory: Territory | None = None) -> bool:
+    return any(right in m.rights and territory in (None, m.territory) for m in mandates)
+
+
+def request_path(position: int) -> str:
+    return f"/interfaceNuu/demande[{position + 1}]/demandeLogement"
