@@ -1,0 +1,1 @@
+"""The throw-away world of `make demo`: nothing here is part of a production installation."""
