@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mailflow.core.lexical import Coded, Day, Items, Line, Name, Token, Truth, WireModel
+from mailflow.core.lexical import Day, Line, Name, Token, Truth
+from mailflow.core.shapes import Attribute, Coded, Items, WireModel
 
 PLACES_MAX = 10
 """How many municipalities a request may name."""
@@ -96,6 +97,10 @@ class HousingSought(WireModel):
 class HousingRequest(WireModel):
     """`demandeLogement`."""
 
+    form_version: Annotated[Token | None, Attribute(extension=True)] = Field(
+        default=None, alias="versionFormulaire"
+    )
+    """The version of the form (Cerfa 14069) that was filled in: `02` to `05`."""
     desk: Token | None = Field(default=None, alias="numGuichet")
     deposited_on: Day | None = Field(default=None, alias="dateCreationDemande")
     """The day of the deposit at the desk."""

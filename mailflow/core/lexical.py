@@ -5,50 +5,21 @@ collapsed as `xs:token` does it, and nothing but the four XML white space charac
 """
 
 import re
-from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import BeforeValidator, StringConstraints
+
+from mailflow.core.calendar import PARIS
 
 _SPACES = re.compile(r"[ \t\r\n]+")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY = re.compile(DAY_PATTERN := "[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(
+    MOMENT_PATTERN := "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
+    r"(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+\-](0[0-9]|1[0-3]):[0-5][0-9])?)?"
+)
 TEXT_PATTERN = "[^\x00-\x1f\x7f-\x9f\ufffe\uffff]*"
-"""No control characters, and nothing that XML cannot carry. Written to fit Python, Rust and XSD alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """Marks a value that XML carries in the attribute `code`, taken from the list `code_list`."""
-
-    code_list: str | None
-    """None for codes whose list is not ours (municipalities: INSEE)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """Marks a tuple: XML wraps it in the field's element, and each item in an element of this name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """Marks a value that XML carries as an attribute; `extension` puts it into our own namespace."""
-
-    extension: bool
-
-
-class WireModel(BaseModel):
-    """Base of what travels: frozen, unknown names refused, aliases are the names on the wire."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        revalidate_instances="never",
-    )
+"""No control characters, and nothing that XML cannot carry."""
 
 
 def collapse(value: Any) -> Any:
@@ -56,17 +27,31 @@ def collapse(value: Any) -> Any:
     return _SPACES.sub(" ", value).strip(" ") if isinstance(value, str) else value
 
 
-def read_date(value: Any) -> Any:
+def read_day(value: Any) -> Any:
     """A date from `YYYY-MM-DD`; a date as it is. Raises ValueError for all else."""
     if type(value) is date:
         return value
     text = collapse(value)
-    if not isinstance(text, str) or not _DATE.fullmatch(text):
+    if not isinstance(text, str) or not _DAY.fullmatch(text):
         raise ValueError("not a date")
     return date.fromisoformat(text)
 
 
-def read_bool(value: Any) -> Any:
+def read_moment(value: Any) -> Any:
+    """An aware datetime from an `xs:dateTime`, or from a day (its first instant); without a zone it is Paris.
+
+    Raises ValueError for all else.
+    """
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    text = collapse(value)
+    if not isinstance(text, str) or not _MOMENT.fullmatch(text):
+        raise ValueError("not a date and time")
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=PARIS)
+
+
+def read_truth(value: Any) -> Any:
     """True or false from the words `true` and `false` only. Raises ValueError for all else."""
     if isinstance(value, bool):
         return value
@@ -83,6 +68,10 @@ Line = Annotated[str, _collapsed, StringConstraints(max_length=150, pattern=f"^{
 """One line of text, as in an address."""
 Token = Annotated[str, _collapsed, StringConstraints(max_length=40, pattern=f"^{TEXT_PATTERN}$")]
 """A code, number or reference whose grammar a rule checks."""
-Day = Annotated[date, BeforeValidator(read_date)]
+Sentence = Annotated[str, _collapsed, StringConstraints(max_length=1000, pattern=f"^{TEXT_PATTERN}$")]
+"""What the service says: sentences, remedies, paths."""
+Day = Annotated[date, BeforeValidator(read_day)]
 """A calendar day, without time or zone."""
-Truth = Annotated[bool, BeforeValidator(read_bool)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
+"""An instant."""
+Truth = Annotated[bool, BeforeValidator(read_truth)]

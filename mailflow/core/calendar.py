@@ -1,0 +1,33 @@
+"""Legal days: which day it is in Paris, and how long a request is active."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def legal_day(instant: datetime) -> date:
+    """The calendar day in Paris at `instant`, which must be aware."""
+    assert instant.tzinfo is not None
+    return instant.astimezone(PARIS).date()
+
+
+def anniversary(day: date, years: int = 1) -> date:
+    """The same day `years` later (or earlier); 29 February falls on the 28th where there is no 29th."""
+    year = day.year + years
+    if (day.month, day.day) == (2, 29):
+        try:
+            return date(year, 2, 29)
+        except ValueError:
+            return date(year, 2, 28)
+    return day.replace(year=year)
+
+
+def active_through(deposited_or_renewed_on: date) -> date:
+    """The last day, inclusive, on which a request is active: the anniversary of deposit or last renewal."""
+    return anniversary(deposited_or_renewed_on)
+
+
+def is_active_on(day: date, deposited_or_renewed_on: date) -> bool:
+    """Whether a request deposited or last renewed then is active on `day`, as far as time goes."""
+    return day <= active_through(deposited_or_renewed_on)
