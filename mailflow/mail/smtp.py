@@ -1,0 +1,323 @@
+"""Sends frozen mails over a few reused SMTP connections: accepted, surely not accepted, or doubtful."""
+
+import asyncio
+import contextlib
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiosmtplib
+
+from mailflow.errors import Misconfigured
+from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
+
+IDLE_SECONDS_MAX = 60.0
+"""An idle connection older than this is not used again: servers close theirs after one to five minutes."""
+
+QUIT_SECONDS_MAX = 3.0
+"""Longest wait for the reply to QUIT."""
+
+ENVELOPE_ID_LENGTH_MAX = 100
+"""RFC 3461, 4.4: of the ENVID parameter, encoded."""
+
+ADDRESS_LENGTH_MAX = 254
+"""RFC 5321, 4.5.3.1.3: a path of 256 octets less its angle brackets."""
+
+_ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]+"
+_ADDR_SPEC = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
+_SERVICE_CLOSING = 421
+_ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
+"""5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
+
+_LOST = (aiosmtplib.SMTPException, OSError, ValueError)
+"""What aiosmtplib raises when a connection is of no more use (ValueError: an undecodable challenge)."""
+
+
+class Security(StrEnum):
+    """How the connection is protected."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpServer:
+    """Where and how to send. Nothing falls back: STARTTLS that is not offered is a failure."""
+
+    host: str
+    port: int
+    security: Security
+    tls: ssl.SSLContext | None
+    """Verifies the server; None only with `plain`."""
+    user: str | None
+    """None: no authentication."""
+    secret: Callable[[], str] | None
+    """Gives the password, anew for each connection. OSError is taken for a server that cannot be reached."""
+    timeout_seconds: float
+    """For each reply but the last."""
+    data_timeout_seconds: float
+    """For the reply to DATA and for the one to the final dot (RFC 5321, 4.5.3.2.6: ten minutes)."""
+    local_hostname: str
+    """What we call ourselves in EHLO."""
+
+    def __post_init__(self) -> None:
+        if (self.security is Security.PLAIN) != (self.tls is None):
+            raise Misconfigured("smtp: a TLS context goes with security tls and starttls, and only with them")
+        if (self.user is None) != (self.secret is None):
+            raise Misconfigured("smtp: user and secret go together")
+
+
+class _Step(StrEnum):
+    """How far a mail came; the first word of every detail."""
+
+    CONNECT = "connect"
+    MAIL = "MAIL"
+    RECIPIENT = "RCPT"
+    AUDIT = "RCPT audit"
+    DATA = "DATA"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Connection:
+    client: aiosmtplib.SMTP
+    transport: asyncio.BaseTransport | None
+    """Kept apart: aiosmtplib forgets it when it closes, while it goes on flushing what is not sent yet."""
+    idle_since: float = 0.0
+
+    def abort(self) -> None:
+        """Drop the connection at once, with whatever it had not sent yet."""
+        self.client.close()
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+
+class SmtpMailer:
+    """`ports.Mailer` over one server, with at most `connections` of them side by side.
+
+    Opened when needed; each serves one mail at a time and is used again unless anything was lost on it.
+
+    A `send` that is cancelled closes its connection and passes the cancellation on. If that happened after
+    `before_data` had said yes, the mail may have been accepted: the outbox row stays `sending`, as after a
+    crash, and only the audit mailbox decides it. Exceptions of `before_data` are passed on too; then nothing
+    was sent.
+    """
+
+    def __init__(self, server: SmtpServer, connections: int) -> None:
+        self._server = server
+        self._slots = asyncio.Semaphore(connections)
+        self._idle: list[_Connection] = []
+        self._closed = False
+
+    async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        """MAIL, RCPT, RCPT of the audit mailbox, `before_data`, DATA. See `ports.Mailer`."""
+        fault = fault_of(outgoing)
+        if fault:
+            return SendResult(state=Sending.REFUSED, detail=fault)
+        async with self._slots:
+            connection = await self._begin(outgoing)
+            if isinstance(connection, SendResult):
+                return connection
+            return await self._address(connection, outgoing) or await self._transmit(
+                connection, outgoing.raw, before_data
+            )
+
+    async def close(self) -> None:
+        """Say QUIT on the idle connections, all at once. Those in use are closed when their mail is done."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(_quit(connection) for connection in idle))
+
+    async def _begin(self, outgoing: Outgoing) -> _Connection | SendResult:
+        """A connection on which MAIL was accepted. One that died while it was idle is replaced, once."""
+        connection = self._take_idle()
+        if connection is not None:
+            refusal = await self._mail(connection, outgoing)
+            if refusal is None:
+                return connection
+            if connection.client.is_connected:
+                return refusal
+        fresh = await self._connect()
+        if isinstance(fresh, SendResult):
+            return fresh
+        return await self._mail(fresh, outgoing) or fresh
+
+    async def _connect(self) -> _Connection | SendResult:
+        server = self._server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            local_hostname=server.local_hostname,
+            timeout=server.timeout_seconds,
+            use_tls=server.security is Security.TLS,
+            start_tls=server.security is Security.STARTTLS,
+            tls_context=server.tls,
+        )
+        try:
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
+            if server.user is not None and server.secret is not None:
+                await client.login(server.user, server.secret())
+        except aiosmtplib.SMTPResponseException as refusal:
+            client.close()
+            return SendResult(state=Sending.DEFERRED, detail=_detail(_Step.CONNECT, refusal))
+        except _LOST as loss:
+            client.close()
+            return SendResult(state=Sending.DEFERRED, detail=_detail(_Step.CONNECT, loss))
+        except BaseException:
+            client.close()
+            raise
+        return _Connection(client=client, transport=client.transport)
+
+    async def _mail(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
+        client = connection.client
+        options = []
+        if client.supports_extension("size"):
+            options.append(f"SIZE={len(outgoing.raw)}")
+        if client.supports_extension("8bitmime") and not outgoing.raw.isascii():
+            options.append("BODY=8BITMIME")
+        if client.supports_extension("dsn"):
+            options += ["RET=HDRS", f"ENVID={xtext(outgoing.envelope_id)}"]
+        command = client.mail(outgoing.envelope_from, options=options)
+        return await self._ask(connection, _Step.MAIL, command)
+
+    async def _address(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
+        """None when the recipient and the audit mailbox are accepted, both."""
+        client = connection.client
+        dsn = client.supports_extension("dsn")
+        command = client.rcpt(outgoing.recipient, options=["NOTIFY=FAILURE"] if dsn else [])
+        refusal = await self._ask(connection, _Step.RECIPIENT, command)
+        if refusal is not None or outgoing.audit is None:
+            return refusal
+        command = client.rcpt(outgoing.audit, options=["NOTIFY=NEVER"] if dsn else [])
+        return await self._ask(connection, _Step.AUDIT, command)
+
+    async def _ask(
+        self, connection: _Connection, step: _Step, command: Awaitable[aiosmtplib.SMTPResponse]
+    ) -> SendResult | None:
+        """None when the server agreed; else the result, and the connection is ready for more, or closed."""
+        try:
+            await command
+        except aiosmtplib.SMTPResponseException as refusal:
+            await self._reset(connection, refusal.code)
+            return _refusal(step, refusal)
+        except _LOST as loss:
+            connection.abort()
+            return SendResult(state=Sending.DEFERRED, detail=_detail(step, loss))
+        except BaseException:
+            connection.abort()
+            raise
+        return None
+
+    async def _transmit(self, connection: _Connection, raw: bytes, before_data: BeforeData) -> SendResult:
+        try:
+            if not await before_data():
+                await self._reset(connection, None)
+                return SendResult(state=Sending.DEFERRED, detail="taken")
+            try:
+                await connection.client.data(raw, timeout=self._server.data_timeout_seconds)
+            except aiosmtplib.SMTPResponseException as refusal:
+                await self._reset(connection, refusal.code)
+                return _refusal(_Step.DATA, refusal)
+            except _LOST as loss:
+                connection.abort()
+                return SendResult(state=Sending.DOUBTFUL, detail=_detail(_Step.DATA, loss))
+        except BaseException:
+            connection.abort()
+            raise
+        self._put_back(connection)
+        return SendResult(state=Sending.SENT)
+
+    async def _reset(self, connection: _Connection, code: int | None) -> None:
+        """Make the connection ready for another mail. After what is no plain refusal its state is unknown."""
+        if code is not None and (code == _SERVICE_CLOSING or not 400 <= code < 600):
+            connection.abort()
+            return
+        try:
+            await connection.client.rset()
+        except _LOST:
+            connection.abort()
+        except BaseException:
+            connection.abort()
+            raise
+        else:
+            self._put_back(connection)
+
+    def _put_back(self, connection: _Connection) -> None:
+        if self._closed:
+            connection.abort()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def _take_idle(self) -> _Connection | None:
+        """The connection used last, so that a small load keeps few; those idle for too long are ended."""
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS_MAX
+        usable = []
+        for connection in self._idle:
+            if connection.client.is_connected and connection.idle_since >= oldest:
+                usable.append(connection)
+            else:
+                connection.abort()
+        self._idle = usable
+        return usable.pop() if usable else None
+
+
+async def _quit(connection: _Connection) -> None:
+    with contextlib.suppress(*_LOST):
+        await connection.client.quit(timeout=QUIT_SECONDS_MAX)
+    connection.abort()
+
+
+def is_addr_spec(address: str) -> bool:
+    """Whether it is one bare ASCII address without quoting: exactly what the server will read."""
+    return len(address) <= ADDRESS_LENGTH_MAX and _ADDR_SPEC.fullmatch(address) is not None
+
+
+def fault_of(outgoing: Outgoing) -> str:
+    """What makes this mail unfit to be sent as it is, octet for octet; empty when nothing does."""
+    addresses = [outgoing.recipient, *(a for a in (outgoing.envelope_from, outgoing.audit) if a)]
+    if not all(is_addr_spec(address) for address in addresses):
+        return "address is not a bare addr-spec"
+    if len(xtext(outgoing.envelope_id)) > ENVELOPE_ID_LENGTH_MAX:
+        return "envelope id is too long"
+    if not outgoing.raw.endswith(b"\r\n") or _BARE_LINE_END.search(outgoing.raw):
+        # aiosmtplib would mend the line ends, and break the signature over them.
+        return "line ends are not CRLF"
+    return ""
+
+
+def xtext(text: str) -> str:
+    """RFC 3461, 4: printable ASCII without `+` and `=`; any other octet as `+` and two hexadecimal digits."""
+    return "".join(
+        chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}"
+        for octet in text.encode("utf-8", "backslashreplace")
+    )
+
+
+def _refusal(step: _Step, refusal: aiosmtplib.SMTPResponseException) -> SendResult:
+    """What a reply that is not the hoped-for one means for the mail.
+
+    Codes outside 4xx and 5xx are no answer to what was asked. aiosmtplib takes only 250 for an acceptance
+    and does not say whether another code followed DATA or the final dot: any other 2xx is doubtful there.
+    """
+    if not 400 <= refusal.code < 600:
+        state = Sending.DOUBTFUL if step is _Step.DATA else Sending.DEFERRED
+    elif refusal.code < 500 or step is _Step.AUDIT or refusal.code in _ABOUT_THE_SESSION:
+        state = Sending.DEFERRED
+    else:
+        state = Sending.REFUSED
+    return SendResult(state=state, detail=_detail(step, refusal))
+
+
+def _detail(step: _Step, error: Exception) -> str:
+    """Step, code and enhanced status, or the kind of loss; never the free text, which may quote addresses."""
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        return f"{step} {'timeout' if isinstance(error, TimeoutError) else 'lost'}"
+    enhanced = _ENHANCED_STATUS.match(error.message)
+    return f"{step} {error.code}" + (f" {enhanced.group()}" if enhanced else "")
