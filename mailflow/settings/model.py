@@ -1,0 +1,362 @@
+"""Every setting with its meaning, unit and default; the sample and the operator's table are made from it."""
+
+import re
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from mailflow.core.model import Environment
+
+INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
+"""What the audit mailbox takes from the mailbox when it does not say otherwise."""
+
+_ADDRESS = re.compile(r"[0-9A-Za-z.!#$%&'*+/=?^_{|}~-]+@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*")
+
+
+class Security(StrEnum):
+    """How a connection is protected."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    PLAIN = "plain"
+
+
+class Authentication(StrEnum):
+    """How we prove ourselves to an IMAP server. A token is read anew from its file at each connection."""
+
+    LOGIN = "login"
+    XOAUTH2 = "xoauth2"
+    OAUTHBEARER = "oauthbearer"
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise PydanticCustomError("address", "should be a bare mail address such as name@example.org")
+    return value.lower()
+
+
+def _resolved(value: Path, info: ValidationInfo) -> Path:
+    """Relative to the folder of the settings file; `%d` is systemd's folder of credentials."""
+    context = info.context or {}
+    first, *rest = value.parts or ("",)
+    if first == "%d":
+        if not context.get("credentials"):
+            raise PydanticCustomError("credentials", "begins with %d, but CREDENTIALS_DIRECTORY is not set")
+        return Path(context["credentials"], *rest)
+    return Path(context.get("folder", "."), value)
+
+
+def _register_url(value: str, info: ValidationInfo) -> str:
+    """An SQLite file relative to the settings file, or PostgreSQL without a password in the URL."""
+    if value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value:
+        return f"sqlite:///{_resolved(Path(value.removeprefix('sqlite:///')), info)}"
+    if not value.startswith("postgresql://"):
+        raise PydanticCustomError("url", "should be sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+    authority = value.removeprefix("postgresql://").partition("/")[0]
+    if ":" in authority.rpartition("@")[0] or "password=" in value:
+        raise PydanticCustomError("password", "should hold no password: name a file with ?passfile=FILE")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+File = Annotated[Path, AfterValidator(_resolved)]
+Folder = Annotated[Path, AfterValidator(_resolved)]
+RegisterUrl = Annotated[str, AfterValidator(_register_url)]
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+
+
+def is_local(host: str) -> bool:
+    """Whether what is sent to `host` stays on this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+
+class Service(Section):
+    """Who we are to those who write to us."""
+
+    name: Text = Field(examples=["Enregistrement des demandes (école)"])
+    """Display name in the From field of answers."""
+    address: Address = Field(examples=["demandes@example.org"])
+    """The address that desks write to, and the From address of answers."""
+    bounce_address: Address | None = Field(default=None, examples=["retours@example.org"])
+    """Envelope sender of answers, to which delivery failures return. When absent: the null sender."""
+    contact: Text = Field(examples=["01 23 45 67 89, assistance@example.org"])
+    """Whom a desk may call; a sentence of every answer ends with it."""
+    deadline_hours: Count = 12
+    """Time within which a request is to be answered, from its arrival at the mail server."""
+
+
+class Register(Section):
+    """Where the requests are remembered, and the keys without which nobody can read them."""
+
+    url: RegisterUrl = "sqlite:///mailflow.db"
+    """`sqlite:///FILE`, or `postgresql://USER@HOST/DATABASE?passfile=FILE`. No password in it."""
+    master_keys_dir: Folder = Path("keys/master")
+    """Folder of `<id>.key` files, 32 bytes each in base64 or hexadecimal, that wrap the keys of the requests.
+    A file `active` holds the id of the one that wraps new keys; without it the last id in order does."""
+    lookup_key_file: File = Path("keys/lookup.key")
+    """Key of the look-up tokens, 32 bytes in base64 or hexadecimal. It can never be changed."""
+
+
+class Imap(Section):
+    """An IMAP account."""
+
+    host: Text = Field(examples=["imap.example.org"])
+    """Name of the IMAP server, as its TLS certificate has it."""
+    port: Port = Field(examples=[993])
+    """Port of the IMAP server: usually 993 for `tls`, 143 otherwise."""
+    security: Security = Field(examples=["tls"])
+    """`tls`, `starttls`, or `plain` (on this machine only)."""
+    auth: Authentication = Field(examples=["login"])
+    """`login` (password), `xoauth2` or `oauthbearer` (token)."""
+    user: Text = Field(examples=["demandes"])
+    """Name of the account."""
+    secret_file: File = Field(examples=["secrets/mailbox"])
+    """File that holds the password or the token, in one line."""
+    ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
+    """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
+    folder: Text = "INBOX"
+    """Folder that is read."""
+
+    @model_validator(mode="after")
+    def _no_password_in_clear(self) -> Self:
+        if self.security is Security.PLAIN and not is_local(self.host):
+            raise PydanticCustomError(
+                "plain", "security `plain` would send the secret in clear to another machine"
+            )
+        return self
+
+
+class Mailbox(Imap):
+    """The mailbox that desks write to."""
+
+    processed: Text = "Processed"
+    """Folder into which a mail is moved once it is safe in the register."""
+    quarantine: Text = "Quarantine"
+    """Folder for mails that a person has to look at."""
+    poll_seconds: Count = 30
+    """Longest time between two looks at the mailbox."""
+    idle_seconds: Count = Field(default=240, le=1740)
+    """Length of one IDLE, which only wakes us earlier. RFC 2177 wants less than 29 minutes."""
+    timeout_seconds: Count = 30
+    """Longest wait for one reply of the IMAP server."""
+
+    @model_validator(mode="after")
+    def _folders_differ(self) -> Self:
+        if len({self.folder, self.processed, self.quarantine}) < 3:
+            raise PydanticCustomError("folders", "folder, processed and quarantine should be three folders")
+        return self
+
+
+class Audit(Imap):
+    """Our own mailbox that receives a copy of every answer; it decides whether a doubtful send went out."""
+
+    user: Text = Field(examples=["audit"])
+    """Name of the account."""
+    secret_file: File = Field(examples=["secrets/audit"])
+    """File that holds the password or the token, in one line."""
+    address: Address = Field(examples=["audit@example.org"])
+    """Address of the audit mailbox: the second envelope recipient of each answer."""
+
+
+class Smtp(Section):
+    """The server that takes our answers."""
+
+    host: Text = Field(examples=["smtp.example.org"])
+    """Name of the SMTP server, as its TLS certificate has it."""
+    port: Port = Field(examples=[465])
+    """Port of the SMTP server: usually 465 for `tls`, 587 or 25 otherwise."""
+    security: Security = Field(examples=["tls"])
+    """`tls`, `starttls`, or `plain` (with a user: on this machine only)."""
+    user: Text | None = Field(default=None, examples=["demandes"])
+    """Name of the account. When absent: no authentication."""
+    secret_file: File | None = Field(default=None, examples=["secrets/smtp"])
+    """File that holds the password, in one line."""
+    ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
+    """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
+    connections: Count = Field(default=4, le=50)
+    """Connections that are held open side by side."""
+    timeout_seconds: Count = 60
+    """Longest wait for one reply, the reply to the final dot excepted."""
+    data_timeout_seconds: Count = 600
+    """Longest wait for the reply to the final dot. RFC 5321 (4.5.3.2.6) wants ten minutes."""
+
+    @model_validator(mode="after")
+    def _authentication_is_whole(self) -> Self:
+        if (self.user is None) != (self.secret_file is None):
+            raise PydanticCustomError("pair", "user and secret_file should be given together")
+        if self.user and self.security is Security.PLAIN and not is_local(self.host):
+            raise PydanticCustomError(
+                "plain", "security `plain` would send the secret in clear to another machine"
+            )
+        return self
+
+
+class DecryptionKey(Section):
+    """A key that desks may encrypt to."""
+
+    key_file: File = Field(examples=["keys/decryption.key"])
+    """Private key, PEM, without a passphrase."""
+    certificate_file: File = Field(examples=["keys/decryption.pem"])
+    """Its certificate, PEM, as published to the desks."""
+
+
+class Keys(Section):
+    """The keys of the service itself."""
+
+    signing_key_file: File = Field(examples=["keys/signing.key"])
+    """Private key that signs answers, PEM, without a passphrase."""
+    signing_certificate_file: File = Field(examples=["keys/signing.pem"])
+    """Its certificate, PEM."""
+    signing_chain_file: File | None = Field(default=None, examples=["keys/chain.pem"])
+    """Intermediate certificates that go along with each answer, PEM."""
+    archive_certificate_file: File | None = Field(default=None, examples=["keys/archive.pem"])
+    """Every answer is encrypted to this certificate too; its private key is kept off this machine."""
+    decryption: tuple[DecryptionKey, ...] = Field(min_length=1)
+    """The keys that request mails may be encrypted to: the present one, and former ones while in use."""
+
+
+class Trust(Section):
+    """Which certificates are believed, beside being enrolled."""
+
+    anchors_dir: Folder = Path("trust/anchors")
+    """Folder of PEM or DER files: the authorities that a sender's certificate must chain to."""
+    intermediates_dir: Folder = Path("trust/intermediates")
+    """Folder of PEM or DER files: certificates that complete a path, and prove nothing themselves."""
+    crls_dir: Folder = Path("trust/crls")
+    """Folder of PEM or DER files: the present revocation list of each authority; without, no acceptance."""
+    signing_time_before_days: Count = 7
+    """How long before its arrival a mail may have been signed."""
+    signing_time_after_minutes: Count = 5
+    """How far a sender's clock may be ahead of ours."""
+
+
+class Limits(Section):
+    """What is published to vendors as the largest that we take."""
+
+    mail_bytes_max: Count = 26_214_400
+    """Size of a request mail; a larger one is not read."""
+    header_bytes_max: Count = 65_536
+    """Size of one block of header fields."""
+    depth_max: Count = 8
+    """Depth of nested MIME parts."""
+    parts_max: Count = 100
+    """Number of MIME parts in a mail."""
+    requests_max: Count = 1_000
+    """Number of requests in a mail."""
+    request_bytes_max: Count = 262_144
+    """Size of one request."""
+    zip_ratio_max: Count = 200
+    """How much larger an entry of a zip file may be than its compressed form."""
+    zip_bytes_max: Count = 67_108_864
+    """Size of all that a zip file unpacks to."""
+    answer_bytes_max: Count = 8_388_608
+    """Size of one answer; a larger one is split."""
+
+
+class Worker(Section):
+    """How the work is cut and how long it may take."""
+
+    chunk: Count = Field(default=50, le=1_000)
+    """Mails that are read, judged, registered and moved together."""
+    processes: Count = Field(default=2, le=256)
+    """Processes that judge and compose: one for each core."""
+    task_seconds_max: Count = 30
+    """Longest time for judging or composing one mail; then its process is ended."""
+    task_memory_bytes_max: Count = 1_073_741_824
+    """Address space that one such process may use."""
+    lease_seconds: Count = 600
+    """Time after which another worker takes over what this one had claimed."""
+    attempts_max: Count = 3
+    """Attempts at one mail, alone, before it is set aside for a person."""
+    undetermined_retry_seconds: Count = 900
+    """Time until a mail is judged again whose certificate could not be checked."""
+    audit_wait_minutes: Count = 75
+    """How long a doubtful send is looked for in the audit mailbox before the same bytes go again."""
+    audit_reserve_minutes: Count = 120
+    """The same bytes go again earlier when only this much is left of the deadline."""
+    stop_seconds: Count = 30
+    """Time to finish what is under way after SIGTERM; then it is released."""
+
+    @model_validator(mode="after")
+    def _lease_outlives_task(self) -> Self:
+        if self.lease_seconds <= self.task_seconds_max:
+            raise PydanticCustomError("lease", "lease_seconds should be more than task_seconds_max")
+        return self
+
+
+class Log(Section):
+    """One line for each transition, on standard error."""
+
+    format: LogFormat = LogFormat.TEXT
+    """`text` or `json`."""
+    level: LogLevel = LogLevel.INFO
+    """`debug`, `info`, `warning` or `error`."""
+
+
+class Settings(Section):
+    """The whole file. Paths are relative to its folder; `%d/NAME` is a credential given by systemd."""
+
+    environment: Environment = Field(examples=["ecole"])
+    """`ecole` (school: every number and answer says so) or `production`. Fixed once a register is in use."""
+    service: Service
+    register_: Register = Field(alias="register")
+    mailbox: Mailbox
+    audit: Audit
+    smtp: Smtp
+    keys: Keys
+    trust: Trust
+    limits: Limits
+    worker: Worker
+    log: Log
+
+    @model_validator(mode="before")
+    @classmethod
+    def _audit_is_like_mailbox(cls, data: dict[str, Any]) -> dict[str, Any]:
+        mailbox, audit = data.get("mailbox"), data.get("audit")
+        if not isinstance(mailbox, dict) or not isinstance(audit, dict):
+            return data
+        shared = {name: mailbox[name] for name in INHERITED_BY_AUDIT if name in mailbox}
+        return data | {"audit": shared | audit}
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.audit.address == self.service.address:
+            raise PydanticCustomError("audit", "audit.address and service.address should be two mailboxes")
+        if self.worker.audit_reserve_minutes >= self.service.deadline_hours * 60:
+            raise PydanticCustomError(
+                "reserve", "worker.audit_reserve_minutes should be less than the deadline"
+            )
+        return self
