@@ -25,24 +25,18 @@ from mailflow.registrar.work import Candidate, StaleDirectory, Terms
 __all__ = ["StaleDirectory", "Terms", "submit"]
 
 
-async def submit(
-    tx: Transaction, submissions: Sequence[Submission], terms: Terms, at: datetime
-) -> tuple[Receipt, ...]:
+async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Terms, at: datetime) -> tuple[Receipt, ...]:
     """Give each acceptable request its number, once, whichever door it came through.
 
-    One receipt per submission, in order. Nothing holds before the transaction is committed. Raises Unavailable,
+    One receipt per submission, in order. Nothing holds before the commit. Raises Unavailable,
     and StaleDirectory when a sender was proven against enrolments that have changed since.
     """
-    if any(s.submitter.trust_generation != terms.directory.generation for s in submissions) or (
-        submissions and await directory.generation(tx) != terms.directory.generation
-    ):
+    generations = {terms.directory.generation, *(s.submitter.trust_generation for s in submissions)}
+    if generations != {await directory.generation(tx)}:
         raise StaleDirectory("the enrolments have changed")
     senders = {sender.code: sender for sender in terms.directory.senders}
     works = [
-        [
-            open_file(submission, file, senders[submission.submitter.sender], terms, at)
-            for file in submission.files
-        ]
+        [open_file(submission, file, senders[submission.submitter.sender], terms, at) for file in submission.files]
         for submission in submissions
     ]
     flat = [work for group in works for work in group]

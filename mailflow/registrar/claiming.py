@@ -25,9 +25,7 @@ def apply_rules(work: FileWork, at: datetime) -> None:
         anomalies = (*request.anomalies, *rules.check(form, facts))
         territory = _territory(form)
         if not work.blocked and territory and not may(mandates, Right.CREATION, territory):
-            anomalies += (
-                Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{facts.at_root}/logementRecherche"),
-            )
+            anomalies += (Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{facts.at_root}/logementRecherche"),)
         if work.blocked or any(anomaly.blocks for anomaly in anomalies):
             work.outcomes[position] = Refused(anomalies=anomalies)
             continue
@@ -84,9 +82,7 @@ async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
         pending = later
 
 
-async def _claim_round(
-    tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]
-) -> None:
+async def _claim_round(tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]) -> None:
     wanted = {c.reference: c for c in candidates if c.reference}
     bound = await requests.bind_references(tx, [(*ref, c.id, c.request.digest) for ref, c in wanted.items()])
     unbound = [reference for reference in wanted if reference not in bound]
@@ -121,9 +117,7 @@ async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None
     """Dense sequences by territory and month. The counters stay locked until the commit: this comes late."""
     groups: dict[tuple[Territory, str], list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault((candidate.territory, numbers.month_key(candidate.deposited_on)), []).append(
-            candidate
-        )
+        groups.setdefault((candidate.territory, numbers.month_key(candidate.deposited_on)), []).append(candidate)
     exhausted: list[Candidate] = []
     for key, group in sorted(groups.items()):
         try:

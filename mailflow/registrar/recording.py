@@ -33,9 +33,7 @@ def receipt_of(work: FileWork) -> FileReceipt:
         record=work.record,
         decided_at=work.decided_at,
         anomalies=(*work.same_as.anomalies, *work.anomalies),
-        outcomes=tuple(
-            replace(o, replayed=True) if isinstance(o, Registered) else o for o in work.same_as.outcomes
-        ),
+        outcomes=tuple(replace(o, replayed=True) if isinstance(o, Registered) else o for o in work.same_as.outcomes),
     )
 
 
@@ -73,9 +71,7 @@ async def write_records(
 def _decided(outcomes: Sequence[Outcome]) -> bool:
     """Whether anything was. Faults of ours bind no name: the same file may come again (decision 6)."""
     ours = {Code.INTERNAL_FAULT, Code.SEQUENCE_EXHAUSTED}
-    return not outcomes or not all(
-        isinstance(o, Refused) and ours & {a.code for a in o.anomalies} for o in outcomes
-    )
+    return not outcomes or not all(isinstance(o, Refused) and ours & {a.code for a in o.anomalies} for o in outcomes)
 
 
 def _new_request(candidate: Candidate) -> requests.NewRequest:

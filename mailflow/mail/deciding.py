@@ -1,0 +1,170 @@
+"""The deciding transaction of a chunk: what its verdicts become in the register, all of it or nothing (M4)."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from mailflow import registrar
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.model import FileReceipt, Registered
+from mailflow.log import event
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Accepted, BounceKeys, Rejected, Reply, ReplyContext, Undetermined, Verdict
+from mailflow.register import Transaction, intake, journal, outbox
+from mailflow.registrar import Terms
+
+REPLY = TypeAdapter(Reply)
+"""How what is to be told is kept in the outbox."""
+ANSWER = "answer"
+"""Kind of the outbox rows that answer a mail; their key is the intake."""
+
+log = logging.getLogger(__name__)
+
+
+async def decide(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
+    """Judge these mails and write what follows, in one transaction. Raises whatever stands in the way.
+
+    `Unavailable` (a stale directory and a lost lease included) says nothing against the mails; anything else means
+    that one of them cannot be processed, and that nothing was.
+    """
+    unjudged = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in mails]
+    verdicts = await door.judges.judge(unjudged, door.clock())
+    decision = Decision(door=door, at=door.clock())
+    async with door.register.begin() as tx:
+        await decision.register(tx, terms, list(zip(mails, verdicts, strict=True)))
+        await decision.write(tx)
+    return decision.announce()
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """What one transaction writes about the mails of a chunk."""
+
+    door: MailDoor
+    at: datetime
+    settlements: list[intake.Settlement] = field(default_factory=list)
+    undetermined: list[tuple[intake.Claimed, Undetermined]] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    bounces: list[tuple[intake.Claimed, BounceKeys]] = field(default_factory=list)
+    entries: list[journal.Entry] = field(default_factory=list)
+
+    async def register(self, tx: Transaction, terms: Terms, judged: Sequence[tuple[intake.Claimed, Verdict]]) -> None:
+        """Have the registrar decide what was accepted; sort the rest."""
+        submissions = [v.submission for _, v in judged if isinstance(v, Accepted)]
+        receipts = iter(await registrar.submit(tx, submissions, terms, self.at))
+        for mail, verdict in judged:
+            match verdict:
+                case Accepted():
+                    self._answer(mail, verdict.reply, next(receipts).files, verdict.anomalies, reason="")
+                case Rejected(reply=None):
+                    self.set_aside(mail, verdict.anomalies[0].code, verdict.detail)
+                    if verdict.bounced is not None:
+                        self.bounces.append((mail, verdict.bounced))
+                case Rejected(reply=ReplyContext() as context):
+                    reason = verdict.anomalies[0].code
+                    self._answer(mail, context, (), verdict.anomalies, reason)
+                case Undetermined():
+                    self.undetermined.append((mail, verdict))
+
+    def set_aside(self, mail: intake.Claimed, reason: Code, detail: str) -> None:
+        """Nobody is answered; the operator finds the mail with its reason."""
+        self._settle(mail, "set_aside", reason, detail, sender=None)
+
+    def _answer(
+        self,
+        mail: intake.Claimed,
+        context: ReplyContext,
+        files: tuple[FileReceipt, ...],
+        anomalies: tuple[Anomaly, ...],
+        reason: str,
+    ) -> None:
+        self.replies.append(
+            Reply(
+                context=context,
+                intake=mail.id,
+                received_at=mail.received_at,
+                decided_at=self.at,
+                files=files,
+                anomalies=anomalies,
+            )
+        )
+        self._settle(mail, "answered", reason, "", sender=context.sender)
+
+    def _settle(self, mail: intake.Claimed, state: str, reason: str, detail: str, sender: str | None) -> None:
+        self.settlements.append(intake.Settlement(id=mail.id, state=state, reason=reason, detail=detail, sender=sender))
+        self.entries.append(
+            journal.Entry(
+                kind=f"mail-{state.replace('_', '-')}",
+                intake_id=mail.id,
+                number=None,
+                sender=sender,
+                desk=None,
+                detail={"reason": reason, "detail": detail},
+            )
+        )
+
+    async def write(self, tx: Transaction) -> None:
+        """Orders for answers, journal and the mails' new states; the last check is that the claims still hold."""
+        await outbox.queue(tx, [self._draft(tx, reply) for reply in self.replies], self.at)
+        for mail, keys in self.bounces:
+            await outbox.record_bounce(
+                tx,
+                envelope_id=keys.envelope_id,
+                message_id=keys.message_id,
+                verp=keys.verp,
+                intake_id=mail.id,
+                at=self.at,
+            )
+        await journal.append(tx, self.entries, self.at)
+        await intake.settle(tx, self.door.owner, self.settlements, self.at)
+        for mail, verdict in self.undetermined:
+            await intake.postpone(
+                tx,
+                self.door.owner,
+                [mail.id],
+                self.at + self.door.pace.undetermined_retry,
+                reason=verdict.anomaly.code,
+                detail=verdict.detail,
+            )
+
+    def _draft(self, tx: Transaction, reply: Reply) -> outbox.Draft:
+        """The immutable order; its Message-ID depends on the intake alone, so that a repeat is recognised."""
+        token = tx.vault.token("message-id", f"{ANSWER}:{reply.intake}:1")[:40]
+        return outbox.Draft(
+            kind=ANSWER,
+            key=str(reply.intake),
+            part=1,
+            intake_id=reply.intake,
+            recipient=reply.context.recipient,
+            message_id=f"<{token}@{self.door.address.rpartition('@')[2]}>",
+            dated_at=self.at,
+            payload=REPLY.dump_json(reply),
+        )
+
+    def announce(self) -> Progress:
+        """One log line per mail, once it is committed; and the counts."""
+        outcomes = [o for reply in self.replies for file in reply.files for o in file.outcomes]
+        registered = [o for o in outcomes if isinstance(o, Registered)]
+        fresh = sum(not outcome.replayed for outcome in registered)
+        for settlement in self.settlements:
+            event(
+                log,
+                settlement.state.replace("_", "-"),
+                intake=settlement.id,
+                sender=settlement.sender,
+                reason=settlement.reason or None,
+            )
+        for mail, verdict in self.undetermined:
+            event(log, "undetermined", intake=mail.id, reason=verdict.anomaly.code.value)
+        return Progress(
+            answered=len(self.replies),
+            set_aside=sum(settlement.state == "set_aside" for settlement in self.settlements),
+            undetermined=len(self.undetermined),
+            registered=fresh,
+            replayed=len(registered) - fresh,
+            refused=len(outcomes) - len(registered),
+        )

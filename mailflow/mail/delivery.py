@@ -1,0 +1,227 @@
+"""The last two stages of the mail door: compose and deliver. Each is safe to kill at any line and to run again.
+
+`compose` turns an order of the outbox into a complete mail and freezes its octets, once (M4b). `deliver` sends those
+octets and no others (M5). What was cut off in the middle of DATA is `sending` and stays so until `settle_doubtful`
+has asked the audit mailbox, which gets a copy of every answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailflow.core import backoff
+from mailflow.errors import Unavailable
+from mailflow.log import event
+from mailflow.mail import audit
+from mailflow.mail.answer import Composed, Composition
+from mailflow.mail.deciding import REPLY
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.pool import TaskFailed
+from mailflow.mail.ports import Outgoing, Sending, SendResult
+from mailflow.register import Transaction, files, outbox
+
+NOBODY_TO_ENCRYPT_TO = "no valid encryption certificate"
+CANNOT_COMPOSE = "cannot be composed"
+
+log = logging.getLogger(__name__)
+
+
+# Compose
+
+
+async def compose(door: MailDoor) -> Progress:
+    """Freeze the octets of a chunk of answers. Raises Unavailable."""
+    at = door.clock()
+    async with door.register.begin() as tx:
+        queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
+    if not queued:
+        return Progress()
+    replies = {row.id: REPLY.validate_json(row.payload) for row in queued}
+    records = {file.record for reply in replies.values() for file in reply.files if file.record}
+    async with door.register.read() as tx:
+        returned = await files.returned(tx, sorted(records))
+    compositions = [
+        Composition(
+            reply=replies[row.id],
+            message_id=row.message_id,
+            dated_at=row.dated_at,
+            returned={f.record: returned[f.record] for f in replies[row.id].files if f.record in returned},
+        )
+        for row in queued
+    ]
+    composed = await _compose(door, compositions, at)
+    return await _freeze(door, [row.id for row in queued], composed)
+
+
+async def _compose(door: MailDoor, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+    """All at once; when that fails one by one, so that one answer that cannot be composed falls alone."""
+    try:
+        return await door.judges.compose(compositions, at)
+    except TaskFailed as error:
+        if len(compositions) == 1:
+            event(log, "compose-failed", intake=compositions[0].reply.intake, error=str(error))
+            return [Composed(answer=None, reason=CANNOT_COMPOSE)]
+    return [one for composition in compositions for one in await _compose(door, [composition], at)]
+
+
+async def _freeze(door: MailDoor, ids: Sequence[int], composed: Sequence[Composed]) -> Progress:
+    answers = {id_: one.answer for id_, one in zip(ids, composed, strict=True) if one.answer is not None}
+    held = [(id_, one.reason) for id_, one in zip(ids, composed, strict=True) if one.answer is None]
+    returns = {record: octets for answer in answers.values() for record, octets in answer.returns}
+    async with door.register.begin() as tx:
+        await _freeze_returns(tx, returns)
+        await outbox.freeze(tx, [(id_, a.raw, audit.body_digest(a.raw)) for id_, a in answers.items()])
+        for id_, reason in held:
+            await outbox.hold(tx, [id_], reason, door.clock())
+    for id_ in answers:
+        event(log, "composed", outbox=id_)
+    for id_, reason in held:
+        event(log, "held", outbox=id_, reason=reason.replace(" ", "-"))
+    return Progress(composed=len(answers), held=len(held))
+
+
+async def _freeze_returns(tx: Transaction, returns: Mapping[str, bytes]) -> None:
+    """A `RET` file is written once; whoever froze it first wins, and another version of it is composed again."""
+    fresh = await files.freeze_return(tx, list(returns.items()))
+    others = [record for record in returns if record not in fresh]
+    frozen = await files.returned(tx, others) if others else {}
+    if any(frozen.get(record, returns[record]) != returns[record] for record in others):
+        raise Unavailable("a RET file was frozen by somebody else meanwhile")
+
+
+# Deliver
+
+
+async def deliver(door: MailDoor) -> Progress:
+    """Send a chunk of frozen answers, oldest mail first. Raises Unavailable."""
+    at, pace = door.clock(), door.pace
+    async with door.register.begin() as tx:
+        rows = await outbox.claim_composed(
+            tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
+        )
+    if not rows:
+        return Progress()
+    marks = Marks(door)
+    async with asyncio.TaskGroup() as group:
+        sends = [group.create_task(_send(door, marks, row)) for row in rows]
+    return sum((send.result() for send in sends), Progress())
+
+
+async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:
+    async def before_data() -> bool:
+        try:
+            return await marks.add(Mark(row.id, Sending.DOUBTFUL))
+        except Unavailable:
+            return False  # nothing is on record, so nothing may be sent
+
+    outgoing = Outgoing(
+        envelope_from=door.bounce_address.replace("@", f"+{row.id}@"),
+        recipient=row.recipient,
+        audit=door.audit_address,
+        envelope_id=row.message_id.strip("<>").partition("@")[0],
+        raw=row.raw,
+    )
+    result = await door.mailer.send(outgoing, before_data)
+    await marks.add(_mark(door, row, result))
+    event(log, result.state.value, outbox=row.id, intake=row.intake_id, reply=result.detail or None)
+    counts = {
+        Sending.SENT: Progress(sent=1),
+        Sending.DEFERRED: Progress(deferred=1),
+        Sending.DOUBTFUL: Progress(doubtful=1),
+        Sending.REFUSED: Progress(held=1),
+    }
+    return counts[result.state]
+
+
+def _mark(door: MailDoor, row: outbox.Composed, result: SendResult) -> "Mark":
+    delay = backoff.delay(row.attempts, first=door.pace.defer_first, most=door.pace.defer_most, spread=row.id % 97 / 97)
+    return Mark(row.id, result.state, final=True, until=door.clock() + delay, detail=result.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is to be recorded of one send."""
+
+    id: int
+    state: Sending
+    """`DOUBTFUL` and not final: about to send."""
+    final: bool = False
+    until: datetime | None = None
+    detail: str = ""
+
+
+class Marks:
+    """Marks of many sends at once, as many as have gathered in one transaction: a commit for each would be the cost."""
+
+    def __init__(self, door: MailDoor) -> None:
+        self._door = door
+        self._waiting: list[tuple[Mark, asyncio.Future[bool]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def add(self, mark: Mark) -> bool:
+        """Returns once it is committed; False when the row was no longer ours to send. Raises Unavailable."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((mark, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        return await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                ours = await self._commit([mark for mark, _ in batch])
+            except Unavailable as error:
+                for _, done in batch:
+                    if not done.cancelled():
+                        done.set_exception(error)
+                continue
+            for mark, done in batch:
+                if not done.cancelled():
+                    done.set_result(mark.final or mark.id in ours)
+
+    async def _commit(self, marks: Sequence[Mark]) -> set[int]:
+        at = self._door.clock()
+        final = [mark for mark in marks if mark.final]
+        async with self._door.register.begin() as tx:
+            about = [mark.id for mark in marks if not mark.final]
+            ours = await outbox.mark_sending(tx, self._door.owner, about, at) if about else set()
+            await outbox.mark_sent(tx, [m.id for m in final if m.state is Sending.SENT], at)
+            for mark in final:
+                if mark.state is Sending.DEFERRED:
+                    assert mark.until is not None
+                    await outbox.defer(tx, self._door.owner, [mark.id], mark.until, mark.detail)
+                elif mark.state is Sending.REFUSED:
+                    await outbox.hold(tx, [mark.id], f"refused: {mark.detail}", at)
+        return ours
+
+
+# What was cut off
+
+
+async def settle_doubtful(door: MailDoor) -> Progress:
+    """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable."""
+    at, pace = door.clock(), door.pace
+    async with door.register.read() as tx:
+        doubtful = await outbox.doubtful(tx, pace.chunk, at)
+    done = Progress()
+    for row in doubtful:
+        verdict = audit.decide(
+            await door.copies.find(row.message_id),
+            row.body_digest,
+            since=row.since,
+            at=at,
+            deadline_at=(row.received_at or row.since) + pace.deadline,
+            wait=pace.audit_wait,
+            reserve=pace.audit_reserve,
+        )
+        if verdict is audit.Verdict.WAIT:
+            continue
+        sent = verdict is audit.Verdict.SENT
+        async with door.register.begin() as tx:
+            await outbox.resolve(tx, row.id, sent=sent, at=door.clock())
+        event(log, "found-sent" if sent else "sent-again", outbox=row.id)
+        done += Progress(sent=1) if sent else Progress(deferred=1)
+    return done

@@ -1,0 +1,131 @@
+"""What the stages of the mail door work with: ports, pace and names, chosen by `app` and passed to each stage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Protocol, Self
+
+from mailflow.core.model import Directory, Environment
+from mailflow.mail.answer import Composed, Composition
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.mail.ports import Copies, Mailbox, Mailer
+from mailflow.mail.trust import TrustMaterial
+from mailflow.register import Register, directory
+from mailflow.registrar import Terms
+
+
+class Judges(Protocol):
+    """Who judges and composes: `mail.pool.Pool`, or the same functions in this very process."""
+
+    served: TrustMaterial | None
+    """What the present generation works from; None before the first `serve`."""
+
+    async def serve(self, material: TrustMaterial) -> None: ...
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+        """One verdict per mail, in order. Raises TaskFailed for the whole chunk when one of them breaks."""
+        ...
+
+    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+        """One answer per composition, in order. Raises TaskFailed likewise."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class TrustSource(Protocol):
+    async def material(self, directory: Directory) -> TrustMaterial:
+        """The enrolments with the anchors, intermediates and CRLs of now; the same object while nothing changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much at a time, how long, how often."""
+
+    chunk: int
+    """Mails in one transaction."""
+    chunk_bytes_max: int
+    """Octets of the mails in one transaction; a single larger one still goes through alone."""
+    lease: timedelta
+    """How long a claim holds: after a kill, so long until somebody else takes over."""
+    attempts_max: int
+    """Solo attempts at a mail before it is set aside."""
+    undetermined_retry: timedelta
+    deadline: timedelta
+    """From reception to answer: the 12 hours."""
+    audit_wait: timedelta
+    """How long a doubtful send may still turn up in the audit mailbox before it is sent again."""
+    audit_reserve: timedelta
+    """Time left to the deadline at which a doubtful send is no longer waited for."""
+    defer_first: timedelta
+    defer_most: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailDoor:
+    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports."""
+
+    register: Register
+    mailbox: Mailbox
+    copies: Copies
+    mailer: Mailer
+    judges: Judges
+    trust: TrustSource
+    environment: Environment
+    account: str
+    """Names the mailbox account in the intake, for ever."""
+    inbox: str
+    processed: str
+    quarantine: str
+    address: str
+    """The service's own: where requests go, and From of the answers."""
+    bounce_address: str
+    audit_address: str
+    owner: str
+    """Names this process in leases; no two running processes share one."""
+    pace: Pace
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What one turn of a stage did. All counts; `+` adds them up."""
+
+    received: int = 0
+    answered: int = 0
+    """Mails decided with an answer."""
+    set_aside: int = 0
+    undetermined: int = 0
+    registered: int = 0
+    replayed: int = 0
+    refused: int = 0
+    composed: int = 0
+    sent: int = 0
+    deferred: int = 0
+    doubtful: int = 0
+    held: int = 0
+    retried: int = 0
+    """Mails given back to be run alone."""
+
+    def __add__(self, other: Self) -> "Progress":
+        return Progress(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    def __bool__(self) -> bool:
+        """Whether anything was done at all: then there may be more."""
+        return any(getattr(self, f.name) for f in fields(self))
+
+
+async def current_terms(door: MailDoor) -> Terms:
+    """The enrolments of now. When they or the trust files changed, the judges serve the new ones from here on."""
+    served = door.judges.served
+    async with door.register.read() as tx:
+        if served is not None and served.directory.generation == await directory.generation(tx):
+            known = served.directory
+        else:
+            known = await directory.read(tx)
+    material = await door.trust.material(known)
+    if material is not served:
+        await door.judges.serve(material)
+    return Terms(directory=known, environment=door.environment)

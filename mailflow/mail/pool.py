@@ -1,0 +1,146 @@
+"""A pool of processes that judge and compose, so that every core works and one hung mail ends alone.
+
+`pebble`, because the standard library's pool cannot end one task: a mail that takes too long or too much memory
+costs its own task, and the pool goes on. The processes are spawned, hold keys and enrolments of one generation of
+the trust store, and read no clock, file or network.
+"""
+
+import asyncio
+import multiprocessing
+import resource
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TaskTimeout
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from mailflow.errors import MailflowError
+from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.mail.trust import Trust, TrustMaterial
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class TaskFailed(MailflowError):
+    """A task raised what it should not, took too long, or died. The text names the place, never the content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """What the processes may use."""
+
+    processes: int
+    task_seconds_max: float
+    """For one task, which is a share of a chunk."""
+    memory_bytes_max: int
+    """Address space of one process (RLIMIT_AS)."""
+
+
+class Pool:
+    """Judges and composes in processes. One pool serves one generation of the trust store; see `serve`."""
+
+    def __init__(
+        self,
+        limits: PoolLimits,
+        judge: Callable[[Trust], Judge],
+        composer: Callable[[Trust], Composer],
+    ) -> None:
+        """`judge` and `composer` are picklable makers: they run once in every process of a generation."""
+        self._limits = limits
+        self._makers = (judge, composer)
+        self._processes: ProcessPool | None = None
+        self.generation: int | None = None
+
+    async def serve(self, material: TrustMaterial) -> None:
+        """Work from this material from now on. Tasks that are under way end under the former."""
+        former, self._processes = self._processes, None
+        self._processes = ProcessPool(
+            max_workers=self._limits.processes,
+            context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(self._limits.memory_bytes_max, material, *self._makers),
+        )
+        self.generation = material.directory.generation
+        if former is not None:
+            former.close()
+            await asyncio.to_thread(former.join)
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+        """One verdict per mail, in order. Raises TaskFailed for the whole chunk when one of them breaks."""
+        return await self._spread(_judge, mails, at)
+
+    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+        """One answer per composition, in order; None in it where there is nobody to encrypt to."""
+        return await self._spread(_compose, compositions, at)
+
+    async def close(self) -> None:
+        """End the processes, at once: whatever they were doing is done again by whoever claims it next."""
+        if self._processes is not None:
+            self._processes.stop()
+            await asyncio.to_thread(self._processes.join)
+            self._processes = None
+
+    async def _spread(
+        self, task: Callable[[Sequence[T], datetime], list[U]], work: Sequence[T], at: datetime
+    ) -> list[U]:
+        assert self._processes is not None, "serve comes first"
+        share = -(-len(work) // self._limits.processes) or 1
+        futures = [
+            self._processes.schedule(task, args=(work[i : i + share], at), timeout=self._limits.task_seconds_max)
+            for i in range(0, len(work), share)
+        ]
+        await asyncio.wait([asyncio.wrap_future(future) for future in futures])
+        return [one for future in futures for one in _result(future)]
+
+
+def _result(future: "Future[list[U]]") -> list[U]:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, TaskTimeout):
+        raise TaskFailed("took too long") from None
+    if isinstance(error, ProcessExpired):
+        raise TaskFailed(f"the process ended with code {error.exitcode}") from None
+    if isinstance(error, MemoryError):
+        raise TaskFailed("took too much memory") from None
+    # The message of an unforeseen exception may hold content; its type and place never do.
+    raise TaskFailed(f"{type(error).__name__} at {_place(error)}") from None
+
+
+def _place(error: BaseException) -> str:
+    remote = error.__cause__ if error.__cause__ is not None else error
+    frames = traceback.extract_tb(remote.__traceback__)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+# Inside a process of the pool
+
+_here: dict[str, Any] = {}
+
+
+def _begin(
+    memory_bytes_max: int,
+    material: TrustMaterial,
+    judge: Callable[[Trust], Judge],
+    composer: Callable[[Trust], Composer],
+) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
+    trust = Trust(material)
+    _here["judge"], _here["composer"] = judge(trust), composer(trust)
+
+
+def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+    judge: Judge = _here["judge"]
+    return [judge.judge(mail, at) for mail in mails]
+
+
+def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+    composer: Composer = _here["composer"]
+    return [composer.compose(composition, at) for composition in compositions]

@@ -1,0 +1,140 @@
+"""The first two stages of the mail door: receive and process. Each is safe to kill at any line and to run again.
+
+`receive` brings mail under our own roof and only then takes it off the server (M1 to M3). `process` decides: numbers,
+journal, the order for an answer and the mail's new state are written together or not at all (M3 to M4).
+The other two, compose and deliver, are in `mail.delivery`. DESIGN.md draws the states.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from mailflow.core.anomalies import Code
+from mailflow.errors import MailflowError, Unavailable
+from mailflow.log import event
+from mailflow.mail.deciding import Decision, decide
+from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.model import FetchedMail
+from mailflow.register import intake
+from mailflow.registrar import StaleDirectory, Terms
+
+CHUNKS_A_POLL = 4
+"""How many chunks one poll reads at most before it puts them away: one move then serves them all."""
+
+log = logging.getLogger(__name__)
+
+
+# Receive
+
+
+async def receive(door: MailDoor) -> Progress:
+    """Take in the oldest mails of the inbox, then move them to where they belong. Raises Unavailable."""
+    listing = await door.mailbox.list()
+    uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
+    if not uids:
+        return Progress()
+    async with door.register.read() as tx:
+        known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
+    fresh = [uid for uid in uids if uid not in known]
+    batch: list[FetchedMail] = []
+    async for mail in door.mailbox.fetch(listing, fresh):
+        batch.append(mail)
+        octets = sum(len(one.raw or b"") for one in batch)
+        if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
+            known |= await _take_in(door, batch)
+            batch = []
+    known |= await _take_in(door, batch)
+    # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
+    for folder, ours in ((door.processed, True), (door.quarantine, False)):
+        if to_move := [uid for uid, kept in known.items() if kept is ours]:
+            await door.mailbox.move(listing, to_move, folder)
+    return Progress(received=len(fresh))
+
+
+async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
+    """Commit these mails to the intake; which of them we now hold to the octet."""
+    if not mails:
+        return {}
+    arrivals = [
+        intake.Arrival(
+            account=door.account,
+            mailbox=door.inbox,
+            uidvalidity=mail.uidvalidity,
+            uid=mail.uid,
+            raw=mail.raw,
+            size_bytes=mail.size_bytes,
+            received_at=mail.received_at,
+        )
+        for mail in mails
+    ]
+    async with door.register.begin() as tx:
+        await intake.take_in(tx, arrivals, door.clock())
+    event(log, "taken-in", mails=len(mails), bytes=sum(mail.size_bytes for mail in mails))
+    return {mail.uid: mail.raw is not None for mail in mails}
+
+
+# Process
+
+
+async def process(door: MailDoor) -> Progress:
+    """Decide one chunk of waiting mails, then one of those that must run alone. Raises Unavailable."""
+    terms = await current_terms(door)
+    at, pace = door.clock(), door.pace
+    async with door.register.begin() as tx:
+        chunk = await intake.claim_chunk(
+            tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
+        )
+    done = await _attempt_chunk(door, terms, chunk) if chunk else Progress()
+    at = door.clock()
+    async with door.register.begin() as tx:
+        alone = await intake.claim_solo(tx, door.owner, at, at + pace.lease, pace.attempts_max)
+    return done + (await _attempt_alone(door, terms, alone) if alone else Progress())
+
+
+async def _attempt_chunk(door: MailDoor, terms: Terms, chunk: Sequence[intake.Claimed]) -> Progress:
+    """Any failure that is not the surroundings' sends the mails of the chunk off one by one."""
+    ids = [mail.id for mail in chunk]
+    try:
+        return await decide(door, terms, chunk)
+    except Unavailable as error:
+        await _give_back(door, ids, error, refund=False)
+        return Progress(retried=len(ids))
+    except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
+        event(log, "chunk-failed", mails=len(ids), error=type(error).__name__)
+        async with door.register.begin() as tx:
+            await intake.make_solo(tx, door.owner, ids)
+        return Progress(retried=len(ids))
+
+
+async def _attempt_alone(door: MailDoor, terms: Terms, mail: intake.Claimed) -> Progress:
+    """The attempt is on record already, so that even a mail that kills the process runs out of them."""
+    try:
+        return await decide(door, terms, [mail])
+    except Unavailable as error:
+        await _give_back(door, [mail.id], error, refund=True)
+        return Progress(retried=1)
+    except Exception as error:  # noqa: BLE001  the third strike sets this mail aside, the queue moves on
+        event(log, "attempt-failed", intake=mail.id, attempt=mail.attempts, error=type(error).__name__)
+        async with door.register.begin() as tx:
+            if mail.attempts < door.pace.attempts_max:
+                await intake.release(tx, door.owner, [mail.id], door.clock(), refund=False)
+                return Progress(retried=1)
+            decision = Decision(door=door, at=door.clock())
+            decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
+            await decision.write(tx)
+        return decision.announce()
+
+
+async def _give_back(door: MailDoor, ids: Sequence[int], error: Unavailable, *, refund: bool) -> None:
+    """The mails are not to blame: they are free again at once, and the stage backs off.
+
+    When even that fails the leases run out by themselves. Enrolments that changed are no reason to back off.
+    """
+    async with door.register.begin() as tx:
+        await intake.release(tx, door.owner, ids, door.clock(), refund=refund)
+    if not isinstance(error, StaleDirectory):
+        raise error
+
+
+def _describe(error: Exception) -> str:
+    """Type and place; the message only of our own errors, which carry no content."""
+    return str(error) if isinstance(error, MailflowError) else type(error).__name__
