@@ -4,9 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
+# Where packages come from is the machine's business (mirror, proxy, certificates); which ones is settled by the
+# hashes, and where they go by us: a personal pip configuration may not send them elsewhere.
+PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_NO_DEPS=0 PIP_DRY_RUN=0 \
+  $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix bench schemas clean
+.PHONY: help install lock demo test check fix lint bench schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,13 +21,44 @@ install: $(STAMP) ## make the virtual environment from the locked, hashed depend
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "mailflow needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=…"; exit 1; }
-	$(PYTHON) -m venv --without-pip $(VENV)
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 \
 	  || { echo "$(PYTHON) has no pip. On Debian: apt-get install python3-pip"; exit 1; }
-	$(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --require-hashes -r requirements/dev.txt
-	$(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps --no-build-isolation --no-index -e .
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@
+
+demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, no root
+	$(BIN)/python -m mailflow.demo
+
+check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
+	$(BIN)/pytest -q -m "not slow" tests/unit tests/test_tidy.py tests/test_docs.py
+
+test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
+	tests/servers/install
+	$(BIN)/pytest
+
+lint: $(STAMP) ## style, types and imports only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP) ## mend what a machine can mend: style, the sample settings, the tables in the documents
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/python -m tests.support.documents
+
+bench: $(STAMP) ## measure end to end; prints a table and JSON
+	$(BIN)/python -m bench
+
+schemas: $(STAMP) ## write what we publish anew from the models
+	$(BIN)/python -m mailflow.wire.publish schemas
 
 lock: ## resolve the dependencies anew (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade -o requirements/run.txt pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra dev -o requirements/dev.txt pyproject.toml
+
+clean: ## remove what can be made again (the virtual environment stays)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache build demo-output *.egg-info
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
