@@ -24,8 +24,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 \
 	  || { echo "$(PYTHON) has no pip. On Debian: apt-get install python3-pip"; exit 1; }
 	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
+	@echo "$(PYTHON) -m pip install -r requirements/dev.txt"
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, no root
