@@ -1,0 +1,218 @@
+"""Postfix 3 on a free loopback port: accepts for one domain, delivers by LMTP, sends real delivery reports.
+
+It wants root: its master starts as root only, and runs the rest as the user `postfix`. Without root the tests
+that need it are skipped by `tests.support.available.require`. Nothing can leave the machine: every transport but
+the LMTP one is `error:`.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import smtplib
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.servers.process import START_SECONDS_MAX, ServerProcess, free_ports
+from tests.servers.tls import ServerCertificate
+
+DOMAIN = "example.test"
+
+_MAIN = """\
+compatibility_level = 3.6
+config_directory = {run}/etc
+queue_directory = {run}/queue
+data_directory = {run}/data
+maillog_file = {run}/log/postfix.log
+maillog_file_prefixes = {run}/log
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mx.{domain}
+mydomain = {domain}
+mydestination =
+local_recipient_maps =
+local_transport = error:no local delivery
+alias_maps =
+alias_database =
+mynetworks = 127.0.0.0/8
+virtual_mailbox_domains = {domain}
+virtual_mailbox_maps = inline:{{ {recipients} }}
+virtual_transport = lmtp:inet:127.0.0.1:{lmtp_port}
+default_transport = error:no mail leaves this machine
+relay_transport = error:no mail leaves this machine
+recipient_delimiter = +
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_recipient_restrictions = reject_unauth_destination
+append_dot_mydomain = no
+biff = no
+message_size_limit = 26214400
+mailbox_size_limit = 0
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+lmtp_destination_recipient_limit = 1
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+queue_run_delay = 1s
+default_process_limit = 50
+in_flow_delay = 0
+{tls}{settings}"""
+
+_TLS = """\
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+"""
+
+_MASTER = """\
+127.0.0.1:{smtp_port} inet n - n - - smtpd
+pickup    unix  n  -  n  60  1  pickup
+cleanup   unix  n  -  n  -   0  cleanup
+qmgr      unix  n  -  n  300 1  qmgr
+tlsmgr    unix  -  -  n  1000? 1 tlsmgr
+rewrite   unix  -  -  n  -   -  trivial-rewrite
+bounce    unix  -  -  n  -   0  bounce
+defer     unix  -  -  n  -   0  bounce
+trace     unix  -  -  n  -   0  bounce
+flush     unix  n  -  n  1000? 0 flush
+proxymap  unix  -  -  n  -   -  proxymap
+showq     unix  n  -  n  -   -  showq
+error     unix  -  -  n  -   -  error
+retry     unix  -  -  n  -   -  error
+lmtp      unix  -  -  n  -   -  lmtp
+anvil     unix  -  -  n  -   1  anvil
+scache    unix  -  -  n  -   1  scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+_QUEUE_FOLDERS = (
+    *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming"),
+    *("maildrop", "pid", "private", "public", "saved", "trace"),
+)
+
+
+class Postfix:
+    """A context manager. `folder` receives the log at the end; the queue lies in a short folder apart.
+
+    `recipients` are local parts that are accepted at RCPT, with or without `+detail`; whether a mail can be
+    delivered to them only shows later, at the LMTP server. `settings` are further lines of main.cf.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lmtp_port: int,
+        recipients: Iterable[str],
+        certificate: ServerCertificate | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.lmtp_port = lmtp_port
+        self.recipients = tuple(recipients)
+        self.certificate = certificate
+        self.settings = dict(settings or {})
+        self.host = "127.0.0.1"
+        (self.port,) = free_ports(1)
+        self._run: Path
+        self._process: ServerProcess
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._run = Path(tempfile.mkdtemp(prefix="postfix-"))
+        try:
+            self._configure()
+            # Not `postfix start`: master in the foreground is one process that we own and can surely end.
+            self._process = ServerProcess(
+                [str(_daemon_directory() / "master"), "-c", str(self._run / "etc"), "-d"],
+                log=self._run / "master.log",
+                ports=[self.port],
+            )
+            self._start()
+        except BaseException:
+            shutil.rmtree(self._run, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stop()
+        (self.folder / "postfix.log").write_text(self.log())
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop (or kill) and start again with the same queue on the same port."""
+        if kill:
+            self._process.kill()
+        else:
+            self._process.stop()
+        self._start()
+
+    def _start(self) -> None:
+        """Returns when the server greets: an open port alone may be the dying listener of the one before."""
+        self._process.start()
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while True:
+            try:
+                with smtplib.SMTP(self.host, self.port, timeout=2):
+                    return
+            except (OSError, smtplib.SMTPException):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def log(self) -> str:
+        log = self._run / "log" / "postfix.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def _configure(self) -> None:
+        run = self._run
+        run.chmod(0o755)
+        for name in ("etc", "queue", "data", "log"):
+            (run / name).mkdir()
+        self._make_queue()
+        tls = "smtpd_tls_security_level = none\n"
+        if self.certificate is not None:
+            tls = _TLS.format(certificate=self.certificate.certificate.resolve(), key=self.certificate.key.resolve())
+        (run / "etc" / "main.cf").write_text(
+            _MAIN.format(
+                run=run,
+                domain=DOMAIN,
+                recipients=", ".join(f"{local}@{DOMAIN}=1" for local in self.recipients),
+                lmtp_port=self.lmtp_port,
+                tls=tls,
+                settings="".join(f"{name} = {value}\n" for name, value in self.settings.items()),
+            )
+        )
+        # Postfix waits while main.cf is younger than two seconds: somebody might still be writing it.
+        os.utime(run / "etc" / "main.cf", (0, 0))
+        (run / "etc" / "master.cf").write_text(_MASTER.format(smtp_port=self.port))
+
+    def _make_queue(self) -> None:
+        """What `postfix check` makes, which takes two seconds and also copies files for a chroot."""
+        owner = pwd.getpwnam("postfix")
+        postdrop = grp.getgrnam("postdrop").gr_gid
+        os.chown(self._run / "data", owner.pw_uid, owner.pw_gid)
+        for name in _QUEUE_FOLDERS:
+            folder = self._run / "queue" / name
+            folder.mkdir(mode=0o700)
+            if name != "pid":
+                os.chown(folder, owner.pw_uid, 0)
+        for name, mode in (("public", 0o710), ("maildrop", 0o1730)):
+            folder = self._run / "queue" / name
+            os.chown(folder, owner.pw_uid, postdrop)
+            folder.chmod(mode)
+        (self._run / "queue" / "pid").chmod(0o755)
+
+
+def _daemon_directory() -> Path:
+    postconf = shutil.which("postconf", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    answer = subprocess.run(
+        [postconf or "postconf", "-dh", "daemon_directory"], check=True, capture_output=True, text=True
+    )
+    return Path(answer.stdout.strip())

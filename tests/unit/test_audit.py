@@ -1,0 +1,99 @@
+"""The audit mailbox decides a doubtful send by the body of the copies, and by the time that is left."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailflow.mail.audit import Verdict, body_digest, decide
+
+SINCE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+WAIT = timedelta(minutes=75)
+RESERVE = timedelta(hours=2)
+SENT = b"From: a@example.test\r\nMessage-ID: <1@example.test>\r\n\r\nNumber 059\r\n\r\n.\r\n"
+TRACE = b"Return-Path: <b@example.test>\r\nReceived: from x\r\n\tby y; today\r\n"
+
+
+def judge(*copies: bytes, at: datetime = SINCE, deadline_at: datetime = SINCE + timedelta(hours=12)) -> Verdict:
+    return decide(
+        copies,
+        body_digest(SENT),
+        since=SINCE,
+        at=at,
+        deadline_at=deadline_at,
+        wait=WAIT,
+        reserve=RESERVE,
+    )
+
+
+def test_a_copy_with_the_same_body_means_sent_whatever_was_added_on_the_way() -> None:
+    assert judge(TRACE + SENT) is Verdict.SENT
+
+
+def test_a_copy_counts_however_late_it_is() -> None:
+    assert judge(SENT, at=SINCE + timedelta(days=2)) is Verdict.SENT
+
+
+def test_another_body_under_our_message_id_is_no_copy() -> None:
+    forged = SENT.replace(b"059", b"060")
+    assert judge(forged) is Verdict.WAIT
+    assert judge(forged, SENT) is Verdict.SENT
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [
+        (timedelta(0), Verdict.WAIT),
+        (WAIT - timedelta(seconds=1), Verdict.WAIT),
+        (WAIT, Verdict.RESEND),
+    ],
+)
+def test_without_a_copy_the_same_octets_go_again_after_the_wait(after: timedelta, verdict: Verdict) -> None:
+    assert judge(at=SINCE + after) is verdict
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict"),
+    [
+        (RESERVE + timedelta(seconds=1), Verdict.WAIT),
+        (RESERVE, Verdict.RESEND),
+        (timedelta(hours=-1), Verdict.RESEND),
+    ],
+)
+def test_without_a_copy_the_same_octets_go_again_while_the_reserve_is_left(left: timedelta, verdict: Verdict) -> None:
+    assert judge(deadline_at=SINCE + left) is verdict
+
+
+def test_the_digest_ignores_how_a_server_stores_line_ends() -> None:
+    assert body_digest(SENT.replace(b"\r\n", b"\n")) == body_digest(SENT)
+
+
+def test_the_digest_ignores_empty_lines_at_the_end_but_not_in_between() -> None:
+    assert body_digest(SENT + b"\r\n\r\n") == body_digest(SENT) == body_digest(SENT.removesuffix(b"\r\n"))
+    assert body_digest(SENT.replace(b"059\r\n", b"059\r\n\r\n")) != body_digest(SENT)
+
+
+def test_a_mail_without_a_header_has_its_body_after_the_empty_line() -> None:
+    assert body_digest(b"\r\nx\r\n") == body_digest(b"A: b\r\n\r\nx\r\n")
+
+
+def test_a_header_alone_has_an_empty_body() -> None:
+    assert body_digest(b"A: b\r\n") == body_digest(b"A: b\r\n\r\n") != body_digest(b"A: b\r\n\r\nx\r\n")
+
+
+BODIES = st.lists(st.binary(max_size=8).filter(lambda line: not set(line) & set(b"\r\n")), max_size=6)
+
+
+@given(BODIES, BODIES)
+def test_the_digests_of_two_bodies_are_equal_only_when_their_lines_are(first: list[bytes], second: list[bytes]) -> None:
+    def lines(body: list[bytes]) -> bytes:
+        return b"\r\n".join(body).rstrip(b"\r\n")
+
+    same = body_digest(b"\r\n" + b"\r\n".join(first)) == body_digest(TRACE + b"\r\n" + b"\r\n".join(second))
+    assert same == (lines(first) == lines(second))
+
+
+@given(st.binary())
+def test_any_octets_have_a_digest(raw: bytes) -> None:
+    assert len(body_digest(raw)) == 64
