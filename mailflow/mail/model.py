@@ -5,6 +5,7 @@ from datetime import datetime
 
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.model import FileReceipt, SenderCode, Submission
+from mailflow.mail.bounces import Bounce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +53,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BounceKeys:
-    """By what a delivery status notification names the mail that it is about, the surest first."""
-
-    envelope_id: str
-    message_id: str
-    verp: str
-    """Local-part detail of the address that the notification was sent to (`bounce+<this>@…`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyContext:
     """What an answer needs of the mail that it answers. Known only once the sender is proven."""
 
@@ -99,8 +90,8 @@ class Rejected:
     reply: ReplyContext | None
     detail: str = ""
     """For the operator; identifiers only, never content."""
-    bounced: BounceKeys | None = None
-    """Which of our own mails came back, when the mail is a delivery status notification."""
+    bounce: Bounce | None = None
+    """What came back, when the mail is a delivery status notification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,252 @@
+"""From stored octets to a verdict. Pure: same mail, same trust, same moment, same verdict.
+
+The checklist, in this order. Up to step 6 nobody has proven who they are: every fault is silence towards the
+outside and an entry for the operator. From step 7 on the sender is proven, and faults are answered by name.
+
+1. The mail can be read as MIME, within the limits.
+2. It is signed, or encrypted and then signed, and the signed part is the outermost (else: is it a bounce, an
+   automatic reply, a loop?). Prevents: content beside the signature passed for signed.
+3. It carries exactly one From address.
+4. The signature holds over the exact octets (or once over them with canonical line ends).
+5. The signer is who the enrolments say, by a path that was valid at reception (`mail.trust`).
+6. There is no further layer inside. Prevents: a signed mail of another, forwarded under a signature.
+7. The signed part holds request files, within the limits.
+8. A `CER*` certificate, when there is one, may be encrypted to.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.model import Door, EnrolledSender, RequestFile, Submission, Submitter
+from mailflow.mail import attachments, bounces, cms, mime
+from mailflow.mail.attachments import ContentLimits, Contents
+from mailflow.mail.bounces import Bounce
+from mailflow.mail.cms import CmsError, DecryptionKey
+from mailflow.mail.mime import Entity, MimeError, MimeLimits, SignedParts
+from mailflow.mail.model import (
+    Accepted,
+    Rejected,
+    ReplyContext,
+    Step,
+    Undetermined,
+    Verdict,
+    VerifiedMail,
+)
+from mailflow.mail.trust import SigningWindow, Trust, TrustError, TrustUndetermined
+from mailflow.wire.reader import FileLimits, read_file
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeLimits:
+    """The published limits, and the window of the signing time."""
+
+    mime: MimeLimits
+    contents: ContentLimits
+    file: FileLimits
+    requests_max: int
+    """Requests in one mail."""
+    signing: SigningWindow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unjudged:
+    """A mail of the intake."""
+
+    intake: int
+    raw: bytes = field(repr=False)
+    received_at: datetime
+
+
+@dataclass(slots=True)
+class _Checklist:
+    """The steps that were taken, for whoever asks why a mail passed or failed (`mailflow verify`)."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def passed(self, name: str, detail: str = "") -> None:
+        self.steps.append(Step(name=name, passed=True, detail=detail))
+
+    def failed(self, name: str, code: Code, detail: str) -> None:
+        self.steps.append(Step(name=name, passed=False, detail=f"{code} {detail}".strip()))
+
+
+class _Refusal(Exception):
+    def __init__(self, step: str, verdict: Rejected | Undetermined) -> None:
+        super().__init__(step)
+        self.step = step
+        self.verdict = verdict
+
+
+def _silent(step: str, code: Code, detail: str = "", bounce: Bounce | None = None) -> _Refusal:
+    """Nobody is proven, so nobody is answered."""
+    return _Refusal(step, Rejected(anomalies=(Anomaly(code=code),), reply=None, detail=detail, bounce=bounce))
+
+
+def _attempt(step: str, action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except (MimeError, CmsError) as error:
+        raise _silent(step, error.code, error.detail) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Judges mails with the keys and enrolments of one generation."""
+
+    trust: Trust
+    keys: tuple[DecryptionKey, ...]
+    limits: JudgeLimits
+    own_addresses: frozenset[str]
+    """The service's own addresses, in lower case: a mail from one of them is a loop."""
+    own_domain: str
+    """Right-hand side of the Message-IDs that we make."""
+
+    def judge(self, mail: Unjudged, at: datetime) -> Verdict:
+        """The verdict on `mail`. `at` is the moment of judging, for revocation; validity is that of reception."""
+        return self.explain(mail, at)[0]
+
+    def explain(self, mail: Unjudged, at: datetime) -> tuple[Verdict, tuple[Step, ...]]:
+        """The verdict and the checklist that led to it."""
+        steps = _Checklist()
+        try:
+            return self._judge(mail, at, steps), tuple(steps.steps)
+        except _Refusal as refusal:
+            verdict = refusal.verdict
+            anomaly = verdict.anomalies[0] if isinstance(verdict, Rejected) else verdict.anomaly
+            steps.failed(refusal.step, anomaly.code, verdict.detail)
+            return verdict, tuple(steps.steps)
+
+    def _judge(self, mail: Unjudged, at: datetime, steps: _Checklist) -> Verdict:
+        entity = self._read(mail)
+        steps.passed("mime", f"{len(mail.raw)} octets")
+        parts = self._signed_parts(entity, mail, steps)
+        address = _attempt("from", lambda: mime.from_address(entity))
+        steps.passed("from")
+        verified = self._verify(parts, mail, steps)
+        sender = self._authenticate(verified, address, mail, at, steps)
+        contents = attachments.read_contents(verified.content, self.limits.contents)
+        if any(anomaly.code is Code.LAYERING_REFUSED for anomaly in contents.anomalies):
+            raise _silent("layers", Code.LAYERING_REFUSED)
+        steps.passed("layers")
+        context = self._context(sender, entity, verified, at)
+        files = self._read_files(contents, context, steps)
+        if contents.certificate is not None:
+            context = self._answer_certificate(contents.certificate, context, at, steps)
+        submission = Submission(
+            submitter=Submitter(sender=sender.code, certificate=context.signer, trust_generation=self.trust.generation),
+            door=Door.MAIL,
+            intake=mail.intake,
+            received_at=mail.received_at,
+            files=files,
+        )
+        return Accepted(submission=submission, reply=context, anomalies=contents.anomalies)
+
+    # Step 1
+    def _read(self, mail: Unjudged) -> Entity:
+        return _attempt("mime", lambda: mime.read(mail.raw, self.limits.mime))
+
+    # Step 2
+    def _signed_parts(self, entity: Entity, mail: Unjudged, steps: _Checklist) -> SignedParts:
+        parts = _attempt("signed", lambda: mime.signed_parts(entity))
+        if parts is None:
+            automatic = bounces.classify(
+                entity, own_addresses=self.own_addresses, own_message_id=self._is_own_message_id
+            )
+            if automatic is not None:
+                raise _silent("signed", automatic.code, automatic.detail, automatic.bounce)
+            raise _silent("signed", Code.NOT_SIGNED)
+        if parts.content is None and not _attempt("signed", lambda: cms.is_signed_data(parts.cms)):
+            octets = _attempt("decrypted", lambda: cms.decrypt(parts.cms, self.keys, at=mail.received_at))
+            steps.passed("decrypted")
+            inner = _attempt("decrypted", lambda: mime.read(octets, self.limits.mime))
+            signed = _attempt("signed", lambda: mime.signed_parts(inner))
+            if signed is None:
+                raise _silent("signed", Code.NOT_SIGNED, "encrypted only")
+            parts = signed
+            if parts.content is None and not _attempt("signed", lambda: cms.is_signed_data(signed.cms)):
+                raise _silent("signed", Code.LAYERING_REFUSED, "encrypted twice")
+        steps.passed("signed", "opaque" if parts.content is None else "detached")
+        return parts
+
+    def _is_own_message_id(self, message_id: str) -> bool:
+        return message_id.lower().endswith(f"@{self.own_domain}>")
+
+    # Step 4
+    def _verify(self, parts: SignedParts, mail: Unjudged, steps: _Checklist) -> VerifiedMail:
+        def verify(content: bytes | None) -> VerifiedMail:
+            return cms.verify(parts.cms, content, enrolled=self.trust.certificates_of, at=mail.received_at)
+
+        line_ends = "as received"
+        try:
+            verified = verify(parts.content)
+        except CmsError as error:
+            # A relay may have turned CRLF into LF: the octets that verify are the ones that are read.
+            if error.code is not Code.CONTENT_ALTERED or parts.content is None:
+                raise _silent("signature", error.code, error.detail) from None
+            canonical = mime.canonical(parts.content)
+            verified = _attempt("signature", lambda: verify(canonical))
+            line_ends = "made canonical"
+        signer = verified.signers[0]
+        steps.passed("signature", f"{signer.signature_algorithm} {signer.digest_algorithm}, lines {line_ends}")
+        return verified
+
+    # Step 5
+    def _authenticate(
+        self, verified: VerifiedMail, address: str, mail: Unjudged, at: datetime, steps: _Checklist
+    ) -> EnrolledSender:
+        try:
+            return self.trust.authenticate(
+                verified.signers,
+                verified.certificates,
+                from_address=address,
+                received_at=mail.received_at,
+                at=at,
+                window=self.limits.signing,
+                steps=steps.steps,
+            )
+        except TrustUndetermined as error:
+            undetermined = Undetermined(anomaly=Anomaly(code=error.code), detail=error.detail)
+            raise _Refusal("trust", undetermined) from None
+        except TrustError as error:
+            raise _silent("trust", error.code, error.detail) from None
+
+    def _context(self, sender: EnrolledSender, entity: Entity, verified: VerifiedMail, at: datetime) -> ReplyContext:
+        return ReplyContext(
+            sender=sender.code,
+            recipient=sender.answer_address,
+            message_id=mime.message_id(entity),
+            content_digest=hashlib.sha256(verified.content).hexdigest(),
+            signer=hashlib.sha256(verified.signers[0].certificate).hexdigest(),
+            encrypt_to=self.trust.encryption_certificate(sender, at),
+            legacy_encryption=sender.legacy_encryption,
+        )
+
+    # Step 7
+    def _read_files(self, contents: Contents, context: ReplyContext, steps: _Checklist) -> tuple[RequestFile, ...]:
+        if not contents.files:
+            raise _Refusal("contents", Rejected(anomalies=contents.anomalies, reply=context))
+        files = tuple(read_file(file.name, file.content, self.limits.file) for file in contents.files)
+        requests = sum(len(file.requests) for file in files)
+        if requests > self.limits.requests_max:
+            too_many = Rejected(anomalies=(Anomaly(code=Code.MAIL_TOO_MANY_REQUESTS),), reply=context)
+            raise _Refusal("contents", too_many)
+        steps.passed("contents", f"{len(files)} files, {requests} requests")
+        return files
+
+    # Step 8
+    def _answer_certificate(self, pem: bytes, context: ReplyContext, at: datetime, steps: _Checklist) -> ReplyContext:
+        try:
+            certificate = self.trust.check_answer_certificate(pem, at)
+        except TrustError as error:
+            refused = Rejected(
+                anomalies=(Anomaly(code=Code.ANSWER_CERTIFICATE_REFUSED),), reply=context, detail=error.detail
+            )
+            raise _Refusal("answer certificate", refused) from None
+        steps.passed("answer certificate")
+        return replace(context, encrypt_to=certificate)

@@ -1,0 +1,79 @@
+"""The text of an answer, for the person behind the desk's software: French, faults also in English. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from mailflow.core import calendar
+from mailflow.core.anomalies import Anomaly, catalogue
+from mailflow.core.model import Environment, FileReceipt, Outcome, Registered
+from mailflow.mail.model import Reply
+
+SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
+
+
+def subject(intake: int, environment: Environment) -> str:
+    """Only what everybody on the way may read."""
+    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
+    return f"{school}Réponse à votre envoi {intake}"
+
+
+def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
+    """What became of the mail, file by file and request by request; lines end with LF."""
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    lines += [
+        "Bonjour,",
+        "",
+        f"Votre message reçu le {_moment(reply.received_at)} a été traité le {_moment(reply.decided_at)}.",
+        f"Référence de l'envoi : {reply.intake}",
+        f"Empreinte SHA-256 du contenu signé : {reply.context.content_digest}",
+    ]
+    if reply.anomalies:
+        lines += ["", "Le message dans son ensemble :"]
+        lines += [line for anomaly in reply.anomalies for line in _anomaly(anomaly)]
+    for file in reply.files:
+        lines += ["", *_file(file)]
+    lines += ["", "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel."]
+    lines += ["Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.", ""]
+    lines += [f"Assistance : {contact}"]
+    return "\n".join(lines) + "\n"
+
+
+def _file(receipt: FileReceipt) -> Iterator[str]:
+    again = " (déjà traité : même réponse)" if receipt.repeated else ""
+    registered = sum(isinstance(outcome, Registered) for outcome in receipt.outcomes)
+    yield f"Fichier {_printable(receipt.file.name)}{again}"
+    if receipt.outcomes:
+        yield f"  {len(receipt.outcomes)} demande(s), dont {registered} enregistrée(s)"
+    for anomaly in receipt.anomalies:
+        yield from _anomaly(anomaly)
+    for position, outcome in enumerate(receipt.outcomes, 1):
+        yield from _outcome(position, outcome)
+
+
+def _outcome(position: int, outcome: Outcome) -> Iterator[str]:
+    if isinstance(outcome, Registered):
+        already = " (déjà enregistrée)" if outcome.replayed else ""
+        yield f"  Demande {position} : numéro unique {outcome.number}{already}"
+    else:
+        yield f"  Demande {position} : non enregistrée"
+    for anomaly in outcome.anomalies:
+        yield from _anomaly(anomaly)
+
+
+def _anomaly(anomaly: Anomaly) -> Iterator[str]:
+    entry = catalogue()[anomaly.code]
+    yield f"    {anomaly.code} ({entry.severity}) {anomaly.path}".rstrip()
+    yield f"      {entry.french} {entry.remedy_french}"
+    if anomaly.number:
+        yield f"      Numéro unique existant : {anomaly.number}"
+    yield f"      [en] {entry.english} {entry.remedy_english}"
+
+
+def _printable(name: str) -> str:
+    """A file name as the sender wrote it may hold anything; a person is shown what can be shown."""
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def _moment(at: datetime) -> str:
+    local = at.astimezone(calendar.PARIS)
+    return f"{local:%d/%m/%Y} à {local:%H:%M:%S} (heure de Paris)"
