@@ -1,0 +1,246 @@
+"""The inbox and the audit mailbox on an IMAP server: the ports `Mailbox` and `Copies` over aioimaplib."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from mailflow.errors import Misconfigured, Unavailable
+from mailflow.mail import imap_syntax
+from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError
+from mailflow.mail.imap_syntax import FetchedItems
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Listing
+from mailflow.mail.smtp import Security
+
+__all__ = ["ImapAccount", "ImapCopies", "ImapMailbox", "Security"]
+
+IDLE_SECONDS_MAX = 300.0
+"""Of one IDLE: middle boxes forget silent connections long before RFC 2177's 29 minutes."""
+SIZES_BATCH = 500
+"""Mails whose sizes are asked for in one command."""
+FETCH_BYTES_MAX = 32 * 1024 * 1024
+"""Of the bodies in one FETCH, as far as their sizes are known beforehand."""
+
+
+class _Folder:
+    """One folder, opened over one connection when it is needed, and again after the connection was lost."""
+
+    def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
+        self.account = account
+        self._name = name
+        self._read_only = read_only
+        self._session: ImapSession | None = None
+        self._uidvalidity = 0
+        self._turn = asyncio.Lock()
+        self._wanted = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def session(self, uidvalidity: int | None = None) -> AsyncIterator[ImapSession]:
+        """The connection with the folder selected, for one caller at a time; a pending IDLE gives way.
+
+        Raises Unavailable when the folder's UIDVALIDITY is not the given one. A refusal by the server inside
+        the block becomes Unavailable too.
+        """
+        self._wanted.set()
+        async with self._turn:
+            self._wanted.clear()
+            session = self._session
+            if session is None or not session.alive:
+                self._session = None
+                session = await ImapSession.connect(self.account)
+                self._session = session
+                self._uidvalidity = await session.select(self._name, read_only=self._read_only)
+            if uidvalidity not in {None, self._uidvalidity}:
+                raise Unavailable("imap: the folder's UIDVALIDITY has changed")
+            try:
+                yield session
+            except RefusedError as refused:
+                raise Unavailable(f"imap: {refused}") from None
+
+    async def search(self, *criteria: str) -> Listing:
+        async with self.session() as session:
+            await session.run("NOOP")  # some servers tell of new mails only now
+            session.arrived.clear()
+            # No CHARSET: Exchange refuses UTF-8.
+            lines = await session.run("SEARCH", *criteria, uid=True)
+            return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
+
+    async def fetch(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets."""
+        for some in _slices(sorted(set(uids)), SIZES_BATCH):
+            sizes = await self._items(uidvalidity, some, "(UID RFC822.SIZE INTERNALDATE)", expected_bytes=0)
+            known = [items for items in sizes.values() if items.size_bytes is not None]
+            for batch in self._batches(known):
+                bodies = await self._bodies(uidvalidity, batch)
+                for items in batch:
+                    mail = self._mail(uidvalidity, items, bodies.get(items.uid) or b"")
+                    if mail is not None:
+                        yield mail
+
+    def _mail(self, uidvalidity: int, items: FetchedItems, body: bytes) -> FetchedMail | None:
+        if items.received_at is None:
+            raise Unavailable("imap: the server gives a mail no INTERNALDATE")
+        too_large = self._too_large(items) or len(body) > self.account.size_bytes_max
+        if not body and not too_large:
+            return None  # NIL, empty or missing: somebody else took it away
+        return FetchedMail(
+            uid=items.uid,
+            uidvalidity=uidvalidity,
+            raw=None if too_large else body,
+            size_bytes=max(items.size_bytes or 0, len(body)) if too_large else len(body),
+            received_at=items.received_at,
+        )
+
+    def _too_large(self, items: FetchedItems) -> bool:
+        return (items.size_bytes or 0) > self.account.size_bytes_max
+
+    def _batches(self, mails: Sequence[FetchedItems]) -> Iterator[list[FetchedItems]]:
+        """Cut into sets that one FETCH may carry, by count and by size."""
+        batch: list[FetchedItems] = []
+        total = 0
+        for mail in mails:
+            size = 0 if self._too_large(mail) else mail.size_bytes or 0
+            if batch and (len(batch) >= self.account.fetch_batch or total + size > FETCH_BYTES_MAX):
+                yield batch
+                batch, total = [], 0
+            batch.append(mail)
+            total += size
+        if batch:
+            yield batch
+
+    async def _bodies(self, uidvalidity: int, batch: Sequence[FetchedItems]) -> dict[int, bytes]:
+        wanted = [mail for mail in batch if not self._too_large(mail)]
+        if not wanted:
+            return {}
+        # One octet more than the limit shows a mail that is larger than its RFC822.SIZE says.
+        items = await self._items(
+            uidvalidity,
+            [mail.uid for mail in wanted],
+            f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)",
+            expected_bytes=sum(mail.size_bytes or 0 for mail in wanted),
+        )
+        return {uid: mail.body for uid, mail in items.items() if mail.body is not None}
+
+    async def _items(
+        self, uidvalidity: int, uids: Sequence[int], what: str, *, expected_bytes: int
+    ) -> dict[int, FetchedItems]:
+        async with self.session(uidvalidity) as session:
+            try:
+                lines = await session.run(
+                    "FETCH", imap_syntax.uid_set(uids), what, uid=True, expected_bytes=expected_bytes
+                )
+                found = list(imap_syntax.fetched(lines[:-1]))
+            except imap_syntax.UnreadableResponseError as error:
+                session.abort()
+                raise Unavailable(f"imap: {error}") from None
+        merged: dict[int, FetchedItems] = {}
+        asked = frozenset(uids)
+        for items in found:  # a server may tell of one mail in several responses
+            if items.uid in asked:
+                merged[items.uid] = _merged(merged.get(items.uid), items)
+        return merged
+
+    async def idle(self, seconds: float) -> bool:
+        async with self.session() as session:
+            if session.arrived.is_set():
+                return True
+            if "IDLE" in session.capabilities:
+                return await session.idle(min(seconds, IDLE_SECONDS_MAX), self._wanted)
+        await asyncio.sleep(seconds)
+        return False
+
+    async def close(self) -> None:
+        self._wanted.set()
+        async with self._turn:
+            self._wanted.clear()
+            session, self._session = self._session, None
+            if session is not None:
+                await session.log_out()
+
+
+class ImapMailbox:
+    """The port `Mailbox`: the folder that desks write to. Times, sizes and sets are bounded by the account."""
+
+    def __init__(self, account: ImapAccount, inbox: str) -> None:
+        self._account = account
+        self._folder = _Folder(account, inbox, read_only=False)
+
+    async def list(self) -> Listing:
+        return await self._folder.search("UNDELETED")
+
+    def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        return self._folder.fetch(listing.uidvalidity, uids)
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        for some in _slices(sorted(set(uids)), self._account.move_batch):
+            async with self._folder.session(listing.uidvalidity) as session:
+                try:
+                    await _move(session, some, folder)
+                except RefusedError as refused:
+                    if refused.code not in {"TRYCREATE", "NONEXISTENT"}:
+                        raise
+                    await _create(session, folder)
+                    await _move(session, some, folder)
+
+    async def wait(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (left := end - loop.time()) > 0:
+            if await self._folder.idle(left):
+                return True
+        return False
+
+    async def close(self) -> None:
+        await self._folder.close()
+
+
+class ImapCopies:
+    """The port `Copies`: the audit mailbox, only read."""
+
+    def __init__(self, account: ImapAccount, folder: str) -> None:
+        self._folder = _Folder(account, folder, read_only=True)
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        listing = await self._folder.search("HEADER", "Message-ID", imap_syntax.quoted(message_id))
+        mails = self._folder.fetch(listing.uidvalidity, listing.uids)
+        return [mail.raw async for mail in mails if mail.raw is not None]
+
+    async def close(self) -> None:
+        await self._folder.close()
+
+
+async def _move(session: ImapSession, uids: Sequence[int], folder: str) -> None:
+    """UID MOVE (RFC 6851), else its parts. UIDs that are gone are no error to servers (RFC 3501 section 6.4.8)."""
+    uid_set, name = imap_syntax.uid_set(uids), imap_syntax.mailbox_name(folder)
+    if "MOVE" in session.capabilities:
+        await session.run("MOVE", uid_set, name, uid=True)
+    elif "UIDPLUS" in session.capabilities:
+        await session.run("COPY", uid_set, name, uid=True)
+        await session.run("STORE", uid_set, "+FLAGS.SILENT", r"(\Deleted)", uid=True)
+        await session.run("EXPUNGE", uid_set, uid=True)
+    else:
+        # A plain EXPUNGE would also remove what other clients have marked.
+        raise Misconfigured("imap: the server offers neither MOVE nor UIDPLUS")
+
+
+async def _create(session: ImapSession, folder: str) -> None:
+    try:
+        await session.run("CREATE", imap_syntax.mailbox_name(folder))
+    except RefusedError as refused:
+        if refused.code != "ALREADYEXISTS":
+            raise
+
+
+def _merged(earlier: FetchedItems | None, later: FetchedItems) -> FetchedItems:
+    if earlier is None:
+        return later
+    return FetchedItems(
+        uid=later.uid,
+        size_bytes=earlier.size_bytes if later.size_bytes is None else later.size_bytes,
+        received_at=later.received_at or earlier.received_at,
+        body=earlier.body if later.body is None else later.body,
+    )
+
+
+def _slices(uids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (uids[start : start + size] for start in range(0, len(uids), size))
