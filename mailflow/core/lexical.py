@@ -66,7 +66,7 @@ Name = Annotated[str, _collapsed, StringConstraints(max_length=100, pattern=f"^{
 """A surname or first name."""
 Line = Annotated[str, _collapsed, StringConstraints(max_length=150, pattern=f"^{TEXT_PATTERN}$")]
 """One line of text, as in an address."""
-Token = Annotated[str, _collapsed, StringConstraints(max_length=40, pattern=f"^{TEXT_PATTERN}$")]
+Token = Annotated[str, _collapsed, StringConstraints(max_length=64, pattern=f"^{TEXT_PATTERN}$")]
 """A code, number or reference whose grammar a rule checks."""
 Sentence = Annotated[str, _collapsed, StringConstraints(max_length=1000, pattern=f"^{TEXT_PATTERN}$")]
 """What the service says: sentences, remedies, paths."""

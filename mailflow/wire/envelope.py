@@ -1,0 +1,61 @@
+"""The document around requests: `interfaceNuu`, as desks send it and as we return it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mailflow.core.form import HousingRequest
+from mailflow.core.lexical import Moment, Sentence, Token
+from mailflow.core.shapes import Attribute, Items, WireModel
+
+ROOT = "interfaceNuu"
+VERSIONS = ("02.00", "02.01")
+"""The accepted values of `versionInterface`; answers repeat the sender's, or carry the last one."""
+
+
+class Header(WireModel):
+    """`entete`."""
+
+    file_type: Token | None = Field(default=None, alias="typeFichier")
+    dated_at: Moment | None = Field(default=None, alias="dateFichier")
+
+
+class AnomalyElement(WireModel):
+    """`anomalie`: its first child holds the text."""
+
+    code: Annotated[Token | None, Attribute(extension=False)] = None
+    path: Annotated[Sentence | None, Attribute(extension=True)] = Field(default=None, alias="chemin")
+    severity: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="gravite")
+    retry: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="reprise")
+    remedy: Annotated[Sentence | None, Attribute(extension=True)] = Field(default=None, alias="remede")
+    number: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="numeroExistant")
+    """The number under which the request exists already, where the sender may learn it."""
+    label: Sentence | None = Field(default=None, alias="libelle")
+
+
+class RequestElement(WireModel):
+    """`demande`."""
+
+    reference: Annotated[Token | None, Attribute(extension=True)] = None
+    """The desk's own reference of the request."""
+    state: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="etat")
+    """In a return: the state of the request in the register."""
+    number: Token | None = Field(default=None, alias="numUnique")
+    form: HousingRequest | None = Field(default=None, alias="demandeLogement")
+    anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
+
+
+class InterfaceFile(WireModel):
+    """`interfaceNuu`."""
+
+    version: Annotated[Token | None, Attribute(extension=False)] = Field(default=None, alias="versionInterface")
+    environment: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="environnement")
+    """In a return: `production` or `ecole`."""
+    answered_file: Annotated[Sentence | None, Attribute(extension=True)] = Field(default=None, alias="fichier")
+    """In a return: the name of the file that it answers, when that name is one of the interface."""
+    answered_digest: Annotated[Sentence | None, Attribute(extension=True)] = Field(default=None, alias="empreinte")
+    """In a return: the SHA-256 (hex) of the file that it answers."""
+    header: Header | None = Field(default=None, alias="entete")
+    anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
+    """Of the file as a whole."""
+    requests: tuple[RequestElement, ...] = Field(default=(), alias="demande")

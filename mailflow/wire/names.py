@@ -1,0 +1,96 @@
+"""File names: `DEM<desk5>-<YYYYMMDDHHMM>-<seq6>.xml` and its relatives `RET`, `ATT` and `CER`."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+
+from mailflow.core.numbers import DeskCode, UniqueNumber, parse
+from mailflow.errors import MailflowError
+
+_NAME = re.compile(r"([A-Z]{3})([0-9A-Z]{5})-([0-9]{12})(?:-([0-9]{6}))?\.([a-z]{3})")
+
+
+class Kind(StrEnum):
+    """What a file is."""
+
+    REQUEST = "DEM"
+    RETURN = "RET"
+    ATTESTATION = "ATT"
+    CERTIFICATE = "CER"
+
+
+_EXTENSION = {Kind.REQUEST: "xml", Kind.RETURN: "xml", Kind.ATTESTATION: "pdf", Kind.CERTIFICATE: "pem"}
+
+
+class FileNameError(MailflowError, ValueError):
+    """The text is no file name of the interface."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileName:
+    """A file name taken apart."""
+
+    kind: Kind
+    desk: DeskCode
+    minute: str
+    """`YYYYMMDDHHMM` as the desk's clock had it; a real minute, but never compared with ours."""
+    sequence: str | None
+    """Six digits; None for certificates. Of an attestation: the sequence of its unique number."""
+
+    def __str__(self) -> str:
+        sequence = "" if self.sequence is None else f"-{self.sequence}"
+        return f"{self.kind}{self.desk}-{self.minute}{sequence}.{_EXTENSION[self.kind]}"
+
+
+def parse_name(text: str) -> FileName:
+    """The parts of a file name, which is compared to the letter. Raises FileNameError."""
+    found = _NAME.fullmatch(text)
+    if found is None or found[1] not in Kind.__members__.values():
+        raise FileNameError("not a file name of the interface")
+    kind = Kind(found[1])
+    if found[5] != _EXTENSION[kind] or (found[4] is None) != (kind is Kind.CERTIFICATE):
+        raise FileNameError("not a file name of the interface")
+    if not _is_minute(found[3]):
+        raise FileNameError("no such minute")
+    return FileName(kind=kind, desk=DeskCode(found[2]), minute=found[3], sequence=found[4])
+
+
+def parse_request_name(text: str) -> FileName:
+    """As `parse_name`, for `DEM` files only."""
+    name = parse_name(text)
+    if name.kind is not Kind.REQUEST:
+        raise FileNameError("not a request file")
+    return name
+
+
+def return_name(text: str) -> str:
+    """The name of the `RET` file that answers the file named `text`.
+
+    A file whose name is none of the interface is answered under a name made from its digest, so that nothing a
+    sender wrote goes into a header or a path unchecked.
+    """
+    try:
+        name = parse_request_name(text)
+    except FileNameError:
+        return f"RET-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.xml"
+    return str(FileName(kind=Kind.RETURN, desk=name.desk, minute=name.minute, sequence=name.sequence))
+
+
+def attestation_name(request_file: str, number: UniqueNumber) -> str:
+    """The name of the attestation for `number`: desk and minute of the file answered, sequence of the number.
+
+    Raises FileNameError when `request_file` is no `DEM` file's name.
+    """
+    name = parse_request_name(request_file)
+    sequence = f"{parse(number).sequence:06}"
+    return str(FileName(kind=Kind.ATTESTATION, desk=name.desk, minute=name.minute, sequence=sequence))
+
+
+def _is_minute(text: str) -> bool:
+    try:
+        datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  only whether it exists is asked, in no zone
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""A `DEM` file from its bytes: every fault found at once, none raised, no value repeated."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from lxml import etree
+
+from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.calendar import legal_day
+from mailflow.core.form import HousingRequest
+from mailflow.core.model import Operation, Request, RequestFile
+from mailflow.core.numbers import DeskCode, is_desk_code
+from mailflow.core.rules import Facts, check
+from mailflow.wire.codec import NUU, read
+from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
+from mailflow.wire.names import FileNameError, parse_request_name
+from mailflow.wire.xml import XmlLimits, XmlRefused, parse
+from mailflow.wire.xsd import validator
+
+CLOCK_AHEAD_MAX = timedelta(minutes=5)
+"""How far a desk's clock may run ahead of ours; the same as for signing times."""
+
+_REFUSED = {
+    Operation.CREATION_AFTER_SEPARATION: Code.OPERATION_NOT_OFFERED,
+    Operation.AMENDMENT: Code.OPERATION_NOT_OFFERED,
+    Operation.RENEWAL: Code.OPERATION_NOT_OFFERED,
+    Operation.DEREGISTRATION: Code.OPERATION_NOT_OFFERED,
+    Operation.REMOVAL: Code.OPERATION_NOT_OFFERED,
+    Operation.RETURN: Code.FILE_TYPE_NOT_INBOUND,
+    Operation.DISPATCH: Code.FILE_TYPE_NOT_INBOUND,
+    Operation.COPY: Code.COPY_NOT_BY_MAIL,
+}
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+_AT_ROOT = f"/{ROOT}"
+_IN_REQUEST = re.compile(rf"{_AT_ROOT}/demande\[([0-9]+)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLimits:
+    """What one file may cost. Published; a file over a limit is answered by name."""
+
+    file_bytes_max: int
+    request_bytes_max: int
+    requests_max: int
+    nodes_max: int
+    """Bound on the markup of a file, see `wire.xml.XmlLimits`."""
+
+
+def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: datetime) -> RequestFile:
+    """What the file asks for, with all that reading and the rules found. Never raises, whatever the bytes.
+
+    `name` is the one inside the signed part; `received_at` is an aware instant.
+    """
+    digest = sha256(content).hexdigest()
+    received_on = legal_day(received_at)
+    faults: list[Anomaly] = []
+    desk = _desk_of(name)
+    if desk is None:
+        faults.append(Anomaly(code=Code.FILE_NAME_WRONG))
+    try:
+        root = parse(content, XmlLimits(bytes_max=limits.file_bytes_max, nodes_max=limits.nodes_max))
+    except XmlRefused as refused:
+        faults.append(Anomaly(code=refused.code))
+        return RequestFile(name=name, desk=desk or DeskCode(""), digest=digest, anomalies=tuple(faults))
+    if root.tag != f"{{{NUU}}}{ROOT}":
+        faults.append(Anomaly(code=Code.XML_NOT_VALID, path="/*"))
+        return RequestFile(name=name, desk=desk or DeskCode(""), digest=digest, anomalies=tuple(faults))
+
+    # Where a schema may lie is no business of ours; nothing is ever fetched for it.
+    for hint in ("schemaLocation", "noNamespaceSchemaLocation"):
+        root.attrib.pop(f"{_XSI}{hint}", "")
+    document, found = read(root, InterfaceFile, _AT_ROOT)
+    by_request = _grouped(found)
+    faults += by_request.pop(0, [])
+    operation = _check_header(document, received_at, faults)
+    if not document.requests:
+        faults.append(Anomaly(code=Code.FILE_WITHOUT_REQUEST, path=_AT_ROOT))
+    elif len(document.requests) > limits.requests_max:
+        faults.append(Anomaly(code=Code.XML_LIMITS_EXCEEDED, path=_AT_ROOT))
+
+    requests: list[Request] = []
+    # Another operation's requests follow other rules: what we would say of them would be wrong.
+    if operation in (Operation.CREATION, None) and len(document.requests) <= limits.requests_max:
+        desk = desk or _desk_in(document)
+        oversized = _oversized(root, limits.request_bytes_max) if len(content) > limits.request_bytes_max else ()
+        for number, element in enumerate(document.requests, start=1):
+            path = f"{_AT_ROOT}/demande[{number}]"
+            if number in oversized:
+                requests.append(Request(form=None, anomalies=(Anomaly(code=Code.FILE_TOO_LARGE, path=path),)))
+                continue
+            facts = Facts(received_on=received_on, desk=desk, at_root=f"{path}/demandeLogement")
+            requests.append(_request(element, path, facts, by_request.get(number, [])))
+    if not found and not validator().validate(root):
+        # Codec and schema come from one shape, so this is a second lock on the same door.
+        faults.append(Anomaly(code=Code.XML_NOT_VALID, path=_AT_ROOT))
+    return RequestFile(
+        name=name,
+        desk=desk or DeskCode(""),
+        digest=digest,
+        version=document.version if document.version in VERSIONS else "",
+        operation=operation,
+        dated_at=document.header.dated_at if document.header else None,
+        requests=tuple(requests),
+        anomalies=tuple(faults),
+    )
+
+
+def digest_of(form: HousingRequest) -> str:
+    """SHA-256 (hex) of the form's canonical JSON: wire names, sorted, what is absent left out."""
+    data = form.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode("utf-8")).hexdigest()
+
+
+def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anomaly]) -> Request:
+    if element.number is not None:
+        faults.append(Anomaly(code=Code.NUMBER_GIVEN, path=f"{path}/numUnique"))
+    if element.form is None:
+        faults.append(Anomaly(code=Code.VALUE_MISSING, path=facts.at_root))
+        return Request(form=None, anomalies=tuple(faults), reference=element.reference or None)
+    named = [fault.path for fault in faults]
+    told = [anomaly for anomaly in check(element.form, facts) if not _follows(anomaly, named)]
+    return Request(
+        form=element.form,
+        anomalies=(*faults, *told),
+        reference=element.reference or None,
+        digest=digest_of(element.form),
+    )
+
+
+def _follows(anomaly: Anomaly, named: list[str]) -> bool:
+    """Whether a value is missing only because reading left it, or what holds it, out: that is told already."""
+    return anomaly.code is Code.VALUE_MISSING and any(
+        anomaly.path == path or anomaly.path.startswith(f"{path}/") for path in named
+    )
+
+
+def _grouped(faults: Iterable[Anomaly]) -> dict[int, list[Anomaly]]:
+    """The faults by the number of the request that they lie in; 0 for the file as a whole."""
+    groups: dict[int, list[Anomaly]] = {}
+    for fault in faults:
+        found = _IN_REQUEST.match(fault.path)
+        groups.setdefault(int(found[1]) if found else 0, []).append(fault)
+    return groups
+
+
+def _oversized(root: etree._Element, bytes_max: int) -> frozenset[int]:
+    """The numbers of the requests that are too large, as they would be written alone."""
+    elements = root.findall(f"{{{NUU}}}demande")
+    return frozenset(n for n, e in enumerate(elements, start=1) if len(etree.tostring(e)) > bytes_max)
+
+
+def _check_header(document: InterfaceFile, received_at: datetime, faults: list[Anomaly]) -> Operation | None:
+    """What the file is, and what is wrong with its version, type and date."""
+    if document.version not in VERSIONS:
+        faults.append(Anomaly(code=Code.VERSION_REFUSED, path=f"{_AT_ROOT}/@versionInterface"))
+    header = document.header or Header()
+    if header.dated_at is None or header.dated_at > received_at + CLOCK_AHEAD_MAX:
+        faults.append(Anomaly(code=Code.FILE_DATE_WRONG, path=f"{_AT_ROOT}/entete/dateFichier"))
+    try:
+        operation = Operation(header.file_type or "")
+    except ValueError:
+        faults.append(Anomaly(code=Code.FILE_TYPE_UNKNOWN, path=f"{_AT_ROOT}/entete/typeFichier"))
+        return None
+    if operation in _REFUSED:
+        faults.append(Anomaly(code=_REFUSED[operation], path=f"{_AT_ROOT}/entete/typeFichier"))
+    return operation
+
+
+def _desk_of(name: str) -> DeskCode | None:
+    try:
+        return parse_request_name(name).desk
+    except FileNameError:
+        return None
+
+
+def _desk_in(document: InterfaceFile) -> DeskCode:
+    """The desk that a file with a wrong name is probably of: the first that its requests name; else empty."""
+    named = (element.form.desk for element in document.requests if element.form and element.form.desk)
+    return DeskCode(next((desk for desk in named if is_desk_code(desk)), ""))

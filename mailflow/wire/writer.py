@@ -1,0 +1,58 @@
+"""The `RET` file: the document that a desk sent, returned with numbers or anomalies."""
+
+from mailflow.core.anomalies import Anomaly, catalogue
+from mailflow.core.calendar import PARIS
+from mailflow.core.model import Environment, FileReceipt, Operation, Outcome, Registered, Request
+from mailflow.wire.acknowledgement import speakable_name
+from mailflow.wire.codec import NUU, to_bytes, write
+from mailflow.wire.envelope import ROOT, VERSIONS, AnomalyElement, Header, InterfaceFile, RequestElement
+
+STATE_ACTIVE = "active"
+
+
+def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
+    """The `RET` document for one file; valid against the published schema.
+
+    It is the model written again: a value that the model could not hold is not repeated, its anomaly is. The same
+    receipt gives the same bytes, so a repeat is answered alike.
+    """
+    file = receipt.file
+    document = InterfaceFile(
+        version=file.version or VERSIONS[-1],
+        environment=environment,
+        answered_file=speakable_name(file.name),
+        answered_digest=file.digest,
+        header=Header(file_type=Operation.RETURN, dated_at=receipt.decided_at.astimezone(PARIS).replace(microsecond=0)),
+        anomalies=_elements(receipt.anomalies),
+        requests=tuple(
+            _returned(request, outcome) for request, outcome in zip(file.requests, receipt.outcomes, strict=True)
+        ),
+    )
+    return to_bytes(write(document, ROOT, NUU))
+
+
+def _returned(request: Request, outcome: Outcome) -> RequestElement:
+    registered = isinstance(outcome, Registered)
+    return RequestElement(
+        reference=request.reference,
+        state=STATE_ACTIVE if registered else None,
+        number=outcome.number if isinstance(outcome, Registered) else None,
+        form=request.form,
+        anomalies=_elements(outcome.anomalies),
+    )
+
+
+def _elements(anomalies: tuple[Anomaly, ...]) -> tuple[AnomalyElement, ...]:
+    entries = catalogue()
+    return tuple(
+        AnomalyElement(
+            code=anomaly.code,
+            path=anomaly.path or None,
+            severity=entries[anomaly.code].severity,
+            retry=entries[anomaly.code].retry,
+            remedy=entries[anomaly.code].remedy_french,
+            number=anomaly.number,
+            label=entries[anomaly.code].french,
+        )
+        for anomaly in anomalies
+    )

@@ -1,0 +1,160 @@
+"""The XML schemas, generated from the shapes of the models: what the codec reads, and nothing else.
+
+Elements are qualified, attributes of the interface are not. Elements stand in any order (`xs:all`). Presence, counts
+and code lists are rules, not schema: a rule can name every fault at once.
+"""
+
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+
+from lxml import etree
+
+from mailflow.core.lexical import DAY_PATTERN, MOMENT_PATTERN
+from mailflow.core.shapes import FieldShape, WireModel, shape_of
+from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, Acknowledgement
+from mailflow.wire.codec import EXTENSION, NUU
+from mailflow.wire.envelope import ROOT, InterfaceFile
+
+XS = "http://www.w3.org/2001/XMLSchema"
+EXTENSION_FILE = "mailflow-1.xsd"
+INTERFACE_FILE = "nuu.xsd"
+_TEXT = "[^\x7f-\x9f]*"
+"""`lexical.TEXT_PATTERN` without what XML cannot carry anyway."""
+
+
+def interface_schema() -> bytes:
+    """The schema of `interfaceNuu`; it imports `EXTENSION_FILE` for our attributes."""
+    schema = _Schema(NUU)
+    schema.add("import", namespace=EXTENSION, schemaLocation=EXTENSION_FILE)
+    schema.add_root(ROOT, InterfaceFile)
+    return schema.to_bytes()
+
+
+def extension_schema() -> bytes:
+    """The schema of our namespace: the attributes that `interfaceNuu` may carry, and the receipt part."""
+    schema = _Schema(EXTENSION)
+    for shape in sorted(_extensions(InterfaceFile, set()), key=lambda s: s.wire_name):
+        schema.add_attribute(schema.root, shape)
+    schema.add_root(ACKNOWLEDGEMENT, Acknowledgement)
+    return schema.to_bytes()
+
+
+@cache
+def validator() -> etree.XMLSchema:
+    """The interface schema, ready to validate. Built once in a process; reads no file and no network."""
+
+    class Extension(etree.Resolver):
+        # The stubs leave out the context that lxml passes and wants back, and make a base URL mandatory.
+        def resolve(self, _url: str, _id: str, context: object) -> Any:  # type: ignore[override]
+            return self.resolve_string(extension_schema(), context)  # type: ignore[call-arg]
+
+    parser = etree.XMLParser(no_network=True, resolve_entities=False)
+    parser.resolvers.add(Extension())
+    return etree.XMLSchema(etree.fromstring(interface_schema(), parser))
+
+
+def _extensions(model: type[WireModel], seen: set[type[WireModel]]) -> set[FieldShape]:
+    """Every attribute of our namespace in a model and those below it."""
+    seen.add(model)
+    found: dict[str, FieldShape] = {}
+    for shape in shape_of(model):
+        if shape.attribute is not None and shape.attribute.extension:
+            found[shape.wire_name] = shape
+        if shape.model is not None and shape.model not in seen:
+            found |= {s.wire_name: s for s in _extensions(shape.model, seen)}
+    return set(found.values())
+
+
+class _Schema:
+    """A schema under construction: named complex types, one for each model, in the order of need."""
+
+    def __init__(self, namespace: str) -> None:
+        self.root = etree.Element(
+            f"{{{XS}}}schema",
+            nsmap={"xs": XS, "tns": namespace, "mf": EXTENSION},
+            targetNamespace=namespace,
+            elementFormDefault="qualified",
+            attributeFormDefault="unqualified",
+        )
+        self._types: set[type[WireModel]] = set()
+
+    def add(self, tag: str, parent: etree._Element | None = None, /, **attributes: str) -> etree._Element:
+        """A schema element under `parent`, or at the top."""
+        return etree.SubElement(self.root if parent is None else parent, f"{{{XS}}}{tag}", attributes)
+
+    def add_root(self, name: str, model: type[WireModel]) -> None:
+        """A global element of the model's type."""
+        self.add("element", name=name, type=f"tns:{model.__name__}")
+        self._add_type(model)
+
+    def add_attribute(self, parent: etree._Element, shape: FieldShape) -> None:
+        """The declaration of a plain attribute."""
+        self._add_simple(self.add("attribute", parent, name=shape.wire_name), shape)
+
+    def to_bytes(self) -> bytes:
+        """The schema as a document, in ASCII so that the signs in patterns can be seen."""
+        etree.indent(self.root, space="  ")
+        return etree.tostring(self.root, encoding="US-ASCII", xml_declaration=True) + b"\n"
+
+    def _add_type(self, model: type[WireModel]) -> None:
+        if model in self._types:
+            return
+        self._types.add(model)
+        shapes = shape_of(model)
+        bare = any(shape.repeated and shape.items is None for shape in shapes)
+        definition = self.add("complexType", name=model.__name__)
+        # xs:all cannot repeat an element, so where one is (the root), the schema leaves counting to the codec.
+        group = self.add("choice" if bare else "all", definition)
+        if bare:
+            group.set("minOccurs", "0")
+            group.set("maxOccurs", "unbounded")
+        for shape in shapes:
+            if shape.attribute is None:
+                self._add_element(group, shape)
+        for shape in shapes:
+            if shape.attribute is not None and shape.attribute.extension:
+                self.add("attribute", definition, ref=f"mf:{shape.wire_name}")
+            elif shape.attribute is not None:
+                self.add_attribute(definition, shape)
+        for shape in shapes:
+            if shape.model is not None:
+                self._add_type(shape.model)
+
+    def _add_element(self, group: etree._Element, shape: FieldShape) -> None:
+        element = self.add("element", group, name=shape.wire_name)
+        if group.tag.endswith("all"):
+            element.set("minOccurs", "0")
+        if shape.items is not None:
+            sequence = self.add("sequence", self.add("complexType", element))
+            element = self.add("element", sequence, name=shape.items.name)
+            element.set("minOccurs", "0")
+            element.set("maxOccurs", "unbounded")
+        if shape.model is not None:
+            element.set("type", f"tns:{shape.model.__name__}")
+        elif shape.coded is not None:
+            if shape.coded.code_list:
+                note = self.add("documentation", self.add("annotation", element))
+                note.text = f"Liste de codes : {shape.coded.code_list}"
+            coded = self.add("complexType", element)
+            self._add_simple(self.add("attribute", coded, name="code"), shape)
+        else:
+            self._add_simple(element, shape)
+
+    def _add_simple(self, parent: etree._Element, shape: FieldShape) -> None:
+        assert shape.plain is not None
+        simple = self.add("simpleType", parent)
+        if shape.plain is datetime:
+            restriction = self.add("restriction", simple)
+            self.add("union", self.add("simpleType", restriction), memberTypes="xs:dateTime xs:date")
+            self.add("pattern", restriction, value=MOMENT_PATTERN)
+            return
+        base = {str: "token", bool: "boolean", date: "date", int: "nonNegativeInteger"}[shape.plain]
+        restriction = self.add("restriction", simple, base=f"xs:{base}")
+        if shape.text is not None:
+            self.add("maxLength", restriction, value=str(shape.text.max_length))
+            self.add("pattern", restriction, value=_TEXT)
+        elif shape.plain is date:
+            self.add("pattern", restriction, value=DAY_PATTERN)
+        elif shape.plain is bool:
+            self.add("pattern", restriction, value="true|false")
