@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.servers.dovecot import USERS, read_folder
+from tests.servers.dovecot import MAIL_USER, USERS, read_folder
 from tests.servers.process import ServerProcess, free_ports
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "cyrus"
@@ -72,7 +72,8 @@ class Cyrus:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._run = Path(tempfile.mkdtemp(prefix="cyrus-"))
         programs = ROOT / "usr/lib/cyrus/bin"
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        # Cyrus refuses to be root.
+        user = MAIL_USER if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         libraries = next((ROOT / "usr/lib").glob("*-linux-gnu"))
         env = {
             "LD_LIBRARY_PATH": str(libraries),
@@ -83,9 +84,7 @@ class Cyrus:
             for name in ("conf", "spool", "proc", "lock"):
                 (self._run / name).mkdir()
             (self._run / "imapd.conf").write_text(_IMAPD.format(run=self._run, user=user))
-            (self._run / "cyrus.conf").write_text(
-                _MASTER.format(run=self._run, bin=programs, port=self.imap_port)
-            )
+            (self._run / "cyrus.conf").write_text(_MASTER.format(run=self._run, bin=programs, port=self.imap_port))
             for name, password in self.users.items():
                 subprocess.run(
                     [
@@ -105,7 +104,10 @@ class Cyrus:
                 log=self.folder / "cyrus.log",
                 ports=[self.imap_port],
                 env=env,
+                user=user if os.geteuid() == 0 else None,
             )
+            for path in [self._run, *self._run.iterdir()]:
+                os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
             self._process.start()
         except BaseException:
             shutil.rmtree(self._run, ignore_errors=True)

@@ -27,7 +27,7 @@ DOMAIN = "example.test"
 
 _TOKEN_KEY = b"the key that signs the tokens of the tests"
 _TOKEN_ISSUER = "https://idp.test"
-_MAIL_USER = "mail"
+MAIL_USER = "mail"
 """As root Dovecot gives mails to this user, which every Debian has; otherwise to whoever runs the tests."""
 
 _CONFIG = """\
@@ -133,9 +133,7 @@ class Dovecot:
     `without` names capabilities that the server does not announce and does not offer, e.g. `MOVE`.
     """
 
-    def __init__(
-        self, folder: Path, *, users: Mapping[str, str] = USERS, without: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, *, users: Mapping[str, str] = USERS, without: Sequence[str] = ()) -> None:
         self.folder = folder
         self.users = users
         self.without = without
@@ -185,7 +183,7 @@ class Dovecot:
         rootless = ""
         uid, gid = os.geteuid(), os.getegid()
         if uid == 0:
-            owner = pwd.getpwnam(_MAIL_USER)
+            owner = pwd.getpwnam(MAIL_USER)
             uid, gid = owner.pw_uid, owner.pw_gid
             os.chown(self._run / "mail", uid, gid)
         else:
@@ -229,9 +227,7 @@ class Dovecot:
             "nbf": now - 5,
             "exp": now + lifetime_seconds,
         }
-        signed = ".".join(
-            part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, claims)
-        )
+        signed = ".".join(part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, claims))
         return f"{signed}.{part(hmac.new(_TOKEN_KEY, signed.encode(), hashlib.sha256).digest())}"
 
     def deliver(self, user: str, *mails: bytes, sender: str = f"ann@{DOMAIN}") -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -33,12 +34,20 @@ class ServerProcess:
     """One program in a session of its own, so that its children can be ended with it."""
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, ports: Sequence[int], env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        ports: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
+        """`user` runs the program when we are root; None means whoever we are."""
         self.command = command
         self.log = log
         self.ports = ports
         self.env = {**os.environ, **(env or {})}
+        self.user = user
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -50,6 +59,9 @@ class ServerProcess:
                 stderr=log,
                 env=self.env,
                 start_new_session=True,
+                user=self.user,
+                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+                extra_groups=[] if self.user else None,
             )
         try:
             self._wait_until_listening()
