@@ -14,8 +14,9 @@ from mailflow.mail import cms, entities, wording
 from mailflow.mail.cms import SigningKey
 from mailflow.mail.model import Answer, Reply
 from mailflow.mail.trust import Trust
+from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.names import return_name
-from mailflow.wire.writer import write_receipt, write_return
+from mailflow.wire.writer import write_return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +76,19 @@ class Composer:
             boundary=_boundary(composition.message_id, "signature"),
         )
         recipients = [certificate, *([self.archive] if self.archive else [])]
-        entity = cms.encrypted_entity(signed, recipients, legacy=reply.context.legacy_encryption)
+        entity = cms.enveloped_entity(cms.encrypt(signed, recipients, legacy=reply.context.legacy_encryption))
         raw = entities.mail(self._headers(composition), entity)
         return Composed(answer=Answer(message_id=composition.message_id, raw=raw, returns=tuple(returns.items())))
 
     def _enrolled_certificate(self, code: SenderCode, at: datetime) -> bytes | None:
-        sender = self.trust.sender(code)
+        senders = self.trust.material.directory.senders
+        sender = next((sender for sender in senders if sender.code == code), None)
         return None if sender is None else self.trust.encryption_certificate(sender, at)
 
     def _receipt(self, reply: Reply) -> bytes:
         return write_receipt(
-            intake=reply.intake,
-            digest=reply.context.content_digest,
+            intake=str(reply.intake),
+            content_digest=reply.context.content_digest,
             received_at=reply.received_at,
             decided_at=reply.decided_at,
             signer=reply.context.signer,
@@ -94,7 +96,6 @@ class Composer:
             door=Door.MAIL,
             environment=self.environment,
             files=reply.files,
-            anomalies=reply.anomalies,
         )
 
     def _headers(self, composition: Composition) -> list[tuple[str, str]]:

@@ -22,10 +22,10 @@ from typing import TypeVar
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import Door, EnrolledSender, RequestFile, Submission, Submitter
-from mailflow.mail import attachments, bounces, cms, mime
+from mailflow.mail import attachments, bounces, cms, mime, pem
 from mailflow.mail.attachments import ContentLimits, Contents
 from mailflow.mail.bounces import Bounce
-from mailflow.mail.cms import CmsError, DecryptionKey
+from mailflow.mail.cms import CmsError, ContentType, DecryptionKey
 from mailflow.mail.mime import Entity, MimeError, MimeLimits, SignedParts
 from mailflow.mail.model import (
     Accepted,
@@ -36,7 +36,7 @@ from mailflow.mail.model import (
     Verdict,
     VerifiedMail,
 )
-from mailflow.mail.trust import SigningWindow, Trust, TrustError, TrustUndetermined
+from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
 from mailflow.wire.reader import FileLimits, read_file
 
 T = TypeVar("T")
@@ -44,14 +44,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeLimits:
-    """The published limits, and the window of the signing time."""
+    """The published limits."""
 
     mime: MimeLimits
     contents: ContentLimits
     file: FileLimits
     requests_max: int
     """Requests in one mail."""
-    signing: SigningWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +85,10 @@ class _Refusal(Exception):
 def _silent(step: str, code: Code, detail: str = "", bounce: Bounce | None = None) -> _Refusal:
     """Nobody is proven, so nobody is answered."""
     return _Refusal(step, Rejected(anomalies=(Anomaly(code=code),), reply=None, detail=detail, bounce=bounce))
+
+
+def _is_signed(structure: bytes) -> bool:
+    return cms.content_type(structure) is ContentType.SIGNED
 
 
 def _attempt(step: str, action: Callable[[], T]) -> T:
@@ -135,11 +138,15 @@ class Judge:
             raise _silent("layers", Code.LAYERING_REFUSED)
         steps.passed("layers")
         context = self._context(sender, entity, verified, at)
-        files = self._read_files(contents, context, steps)
+        files = self._read_files(contents, context, mail.received_at, steps)
         if contents.certificate is not None:
             context = self._answer_certificate(contents.certificate, context, at, steps)
         submission = Submission(
-            submitter=Submitter(sender=sender.code, certificate=context.signer, trust_generation=self.trust.generation),
+            submitter=Submitter(
+                sender=sender.code,
+                certificate=context.signer,
+                trust_generation=self.trust.material.directory.generation,
+            ),
             door=Door.MAIL,
             intake=mail.intake,
             received_at=mail.received_at,
@@ -153,23 +160,24 @@ class Judge:
 
     # Step 2
     def _signed_parts(self, entity: Entity, mail: Unjudged, steps: _Checklist) -> SignedParts:
-        parts = _attempt("signed", lambda: mime.signed_parts(entity))
-        if parts is None:
+        outer = _attempt("signed", lambda: mime.signed_parts(entity))
+        if outer is None:
             automatic = bounces.classify(
                 entity, own_addresses=self.own_addresses, own_message_id=self._is_own_message_id
             )
             if automatic is not None:
                 raise _silent("signed", automatic.code, automatic.detail, automatic.bounce)
             raise _silent("signed", Code.NOT_SIGNED)
-        if parts.content is None and not _attempt("signed", lambda: cms.is_signed_data(parts.cms)):
-            octets = _attempt("decrypted", lambda: cms.decrypt(parts.cms, self.keys, at=mail.received_at))
+        parts = outer
+        if outer.content is None and not _attempt("signed", lambda: _is_signed(outer.cms)):
+            octets = _attempt("decrypted", lambda: cms.decrypt(outer.cms, self.keys, at=mail.received_at))
             steps.passed("decrypted")
             inner = _attempt("decrypted", lambda: mime.read(octets, self.limits.mime))
             signed = _attempt("signed", lambda: mime.signed_parts(inner))
             if signed is None:
                 raise _silent("signed", Code.NOT_SIGNED, "encrypted only")
             parts = signed
-            if parts.content is None and not _attempt("signed", lambda: cms.is_signed_data(signed.cms)):
+            if parts.content is None and not _attempt("signed", lambda: _is_signed(signed.cms)):
                 raise _silent("signed", Code.LAYERING_REFUSED, "encrypted twice")
         steps.passed("signed", "opaque" if parts.content is None else "detached")
         return parts
@@ -207,11 +215,10 @@ class Judge:
                 from_address=address,
                 received_at=mail.received_at,
                 at=at,
-                window=self.limits.signing,
                 steps=steps.steps,
             )
         except TrustUndetermined as error:
-            undetermined = Undetermined(anomaly=Anomaly(code=error.code), detail=error.detail)
+            undetermined = Undetermined(anomaly=Anomaly(code=Code.REVOCATION_UNKNOWN), detail=error.detail)
             raise _Refusal("trust", undetermined) from None
         except TrustError as error:
             raise _silent("trust", error.code, error.detail) from None
@@ -228,10 +235,15 @@ class Judge:
         )
 
     # Step 7
-    def _read_files(self, contents: Contents, context: ReplyContext, steps: _Checklist) -> tuple[RequestFile, ...]:
+    def _read_files(
+        self, contents: Contents, context: ReplyContext, received_at: datetime, steps: _Checklist
+    ) -> tuple[RequestFile, ...]:
         if not contents.files:
             raise _Refusal("contents", Rejected(anomalies=contents.anomalies, reply=context))
-        files = tuple(read_file(file.name, file.content, self.limits.file) for file in contents.files)
+        files = tuple(
+            read_file(file.name, file.content, limits=self.limits.file, received_at=received_at)
+            for file in contents.files
+        )
         requests = sum(len(file.requests) for file in files)
         if requests > self.limits.requests_max:
             too_many = Rejected(anomalies=(Anomaly(code=Code.MAIL_TOO_MANY_REQUESTS),), reply=context)
@@ -240,13 +252,16 @@ class Judge:
         return files
 
     # Step 8
-    def _answer_certificate(self, pem: bytes, context: ReplyContext, at: datetime, steps: _Checklist) -> ReplyContext:
+    def _answer_certificate(
+        self, octets: bytes, context: ReplyContext, at: datetime, steps: _Checklist
+    ) -> ReplyContext:
         try:
-            certificate = self.trust.check_answer_certificate(pem, at)
-        except TrustError as error:
-            refused = Rejected(
-                anomalies=(Anomaly(code=Code.ANSWER_CERTIFICATE_REFUSED),), reply=context, detail=error.detail
-            )
+            (certificate,) = pem.read_der(octets, pem.CERTIFICATE)
+            self.trust.check_answer_certificate(certificate, at)
+        except (TrustError, ValueError) as error:
+            detail = error.detail if isinstance(error, TrustError) else "not one certificate in PEM"
+            anomaly = Anomaly(code=Code.ANSWER_CERTIFICATE_REFUSED)
+            refused = Rejected(anomalies=(anomaly,), reply=context, detail=detail)
             raise _Refusal("answer certificate", refused) from None
         steps.passed("answer certificate")
         return replace(context, encrypt_to=certificate)

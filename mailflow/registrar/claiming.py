@@ -1,4 +1,4 @@
-"""Steps 2 to 4: the rules, then whose the reference and the identities are, then the number."""
+"""Steps 2 to 4: what the rules and mandates say, then whose the reference and the identities are, then the number."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,18 +14,20 @@ from mailflow.registrar.work import Candidate, FileWork, may, request_path
 
 
 def apply_rules(work: FileWork, at: datetime) -> None:
-    file, received_on = work.file, calendar.legal_day(work.submission.received_at)
+    """Refuse what is wrong by itself or by mandate; the door has run the pure rules on every request already."""
+    file = work.file
     mandates = [m for m in work.sender.mandates if m.desk == file.desk and m.holds_on(calendar.legal_day(at))]
     for position, request in enumerate(file.requests):
         form = request.form
         if form is None:
             work.outcomes[position] = Refused(anomalies=request.anomalies)
             continue
-        facts = rules.Facts(received_on=received_on, at_root=request_path(position), desk=file.desk)
-        anomalies = (*request.anomalies, *rules.check(form, facts))
-        territory = _territory(form)
+        anomalies = request.anomalies
+        territory = rules.territory_sought(form)
         if not work.blocked and territory and not may(mandates, Right.CREATION, territory):
-            anomalies += (Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{facts.at_root}/logementRecherche"),)
+            anomalies += (
+                Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{request_path(position)}/logementRecherche"),
+            )
         if work.blocked or any(anomaly.blocks for anomaly in anomalies):
             work.outcomes[position] = Refused(anomalies=anomalies)
             continue
@@ -41,13 +43,6 @@ def apply_rules(work: FileWork, at: datetime) -> None:
             keys=_identity_keys(form),
             warnings=anomalies,
         )
-
-
-def _territory(form: HousingRequest) -> Territory | None:
-    """The territory of all municipalities sought; None when there is not exactly one."""
-    places = form.sought.places if form.sought else ()
-    found = {numbers.territory_of(place.municipality or "") for place in places}
-    return found.pop() if len(found) == 1 else None
 
 
 def _identity_keys(form: HousingRequest) -> tuple[str, ...]:
@@ -73,7 +68,8 @@ async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
     pending = list(candidates)
     while pending:
         taken: set[object] = set()
-        this_round, later = [], []
+        this_round: list[Candidate] = []
+        later: list[Candidate] = []
         for candidate in pending:
             mine = {candidate.reference, *((candidate.territory, key) for key in candidate.keys)} - {None}
             (later if mine & taken else this_round).append(candidate)

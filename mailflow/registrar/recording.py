@@ -83,7 +83,7 @@ def _new_request(candidate: Candidate) -> requests.NewRequest:
         territory=candidate.territory,
         desk=candidate.file.file.desk,
         sender=candidate.file.sender.code,
-        expires_on=calendar.expiry(candidate.deposited_on),
+        expires_on=calendar.active_through(candidate.deposited_on),
         payload=candidate.form.model_dump_json(by_alias=True, exclude_none=True).encode(),
         file_record=candidate.file.record,
         position=candidate.position,
@@ -108,8 +108,10 @@ def _entries(work: FileWork, receipt: FileReceipt) -> list[journal.Entry]:
     kind = "file-refused" if work.blocked else "file-decided"
     entries = [entry(kind, None, {"digest": work.file.digest, "codes": _codes(receipt.anomalies)})]
     for position, outcome in enumerate(receipt.outcomes):
-        number = outcome.number if isinstance(outcome, Registered) else None
-        what = "refused" if number is None else "replayed" if outcome.replayed else "registered"
+        if isinstance(outcome, Registered):
+            what, number = "replayed" if outcome.replayed else "registered", outcome.number
+        else:
+            what, number = "refused", None
         entries.append(entry(what, number, {"position": position, "codes": _codes(outcome.anomalies)}))
     return entries
 

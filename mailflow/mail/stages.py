@@ -1,0 +1,162 @@
+"""The stages as loops: each works until there is nothing left, then waits to be woken or for its interval.
+
+A stage that got something done wakes the next; IDLE and the scheduler only wake as well. So no wake-up is ever
+needed for correctness, and none that is lost does harm. While the surroundings fail, a stage backs off.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailflow.core import backoff
+from mailflow.errors import Unavailable
+from mailflow.log import event
+from mailflow.mail import delivery, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.ports import Mailbox
+
+BACKOFF_FIRST_SECONDS = 1.0
+BACKOFF_MOST_SECONDS = 60.0
+FAILURES_MAX = 3
+"""How often in a row a stage of a single batch finds its surroundings unavailable before it gives up."""
+STEP_SECONDS_MAX = 1.0
+"""Longest sleep of a stage that has something to wait for in a single batch."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """One of the stages, with what wakes it."""
+
+    name: str
+    turn: Callable[[MailDoor], Awaitable[Progress]]
+    interval_seconds: float
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    """Of a single batch: this stage will find nothing more."""
+    failures: int = 0
+    """Turns in a row that found the surroundings unavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """What a single batch came to."""
+
+    progress: Progress
+    unavailable: tuple[str, ...]
+    """Stages that gave up because their surroundings were unavailable."""
+
+
+class Stages:
+    """The mail door at work, until it is stopped (`run`) or until nothing is left to do (`drain`)."""
+
+    def __init__(self, door: MailDoor, *, poll_seconds: float, pause_seconds: float) -> None:
+        self._door = door
+        self.progress = Progress()
+        self.receive = Stage(name="receive", turn=worker.receive, interval_seconds=poll_seconds)
+        self.process = Stage(name="process", turn=worker.process, interval_seconds=pause_seconds)
+        self.compose = Stage(name="compose", turn=delivery.compose, interval_seconds=pause_seconds)
+        self.deliver = Stage(name="deliver", turn=delivery.deliver, interval_seconds=pause_seconds)
+        self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
+        self._line = (self.receive, self.process, self.compose, self.deliver)
+
+    async def run(self, watcher: Mailbox, idle_seconds: float, stop: asyncio.Event) -> None:
+        """Work until `stop`; then each stage finishes its turn. `watcher` is a connection of its own for IDLE."""
+        async with asyncio.TaskGroup() as group:
+            for stage in (*self._line, self.doubtful):
+                group.create_task(self._keep(stage, stop), name=stage.name)
+            watch = group.create_task(self._watch(watcher, idle_seconds), name="watch")
+            await stop.wait()
+            watch.cancel()
+
+    async def drain(self) -> Drained:
+        """One batch: what is in the mailbox now, through to the answer."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._finish(self.doubtful, None), name="doubtful")
+            for before, stage in zip((None, *self._line), self._line, strict=False):
+                group.create_task(self._finish(stage, before), name=stage.name)
+        stuck = tuple(s.name for s in (*self._line, self.doubtful) if s.failures)
+        return Drained(progress=self.progress, unavailable=stuck)
+
+    async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            stage.wake.clear()
+            progress = await self._turn(stage)
+            if progress:
+                continue
+            if stage.failures:
+                await _first(stop.wait(), seconds=_pause(stage.failures))
+            else:
+                await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)
+
+    async def _finish(self, stage: Stage, before: Stage | None) -> None:
+        while True:
+            stage.wake.clear()
+            nothing_comes = before is None or before.done.is_set()
+            progress = await self._turn(stage)
+            if stage.failures >= FAILURES_MAX:
+                break
+            if stage.failures:
+                await asyncio.sleep(_pause(stage.failures))
+            elif not progress and nothing_comes:
+                break
+            elif not progress and before is not None:
+                await _first(stage.wake.wait(), before.done.wait(), seconds=STEP_SECONDS_MAX)
+        stage.done.set()
+
+    async def _turn(self, stage: Stage) -> Progress:
+        try:
+            progress = await stage.turn(self._door)
+        except Unavailable as error:
+            stage.failures += 1
+            level = logging.WARNING
+            event(log, "unavailable", level=level, work=stage.name, failures=stage.failures, why=_word(error))
+            return Progress()
+        stage.failures = 0
+        self.progress += progress
+        if progress:
+            for before, after in zip(self._line, self._line[1:], strict=False):
+                if before is stage:
+                    after.wake.set()
+        return progress
+
+    async def _watch(self, watcher: Mailbox, idle_seconds: float) -> None:
+        """IDLE on a connection of its own: only an early wake-up, so its failures cost nothing but earliness."""
+        failures = 0
+        while True:
+            try:
+                if await watcher.wait(idle_seconds):
+                    self.receive.wake.set()
+                failures = 0
+            except Unavailable:
+                failures += 1
+                await asyncio.sleep(_pause(failures))
+
+
+def _pause(failures: int) -> float:
+    return backoff.delay(
+        failures,
+        first=BACKOFF_FIRST_SECONDS,
+        most=BACKOFF_MOST_SECONDS,
+        spread=0.5,
+        jitter=random.random(),  # noqa: S311  spreads load, protects nothing
+    )
+
+
+def _word(error: Unavailable) -> str:
+    """The class of the error, as an identifier."""
+    return type(error).__name__.lower()
+
+
+async def _first(*waits: Coroutine[Any, Any, object], seconds: float) -> None:
+    """Until one of `waits` is over, or `seconds`."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

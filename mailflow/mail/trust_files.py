@@ -1,0 +1,70 @@
+"""The trust files of an installation: anchors, intermediates and revocation lists, read anew when they change."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailflow.core.model import Directory
+from mailflow.errors import Misconfigured
+from mailflow.mail import pem
+from mailflow.mail.trust import SigningWindow, TrustMaterial
+
+State = tuple[tuple[str, int, int], ...]
+"""Name, time of change and size of every file: what tells that something is new."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TrustFiles:
+    """Three folders of PEM or DER files; names do not matter, hidden files are left out."""
+
+    anchors: Path
+    intermediates: Path
+    revocation_lists: Path
+    window: SigningWindow
+    _state: State | None = None
+    _material: TrustMaterial | None = None
+
+    async def material(self, directory: Directory) -> TrustMaterial:
+        """The enrolments with the files of now; the same object while neither changed. Raises Misconfigured."""
+        state = await asyncio.to_thread(self._look)
+        known = self._material
+        if known is not None and state == self._state and known.directory.generation == directory.generation:
+            return known
+        self._material = await asyncio.to_thread(self._read, directory)
+        self._state = state
+        return self._material
+
+    def _look(self) -> State:
+        files = [file for folder in self._folders() for file in _files(folder)]
+        return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file in files for stat in [file.stat()])
+
+    def _folders(self) -> tuple[Path, Path, Path]:
+        return (self.anchors, self.intermediates, self.revocation_lists)
+
+    def _read(self, directory: Directory) -> TrustMaterial:
+        return TrustMaterial(
+            directory=directory,
+            anchors=_all_in(self.anchors, pem.CERTIFICATE),
+            intermediates=_all_in(self.intermediates, pem.CERTIFICATE),
+            crls=_all_in(self.revocation_lists, pem.REVOCATION_LIST),
+            window=self.window,
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        raise Misconfigured(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _all_in(folder: Path, label: str) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    for file in _files(folder):
+        try:
+            found += pem.read_der(file.read_bytes(), label)
+        except OSError as error:
+            raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+        except pem.PemError as error:
+            raise Misconfigured(f"{file}: {error}; expected PEM or DER") from None
+    return tuple(found)
