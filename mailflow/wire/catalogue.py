@@ -1,0 +1,175 @@
+"""Everything that we publish of the interface, made from the models: schemas, lists, catalogue, sample messages."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from mailflow.core.anomalies import catalogue
+from mailflow.core.codes import code_lists
+from mailflow.core.form import (
+    Address,
+    Applicant,
+    CoApplicant,
+    Contact,
+    HousingRequest,
+    HousingSought,
+    IdentityDocument,
+    NaturalPerson,
+    Place,
+)
+from mailflow.core.model import (
+    Door,
+    Environment,
+    FileReceipt,
+    Operation,
+    Outcome,
+    Refused,
+    Registered,
+    SenderCode,
+)
+from mailflow.core.numbers import DeskCode, Territory, compose
+from mailflow.wire.codec import NUU, to_bytes, write
+from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
+from mailflow.wire.names import return_name
+from mailflow.wire.reader import FileLimits, read_file
+from mailflow.wire.writer import write_receipt, write_return
+from mailflow.wire.xsd import EXTENSION_FILE, INTERFACE_FILE, extension_schema, interface_schema
+
+SAMPLE_FILE = "DEMZ0001-202601151030-000001.xml"
+_SAMPLE_DESK = DeskCode("Z0001")
+_SAMPLE_TIME = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
+_SAMPLE_LIMITS = FileLimits(file_bytes_max=1 << 20, request_bytes_max=1 << 18, requests_max=10, nodes_max=10_000)
+
+
+def published() -> dict[str, bytes]:
+    """Every file, by its path under `schemas/`."""
+    creation = sample_creation(sample_form())
+    faulty = sample_creation(_faulty_form())
+    number = compose(Territory("059"), date(2026, 1, 12), 42, _SAMPLE_DESK)
+    accepted = _receipt(creation, Registered(number=number))
+    refused = _receipt(faulty, None)
+    return {
+        INTERFACE_FILE: interface_schema(),
+        EXTENSION_FILE: extension_schema(),
+        "codes.json": _json(_codes()),
+        "anomalies.json": _json(_anomalies()),
+        "demandeLogement.schema.json": _json(HousingRequest.model_json_schema(by_alias=True)),
+        f"exemples/creation/{SAMPLE_FILE}": creation,
+        f"exemples/creation/{return_name(SAMPLE_FILE)}": write_return(accepted, environment=Environment.SCHOOL),
+        "exemples/creation/accuse.xml": _sample_receipt_part(accepted),
+        f"exemples/refus/{SAMPLE_FILE}": faulty,
+        f"exemples/refus/{return_name(SAMPLE_FILE)}": write_return(refused, environment=Environment.SCHOOL),
+        "exemples/refus/accuse.xml": _sample_receipt_part(refused),
+    }
+
+
+def sample_form() -> HousingRequest:
+    """A valid request of invented persons."""
+    return HousingRequest(
+        form_version="05",
+        desk=_SAMPLE_DESK,
+        deposited_on=date(2026, 1, 12),
+        person=NaturalPerson(
+            applicant=Applicant(
+                title="2",
+                surname="Exemple-Martin",
+                first_name="Zoé",
+                born_on=date(1990, 2, 28),
+                nationality="1",
+                family_situation="M",
+                contact=Contact(
+                    address=Address(
+                        complement="Bâtiment B", street="12 rue de l'Exemple", postcode="59000", town="Lille"
+                    ),
+                    telephone="+33 1 99 00 12 34",
+                    email="zoe@exemple.invalid",
+                ),
+            ),
+            co_applicant=CoApplicant(
+                title="1", surname="Exemple", first_name="Noël", born_on=date(1988, 7, 1), link="M"
+            ),
+        ),
+        identity_document=IdentityDocument(kind="CNI"),
+        sought=HousingSought(
+            widened=True,
+            types=("T3", "T4"),
+            places=(Place(municipality="59350"), Place(municipality="59512")),
+        ),
+    )
+
+
+def sample_creation(form: HousingRequest) -> bytes:
+    """A `CRE` file with that one form."""
+    document = InterfaceFile(
+        version=VERSIONS[-1],
+        header=Header(file_type=Operation.CREATION, dated_at=_SAMPLE_TIME - timedelta(minutes=1)),
+        requests=(RequestElement(reference="DOSSIER-2026-0001", form=form),),
+    )
+    return to_bytes(write(document, ROOT, NUU))
+
+
+def _faulty_form() -> HousingRequest:
+    """A form with a deposit in the future, no type of dwelling and a municipality of no territory."""
+    return sample_form().model_copy(
+        update={
+            "deposited_on": date(2026, 2, 12),
+            "sought": HousingSought(widened=False, places=(Place(municipality="99123"),)),
+        }
+    )
+
+
+def _receipt(content: bytes, outcome: Outcome | None) -> FileReceipt:
+    """What the register would answer: `outcome`, or what reading the file found."""
+    file = read_file(SAMPLE_FILE, content, limits=_SAMPLE_LIMITS, received_at=_SAMPLE_TIME)
+    return FileReceipt(
+        file=file,
+        record="1",
+        decided_at=_SAMPLE_TIME + timedelta(seconds=2),
+        anomalies=file.anomalies,
+        outcomes=(outcome or Refused(anomalies=file.requests[0].anomalies),),
+    )
+
+
+def _sample_receipt_part(receipt: FileReceipt) -> bytes:
+    return write_receipt(
+        intake="1",
+        environment=Environment.SCHOOL,
+        door=Door.MAIL,
+        sender=SenderCode("exemple"),
+        signer="0" * 64,
+        content_digest="1" * 64,
+        received_at=_SAMPLE_TIME,
+        decided_at=receipt.decided_at,
+        files=(receipt,),
+    )
+
+
+def _codes() -> dict[str, Any]:
+    known = code_lists()
+    return {
+        "versions": known.versions,
+        "lists": {
+            name: [{"code": v.code, "label": v.label, "versions": sorted(v.versions)} for v in values.values()]
+            for name, values in known.lists.items()
+        },
+    }
+
+
+def _anomalies() -> list[dict[str, str]]:
+    return [
+        {
+            "code": entry.code,
+            "level": entry.level,
+            "severity": entry.severity,
+            "retry": entry.retry,
+            "french": entry.french,
+            "english": entry.english,
+            "remedy_french": entry.remedy_french,
+            "remedy_english": entry.remedy_english,
+        }
+        for entry in catalogue().values()
+    ]
+
+
+def _json(data: object) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
