@@ -44,9 +44,6 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
     return to_bytes(write(document, ROOT, NUU))
 
 
-de
-
-
 def write_receipt(
     *,
     intake: str,
