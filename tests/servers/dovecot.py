@@ -240,7 +240,7 @@ class Dovecot:
     def session(self, user: str) -> Iterator[imaplib.IMAP4]:
         """A second client, written by somebody else: the standard library's."""
         with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
-            client.login(user, f'"{self.users[user]}"' if " " in self.users[user] else self.users[user])
+            client.login(user, self.users[user])
             yield client
 
     def append(self, user: str, raw: bytes, folder: str = "INBOX") -> None:
@@ -258,8 +258,9 @@ class Dovecot:
 
 
 def read_folder(client: imaplib.IMAP4, folder: str) -> list[bytes]:
-    """All mails of a folder through imaplib, without marking them seen; [] when it does not exist."""
-    status, answer = client.select(f'"{folder}"', readonly=True)
+    """All mails of a folder, named in modified UTF-7, without marking them seen; [] when it does not exist."""
+    escaped = folder.replace("\\", "\\\\").replace('"', '\\"')
+    status, answer = client.select(f'"{escaped}"', readonly=True)
     if status != "OK" or not int(answer[0] or b"0"):
         return []
     _, parts = client.fetch("1:*", "(BODY.PEEK[])")

@@ -1,0 +1,129 @@
+"""A mailbox in memory that keeps the contract of the ports `Mailbox` and `Copies`; for simulations."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
+from mailflow.errors import Unavailable
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    raw: bytes
+    received_at: datetime
+
+
+def _no_trouble(seam: str) -> None:
+    pass
+
+
+class FakeMailbox:
+    """One account. What the server does is told by `deliver`, `remove` and `renumber`.
+
+    `trouble` is called with the name of every seam (`list`, `fetch`, `fetch:next`, `move`, `move:next`,
+    `move:end`, `find`); it may raise, or change the mailbox: what happened before the seam stays so.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], datetime], size_bytes_max: int, trouble: Callable[[str], None] = _no_trouble
+    ) -> None:
+        self.clock = clock
+        self.size_bytes_max = size_bytes_max
+        self.trouble = trouble
+        self.inbox: dict[int, _Stored] = {}
+        self.folders: dict[str, list[_Stored]] = {}
+        self.uidvalidity = 1
+        self._next_uid = 1
+        self._arrived = asyncio.Event()
+
+    # The server's side
+
+    def deliver(self, raw: bytes) -> int:
+        """A mail arrives in the inbox now; its UID."""
+        return self._add(_Stored(raw, self.clock()))
+
+    def _add(self, stored: _Stored) -> int:
+        uid, self._next_uid = self._next_uid, self._next_uid + 1
+        self.inbox[uid] = stored
+        self._arrived.set()
+        return uid
+
+    def remove(self, uid: int) -> None:
+        """Another client takes a mail away."""
+        del self.inbox[uid]
+
+    def renumber(self) -> None:
+        """The server gives all mails new UIDs under a new UIDVALIDITY."""
+        kept, self.inbox = self.inbox, {}
+        self.uidvalidity += 1
+        self._next_uid = 1
+        for stored in kept.values():
+            self._add(stored)
+
+    def messages(self, folder: str | None = None) -> list[bytes]:
+        """The octets of what lies in a folder, or in the inbox."""
+        stored = self.inbox.values() if folder is None else self.folders.get(folder, [])
+        return [one.raw for one in stored]
+
+    # The port Mailbox
+
+    async def list(self) -> Listing:
+        self.trouble("list")
+        self._arrived.clear()
+        return Listing(uidvalidity=self.uidvalidity, uids=tuple(sorted(self.inbox)))
+
+    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        self.trouble("fetch")
+        for uid in sorted(set(uids)):
+            self._check(listing)
+            if (stored := self.inbox.get(uid)) is not None:
+                size = len(stored.raw)
+                yield FetchedMail(
+                    uid=uid,
+                    uidvalidity=listing.uidvalidity,
+                    raw=stored.raw if size <= self.size_bytes_max else None,
+                    size_bytes=size,
+                    received_at=stored.received_at,
+                )
+                self.trouble("fetch:next")
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        self.trouble("move")
+        self._check(listing)
+        for uid in sorted(set(uids)):
+            if (stored := self.inbox.get(uid)) is not None:
+                # MOVE is not atomic: a server killed in between can leave a mail in both folders.
+                self.folders.setdefault(folder, []).append(stored)
+                self.trouble("move:next")
+                del self.inbox[uid]
+        self.trouble("move:end")
+
+    async def wait(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        pass
+
+    def _check(self, listing: Listing) -> None:
+        if listing.uidvalidity != self.uidvalidity:
+            raise Unavailable("the folder's UIDVALIDITY has changed")
+
+    # The port Copies
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        self.trouble("find")
+        return [stored.raw for stored in self.inbox.values() if _message_id(stored.raw) == message_id]
+
+
+def _message_id(raw: bytes) -> str:
+    return str(BytesHeaderParser(policy=compat32).parsebytes(raw)["Message-ID"]).strip()
