@@ -1,0 +1,6 @@
+"""Decides who a mail is from: an enrolled sender, proven by a certificate that was good when the mail came."""
+
+from mailflow.mail.trust.decision import SigningWindow, Trust, TrustMaterial
+from mailflow.mail.trust.errors import TrustError, TrustUndetermined
+
+__all__ = ["SigningWindow", "Trust", "TrustError", "TrustMaterial", "TrustUndetermined"]

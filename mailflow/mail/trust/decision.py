@@ -1,0 +1,316 @@
+"""The decision who a mail is from. Policy only: how a path or a list is checked stands in the modules beside."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from mailflow.core.anomalies import Code
+from mailflow.core.model import CertificateUse, Directory, EnrolledCertificate, EnrolledSender, SenderCode, Standing
+from mailflow.errors import Misconfigured
+from mailflow.mail.cms.certificates import identity
+from mailflow.mail.cms.errors import CmsError
+from mailflow.mail.cms.structures import SignerIdentifier
+from mailflow.mail.model import Step, VerifiedSigner
+from mailflow.mail.trust.certificate import check_leaf, extension, read
+from mailflow.mail.trust.errors import TrustError, TrustUndetermined
+from mailflow.mail.trust.path import Path, Paths
+from mailflow.mail.trust.revocation import RevocationLists
+
+VERDICT_TTL = timedelta(minutes=5)
+"""How long a proven path is not proven again."""
+VERDICTS_MAX = 4_096
+"""Proven paths that one worker remembers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningWindow:
+    """How far the signing time may lie from the reception."""
+
+    before: timedelta
+    after: timedelta
+    """How far the signer's clock may be ahead of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustMaterial:
+    """All that a decision rests on, at one generation. Picklable; certificates and lists in DER."""
+
+    directory: Directory
+    anchors: tuple[bytes, ...]
+    intermediates: tuple[bytes, ...]
+    crls: tuple[bytes, ...]
+    window: SigningWindow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """That a certificate passed every check of its own, and within which bounds that still holds."""
+
+    path: Path
+    judged_at: datetime
+    good_until: datetime
+
+    def holds(self, valid_at: datetime, at: datetime) -> bool:
+        valid = all(c.not_valid_before_utc <= valid_at <= c.not_valid_after_utc for c in self.path)
+        return valid and self.judged_at <= at <= self.good_until
+
+
+class _Checklist:
+    """Records each step as it is passed or failed."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self._steps = steps
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (TrustError, TrustUndetermined) as error:
+            self._steps.append(Step(name=name, passed=False, detail=str(error)))
+            raise
+        self.passed(name)
+
+    def passed(self, name: str) -> None:
+        self._steps.append(Step(name=name, passed=True))
+
+
+class Trust:
+    """Built once per generation in each worker. Remembers proven paths, never failures."""
+
+    def __init__(self, material: TrustMaterial) -> None:
+        """Raises Misconfigured when an anchor or an intermediate cannot be read."""
+        self.material = material
+        self.lists = RevocationLists(material.crls)
+        self._paths = Paths(_configured(material.anchors), _configured(material.intermediates))
+        self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
+        self._signing: dict[str, list[tuple[EnrolledSender, EnrolledCertificate]]] = {}
+        self._named: dict[tuple[bytes, int] | bytes, set[bytes]] = {}
+        for sender in material.directory.senders:
+            for certificate in sender.certificates:
+                if certificate.use is CertificateUse.SIGN:
+                    self._index(sender, certificate)
+
+    def _index(self, sender: EnrolledSender, certificate: EnrolledCertificate) -> None:
+        self._signing.setdefault(_fingerprint(certificate.der), []).append((sender, certificate))
+        try:
+            named = identity(certificate.der)
+        except CmsError:
+            return  # nobody can sign with it; `authenticate` would refuse it by name
+        self._named.setdefault((named.issuer, named.serial), set()).add(certificate.der)
+        if named.subject_key_id is not None:
+            self._named.setdefault(named.subject_key_id, set()).add(certificate.der)
+
+    def certificates_of(self, signer: SignerIdentifier) -> tuple[bytes, ...]:
+        """Enrolled signing certificates (DER) that a SignerInfo may mean, when the mail brings none itself."""
+        if signer.subject_key_id is not None:
+            return tuple(sorted(self._named.get(signer.subject_key_id, ())))
+        if signer.issuer is None or signer.serial is None:
+            return ()
+        return tuple(sorted(self._named.get((signer.issuer, signer.serial), ())))
+
+    def authenticate(
+        self,
+        signers: tuple[VerifiedSigner, ...],
+        bag: tuple[bytes, ...],
+        *,
+        from_address: str,
+        received_at: datetime,
+        at: datetime,
+        steps: list[Step] | None = None,
+    ) -> EnrolledSender:
+        """The one sender that all signatures prove.
+
+        `bag` are the certificates of the mail: they may complete a path and are never an identity. `from_address`
+        is the bare addr-spec of the only From. Paths and dates are judged at `received_at`, revocation at `at`.
+        What was checked is appended to `steps`. Raises TrustError, or TrustUndetermined when nothing but the
+        state of revocation stands against the mail.
+
+         1. Somebody signed: an empty list of signers must not pass every test that "all signers" pass.
+         2. Each signer's certificate is enrolled for signing, by fingerprint, and not suspended: a certificate of
+            the same authority with the same name, bought by somebody else, is nobody here.
+         3. All of them belong to one sender: a second signature must not lend another sender's rights.
+         4. The sender is not suspended: suspension stops the mail at once, without waiting for an authority.
+         5. From is enrolled for this sender: signed files that somebody else sends on in a mail of their own
+            fail, and an answer is never provoked in another's name.
+         6. The signing time is there and near the reception: an old signed mail that was never delivered cannot
+            be played much later. It is a claim of the signer, hence never the time of validation.
+        and for each signer:
+         7. The certificate can be read, its key is strong enough, it is meant for signing mail, is no
+            authority's, and its own signature cannot be forged: a TLS server's key, an encryption key or an
+            authority's proves no sender, and the path search does not look at the holder's key.
+         8. A path of permitted authorities leads to a configured anchor and was valid at reception: enrolment
+            alone is not enough once an authority has expired or is no longer believed, and unknown critical
+            extensions may say "not for this". A claimed older time cannot revive an expired certificate.
+         9. Neither it nor any authority of the path is revoked: any revocation known now counts, even dated
+            after reception, since the thief of a key chooses the dates. This step is last, so that a mail is
+            kept for later judging only if nothing else refuses it.
+        """
+        checklist = _Checklist([] if steps is None else steps)
+        with checklist.step("somebody signed"):
+            if not signers:
+                raise TrustError(Code.NOT_SIGNED, "no signer")  # 1
+        with checklist.step("every signer's certificate is enrolled"):
+            senders = [self._sender_of(signer.certificate) for signer in signers]  # 2
+        with checklist.step("all signers are one sender"):
+            sender = _only(senders)  # 3
+        with checklist.step("the sender is active"):
+            if sender.standing is not Standing.ACTIVE:
+                raise TrustError(Code.SENDER_SUSPENDED, sender.code)  # 4
+        with checklist.step("From is enrolled for the sender"):
+            if from_address.lower() not in sender.addresses:
+                raise TrustError(Code.FROM_NOT_ENROLLED, f"not an address of {sender.code}")  # 5
+        with checklist.step("signed near the time of reception"):
+            for signer in signers:
+                self._check_signing_time(signer, received_at)  # 6
+        certificates = [signer.certificate for signer in signers]
+        rest = (
+            "the certificates are fit for signing mail",
+            "the paths lead to a configured anchor",
+            "nothing on the paths is revoked",
+        )
+        if all(self._remembers(CertificateUse.SIGN, der, received_at, at) for der in certificates):
+            for name in rest:
+                checklist.passed(name)
+            return sender
+        with checklist.step(rest[0]):
+            leaves = [_fit(der, CertificateUse.SIGN) for der in certificates]  # 7
+        with checklist.step(rest[1]):
+            others = _readable(bag)
+            paths = [self._paths.find(leaf, others, received_at) for leaf in leaves]  # 8
+        with checklist.step(rest[2]):
+            good_until = self.lists.check(paths, at)  # 9
+        for der, path in zip(certificates, paths, strict=True):
+            self._remember(CertificateUse.SIGN, der, path, at, good_until)
+        return sender
+
+    def encryption_certificate(self, sender: EnrolledSender, at: datetime) -> bytes | None:
+        """The newest enrolled certificate (DER) to which an answer may be encrypted; None: hold the answer.
+
+        A known revocation excludes; an unknown state does not, since holding answers protects nobody.
+        """
+        usable: list[tuple[datetime, bytes]] = []
+        for enrolled in sender.certificates:
+            if enrolled.use is not CertificateUse.ENCRYPT or enrolled.standing is not Standing.ACTIVE:
+                continue
+            try:
+                self._prove_encryption(enrolled.der, at)
+            except TrustError:
+                continue
+            except TrustUndetermined:
+                pass
+            usable.append((read(enrolled.der).not_valid_before_utc, enrolled.der))
+        return max(usable)[1] if usable else None
+
+    def check_answer_certificate(self, der: bytes, at: datetime) -> None:
+        """Whether an answer may be encrypted to a certificate (`CER*`) that came in a signed mail.
+
+        Raises TrustError `ANSWER_CERTIFICATE_REFUSED`, for an unknown state of revocation as well: the enrolled
+        certificate then serves.
+        """
+        try:
+            self._prove_encryption(der, at)
+        except (TrustError, TrustUndetermined) as error:
+            raise TrustError(Code.ANSWER_CERTIFICATE_REFUSED, str(error)) from None
+
+    def _prove_encryption(self, der: bytes, at: datetime) -> None:
+        use = CertificateUse.ENCRYPT
+        if self._remembers(use, der, at, at):
+            return
+        path = self._paths.find(_fit(der, use), (), at)
+        self._remember(use, der, path, at, self.lists.check([path], at))
+
+    def _sender_of(self, certificate: bytes) -> EnrolledSender:
+        fingerprint = _fingerprint(certificate)
+        enrolled = self._signing.get(fingerprint)
+        if enrolled is None:
+            raise TrustError(Code.SIGNER_NOT_ENROLLED, f"sha256 {fingerprint}{self._claim(certificate)}")
+        active = [sender for sender, known in enrolled if known.standing is Standing.ACTIVE]
+        if not active:
+            owner = enrolled[0][0].code
+            raise TrustError(Code.SIGNER_NOT_ENROLLED, f"sha256 {fingerprint}, suspended, of {owner}")
+        return _only(active)
+
+    def _claim(self, certificate: bytes) -> str:
+        """Whose a certificate that is not enrolled claims to be: by the same subject, or by an address."""
+        try:
+            stranger = read(certificate)
+        except TrustError:
+            return ", unreadable"
+        addresses = _addresses(stranger)
+        claimed: set[SenderCode] = set()
+        for enrolled in self._signing.values():
+            for sender, known in enrolled:
+                if not addresses.isdisjoint(sender.addresses) or _subject(known.der) == stranger.subject:
+                    claimed.add(sender.code)
+        return f", claims to be {' or '.join(sorted(claimed))}" if claimed else ""
+
+    def _check_signing_time(self, signer: VerifiedSigner, received_at: datetime) -> None:
+        if signer.signed_at is None:
+            raise TrustError(Code.SIGNING_TIME_MISSING, f"sha256 {_fingerprint(signer.certificate)}")
+        window = self.material.window
+        if not received_at - window.before <= signer.signed_at <= received_at + window.after:
+            raise TrustError(Code.SIGNING_TIME_OUT_OF_WINDOW, f"signed {signer.signed_at:%Y-%m-%d %H:%M:%S}Z")
+
+    def _remembers(self, use: CertificateUse, der: bytes, valid_at: datetime, at: datetime) -> bool:
+        proof = self._proofs.get((use, der))
+        return proof is not None and proof.holds(valid_at, at)
+
+    def _remember(self, use: CertificateUse, der: bytes, path: Path, at: datetime, good_until: datetime) -> None:
+        """A path that needs the mail's own certificates is proven anew each time: another mail may lack them."""
+        if not self._paths.is_known(path):
+            return
+        if len(self._proofs) >= VERDICTS_MAX:
+            del self._proofs[next(iter(self._proofs))]
+        until = min(good_until, at + VERDICT_TTL)
+        self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=until)
+
+
+def _only(senders: Sequence[EnrolledSender]) -> EnrolledSender:
+    codes = sorted({sender.code for sender in senders})
+    if len(codes) > 1:
+        raise TrustError(Code.SEVERAL_SENDERS, ", ".join(codes))
+    return senders[0]
+
+
+def _fit(der: bytes, use: CertificateUse) -> x509.Certificate:
+    certificate = read(der)
+    check_leaf(der, certificate, use)
+    return certificate
+
+
+def _readable(bag: Sequence[bytes]) -> list[x509.Certificate]:
+    """What nobody can read completes no path, and need not refuse the mail."""
+    certificates = []
+    for der in bag:
+        try:
+            certificates.append(read(der))
+        except TrustError:
+            continue
+    return certificates
+
+
+def _configured(ders: Sequence[bytes]) -> list[x509.Certificate]:
+    try:
+        return [read(der) for der in ders]
+    except TrustError as error:
+        raise Misconfigured(f"a certificate among the anchors or intermediates: {error}") from None
+
+
+def _fingerprint(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()
+
+
+def _subject(der: bytes) -> x509.Name | None:
+    try:
+        return read(der).subject
+    except TrustError:
+        return None
+
+
+def _addresses(certificate: x509.Certificate) -> frozenset[str]:
+    names = extension(certificate, x509.SubjectAlternativeName)
+    return frozenset(a.lower() for a in names.get_values_for_type(x509.RFC822Name)) if names else frozenset()
