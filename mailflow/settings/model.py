@@ -276,6 +276,8 @@ class Limits(Section):
     """Number of MIME parts in a mail."""
     requests_max: Count = 1_000
     """Number of requests in a mail."""
+    file_bytes_max: Count = 26_214_400
+    """Size of one request file, unpacked."""
     request_bytes_max: Count = 262_144
     """Size of one request."""
     zip_ratio_max: Count = 200
@@ -291,6 +293,8 @@ class Worker(Section):
 
     chunk: Count = Field(default=50, le=1_000)
     """Mails that are read, judged, registered and moved together."""
+    chunk_bytes_max: Count = 33_554_432
+    """Size of the mails in one chunk; a single larger mail goes alone."""
     processes: Count = Field(default=2, le=256)
     """Processes that judge and compose: one for each core."""
     task_seconds_max: Count = 30
@@ -307,6 +311,10 @@ class Worker(Section):
     """How long a doubtful send is looked for in the audit mailbox before the same bytes go again."""
     audit_reserve_minutes: Count = 120
     """The same bytes go again earlier when only this much is left of the deadline."""
+    defer_first_seconds: Count = 30
+    """Time until an answer is tried again that the SMTP server did not take; doubled each time."""
+    defer_most_seconds: Count = 900
+    """Longest such time."""
     stop_seconds: Count = 30
     """Time to finish what is under way after SIGTERM; then it is released."""
 
