@@ -99,10 +99,10 @@ def extended(usages: Sequence[x509.ObjectIdentifier] | None) -> Extensions:
     return [] if usages is None else [(x509.ExtendedKeyUsage(usages), False)]
 
 
-def authority_extensions(*, crl_sign: bool) -> Extensions:
+def authority_extensions(*, path_length: int | None, cert_sign: bool, crl_sign: bool) -> Extensions:
     """BasicConstraints and KeyUsage of an authority."""
-    usage = _key_usage(digital_signature=True, key_cert_sign=True, crl_sign=crl_sign)
-    return [(x509.BasicConstraints(ca=True, path_length=None), True), (usage, True)]
+    usage = _key_usage(digital_signature=True, key_cert_sign=cert_sign, crl_sign=crl_sign)
+    return [(x509.BasicConstraints(ca=True, path_length=path_length), True), (usage, True)]
 
 
 def leaf_extensions(key: PrivateKey, usage: Usage) -> Extensions:

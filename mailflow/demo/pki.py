@@ -126,21 +126,23 @@ class Pki:
         starts: timedelta = -2000 * DAY,
         ends: timedelta = 5000 * DAY,
         extended_usage: Sequence[x509.ObjectIdentifier] | None = None,
+        cert_sign: bool = True,
         crl_sign: bool = True,
-        pss: bool = False,
-        hash_algorithm: Hash | None = None,
+        path_length: int | None = None,
         extra: Extensions = (),
+        key: PrivateKey | None = None,
     ) -> Authority:
         """A new authority; without `by` a self-signed root. It is not part of what `write` installs."""
+        constraints = authority_extensions(path_length=path_length, cert_sign=cert_sign, crl_sign=crl_sign)
         identity = build(
             name,
-            make_key(kind),
+            key or make_key(kind),
             issuer=by.identity if by else None,
             validity=(self.at + starts, self.at + ends),
             serial=None,
-            extensions=[*authority_extensions(crl_sign=crl_sign), *extended(extended_usage), *extra],
-            pss=pss,
-            hash_algorithm=hash_algorithm,
+            extensions=[*constraints, *extended(extended_usage), *extra],
+            pss=False,
+            hash_algorithm=None,
         )
         return Authority(identity=identity, publishes=publishes)
 
@@ -257,9 +259,7 @@ class Pki:
             .issuer_name(authority.identity.certificate.subject)
             .last_update(issued)
             .next_update(issued + lasts)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
             .add_extension(x509.CRLNumber(int(issued.timestamp())), critical=False)
         )
         for value, critical in extra:
