@@ -11,9 +11,10 @@ from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import FileReceipt, Registered
 from mailflow.log import event
+from mailflow.mail.bounces import Bounce, Key, bounced
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
-from mailflow.mail.model import Accepted, BounceKeys, Rejected, Reply, ReplyContext, Undetermined, Verdict
+from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
 from mailflow.register import Transaction, intake, journal, outbox
 from mailflow.registrar import Terms
 
@@ -23,6 +24,11 @@ ANSWER = "answer"
 """Kind of the outbox rows that answer a mail; their key is the intake."""
 
 log = logging.getLogger(__name__)
+
+
+def message_id_of(token: str, address: str) -> str:
+    """A Message-ID of ours; its left side is also the envelope identifier and the detail of the bounce address."""
+    return f"<{token}@{address.rpartition('@')[2]}>"
 
 
 async def decide(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
@@ -49,7 +55,7 @@ class Decision:
     settlements: list[intake.Settlement] = field(default_factory=list)
     undetermined: list[tuple[intake.Claimed, Undetermined]] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
-    bounces: list[tuple[intake.Claimed, BounceKeys]] = field(default_factory=list)
+    bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
     entries: list[journal.Entry] = field(default_factory=list)
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[tuple[intake.Claimed, Verdict]]) -> None:
@@ -62,8 +68,8 @@ class Decision:
                     self._answer(mail, verdict.reply, next(receipts).files, verdict.anomalies, reason="")
                 case Rejected(reply=None):
                     self.set_aside(mail, verdict.anomalies[0].code, verdict.detail)
-                    if verdict.bounced is not None:
-                        self.bounces.append((mail, verdict.bounced))
+                    if verdict.bounce is not None and verdict.bounce.failed:
+                        self.bounces.append((mail, verdict.bounce))
                 case Rejected(reply=ReplyContext() as context):
                     reason = verdict.anomalies[0].code
                     self._answer(mail, context, (), verdict.anomalies, reason)
@@ -110,15 +116,8 @@ class Decision:
     async def write(self, tx: Transaction) -> None:
         """Orders for answers, journal and the mails' new states; the last check is that the claims still hold."""
         await outbox.queue(tx, [self._draft(tx, reply) for reply in self.replies], self.at)
-        for mail, keys in self.bounces:
-            await outbox.record_bounce(
-                tx,
-                envelope_id=keys.envelope_id,
-                message_id=keys.message_id,
-                verp=keys.verp,
-                intake_id=mail.id,
-                at=self.at,
-            )
+        for mail, bounce in self.bounces:
+            await outbox.record_bounce(tx, self._message_ids(bounce), intake_id=mail.id, at=self.at)
         await journal.append(tx, self.entries, self.at)
         await intake.settle(tx, self.door.owner, self.settlements, self.at)
         for mail, verdict in self.undetermined:
@@ -140,10 +139,17 @@ class Decision:
             part=1,
             intake_id=reply.intake,
             recipient=reply.context.recipient,
-            message_id=f"<{token}@{self.door.address.rpartition('@')[2]}>",
+            message_id=message_id_of(token, self.door.address),
             dated_at=self.at,
             payload=REPLY.dump_json(reply),
         )
+
+    def _message_ids(self, bounce: Bounce) -> list[str]:
+        """Message-IDs that the report may be about, the surest first; the envelope carries their left side."""
+        return [
+            value if key is Key.MESSAGE_ID else message_id_of(value, self.door.address)
+            for key, value in bounced(bounce)
+        ]
 
     def announce(self) -> Progress:
         """One log line per mail, once it is committed; and the counts."""

@@ -7,9 +7,10 @@ has asked the audit mailbox, which gets a copy of every answer.
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailflow.core import backoff
 from mailflow.errors import Unavailable
@@ -47,7 +48,7 @@ async def compose(door: MailDoor) -> Progress:
             reply=replies[row.id],
             message_id=row.message_id,
             dated_at=row.dated_at,
-            returned={f.record: returned[f.record] for f in replies[row.id].files if f.record in returned},
+            returned={r: returned[r] for f in replies[row.id].files if (r := f.record) and r in returned},
         )
         for row in queued
     ]
@@ -61,7 +62,8 @@ async def _compose(door: MailDoor, compositions: Sequence[Composition], at: date
         return await door.judges.compose(compositions, at)
     except TaskFailed as error:
         if len(compositions) == 1:
-            event(log, "compose-failed", intake=compositions[0].reply.intake, error=str(error))
+            failed = compositions[0].reply.intake
+            event(log, "compose-failed", intake=failed, error=error.what, at=error.place or None)
             return [Composed(answer=None, reason=CANNOT_COMPOSE)]
     return [one for composition in compositions for one in await _compose(door, [composition], at)]
 
@@ -116,11 +118,12 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         except Unavailable:
             return False  # nothing is on record, so nothing may be sent
 
+    token = row.message_id.strip("<>").partition("@")[0]
     outgoing = Outgoing(
-        envelope_from=door.bounce_address.replace("@", f"+{row.id}@"),
+        envelope_from=door.bounce_address.replace("@", f"+{token}@") if door.bounce_address else "",
         recipient=row.recipient,
         audit=door.audit_address,
-        envelope_id=row.message_id.strip("<>").partition("@")[0],
+        envelope_id=token,
         raw=row.raw,
     )
     result = await door.mailer.send(outgoing, before_data)
@@ -136,8 +139,16 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
 
 
 def _mark(door: MailDoor, row: outbox.Composed, result: SendResult) -> "Mark":
-    delay = backoff.delay(row.attempts, first=door.pace.defer_first, most=door.pace.defer_most, spread=row.id % 97 / 97)
-    return Mark(row.id, result.state, final=True, until=door.clock() + delay, detail=result.detail)
+    pace = door.pace
+    seconds = backoff.delay(
+        row.attempts + 1,
+        first=pace.defer_first.total_seconds(),
+        most=pace.defer_most.total_seconds(),
+        spread=0.5,
+        jitter=random.random(),  # noqa: S311  spreads load, protects nothing
+    )
+    until = door.clock() + timedelta(seconds=seconds)
+    return Mark(row.id, result.state, final=True, until=until, detail=result.detail)
 
 
 @dataclass(frozen=True, slots=True)

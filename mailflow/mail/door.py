@@ -81,7 +81,8 @@ class MailDoor:
     quarantine: str
     address: str
     """The service's own: where requests go, and From of the answers."""
-    bounce_address: str
+    bounce_address: str | None
+    """Envelope sender, with a detail for each mail; None: the null sender."""
     audit_address: str
     owner: str
     """Names this process in leases; no two running processes share one."""

@@ -29,7 +29,12 @@ U = TypeVar("U")
 
 
 class TaskFailed(MailflowError):
-    """A task raised what it should not, took too long, or died. The text names the place, never the content."""
+    """A task raised what it should not, took too long, or died. `what` and `place` are identifiers, never content."""
+
+    def __init__(self, what: str, place: str = "") -> None:
+        super().__init__(f"{what} {place}".strip())
+        self.what = what
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ class Pool:
         self._limits = limits
         self._makers = (judge, composer)
         self._processes: ProcessPool | None = None
-        self.generation: int | None = None
+        self.served: TrustMaterial | None = None
 
     async def serve(self, material: TrustMaterial) -> None:
         """Work from this material from now on. Tasks that are under way end under the former."""
@@ -67,7 +72,7 @@ class Pool:
             initializer=_begin,
             initargs=(self._limits.memory_bytes_max, material, *self._makers),
         )
-        self.generation = material.directory.generation
+        self.served = material
         if former is not None:
             former.close()
             await asyncio.to_thread(former.join)
@@ -105,19 +110,19 @@ def _result(future: "Future[list[U]]") -> list[U]:
     if error is None:
         return future.result()
     if isinstance(error, TaskTimeout):
-        raise TaskFailed("took too long") from None
+        raise TaskFailed("timeout") from None
     if isinstance(error, ProcessExpired):
-        raise TaskFailed(f"the process ended with code {error.exitcode}") from None
+        raise TaskFailed("died", f"exit-{error.exitcode}") from None
     if isinstance(error, MemoryError):
-        raise TaskFailed("took too much memory") from None
+        raise TaskFailed("memory") from None
     # The message of an unforeseen exception may hold content; its type and place never do.
-    raise TaskFailed(f"{type(error).__name__} at {_place(error)}") from None
+    raise TaskFailed(type(error).__name__.lower(), _place(error)) from None
 
 
 def _place(error: BaseException) -> str:
     remote = error.__cause__ if error.__cause__ is not None else error
     frames = traceback.extract_tb(remote.__traceback__)
-    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "an unknown place"
+    return f"{frames[-1].filename.rpartition('/')[2]}-{frames[-1].lineno}" if frames else ""
 
 
 # Inside a process of the pool

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Unavailable
-from mailflow.log import event
+from mailflow.log import event, fault
 from mailflow.mail.deciding import Decision, decide
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.model import FetchedMail
+from mailflow.mail.pool import TaskFailed
 from mailflow.register import intake
 from mailflow.registrar import StaleDirectory, Terms
 
@@ -99,7 +100,7 @@ async def _attempt_chunk(door: MailDoor, terms: Terms, chunk: Sequence[intake.Cl
         await _give_back(door, ids, error, refund=False)
         return Progress(retried=len(ids))
     except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
-        event(log, "chunk-failed", mails=len(ids), error=type(error).__name__)
+        _tell("chunk-failed", error, mails=len(ids))
         async with door.register.begin() as tx:
             await intake.make_solo(tx, door.owner, ids)
         return Progress(retried=len(ids))
@@ -113,7 +114,7 @@ async def _attempt_alone(door: MailDoor, terms: Terms, mail: intake.Claimed) -> 
         await _give_back(door, [mail.id], error, refund=True)
         return Progress(retried=1)
     except Exception as error:  # noqa: BLE001  the third strike sets this mail aside, the queue moves on
-        event(log, "attempt-failed", intake=mail.id, attempt=mail.attempts, error=type(error).__name__)
+        _tell("attempt-failed", error, intake=mail.id, attempt=mail.attempts)
         async with door.register.begin() as tx:
             if mail.attempts < door.pace.attempts_max:
                 await intake.release(tx, door.owner, [mail.id], door.clock(), refund=False)
@@ -133,6 +134,13 @@ async def _give_back(door: MailDoor, ids: Sequence[int], error: Unavailable, *, 
         await intake.release(tx, door.owner, ids, door.clock(), refund=refund)
     if not isinstance(error, StaleDirectory):
         raise error
+
+
+def _tell(stage: str, error: Exception, **identifiers: int) -> None:
+    if isinstance(error, TaskFailed):
+        event(log, stage, level=logging.ERROR, error=error.what, at=error.place or None, **identifiers)
+    else:
+        fault(log, stage, error, **identifiers)
 
 
 def _describe(error: Exception) -> str:

@@ -1,0 +1,303 @@
+"""From settings to parts: register, judges, mail door. Nothing below knows where its parts come from."""
+
+import base64
+import binascii
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mailflow.errors import Misconfigured
+from mailflow.mail import cms, pem
+from mailflow.mail.answer import Composer
+from mailflow.mail.attachments import ContentLimits
+from mailflow.mail.door import MailDoor, Pace
+from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
+from mailflow.mail.judge import Judge, JudgeLimits
+from mailflow.mail.mime import MimeLimits
+from mailflow.mail.pool import Pool, PoolLimits
+from mailflow.mail.smtp import SmtpMailer, SmtpServer
+from mailflow.mail.trust import SigningWindow, Trust
+from mailflow.mail.trust_files import TrustFiles
+from mailflow.register import Register
+from mailflow.register.vault import Vault
+from mailflow.settings import Settings, read_secret
+from mailflow.settings import model as settings_model
+from mailflow.wire.reader import FileLimits
+
+CHUNK_BYTES_MAX = 16 * 1024 * 1024
+"""Octets of the mails that one transaction handles: with the limit on a mail, what bounds our memory."""
+FETCH_BATCH = 50
+MOVE_BATCH = 200
+DEFER_FIRST = timedelta(minutes=1)
+DEFER_MOST = timedelta(minutes=30)
+XML_NODES_MAX = 400_000
+"""Elements, attributes and the like in one file: a thousand full requests are a quarter of it."""
+
+
+def now() -> datetime:
+    """The clock of the house: everything below is told the time."""
+    return datetime.now(UTC)
+
+
+# The register
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The keys of the register, from their files. Raises Misconfigured."""
+    folder = settings.register_.master_keys_dir
+    keys = {file.stem: _key(file) for file in sorted(folder.glob("*.key"))}
+    if not keys:
+        raise Misconfigured(f"register.master_keys_dir: there is no .key file in {folder}; `mailflow init` makes one")
+    named = folder / "active"
+    active = read_secret(named).strip() if named.is_file() else max(keys)
+    return Vault(keys, active, _key(settings.register_.lookup_key_file))
+
+
+def _key(file: Path) -> bytes:
+    text = read_secret(file).strip()
+    for decode in (bytes.fromhex, lambda value: base64.b64decode(value, validate=True)):
+        with contextlib.suppress(ValueError, binascii.Error):
+            if len(key := decode(text)) == settings_model.KEY_BYTES:
+                return key
+    raise Misconfigured(f"{file}: should hold 32 bytes in base64 or hexadecimal")
+
+
+@contextlib.asynccontextmanager
+async def register_of(settings: Settings) -> AsyncIterator[Register]:
+    """The register, open and of the present schema. Raises Misconfigured and Unavailable."""
+    register = Register.open(settings.register_.url, open_vault(settings))
+    try:
+        await register.require_current_schema()
+        yield register
+    finally:
+        await register.close()
+
+
+# Judging and composing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeJudge:
+    """Makes a judge inside a process of the pool: picklable, holds the keys as they were read."""
+
+    decryption: tuple[tuple[bytes, bytes], ...]
+    """Private key and certificate, both PEM."""
+    limits: JudgeLimits
+    own_addresses: frozenset[str]
+    own_domain: str
+
+    def __call__(self, trust: Trust) -> Judge:
+        """Raises Misconfigured when a key does not fit its certificate."""
+        return Judge(
+            trust=trust,
+            keys=tuple(cms.load_decryption_key(*pair) for pair in self.decryption),
+            limits=self.limits,
+            own_addresses=self.own_addresses,
+            own_domain=self.own_domain,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeComposer:
+    """Makes a composer inside a process of the pool, likewise."""
+
+    signing_key: bytes
+    signing_certificates: bytes
+    """The certificate and its chain, PEM."""
+    archive: bytes | None
+    service: settings_model.Service
+    environment: settings_model.Environment
+
+    def __call__(self, trust: Trust) -> Composer:
+        """Raises Misconfigured when the key does not fit the certificate."""
+        return Composer(
+            trust=trust,
+            signing_key=cms.load_signing_key(self.signing_key, self.signing_certificates),
+            archive=self.archive,
+            service_name=self.service.name,
+            service_address=self.service.address,
+            contact=self.service.contact,
+            environment=self.environment,
+        )
+
+
+def make_judge(settings: Settings) -> MakeJudge:
+    """What judges with these settings. Raises Misconfigured when a key file cannot be read."""
+    addresses = {settings.service.address, settings.audit.address, settings.service.bounce_address}
+    return MakeJudge(
+        decryption=tuple((_octets(key.key_file), _octets(key.certificate_file)) for key in settings.keys.decryption),
+        limits=judge_limits(settings),
+        own_addresses=frozenset(address for address in addresses if address),
+        own_domain=settings.service.address.rpartition("@")[2],
+    )
+
+
+def judge_limits(settings: Settings) -> JudgeLimits:
+    """The published limits as the judge wants them."""
+    limits = settings.limits
+    mime = MimeLimits(header_bytes_max=limits.header_bytes_max, depth_max=limits.depth_max, parts_max=limits.parts_max)
+    return JudgeLimits(
+        mime=mime,
+        contents=ContentLimits(
+            mime=mime,
+            files_max=limits.requests_max,
+            zip_bytes_max=limits.zip_bytes_max,
+            zip_file_bytes_max=limits.mail_bytes_max,
+            zip_ratio_max=limits.zip_ratio_max,
+        ),
+        file=FileLimits(
+            file_bytes_max=limits.mail_bytes_max,
+            request_bytes_max=limits.request_bytes_max,
+            requests_max=limits.requests_max,
+            nodes_max=XML_NODES_MAX,
+        ),
+        requests_max=limits.requests_max,
+    )
+
+
+def make_composer(settings: Settings) -> MakeComposer:
+    """What composes with these settings. Raises Misconfigured when a key file cannot be read."""
+    keys = settings.keys
+    chain = _octets(keys.signing_chain_file) if keys.signing_chain_file else b""
+    archive = keys.archive_certificate_file
+    return MakeComposer(
+        signing_key=_octets(keys.signing_key_file),
+        signing_certificates=_octets(keys.signing_certificate_file) + b"\n" + chain,
+        archive=_certificate(archive) if archive else None,
+        service=settings.service,
+        environment=settings.environment,
+    )
+
+
+def trust_files(settings: Settings) -> TrustFiles:
+    """The trust files of the installation, to be read when needed."""
+    trust = settings.trust
+    return TrustFiles(
+        anchors=trust.anchors_dir,
+        intermediates=trust.intermediates_dir,
+        revocation_lists=trust.crls_dir,
+        window=SigningWindow(
+            before=timedelta(days=trust.signing_time_before_days),
+            after=timedelta(minutes=trust.signing_time_after_minutes),
+        ),
+    )
+
+
+def _octets(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _certificate(file: Path) -> bytes:
+    try:
+        return pem.read_der(_octets(file), pem.CERTIFICATE)[0]
+    except pem.PemError as error:
+        raise Misconfigured(f"{file}: {error}") from None
+
+
+# The mail door
+
+
+def imap_account(settings: Settings, imap: settings_model.Imap, secret: Callable[[], str] | None = None) -> ImapAccount:
+    """How to reach an IMAP account of the settings."""
+    return ImapAccount(
+        host=imap.host,
+        port=imap.port,
+        security=imap.security,
+        tls=_tls(imap.security, imap.ca_file),
+        authentication=imap.auth,
+        user=imap.user,
+        secret=secret or (lambda: read_secret(imap.secret_file)),
+        timeout_seconds=settings.mailbox.timeout_seconds,
+        size_bytes_max=settings.limits.mail_bytes_max,
+        fetch_batch=min(FETCH_BATCH, settings.worker.chunk),
+        move_batch=MOVE_BATCH,
+    )
+
+
+def smtp_server(settings: Settings) -> SmtpServer:
+    """How to reach the server that takes our answers."""
+    smtp = settings.smtp
+    secret_file = smtp.secret_file
+    return SmtpServer(
+        host=smtp.host,
+        port=smtp.port,
+        security=smtp.security,
+        tls=_tls(smtp.security, smtp.ca_file),
+        user=smtp.user,
+        secret=(lambda: read_secret(secret_file)) if secret_file else None,
+        timeout_seconds=smtp.timeout_seconds,
+        data_timeout_seconds=smtp.data_timeout_seconds,
+        local_hostname=settings.service.address.rpartition("@")[2],
+    )
+
+
+def _tls(security: settings_model.Security, ca_file: Path | None) -> ssl.SSLContext | None:
+    if security is settings_model.Security.PLAIN:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"{ca_file}: holds no usable certificates: {type(error).__name__}") from None
+
+
+def pace_of(settings: Settings) -> Pace:
+    """How much at a time, how long, how often."""
+    worker = settings.worker
+    return Pace(
+        chunk=worker.chunk,
+        chunk_bytes_max=CHUNK_BYTES_MAX,
+        lease=timedelta(seconds=worker.lease_seconds),
+        attempts_max=worker.attempts_max,
+        undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
+        deadline=timedelta(hours=settings.service.deadline_hours),
+        audit_wait=timedelta(minutes=worker.audit_wait_minutes),
+        audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),
+        defer_first=DEFER_FIRST,
+        defer_most=DEFER_MOST,
+    )
+
+
+@contextlib.asynccontextmanager
+async def mail_door(settings: Settings, register: Register) -> AsyncIterator[MailDoor]:
+    """The mail door, its connections and processes; all are closed at the end."""
+    worker = settings.worker
+    pool = Pool(
+        PoolLimits(
+            processes=worker.processes,
+            task_seconds_max=worker.task_seconds_max,
+            memory_bytes_max=worker.task_memory_bytes_max,
+        ),
+        make_judge(settings),
+        make_composer(settings),
+    )
+    door = MailDoor(
+        register=register,
+        mailbox=ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder),
+        copies=ImapCopies(imap_account(settings, settings.audit), settings.audit.folder),
+        mailer=SmtpMailer(smtp_server(settings), settings.smtp.connections),
+        judges=pool,
+        trust=trust_files(settings),
+        environment=settings.environment,
+        account=f"{settings.mailbox.user}@{settings.mailbox.host}",
+        inbox=settings.mailbox.folder,
+        processed=settings.mailbox.processed,
+        quarantine=settings.mailbox.quarantine,
+        address=settings.service.address,
+        bounce_address=settings.service.bounce_address,
+        audit_address=settings.audit.address,
+        owner=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        pace=pace_of(settings),
+        clock=now,
+    )
+    async with contextlib.AsyncExitStack() as closing:
+        for part in (door.mailbox, door.copies, door.mailer, door.judges):
+            closing.push_async_callback(part.close)
+        yield door
