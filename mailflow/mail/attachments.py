@@ -156,7 +156,7 @@ def _looks_like_request(name: str, content_type: str) -> bool:
     """Whether the sender may have meant a request file, be it wrongly named."""
     if name.lower().endswith(".zip"):
         return False
-    return name.lower().endswith(".xml") or name.upper().startswith("DEM") or content_type in _XML_TYPES
+    return name.lower().endswith(".xml") or name.startswith("DEM") or content_type in _XML_TYPES
 
 
 def _named(name: str, content: bytes) -> NamedBytes:
@@ -172,8 +172,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     if (
         name != entry.orig_filename
         or any(mark in name for mark in "/\\:\0")
-        or not name.upper().startswith("DEM")
-        or name.lower().endswith(".zip")
+        or not _looks_like_request(name, "")
         or mode not in (0, stat.S_IFREG)
         or entry.flag_bits & _ZIP_ENCRYPTED
         or entry.compress_type not in _ZIP_METHODS

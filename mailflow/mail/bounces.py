@@ -22,7 +22,7 @@ RECIPIENTS_MAX = 100
 _DELIVERY_PARTS = ("message/delivery-status", "message/global-delivery-status")
 _RETURNED_PARTS = ("text/rfc822-headers", "message/rfc822", "message/global", "message/global-headers")
 _ENVELOPE_FIELDS = ("to", "delivered-to", "x-original-to", "envelope-to")
-_VERP = re.compile(r"\bbounce\+([A-Za-z0-9._=-]{1,100})@", re.IGNORECASE)
+_VERP = re.compile(r"\+([0-9a-f]{40})@")
 _ENVELOPE_ID = re.compile(r"^original-envelope-id[ \t]*:[ \t]*([!-~]{1,100})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _ACTION = re.compile(r"^action[ \t]*:[ \t]*(failed|delayed|delivered|relayed|expanded)\b", re.IGNORECASE | re.MULTILINE)
 _STATUS = re.compile(r"^status[ \t]*:[ \t]*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b", re.IGNORECASE | re.MULTILINE)

@@ -25,8 +25,8 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE = re.compile(rb"[^\t\r\n\x20-\x7e]|\r(?!\n)|(?<!\r)\n|[^\n]{%d}" % (LINE_OCTETS_MAX + 2))
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; [a-z-]+=[A-Za-z0-9.+-]+)*")
-_ENCODED_WORD_OCTETS = 45
-"""Of text in one encoded word: 60 characters of base64 and 12 around it, under the 75 of RFC 2047 section 2."""
+_ENCODED_WORD_OCTETS = 36
+"""Of text in one encoded word: 60 characters when encoded, so that it fits a line of 76 (RFC 2047 section 2)."""
 
 
 class EntityError(MailflowError):
