@@ -130,7 +130,8 @@ class MailHost:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        raw = b"Return-Path: <%s>\r\n" % (envelope.mail_from or "").encode() + envelope.content
+        sender = (envelope.mail_from or "").strip("<>")  # aiosmtpd leaves the brackets around a null sender
+        raw = f"Return-Path: <{sender}>\r\n".encode() + envelope.content
         for address in envelope.rcpt_tos:
             await self.deliver(_user_of(address), raw)
         return "250 2.0.0 delivered"

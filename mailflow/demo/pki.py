@@ -248,8 +248,12 @@ class Pki:
         lasts: timedelta = 7 * DAY,
         hash_algorithm: Hash | None = None,
         extra: Extensions = (),
+        entries: Sequence[x509.RevokedCertificate] = (),
     ) -> bytes:
-        """The list (DER) that `authority` publishes; `published` is an hour before `at` by default."""
+        """The list (DER) that `authority` publishes; `published` is an hour before `at` by default.
+
+        `entries` come on top of what it has revoked.
+        """
         issued = published or self.at - timedelta(hours=1)
         if authority.publishes is Publishes.NO_LONGER:
             issued -= 20 * DAY
@@ -268,6 +272,8 @@ class Pki:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(instant)
             entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
+        for ready in entries:
+            builder = builder.add_revoked_certificate(ready)
         return builder.sign(key, hash_algorithm or hash_for(key)).public_bytes(serialization.Encoding.DER)
 
     def crls(self, *, published: datetime | None = None) -> tuple[bytes, ...]:

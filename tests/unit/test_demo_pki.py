@@ -24,9 +24,7 @@ def test_a_certificate_is_issued_by_an_authority_under_the_root(kind: str, expec
     pki = shared_pki()
     leaf = pki.issue("someone", kind=kind)  # type: ignore[arg-type]  # a parameter is a plain string
     issuer = next(
-        i
-        for i in map(x509.load_der_x509_certificate, pki.intermediates)
-        if i.subject == leaf.certificate.issuer
+        i for i in map(x509.load_der_x509_certificate, pki.intermediates) if i.subject == leaf.certificate.issuer
     )
     assert isinstance(leaf.certificate.public_key(), expected)
     leaf.certificate.verify_directly_issued_by(issuer)

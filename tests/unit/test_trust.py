@@ -627,3 +627,11 @@ def test_the_extensions_that_make_the_library_raise_are_unreadable() -> None:
     with pytest.raises(TrustError) as caught:
         read(certificate.dump(force=True))
     assert (caught.value.code, caught.value.detail) == (Code.CERTIFICATE_UNREADABLE, "DuplicateExtension")
+
+
+def test_a_serial_number_below_one_is_unreadable() -> None:
+    certificate = asn1_x509.Certificate.load(GOOD.der)
+    certificate["tbs_certificate"]["serial_number"] = -5
+    with pytest.raises(TrustError) as caught:
+        read(certificate.dump(force=True))
+    assert caught.value.code is Code.CERTIFICATE_UNREADABLE

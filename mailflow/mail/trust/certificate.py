@@ -1,10 +1,12 @@
 """Reads a certificate that anybody may have made, and checks what it is good for by itself."""
 
+import warnings
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mailflow.core.anomalies import Code
@@ -29,7 +31,7 @@ def read(der: bytes) -> x509.Certificate:
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise TrustError(Code.CERTIFICATE_UNREADABLE, f"{len(der)} octets")
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = _load(der)
         _ = (
             certificate.subject,
             certificate.issuer,
@@ -41,9 +43,16 @@ def read(der: bytes) -> x509.Certificate:
             certificate.extensions,
             certificate.public_key(),
         )
-    except CERTIFICATE_ERRORS as error:
+    except (*CERTIFICATE_ERRORS, CryptographyDeprecationWarning) as error:
         raise TrustError(Code.CERTIFICATE_UNREADABLE, type(error).__name__) from None
     return certificate
+
+
+def _load(der: bytes) -> x509.Certificate:
+    """What the library only warns about today, as a serial number below one, it announces to refuse tomorrow."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
 
 
 def extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
