@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.servers.process import START_SECONDS_MAX, ServerProcess, free_ports
+from tests.servers.process import START_SECONDS_MAX, ServerFailedError, ServerProcess, free_ports
 from tests.servers.tls import ServerCertificate
 
 DOMAIN = "example.test"
+QUIET_SECONDS_MAX = 20.0
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -62,6 +63,11 @@ default_process_limit = 50
 in_flow_delay = 0
 {tls}{settings}"""
 
+_TLS_SERVICE = """\
+127.0.0.1:{smtps_port} inet n - n - - smtpd
+    -o smtpd_tls_wrappermode=yes
+"""
+
 _TLS = """\
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = {certificate}
@@ -99,7 +105,8 @@ class Postfix:
     """A context manager. `folder` receives the log at the end; the queue lies in a short folder apart.
 
     `recipients` are local parts that are accepted at RCPT, with or without `+detail`; whether a mail can be
-    delivered to them only shows later, at the LMTP server. `settings` are further lines of main.cf.
+    delivered to them only shows later, at the LMTP server. `settings` are further lines of main.cf. With a
+    `certificate` it offers STARTTLS, and TLS on `smtps_port`.
     """
 
     def __init__(
@@ -117,7 +124,7 @@ class Postfix:
         self.certificate = certificate
         self.settings = dict(settings or {})
         self.host = "127.0.0.1"
-        (self.port,) = free_ports(1)
+        self.port, self.smtps_port = free_ports(2)
         self._run: Path
         self._process: ServerProcess
 
@@ -170,6 +177,23 @@ class Postfix:
         log = self._run / "log" / "postfix.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def wait_until_quiet(self) -> None:
+        """Until nothing is queued or being received: what was accepted then lies in its mailbox, or came back."""
+        deadline = time.monotonic() + QUIET_SECONDS_MAX
+        while not self._is_quiet():
+            if time.monotonic() > deadline:
+                raise ServerFailedError(f"Postfix stays busy:\n{self.log()[-2000:]}")
+            time.sleep(0.02)
+
+    def _is_quiet(self) -> bool:
+        queued = any(
+            file.is_file()
+            for name in ("maildrop", "incoming", "active", "deferred")
+            for file in (self._run / "queue" / name).rglob("*")
+        )
+        log = self.log()
+        return not queued and log.count(": connect from") == log.count(": disconnect from")
+
     def _configure(self) -> None:
         run = self._run
         run.chmod(0o755)
@@ -191,7 +215,10 @@ class Postfix:
         )
         # Postfix waits while main.cf is younger than two seconds: somebody might still be writing it.
         os.utime(run / "etc" / "main.cf", (0, 0))
-        (run / "etc" / "master.cf").write_text(_MASTER.format(smtp_port=self.port))
+        services = _MASTER.format(smtp_port=self.port)
+        if self.certificate is not None:
+            services += _TLS_SERVICE.format(smtps_port=self.smtps_port)
+        (run / "etc" / "master.cf").write_text(services)
 
     def _make_queue(self) -> None:
         """What `postfix check` makes, which takes two seconds and also copies files for a chroot."""
