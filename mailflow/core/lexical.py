@@ -61,14 +61,15 @@ def read_truth(value: Any) -> Any:
     return text == "true"
 
 
+# Constraints stand next to `str`, so that pydantic checks them itself; a validator that runs before comes last.
 _collapsed = BeforeValidator(collapse)
-Name = Annotated[str, _collapsed, StringConstraints(max_length=100, pattern=f"^{TEXT_PATTERN}$")]
+Name = Annotated[str, StringConstraints(max_length=100, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
 """A surname or first name."""
-Line = Annotated[str, _collapsed, StringConstraints(max_length=150, pattern=f"^{TEXT_PATTERN}$")]
+Line = Annotated[str, StringConstraints(max_length=150, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
 """One line of text, as in an address."""
-Token = Annotated[str, _collapsed, StringConstraints(max_length=64, pattern=f"^{TEXT_PATTERN}$")]
+Token = Annotated[str, StringConstraints(max_length=64, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
 """A code, number or reference whose grammar a rule checks."""
-Sentence = Annotated[str, _collapsed, StringConstraints(max_length=1000, pattern=f"^{TEXT_PATTERN}$")]
+Sentence = Annotated[str, StringConstraints(max_length=1000, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
 """What the service says: sentences, remedies, paths."""
 Day = Annotated[date, BeforeValidator(read_day)]
 """A calendar day, without time or zone."""

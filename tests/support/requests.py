@@ -1,0 +1,111 @@
+"""Request files for tests: a valid form, changes to it, and whatever hypothesis can think of."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mailflow.core.codes import code_lists
+from mailflow.core.form import HousingRequest
+from mailflow.core.shapes import FieldShape, WireModel, shape_of
+from mailflow.wire.codec import NUU, to_bytes, write
+from mailflow.wire.envelope import ROOT, Header, InterfaceFile, RequestElement
+from mailflow.wire.reader import FileLimits
+
+DESK = "59123"
+NAME = "DEM59123-202601151030-000001.xml"
+RECEIVED_AT = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
+RECEIVED_ON = date(2026, 1, 15)
+LIMITS = FileLimits(file_bytes_max=4 << 20, request_bytes_max=256 << 10, requests_max=1000, nodes_max=500_000)
+
+FORM: dict[str, Any] = {
+    "numGuichet": DESK,
+    "dateCreationDemande": "2026-01-12",
+    "personnePhysique": {
+        "demandeur": {
+            "civilite": "2",
+            "nom": "Durand",
+            "prenom": "Zoé",
+            "dateNaissance": "1990-02-28",
+            "nationalite": "1",
+            "coordonnees": {
+                "adresse": {"voie": "12 rue Inventée", "codePostal": "59000", "ville": "Lille"},
+                "telephone": "+33 1 99 00 12 34",
+                "courriel": "zoe@exemple.invalid",
+            },
+        },
+        "coDemandeur": {"nom": "Petit", "prenom": "Noël", "dateNaissance": "1988-07-01", "lienDemandeur": "M"},
+    },
+    "pieceIdentite": {"typePieceIdentite": "CNI"},
+    "logementRecherche": {
+        "demandeElargie": "true",
+        "listeTypeLogement": ["T3", "T4"],
+        "listeLocalisationSouhaite": [{"commune": "59350"}, {"commune": "59512"}],
+    },
+}
+"""A valid request, by wire names."""
+
+
+def a_form(changes: dict[str, Any] | None = None) -> HousingRequest:
+    """The valid form with changes by path (`logementRecherche/demandeElargie`); None takes the element away."""
+    return HousingRequest.model_validate(_changed(FORM, changes or {}))
+
+
+def a_file(*forms: HousingRequest, reference: str | None = None, operation: str = "CRE") -> bytes:
+    """A request file with these forms."""
+    document = InterfaceFile(
+        version="02.01",
+        header=Header(file_type=operation, dated_at=RECEIVED_AT),
+        requests=tuple(RequestElement(reference=reference, form=form) for form in forms),
+    )
+    return to_bytes(write(document, ROOT, NUU))
+
+
+def _changed(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = {key: _changed(value, {}) if isinstance(value, dict) else value for key, value in data.items()}
+    for path, value in changes.items():
+        *steps, last = path.split("/")
+        holder = result
+        for step in steps:
+            holder = holder[step]
+        if value is None:
+            del holder[last]
+        else:
+            holder[last] = value
+    return result
+
+
+TEXTS = st.text(
+    st.characters(
+        blacklist_categories=("Cs", "Cc", "Cn"),
+        blacklist_characters="\ufffe\uffff",
+        codec="utf-8",
+        max_codepoint=0xFFFF,
+    ),
+    max_size=30,
+).map(lambda text: " ".join(text.split(" ")).strip(" "))
+
+
+def forms() -> st.SearchStrategy[HousingRequest]:
+    """Any form that the model can hold: present or absent, sensible or not."""
+    return _models(HousingRequest)
+
+
+def _models(model: type[WireModel]) -> st.SearchStrategy[Any]:
+    fields = {shape.attribute_name: _values(shape) for shape in shape_of(model)}
+    return st.builds(model, **fields)
+
+
+def _values(shape: FieldShape) -> st.SearchStrategy[Any]:
+    one: st.SearchStrategy[Any]
+    if shape.model is not None:
+        one = _models(shape.model)
+    elif shape.plain is bool:
+        one = st.booleans()
+    elif shape.plain is date:
+        one = st.dates()
+    elif shape.coded is not None and shape.coded.code_list:
+        one = st.sampled_from(sorted(code_lists().lists[shape.coded.code_list])) | TEXTS
+    else:
+        one = TEXTS
+    return st.lists(one, max_size=3).map(tuple) if shape.repeated else st.none() | one
