@@ -8,24 +8,27 @@ from datetime import UTC
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from mailflow.app.parts import imap_account, mail_door, register_of
+from mailflow.app.parts import imap_account, judge_of, mail_door, now, register_of
 from mailflow.mail.door import MailDoor
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.stages import Drained, Stages
 from mailflow.settings import Settings
 
+__all__ = ["judge_of", "mail_door", "now", "register_of", "run", "run_once", "stages_of"]
+
 PAUSE_SECONDS = 5.0
 """How often an idle stage looks for work that nobody woke it for."""
 
 
-def _stages(door: MailDoor, settings: Settings) -> Stages:
+def stages_of(door: MailDoor, settings: Settings) -> Stages:
+    """The stages of this door at the pace of the settings."""
     return Stages(door, poll_seconds=settings.mailbox.poll_seconds, pause_seconds=PAUSE_SECONDS)
 
 
 async def run_once(settings: Settings) -> Drained:
     """One batch, for cron: what is in the mailbox now, through to the answer."""
     async with register_of(settings) as register, mail_door(settings, register) as door:
-        return await _stages(door, settings).drain()
+        return await stages_of(door, settings).drain()
 
 
 async def run(settings: Settings, *, started: Callable[[], None] = lambda: None) -> None:
@@ -35,7 +38,7 @@ async def run(settings: Settings, *, started: Callable[[], None] = lambda: None)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with register_of(settings) as register, mail_door(settings, register) as door:
-        stages = _stages(door, settings)
+        stages = stages_of(door, settings)
         watcher = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
         scheduler = _scheduler(stages)
         try:

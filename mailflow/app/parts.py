@@ -22,8 +22,8 @@ from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
-from mailflow.mail.trust_files import TrustFiles
-from mailflow.register import Register
+from mailflow.mail.trust_files import TrustFiles, read_pem_file
+from mailflow.register import Register, directory
 from mailflow.register.vault import Vault
 from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
@@ -168,10 +168,17 @@ def make_composer(settings: Settings) -> MakeComposer:
     return MakeComposer(
         signing_key=_octets(keys.signing_key_file),
         signing_certificates=_octets(keys.signing_certificate_file) + b"\n" + chain,
-        archive=_certificate(archive) if archive else None,
+        archive=read_pem_file(archive, pem.CERTIFICATE)[0] if archive else None,
         service=settings.service,
         environment=settings.environment,
     )
+
+
+async def judge_of(settings: Settings, register: Register) -> Judge:
+    """A judge in this very process, with the enrolments and trust files of now. Raises Misconfigured."""
+    async with register.read() as tx:
+        enrolled = await directory.read(tx)
+    return make_judge(settings)(Trust(await trust_files(settings).material(enrolled)))
 
 
 def trust_files(settings: Settings) -> TrustFiles:
@@ -193,13 +200,6 @@ def _octets(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
-
-
-def _certificate(file: Path) -> bytes:
-    try:
-        return pem.read_der(_octets(file), pem.CERTIFICATE)[0]
-    except pem.PemError as error:
-        raise Misconfigured(f"{file}: {error}") from None
 
 
 # The mail door

@@ -59,12 +59,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _all_in(folder: Path, label: str) -> tuple[bytes, ...]:
-    found: list[bytes] = []
-    for file in _files(folder):
-        try:
-            found += pem.read_der(file.read_bytes(), label)
-        except OSError as error:
-            raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
-        except pem.PemError as error:
-            raise Misconfigured(f"{file}: {error}; expected PEM or DER") from None
-    return tuple(found)
+    return tuple(der for file in _files(folder) for der in read_pem_file(file, label))
+
+
+def read_pem_file(file: Path, label: str) -> tuple[bytes, ...]:
+    """Every structure of this kind (`mail.pem`) in a file, in DER. Raises Misconfigured."""
+    try:
+        return pem.read_der(file.read_bytes(), label)
+    except OSError as error:
+        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+    except pem.PemError as error:
+        raise Misconfigured(f"{file}: {error}; expected PEM or DER") from None

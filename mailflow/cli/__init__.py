@@ -1,0 +1,1 @@
+"""The operator's and the desk's commands, one small file per group."""

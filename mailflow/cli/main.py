@@ -1,0 +1,81 @@
+"""The command `mailflow`: its groups and its exit codes.
+
+0 done · 65 something was set aside or refused · 75 temporary: a dependency is down, try again · 78 configuration.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from mailflow import __version__
+from mailflow.cli import check, desk_client, enrolment, init, queue, run, verify
+from mailflow.cli.invocation import Exit, Invocation
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("mailflow.toml"),
+    show_default=True,
+    envvar="MAILFLOW_CONFIG",
+    show_envvar=True,
+    help="The settings file.",
+)
+@click.version_option(__version__)
+@click.pass_context
+def cli(context: click.Context, config: Path) -> None:
+    """The register of social-housing requests, by signed mail.
+
+    Exit codes: 0 done, 65 something was set aside, 75 try again later, 78 the configuration is wrong.
+
+    Example: mailflow --config /etc/mailflow/mailflow.toml run --once
+    """
+    context.obj = Invocation(config)
+
+
+for command in (
+    init.init,
+    check.check_config,
+    run.run,
+    run.ingest,
+    verify.verify,
+    queue.queue,
+    queue.show,
+    enrolment.sender,
+    enrolment.desk,
+    enrolment.mandate,
+    desk_client.desk_client,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command line; its exit code. Errors of ours go to standard error, in one sentence."""
+    try:
+        code = cli.main(arguments, prog_name="mailflow", standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Misconfigured as error:
+        return _fail(f"configuration: {error}", Exit.CONFIGURATION)
+    except Unavailable as error:
+        return _fail(f"unavailable: {error}; try again later", Exit.TEMPORARY)
+    except MailflowError as error:
+        return _fail(str(error), Exit.SET_ASIDE)
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _fail(sentence: str, code: Exit) -> int:
+    click.echo(f"mailflow: {sentence}", err=True)
+    return code

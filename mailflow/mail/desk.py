@@ -1,0 +1,109 @@
+"""The other side: how a desk's software makes a request mail and opens an answer. Pure.
+
+Nothing of the service depends on this. The reference client, the demo, the tests and the benchmark do.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailflow.errors import MailflowError
+from mailflow.mail import cms, entities, mime
+from mailflow.mail.cms import CmsError, DecryptionKey, SigningKey
+from mailflow.mail.mime import MimeError, MimeLimits
+
+LIMITS = MimeLimits(header_bytes_max=65_536, depth_max=8, parts_max=2_100)
+"""What a desk takes from the service: an answer has two parts more than the request mail had files."""
+PART_BYTES_MAX = 64 * 1024 * 1024
+
+
+class AnswerRefused(MailflowError):
+    """The mail is no answer of the service to us, or was altered on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """How a request mail is signed and encrypted."""
+
+    signing_key: SigningKey
+    encrypt_to: bytes | None
+    """DER of the service's certificate; None: signed only."""
+    opaque: bool
+    """The content inside the signature, instead of beside it."""
+    legacy: bool
+    """Encrypted by AES-CBC and RSA v1.5."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedAnswer:
+    """What the service said, with its signature proven."""
+
+    text: str
+    files: Mapping[str, bytes] = field(repr=False)
+    """By name: the `RET` files and the acknowledgement."""
+    in_reply_to: str
+
+
+def request_mail(
+    files: Sequence[tuple[str, bytes]],
+    protection: Protection,
+    *,
+    sender: str,
+    recipient: str,
+    message_id: str,
+    at: datetime,
+    subject: str = "Demandes",
+) -> bytes:
+    """A complete request mail with these files, signed `at`, then encrypted. Raises CmsError and EntityError."""
+    parts = [entities.file_part(name, content, "application/xml") for name, content in files]
+    content = parts[0] if len(parts) == 1 else entities.mixed(parts, _boundary(message_id, "content"))
+    if protection.opaque:
+        entity = cms.opaque_signed(content, protection.signing_key, at=at)
+    else:
+        boundary = _boundary(message_id, "signature")
+        entity = cms.multipart_signed(content, protection.signing_key, at=at, boundary=boundary)
+    if protection.encrypt_to is not None:
+        entity = cms.enveloped_entity(cms.encrypt(entity, [protection.encrypt_to], legacy=protection.legacy))
+    headers = [
+        ("From", sender),
+        ("To", recipient),
+        ("Subject", subject),
+        ("Date", entities.date(at)),
+        ("Message-ID", message_id),
+    ]
+    return entities.mail(headers, entity)
+
+
+def open_answer(
+    raw: bytes, keys: Sequence[DecryptionKey], service_certificates: Sequence[bytes], at: datetime
+) -> OpenedAnswer:
+    """Decrypt an answer and prove that the service signed it, by one of its published certificates (DER).
+
+    Raises AnswerRefused.
+    """
+    try:
+        outer = mime.read(raw, LIMITS)
+        sealed = mime.signed_parts(outer)
+        if sealed is None or sealed.content is not None:
+            raise AnswerRefused("the mail is not encrypted")
+        signed = mime.signed_parts(mime.read(cms.decrypt(sealed.cms, keys, at=at), LIMITS))
+        if signed is None:
+            raise AnswerRefused("the content is not signed")
+        verified = cms.verify(signed.cms, signed.content, enrolled=lambda _: service_certificates, at=at)
+        if any(signer.certificate not in service_certificates for signer in verified.signers):
+            raise AnswerRefused("somebody else signed it")
+        texts, files = [], {}
+        for part in mime.walk(mime.read(verified.content, LIMITS)):
+            if part.filename:
+                files[part.filename] = part.decoded(PART_BYTES_MAX)
+            elif not part.is_multipart:
+                texts.append(part.decoded(PART_BYTES_MAX).decode("utf-8", "replace"))
+    except (CmsError, MimeError) as error:
+        raise AnswerRefused(f"{error.code} {error.detail}".strip()) from None
+    in_reply_to = outer.value("in-reply-to")
+    return OpenedAnswer(text="".join(texts).replace("\r\n", "\n"), files=files, in_reply_to=in_reply_to)
+
+
+def _boundary(message_id: str, part: str) -> str:
+    return "=_" + hashlib.sha256(f"{part}:{message_id}".encode()).hexdigest()[:32]
