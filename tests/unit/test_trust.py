@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from asn1crypto import x509 as asn1_x509
@@ -23,6 +23,7 @@ from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
 from mailflow.mail.trust.certificate import read
+from mailflow.mail.trust.path import INTERMEDIATES_MAX
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import ADDRESS, WINDOW, a_sender, a_trust, enrolled, signed_by, with_weak_signature
 
@@ -371,6 +372,31 @@ def test_many_useless_authorities_in_the_bag_do_not_matter() -> None:
     leaf = PKI.issue("desk")
     useless = [PKI.authority("issuing-ec", by=PKI.stranger).identity.der for _ in range(30)]
     assert proven(a_trust(a_sender(enrolled(leaf))), signed_by(leaf), bag=useless)
+
+
+@pytest.mark.parametrize(("between", "believed"), [(INTERMEDIATES_MAX, True), (INTERMEDIATES_MAX + 1, False)])
+def test_a_path_may_have_so_many_authorities_and_no_more(between: int, believed: bool) -> None:
+    authorities = [PKI.root]
+    for depth in range(between):
+        authorities.append(PKI.authority(f"depth {depth}", by=authorities[-1]))
+    leaf = PKI.issue("desk", by=authorities[-1])
+    trust = a_trust(a_sender(enrolled(leaf)), also=authorities[1:])
+    if believed:
+        assert proven(trust, signed_by(leaf))
+    else:
+        assert refused(trust, signed_by(leaf)) is Code.PATH_REFUSED
+
+
+@pytest.mark.parametrize("year", [1, 1949, 9999])
+def test_dates_out_of_all_proportion_break_nothing(year: int) -> None:
+    certificate = asn1_x509.Certificate.load(PKI.faulty(Fault.OTHER_AUTHORITY).der)
+    edge = datetime(max(year, 1111), 12, 31, tzinfo=UTC)  # asn1crypto cannot write an earlier one
+    validity = certificate["tbs_certificate"]["validity"]
+    bound = "not_before" if year < 2000 else "not_after"
+    validity[bound] = asn1_x509.Time(name="general_time", value=edge)
+    der = certificate.dump(force=True).replace(b"11111231", f"{year:04}1231".encode())
+    with pytest.raises(TrustError):
+        a_trust().check_answer_certificate(der, AT)
 
 
 def test_an_unreadable_certificate_is_refused_by_name() -> None:

@@ -11,13 +11,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse
-from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, public_key
+from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, CERTIFICATE_OCTETS_MAX, public_key
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.trust.errors import TrustError
 
 STRONG_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 MAIL_USAGES = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
-CERTIFICATE_BYTES_MAX = 65_536
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -28,7 +27,7 @@ def read(der: bytes) -> x509.Certificate:
     `cryptography` decodes lazily: a hostile field would otherwise raise wherever it is first looked at.
     Raises TrustError `CERTIFICATE_UNREADABLE`.
     """
-    if len(der) > CERTIFICATE_BYTES_MAX:
+    if len(der) > CERTIFICATE_OCTETS_MAX:
         raise TrustError(Code.CERTIFICATE_UNREADABLE, f"{len(der)} octets")
     try:
         certificate = _load(der)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cryptography import x509
 
@@ -240,13 +241,20 @@ class Trust:
             stranger = read(certificate)
         except TrustError:
             return ", unreadable"
-        addresses = _addresses(stranger)
-        claimed: set[SenderCode] = set()
-        for enrolled in self._signing.values():
-            for sender, known in enrolled:
-                if not addresses.isdisjoint(sender.addresses) or _subject(known.der) == stranger.subject:
-                    claimed.add(sender.code)
+        names: list[x509.Name | str] = [stranger.subject, *_addresses(stranger)]
+        claimed = {code for name in names for code in self._claimants.get(name, ())}
         return f", claims to be {' or '.join(sorted(claimed))}" if claimed else ""
+
+    @cached_property
+    def _claimants(self) -> dict[x509.Name | str, set[SenderCode]]:
+        """Senders by the subjects of their certificates and by their addresses."""
+        found: dict[x509.Name | str, set[SenderCode]] = {}
+        for sender in self.material.directory.senders:
+            subjects = (_subject(c.der) for c in sender.certificates)
+            for name in (*sender.addresses, *subjects):
+                if name is not None:
+                    found.setdefault(name, set()).add(sender.code)
+        return found
 
     def _check_signing_time(self, signer: VerifiedSigner, received_at: datetime) -> None:
         if signer.signed_at is None:

@@ -92,15 +92,15 @@ class Paths:
             return self._verify(leaf, extra, at)
 
     def _verify(self, leaf: x509.Certificate, extra: Sequence[x509.Certificate], at: datetime) -> Path:
-        verifier = (
-            PolicyBuilder()
-            .store(self._store)
-            .time(at)
-            .max_chain_depth(INTERMEDIATES_MAX)
-            .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_HOLDERS)
-            .build_client_verifier()
-        )
         try:
+            verifier = (
+                PolicyBuilder()
+                .store(self._store)
+                .time(at)
+                .max_chain_depth(INTERMEDIATES_MAX)
+                .extension_policies(ca_policy=_AUTHORITIES, ee_policy=_HOLDERS)
+                .build_client_verifier()
+            )
             path = tuple(verifier.verify(leaf, [*self._intermediates, *extra]).chain)
         except VerificationError as error:
             reason = str(error).partition(" (encountered")[0].removeprefix("validation failed: ")
