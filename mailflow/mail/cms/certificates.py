@@ -9,6 +9,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 
 from mailflow.core.anomalies import Code
 from mailflow.mail.cms import ber
@@ -29,10 +30,12 @@ _SUBJECT_KEY_ID = "2.5.29.14"
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
-# What hostile certificates make `cryptography` raise, when loaded or when a field is looked at.
+# What hostile certificates make `cryptography` raise, when loaded or when a field is looked at. The warning is an
+# exception only where warnings are errors, as in the tests.
 CERTIFICATE_ERRORS = (
     ValueError,
     TypeError,
+    CryptographyDeprecationWarning,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,
@@ -76,9 +79,12 @@ def identity(certificate: bytes) -> CertificateIdentity:
         key = reader.children(fields[5], ber.SEQUENCE)
         if not key:
             raise Malformed("SubjectPublicKeyInfo")
+        serial = reader.integer(fields[0])
+        if serial <= 0:
+            raise Malformed("serial number")  # RFC 5280 section 4.1.2.2
         return CertificateIdentity(
             issuer=reader.raw(fields[2]),
-            serial=reader.integer(fields[0]),
+            serial=serial,
             subject_key_id=_subject_key_id(reader, fields[6:]),
             key_algorithm=reader.oid(reader.children(key[0], ber.SEQUENCE)[0]),
         )

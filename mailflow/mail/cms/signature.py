@@ -1,7 +1,6 @@
 """One signature of a SignerInfo, held against one certificate."""
 
 import hashlib
-import hmac
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
@@ -31,6 +30,10 @@ def single(info: SignerInfo, oid: str) -> bytes:
 
 
 def check_signature(info: SignerInfo, attributes: bytes, certificate: bytes, digest: str, at: datetime) -> Algorithm:
+    """The row of the signature algorithm, once `attributes` (DER of a SET OF) are proved signed by that key.
+
+    Raises CmsError for anything that does not fit or does not hold; `Malformed` for unreadable parameters.
+    """
     key = public_key(certificate)
     stated = info.signature_algorithm
     algorithm = allowed(Use.SIGNATURE, stated.oid, at)
@@ -72,62 +75,77 @@ def _verify_with(
 
 
 def _pss_salt_octets(parameters: bytes, digest: str, key_bits: int, at: datetime) -> int:
-    """The salt length, once hash, MGF1 hash and trailer are what they must be (RFC 4055 section 3.1)."""
+    """The salt length, once hash, MGF1 hash and trailer are what they must be (RFC 4055 section 3.1).
+
+    Hash and mask are SHA-1 where they are left out, so they must be there.
+    """
+    hashed = masked = ""
+    salt, trailer = 20, 1
     reader = Reader(parameters)
-    stated: dict[int, str | int] = {0xA0: "", 0xA1: "", 0xA2: 20, 0xA3: 1}
     for field in reader.children(reader.root(), ber.SEQUENCE):
-        if field.tag not in stated:
-            raise Malformed("RSASSA-PSS-params")
         inner = reader.only_child(field, field.tag)
-        if field.tag in (0xA2, 0xA3):
-            stated[field.tag] = reader.integer(inner)
-        else:
-            stated[field.tag] = _pss_hash(read_algorithm(reader, inner), field.tag == 0xA1, at)
-    salt = stated[0xA2]
-    length = HASHES[digest].digest_size
-    longest = (key_bits + 6) // 8 - length - 2
-    if stated[0xA0] != digest or stated[0xA1] != digest or stated[0xA3] != 1:
+        match field.tag:
+            case 0xA0:
+                hashed = _digest_name(read_algorithm(reader, inner), at)
+            case 0xA1:
+                mask = read_algorithm(reader, inner)
+                mask_reader = Reader(mask.parameters)
+                if mask.oid == MGF1:
+                    masked = _digest_name(read_algorithm(mask_reader, mask_reader.root()), at)
+            case 0xA2:
+                salt = reader.integer(inner)
+            case 0xA3:
+                trailer = reader.integer(inner)
+            case _:
+                raise Malformed("RSASSA-PSS-params")
+    if (hashed, masked, trailer) != (digest, digest, 1):
         raise CmsError(Code.ALGORITHM_REFUSED, "PSS parameters and digest disagree")
-    if not isinstance(salt, int) or not length <= salt <= longest:
+    length = HASHES[digest].digest_size
+    encoded_octets = (key_bits + 6) // 8
+    if not length <= salt <= encoded_octets - length - 2:
         raise CmsError(Code.ALGORITHM_REFUSED, "PSS salt length")
     return salt
 
 
-def _pss_hash(algorithm: AlgorithmIdentifier, mask: bool, at: datetime) -> str:
-    """The name of the hash, which is SHA-1 by default, and therefore must be stated."""
-    if mask:
-        if algorithm.oid != MGF1:
-            return ""
-        inner = Reader(algorithm.parameters)
-        algorithm = read_algorithm(inner, inner.root())
-    return allowed(Use.DIGEST, algorithm.oid, at).name if algorithm.plain else ""
+def _digest_name(stated: AlgorithmIdentifier, at: datetime) -> str:
+    if not stated.plain:
+        raise CmsError(Code.ALGORITHM_REFUSED, "parameters of the digest")
+    return allowed(Use.DIGEST, stated.oid, at).name
 
 
 def check_bindings(info: SignerInfo, certificate: bytes, at: datetime) -> None:
     """Attributes that bind certificate and algorithms, so that neither can be exchanged (RFC 5035, RFC 6211)."""
     if SIGNING_CERTIFICATE_V2 in info.attributes:
-        reader = Reader(single(info, SIGNING_CERTIFICATE_V2))
-        lists = reader.children(reader.root(), ber.SEQUENCE)
-        ids = reader.children(lists[0], ber.SEQUENCE) if lists else []
-        parts = reader.children(ids[0], ber.SEQUENCE) if ids else []
-        digest = "sha256"
-        if parts and parts[0].tag == ber.SEQUENCE:
-            digest = allowed(Use.DIGEST, read_algorithm(reader, parts.pop(0)).oid, at).name
-        if not parts:
-            raise Malformed("ESSCertIDv2")
-        stated = reader.value(parts[0], ber.OCTET_STRING)
-        if not hmac.compare_digest(stated, hashlib.new(digest, certificate).digest()):
-            raise CmsError(Code.SIGNATURE_WRONG, "ESSCertIDv2 names another certificate")
+        _check_certificate_id(single(info, SIGNING_CERTIFICATE_V2), certificate, at)
     if ALGORITHM_PROTECTION in info.attributes:
-        reader = Reader(single(info, ALGORITHM_PROTECTION))
-        parts = reader.children(reader.root(), ber.SEQUENCE)
-        if len(parts) != 2 or parts[1].tag != 0xA1:
-            raise Malformed("cmsAlgorithmProtection")
-        protected = Reader(b"\x30" + reader.raw(parts[1])[1:])
-        same_digest = _same(read_algorithm(reader, parts[0]), info.digest)
-        same_signature = _same(read_algorithm(protected, protected.root()), info.signature_algorithm)
-        if not same_digest or not same_signature:
-            raise CmsError(Code.ALGORITHM_REFUSED, "cmsAlgorithmProtection names others")
+        _check_algorithm_protection(single(info, ALGORITHM_PROTECTION), info)
+
+
+def _check_certificate_id(attribute: bytes, certificate: bytes, at: datetime) -> None:
+    """The first ESSCertIDv2 is the signer's; SHA-256 where no algorithm is stated."""
+    reader = Reader(attribute)
+    lists = reader.children(reader.root(), ber.SEQUENCE)
+    ids = reader.children(lists[0], ber.SEQUENCE) if lists else []
+    parts = reader.children(ids[0], ber.SEQUENCE) if ids else []
+    digest = "sha256"
+    if parts and parts[0].tag == ber.SEQUENCE:
+        digest = _digest_name(read_algorithm(reader, parts.pop(0)), at)
+    if not parts:
+        raise Malformed("ESSCertIDv2")
+    if reader.value(parts[0], ber.OCTET_STRING) != hashlib.new(digest, certificate).digest():
+        raise CmsError(Code.SIGNATURE_WRONG, "ESSCertIDv2 names another certificate")
+
+
+def _check_algorithm_protection(attribute: bytes, info: SignerInfo) -> None:
+    reader = Reader(attribute)
+    parts = reader.children(reader.root(), ber.SEQUENCE)
+    if len(parts) != 2 or parts[1].tag != 0xA1:
+        raise Malformed("cmsAlgorithmProtection")
+    protected = Reader(b"\x30" + reader.raw(parts[1])[1:])  # [1] IMPLICIT
+    same_digest = _same(read_algorithm(reader, parts[0]), info.digest)
+    same_signature = _same(read_algorithm(protected, protected.root()), info.signature_algorithm)
+    if not same_digest or not same_signature:
+        raise CmsError(Code.ALGORITHM_REFUSED, "cmsAlgorithmProtection names others")
 
 
 def _same(one: AlgorithmIdentifier, other: AlgorithmIdentifier) -> bool:

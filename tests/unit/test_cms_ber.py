@@ -1,0 +1,175 @@
+"""The reader stays within its bounds and reads what asn1crypto reads; the writer writes DER."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from asn1crypto import core
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailflow.mail.cms import ber
+from mailflow.mail.cms.ber import ELEMENTS_MAX, Element, LimitExceeded, Malformed, Reader
+from tests.support.crafted import chunked, indefinite
+
+
+def walk(reader: Reader, element: Element) -> None:
+    if element.tag & ber.CONSTRUCTED:
+        for child in reader.children(element, element.tag):
+            walk(reader, child)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
+    reader = Reader(data)
+    try:
+        walk(reader, reader.root())
+    except Malformed:
+        return
+    assert reader.visited <= len(data)
+
+
+_LEAVES = st.one_of(st.binary(max_size=300).map(ber.octet_string), st.integers().map(ber.integer), st.just(ber.NULL))
+_TREES = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=4).flatmap(
+        lambda parts: st.sampled_from([ber.sequence(*parts), indefinite(0x30, *parts)])
+    ),
+    max_leaves=20,
+)
+
+
+@given(_TREES)
+def test_every_tree_is_read_to_its_end(data: bytes) -> None:
+    reader = Reader(data)
+    root = reader.root()
+    walk(reader, root)
+    assert reader.raw(root) == data
+
+
+@given(_TREES, st.binary(min_size=1, max_size=3))
+def test_nothing_may_follow(data: bytes, more: bytes) -> None:
+    with pytest.raises(Malformed):
+        Reader(data + more).root()
+
+
+@given(_TREES, st.data())
+def test_a_truncated_tree_is_malformed(data: bytes, draw: st.DataObject) -> None:
+    cut = draw.draw(st.integers(0, len(data) - 1))
+    with pytest.raises(Malformed):
+        Reader(data[:cut]).root()
+
+
+@given(st.integers(-(1 << 500), 1 << 500))
+def test_integers_are_those_of_asn1crypto(value: int) -> None:
+    written = ber.integer(value)
+    reader = Reader(written)
+    assert reader.integer(reader.root()) == value
+    assert core.Integer.load(written).native == value
+
+
+@given(st.integers(0, 2), st.integers(0, 39), st.lists(st.integers(0, 1 << 60), max_size=4))
+def test_object_identifiers_are_those_of_asn1crypto(first: int, second: int, rest: list[int]) -> None:
+    dotted = ".".join(map(str, [first, second, *rest]))
+    written = ber.oid(dotted)
+    reader = Reader(written)
+    assert reader.oid(reader.root()) == dotted
+    assert core.ObjectIdentifier.load(written).dotted == dotted
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x01", b"\x2a\x80\x01", b"\x2a\x86", b"\x2a" + b"\x01" * 40])
+def test_a_broken_object_identifier_is_malformed(content: bytes) -> None:
+    reader = Reader(ber.der(ber.OID, content))
+    with pytest.raises(Malformed):
+        reader.oid(reader.root())
+
+
+@given(
+    st.datetimes(datetime(1950, 1, 1), datetime(9999, 12, 30)),  # noqa: DTZ001 - the strategy adds the zone
+    st.integers(-12, 12),
+)
+def test_times_are_those_of_asn1crypto(moment: datetime, hours: int) -> None:
+    aware = moment.replace(tzinfo=UTC, microsecond=0)
+    try:
+        elsewhere = aware + timedelta(hours=hours) - timedelta(hours=hours)
+    except OverflowError:
+        return
+    written = ber.time(elsewhere)
+    kind = core.UTCTime if aware.year < 2050 else core.GeneralizedTime
+    assert kind.load(written).native == aware
+
+
+@given(st.binary(max_size=5000), st.integers(1, 300))
+def test_an_octet_string_in_chunks_is_the_whole(content: bytes, octets: int) -> None:
+    reader = Reader(chunked(content, octets))
+    assert reader.octets(reader.root()) == content
+    outer = indefinite(0x30, indefinite(0xA0, chunked(content, octets)))
+    nested = Reader(outer)
+    explicit = nested.only_child(nested.root(), 0x30)
+    assert nested.octets(nested.only_child(explicit, 0xA0)) == content
+
+
+def test_an_octet_string_in_chunks_may_have_a_definite_length() -> None:
+    reader = Reader(ber.der(0x24, ber.octet_string(b"a"), ber.octet_string(b"b")))
+    assert reader.octets(reader.root()) == b"ab"
+
+
+def test_chunks_inside_chunks_are_refused() -> None:
+    reader = Reader(indefinite(0x24, indefinite(0x24, ber.octet_string(b"a"))))
+    with pytest.raises(Malformed):
+        reader.octets(reader.root())
+
+
+def test_each_element_of_indefinite_length_is_walked_once_however_deep() -> None:
+    data = ber.octet_string(b"x") * 1000
+    for _ in range(20):
+        data = indefinite(0x30, data)
+    reader = Reader(data)
+    root = reader.root()
+    walk(reader, root)
+    # Twice at most: once to find the end, once to be looked at.
+    assert reader.visited <= 2 * (1000 + 2 * 20) + 1
+
+
+def test_a_stream_of_100_000_chunks_is_read_in_linear_work() -> None:
+    content = bytes(100) * 900
+    reader = Reader(chunked(content, 1))
+    assert reader.octets(reader.root()) == content
+    assert reader.visited <= 2 * len(content) + 2
+
+
+def test_800_000_chunks_of_one_octet_are_refused_before_they_are_collected() -> None:
+    for data in (chunked(bytes(800_000), 1), ber.der(0x24, ber.octet_string(b"x") * 800_000)):
+        reader = Reader(data)
+        with pytest.raises(LimitExceeded):
+            reader.octets(reader.root())
+        assert reader.visited == ELEMENTS_MAX + 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x30",
+        b"\x04\x80\x00\x00",  # primitive of indefinite length
+        b"\x1f\x81\x01\x00",  # tag number over 30
+        b"\x30\x85\x00\x00\x00\x00\x00",  # five octets of length
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x80",
+        b"\x30\x80\x00",
+        b"\x30\x80" * 10_000,
+        b"\x30\x80" * 30 + b"\x00\x00" * 30,
+    ],
+)
+def test_elements_that_are_not_for_us_are_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        Reader(data).root()
+
+
+def test_a_child_may_not_reach_beyond_its_parent() -> None:
+    reader = Reader(ber.sequence(b"\x04\x05ab"))
+    with pytest.raises(Malformed):
+        reader.children(reader.root(), ber.SEQUENCE)
+
+
+def test_a_set_of_is_written_in_the_order_of_der() -> None:
+    assert ber.set_of(b"\x04\x01b", b"\x04\x01a", b"\x02\x01\x05") == b"\x31\x09\x02\x01\x05\x04\x01a\x04\x01b"
