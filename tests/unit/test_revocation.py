@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from asn1crypto import crl as asn1_crl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from hypothesis import given
@@ -172,6 +173,12 @@ def test_a_list_signed_with_a_weak_hash_is_unusable() -> None:
     assert unknown(lists)
 
 
+def test_a_list_that_names_no_end_is_unusable() -> None:
+    endless = asn1_crl.CertificateList.load(PKI.crl(ISSUER))
+    endless["tbs_cert_list"]["next_update"] = None
+    assert RevocationLists([endless.dump(force=True)]).unusable == ("no nextUpdate",)
+
+
 def test_a_list_for_holders_says_nothing_of_authorities_and_the_reverse() -> None:
     for_holders = PKI.crl(ISSUER, extra=[scoped(only_contains_user_certs=True)])
     for_authorities = PKI.crl(ISSUER, extra=[scoped(only_contains_ca_certs=True)])
@@ -188,6 +195,9 @@ def test_a_list_of_one_distribution_point_counts_for_the_certificates_that_name_
     pointing = PKI.issue("pointing", by=ISSUER, extra=[(points, False)])
     assert vouched([part], leaf=pointing)
     assert unknown([part])
+    some = frozenset({x509.ReasonFlags.key_compromise})
+    partly = x509.CRLDistributionPoints([x509.DistributionPoint(POINT, None, some, None)])
+    assert unknown([part], leaf=PKI.issue("partly", by=ISSUER, extra=[(partly, False)]))
 
 
 def test_a_list_of_another_scope_that_names_a_certificate_still_refuses_it() -> None:

@@ -23,7 +23,7 @@ from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
 from mailflow.mail.trust.certificate import read
-from mailflow.mail.trust.path import INTERMEDIATES_MAX
+from mailflow.mail.trust.path import BAG_MAX, INTERMEDIATES_MAX
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import ADDRESS, WINDOW, a_sender, a_trust, enrolled, signed_by, with_weak_signature
 
@@ -228,6 +228,13 @@ def test_a_signing_time_outside_the_window_is_refused(offset: timedelta) -> None
     assert refused(trust, signed_by(leaf, AT + offset)) is Code.SIGNING_TIME_OUT_OF_WINDOW
 
 
+def test_the_signing_time_of_every_signer_counts() -> None:
+    one, two = PKI.issue("one"), PKI.issue("two")
+    trust = a_trust(a_sender(enrolled(one), enrolled(two)))
+    late = AT + DAY
+    assert refused(trust, signed_by(one), signed_by(two, late)) is Code.SIGNING_TIME_OUT_OF_WINDOW
+
+
 # Not believed: the certificate and its path
 
 
@@ -352,7 +359,9 @@ def test_an_expired_anchor_no_longer_counts() -> None:
 def test_a_claimed_signing_time_does_not_revive_an_expired_certificate() -> None:
     leaf = PKI.issue("desk", ends=-HOUR)
     trust = a_trust(a_sender(enrolled(leaf)))
-    assert refused(trust, signed_by(leaf, AT - 2 * HOUR)) is Code.CERTIFICATE_NOT_VALID_THEN
+    with pytest.raises(TrustError, match="valid from 2026-01-31 to 2026-03-02") as caught:
+        proven(trust, signed_by(leaf, AT - 2 * HOUR))
+    assert caught.value.code is Code.CERTIFICATE_NOT_VALID_THEN
 
 
 def test_a_certificate_that_is_itself_an_anchor_is_refused() -> None:
@@ -366,6 +375,18 @@ def test_a_better_path_is_found_beside_one_that_must_not_be_used() -> None:
     leaf = PKI.issue("desk", by=good)
     for order in ([good, bad], [bad, good]):
         assert proven(a_trust(a_sender(enrolled(leaf)), also=order), signed_by(leaf))
+
+
+def test_only_the_first_authorities_of_the_bag_are_looked_at() -> None:
+    authority = PKI.authority("sub", by=PKI.issuing_ec)
+    leaf = PKI.issue("desk", by=authority)
+    trust = a_trust(a_sender(enrolled(leaf)), crls=[*PKI.crls(), PKI.crl(authority)])
+    others = [PKI.authority(f"other {n}", by=PKI.stranger).identity.der for n in range(BAG_MAX)]
+    assert proven(trust, signed_by(leaf), bag=[*others[1:], authority.identity.der])
+    assert refused(trust, signed_by(leaf), bag=[*others, authority.identity.der]) is Code.PATH_REFUSED
+    holders = [PKI.issue("holder").der] * BAG_MAX
+    known = list(PKI.intermediates) * BAG_MAX
+    assert proven(trust, signed_by(leaf), bag=[*holders, *known, authority.identity.der])
 
 
 def test_many_useless_authorities_in_the_bag_do_not_matter() -> None:
@@ -485,6 +506,13 @@ def test_a_remembered_path_does_not_lend_its_window_or_address() -> None:
     assert proven(trust, signed_by(leaf))
     assert refused(trust, signed_by(leaf), from_address="x@y.example") is Code.FROM_NOT_ENROLLED
     assert refused(trust, signed_by(leaf, AT - 8 * DAY)) is Code.SIGNING_TIME_OUT_OF_WINDOW
+
+
+def test_a_remembered_signer_does_not_vouch_for_the_other() -> None:
+    good, bad = PKI.issue("good"), PKI.faulty(Fault.REVOKED)
+    trust = a_trust(a_sender(enrolled(good), enrolled(bad)))
+    assert proven(trust, signed_by(good))
+    assert refused(trust, signed_by(good), signed_by(bad)) is Code.CERTIFICATE_REVOKED
 
 
 def test_a_revocation_counts_from_the_next_generation_on_even_for_mail_received_before() -> None:
@@ -653,6 +681,13 @@ def test_the_extensions_that_make_the_library_raise_are_unreadable() -> None:
     with pytest.raises(TrustError) as caught:
         read(certificate.dump(force=True))
     assert (caught.value.code, caught.value.detail) == (Code.CERTIFICATE_UNREADABLE, "DuplicateExtension")
+
+
+def test_a_certificate_of_excessive_size_is_not_read() -> None:
+    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(70_000))
+    with pytest.raises(TrustError) as caught:
+        read(PKI.issue("huge", extra=[(padding, False)]).der)
+    assert caught.value.code is Code.CERTIFICATE_UNREADABLE
 
 
 def test_a_serial_number_below_one_is_unreadable() -> None:

@@ -21,11 +21,6 @@ from mailflow.mail.trust.errors import TrustError, TrustUndetermined
 from mailflow.mail.trust.path import Path, Paths
 from mailflow.mail.trust.revocation import RevocationLists
 
-VERDICT_TTL = timedelta(minutes=5)
-"""How long a proven path is not proven again."""
-VERDICTS_MAX = 4_096
-"""Proven paths that one worker remembers."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningWindow:
@@ -80,7 +75,11 @@ class _Checklist:
 
 
 class Trust:
-    """Built once per generation in each worker. Remembers proven paths, never failures."""
+    """Built once per generation in each worker.
+
+    Remembers the proven paths of enrolled certificates, never a failure. Its material does not change, so that
+    only time can end a proof: the end of a certificate or of a revocation list.
+    """
 
     def __init__(self, material: TrustMaterial) -> None:
         """Raises Misconfigured when an anchor or an intermediate cannot be read."""
@@ -198,7 +197,9 @@ class Trust:
             if enrolled.use is not CertificateUse.ENCRYPT or enrolled.standing is not Standing.ACTIVE:
                 continue
             try:
-                self._prove_encryption(enrolled.der, at)
+                if not self._remembers(enrolled.use, enrolled.der, at, at):
+                    path, good_until = self._prove_encryption(enrolled.der, at)
+                    self._remember(enrolled.use, enrolled.der, path, at, good_until)
             except TrustError:
                 continue
             except TrustUndetermined:
@@ -217,12 +218,10 @@ class Trust:
         except (TrustError, TrustUndetermined) as error:
             raise TrustError(Code.ANSWER_CERTIFICATE_REFUSED, str(error)) from None
 
-    def _prove_encryption(self, der: bytes, at: datetime) -> None:
-        use = CertificateUse.ENCRYPT
-        if self._remembers(use, der, at, at):
-            return
-        path = self._paths.find(_fit(der, use), (), at)
-        self._remember(use, der, path, at, self.lists.check([path], at))
+    def _prove_encryption(self, der: bytes, at: datetime) -> tuple[Path, datetime]:
+        """The path, and until when its revocation lists hold."""
+        path = self._paths.find(_fit(der, CertificateUse.ENCRYPT), (), at)
+        return path, self.lists.check([path], at)
 
     def _sender_of(self, certificate: bytes) -> EnrolledSender:
         fingerprint = _fingerprint(certificate)
@@ -271,10 +270,7 @@ class Trust:
         """A path that needs the mail's own certificates is proven anew each time: another mail may lack them."""
         if not self._paths.is_known(path):
             return
-        if len(self._proofs) >= VERDICTS_MAX:
-            del self._proofs[next(iter(self._proofs))]
-        until = min(good_until, at + VERDICT_TTL)
-        self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=until)
+        self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
 
 
 def _only(senders: Sequence[EnrolledSender]) -> EnrolledSender:

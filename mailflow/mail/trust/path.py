@@ -54,7 +54,7 @@ class Paths:
         self._known = frozenset(intermediates) | frozenset(anchors)
 
     def find(self, leaf: x509.Certificate, bag: Sequence[x509.Certificate], at: datetime) -> Path:
-        """A path that is valid at `at`; from what is configured alone, if that suffices.
+        """A path that is valid at `at`. What is configured is tried before what the mail brings.
 
         Raises TrustError: `CERTIFICATE_NOT_VALID_THEN` when only the dates are against it, else `PATH_REFUSED`.
         """
@@ -63,7 +63,7 @@ class Paths:
             raise TrustError(Code.CERTIFICATE_NOT_VALID_THEN, f"valid from {span}")
         extra = [c for c in bag if is_authority(c) and c not in self._known][:BAG_MAX]
         try:
-            return self._search(leaf, extra, at)
+            return self._verify(leaf, extra, at)
         except TrustError as refusal:
             if self._held_once(leaf, extra):
                 raise TrustError(Code.CERTIFICATE_NOT_VALID_THEN, "an authority of the path was not valid") from refusal
@@ -77,19 +77,11 @@ class Paths:
         """Whether the path was complete when the certificate was issued, or would be when it expires."""
         for instant in (leaf.not_valid_before_utc, leaf.not_valid_after_utc):
             try:
-                self._search(leaf, extra, instant)
+                self._verify(leaf, extra, instant)
             except TrustError:
                 continue
             return True
         return False
-
-    def _search(self, leaf: x509.Certificate, extra: Sequence[x509.Certificate], at: datetime) -> Path:
-        try:
-            return self._verify(leaf, (), at)
-        except TrustError:
-            if not extra:
-                raise
-            return self._verify(leaf, extra, at)
 
     def _verify(self, leaf: x509.Certificate, extra: Sequence[x509.Certificate], at: datetime) -> Path:
         try:
