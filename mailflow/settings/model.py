@@ -55,6 +55,10 @@ def _address(value: str) -> str:
     return value.lower()
 
 
+def _address_or_none(value: str) -> str:
+    return _address(value) if value else ""
+
+
 def _resolved(value: Path, info: ValidationInfo) -> Path:
     """Relative to the folder of the settings file; `%d` is systemd's folder of credentials."""
     context = info.context or {}
@@ -79,6 +83,7 @@ def _register_url(value: str, info: ValidationInfo) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
 File = Annotated[Path, AfterValidator(_resolved)]
 Folder = Annotated[Path, AfterValidator(_resolved)]
 RegisterUrl = Annotated[str, AfterValidator(_register_url)]
@@ -110,8 +115,8 @@ class Service(Section):
     """Display name in the From field of answers."""
     address: Address = Field(examples=["demandes@example.org"])
     """The address that desks write to, and the From address of answers."""
-    bounce_address: Address | None = Field(default=None, examples=["retours@example.org"])
-    """Envelope sender of answers, to which delivery failures return. When absent: the null sender."""
+    bounce_address: AddressOrNone = ""
+    """Envelope sender of answers, to which delivery failures return. When empty: the null sender."""
     contact: Text = Field(examples=["01 23 45 67 89, assistance@example.org"])
     """Whom a desk may call; a sentence of every answer ends with it."""
     deadline_hours: Count = 12
@@ -267,7 +272,7 @@ class Limits(Section):
     """What is published to vendors as the largest that we take."""
 
     mail_bytes_max: Count = 26_214_400
-    """Size of a request mail; a larger one is not read."""
+    """Size of a request mail, which is not read when it is larger, and of one request file, unpacked."""
     header_bytes_max: Count = 65_536
     """Size of one block of header fields."""
     depth_max: Count = 8
@@ -276,8 +281,6 @@ class Limits(Section):
     """Number of MIME parts in a mail."""
     requests_max: Count = 1_000
     """Number of requests in a mail."""
-    file_bytes_max: Count = 26_214_400
-    """Size of one request file, unpacked."""
     request_bytes_max: Count = 262_144
     """Size of one request."""
     zip_ratio_max: Count = 200
@@ -293,8 +296,6 @@ class Worker(Section):
 
     chunk: Count = Field(default=50, le=1_000)
     """Mails that are read, judged, registered and moved together."""
-    chunk_bytes_max: Count = 33_554_432
-    """Size of the mails in one chunk; a single larger mail goes alone."""
     processes: Count = Field(default=2, le=256)
     """Processes that judge and compose: one for each core."""
     task_seconds_max: Count = 30
@@ -311,10 +312,6 @@ class Worker(Section):
     """How long a doubtful send is looked for in the audit mailbox before the same bytes go again."""
     audit_reserve_minutes: Count = 120
     """The same bytes go again earlier when only this much is left of the deadline."""
-    defer_first_seconds: Count = 30
-    """Time until an answer is tried again that the SMTP server did not take; doubled each time."""
-    defer_most_seconds: Count = 900
-    """Longest such time."""
     stop_seconds: Count = 30
     """Time to finish what is under way after SIGTERM; then it is released."""
 

@@ -76,7 +76,7 @@ def expected() -> Iterator[tuple[Path, str]]:
         text = (ROOT / name).read_text(encoding="utf-8")
         for block, make in blocks.items():
             start, end = f"<!-- from the code: {block} -->\n", f"<!-- end: {block} -->"
-            before, opening, rest = text.partition(start)
+            before, _, rest = text.partition(start)
             _, closing, after = rest.partition(end)
             assert closing, f"{name} should have a block {block}"
             text = before + start + make() + end + after
