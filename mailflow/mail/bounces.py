@@ -22,7 +22,7 @@ RECIPIENTS_MAX = 100
 _DELIVERY_PARTS = ("message/delivery-status", "message/global-delivery-status")
 _RETURNED_PARTS = ("text/rfc822-headers", "message/rfc822", "message/global", "message/global-headers")
 _ENVELOPE_FIELDS = ("to", "delivered-to", "x-original-to", "envelope-to")
-_VERP = re.compile(r"\+([0-9a-f]{40})@")
+_VERP = re.compile(r"\+([0-9a-f]{40})@", re.IGNORECASE)
 _ENVELOPE_ID = re.compile(r"^original-envelope-id[ \t]*:[ \t]*([!-~]{1,100})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _ACTION = re.compile(r"^action[ \t]*:[ \t]*(failed|delayed|delivered|relayed|expanded)\b", re.IGNORECASE | re.MULTILINE)
 _STATUS = re.compile(r"^status[ \t]*:[ \t]*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b", re.IGNORECASE | re.MULTILINE)
@@ -68,7 +68,7 @@ class Bounce:
     message_id: str = ""
     """Message-ID in the returned header, with its brackets."""
     verp: str = ""
-    """From the address `bounce+<id>@…` that the report was sent to."""
+    """The envelope identifier again, from the address (`…+<identifier>@…`) that the report was sent to."""
     recipients: tuple[RecipientReport, ...] = ()
     """Empty when the report says nothing that a program could read; it is then to be taken as a failure."""
 
@@ -206,7 +206,7 @@ def _reported(entity: Entity, parts: tuple[Entity, ...]) -> Bounce:
         envelope_id=envelope_id[1] if envelope_id else "",
         # Exchange and newer Exim name our mail in a header of their own even when they return nothing of it.
         message_id=usable_message_id(original[1] if original else entity.value("in-reply-to")),
-        verp=verp[1] if verp else "",
+        verp=verp[1].lower() if verp else "",
         recipients=tuple(recipients[:RECIPIENTS_MAX]),
     )
 

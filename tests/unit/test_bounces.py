@@ -33,15 +33,18 @@ def sample(name: str) -> bytes:
         (
             "postfix_failed",
             Bounce(
-                envelope_id="01JDKQ7", message_id="<a1b2c3d4.0@register.example>", verp="01JDKQ7", recipients=FAILED
+                envelope_id="b13e0cff5404220122bdae9fa172ea2019d42b2d",
+                message_id="<a1b2c3d4.0@register.example>",
+                verp="b13e0cff5404220122bdae9fa172ea2019d42b2d",
+                recipients=FAILED,
             ),
         ),
         (
             "postfix_delayed",
             Bounce(
-                envelope_id="01JDKQ7",
+                envelope_id="b13e0cff5404220122bdae9fa172ea2019d42b2d",
                 message_id="<a1b2c3d4.0@register.example>",
-                verp="01JDKQ7",
+                verp="b13e0cff5404220122bdae9fa172ea2019d42b2d",
                 recipients=(RecipientReport(action="delayed", status="4.4.1"),),
             ),
         ),
@@ -49,21 +52,34 @@ def sample(name: str) -> bytes:
             "exchange_failed",
             Bounce(
                 message_id="<a1b2c3d4.1@register.example>",
-                verp="01JDKQ8",
+                verp="30d14c659dab3039cb151c9e968003bbbf1f614c",
                 recipients=(RecipientReport(action="failed", status="5.2.2"),),
             ),
         ),
-        ("exim_plain", Bounce(message_id="<a1b2c3d4.2@register.example>", verp="01JDKQ9")),
+        (
+            "exim_plain",
+            Bounce(message_id="<a1b2c3d4.2@register.example>", verp="470e788ea04d6de4ba5f74a06255928f59623ff8"),
+        ),
         (
             "exim_report",
             Bounce(
                 message_id="<a1b2c3d4.3@register.example>",
-                verp="01JDKQA",
+                verp="eb5284a3154646b2fd5aa19920752c46e460c1e1",
                 recipients=(RecipientReport(action="failed", status="5.0.0"),),
             ),
         ),
-        ("gmail_failed", Bounce(message_id="<a1b2c3d4.4@register.example>", verp="01JDKQB", recipients=FAILED)),
-        ("broken_report", Bounce(message_id="<a1b2c3d4.6@register.example>", verp="01JDKQC")),
+        (
+            "gmail_failed",
+            Bounce(
+                message_id="<a1b2c3d4.4@register.example>",
+                verp="a09df79c8894a736f47c203df1bc426182fb0f07",
+                recipients=FAILED,
+            ),
+        ),
+        (
+            "broken_report",
+            Bounce(message_id="<a1b2c3d4.6@register.example>", verp="484cad86d2849bca56d6f1baa601c1dd7e2bfc2b"),
+        ),
     ],
 )
 def test_a_bounce_tells_which_of_our_mails_it_is_about(name: str, bounce: Bounce) -> None:
@@ -184,11 +200,11 @@ def test_any_mail_that_can_be_read_can_be_classified(raw: bytes) -> None:
     assert found is None or (found.bounce is not None) == (found.code is Code.MAIL_IS_BOUNCE)
 
 
-@pytest.mark.parametrize("filler", [b"bounce+", b"Message-ID: <", b"\n ", b"Action:", b"From: a\r\n", b" \t", b"<"])
+@pytest.mark.parametrize("filler", [b"+0123", b"Message-ID: <", b"\n ", b"Action:", b"From: a\r\n", b" \t", b"<"])
 def test_a_large_report_of_one_pattern_is_read_to_its_limit(filler: bytes) -> None:
     # A search that is quadratic in one of these would run for minutes.
     body = filler * ((1 << 20) // len(filler))
-    head = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\nTo: " + b"bounce+" * 5000
+    head = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\nTo: " + b"bounce+0" * 5000
     part = b"--b\r\nContent-Type: message/delivery-status\r\n\r\n" + body + b"\r\n"
     found = classified(head + b"\r\n\r\n" + part + part.replace(b"delivery-status", b"rfc822") + b"--b--\r\n")
     assert found is not None
