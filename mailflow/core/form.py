@@ -97,9 +97,7 @@ class HousingSought(WireModel):
 class HousingRequest(WireModel):
     """`demandeLogement`."""
 
-    form_version: Annotated[Token | None, Attribute(extension=True)] = Field(
-        default=None, alias="versionFormulaire"
-    )
+    form_version: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="versionFormulaire")
     """The version of the form (Cerfa 14069) that was filled in: `02` to `05`."""
     desk: Token | None = Field(default=None, alias="numGuichet")
     deposited_on: Day | None = Field(default=None, alias="dateCreationDemande")

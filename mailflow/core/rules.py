@@ -167,9 +167,7 @@ def co_applicant_is_another(form: HousingRequest, facts: Facts) -> Iterator[Anom
         if person.surname and person.first_name and person.born_on
     ]
     if len(persons) > len(set(persons)):
-        yield Anomaly(
-            code=Code.CO_APPLICANT_IS_APPLICANT, path=f"{facts.at_root}/personnePhysique/coDemandeur"
-        )
+        yield Anomaly(code=Code.CO_APPLICANT_IS_APPLICANT, path=f"{facts.at_root}/personnePhysique/coDemandeur")
 
 
 def contact_is_usable(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:

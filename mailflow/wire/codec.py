@@ -19,17 +19,21 @@ from mailflow.core.shapes import FieldShape, WireModel, item_path, shape_of
 NUU = "http://nuu.application.i2/"
 EXTENSION = "urn:mailflow:interface:1"
 
+FAULTS_MAX = 10_000
+"""How many faults of structure are told of one document."""
+
 M = TypeVar("M", bound=WireModel)
 Data = dict[str, Any]
 
 
 def read(element: etree._Element, model: type[M], path: str) -> tuple[M, tuple[Anomaly, ...]]:
     """The element as a model, and every fault, each with its path under `path` (the element's own)."""
-    faults: list[Anomaly] = []
+    faults = _Faults()
     namespace = etree.QName(element).namespace or ""
     data = _model_data(element, model, namespace, path, faults)
     built, more = build(model, data, path)
-    return built, (*faults, *more)
+    unsaid = (Anomaly(code=Code.XML_LIMITS_EXCEEDED, path=path),) if faults.more else ()
+    return built, (*faults.told, *more, *unsaid)
 
 
 def build(model: type[M], data: Data, path: str) -> tuple[M, tuple[Anomaly, ...]]:
@@ -66,6 +70,20 @@ def to_bytes(root: etree._Element) -> bytes:
 # Reading
 
 
+class _Faults:
+    """The faults of an element's structure, up to `FAULTS_MAX`: a document of nothing but faults costs no memory."""
+
+    def __init__(self) -> None:
+        self.told: list[Anomaly] = []
+        self.more = False
+
+    def add(self, path: str) -> None:
+        if len(self.told) < FAULTS_MAX:
+            self.told.append(Anomaly(code=Code.XML_NOT_VALID, path=path))
+        else:
+            self.more = True
+
+
 @cache
 def _tables(model: type[WireModel], namespace: str) -> tuple[dict[str, FieldShape], dict[str, FieldShape]]:
     """The fields of a model by element tag, and by attribute name."""
@@ -81,28 +99,26 @@ def _tables(model: type[WireModel], namespace: str) -> tuple[dict[str, FieldShap
     return elements, attributes
 
 
-def _model_data(
-    element: etree._Element, model: type[WireModel], namespace: str, path: str, faults: list[Anomaly]
-) -> Data:
+def _model_data(element: etree._Element, model: type[WireModel], namespace: str, path: str, faults: _Faults) -> Data:
     elements, attributes = _tables(model, namespace)
     data: Data = {}
     for key, value in element.attrib.items():
         known = attributes.get(str(key))
         if known is None:
-            faults.append(_fault(f"{path}/@*"))
+            faults.add(f"{path}/@*")
         else:
             data[known.wire_name] = value
     if _has_text(element):
-        faults.append(_fault(path))
+        faults.add(path)
     for position, child in enumerate(element, start=1):
         shape = elements.get(child.tag)
         if shape is None:
-            faults.append(_fault(f"{path}/*[{position}]"))
+            faults.add(f"{path}/*[{position}]")
         elif shape.repeated and shape.items is None:
             items = data.setdefault(shape.wire_name, [])
             items.append(_value(child, shape, namespace, item_path(shape, path, len(items)), faults))
         elif shape.wire_name in data:
-            faults.append(_fault(f"{path}/{shape.wire_name}[2]"))
+            faults.add(f"{path}/{shape.wire_name}[2]")
         elif shape.repeated:
             data[shape.wire_name] = _items(child, shape, namespace, path, faults)
         else:
@@ -110,46 +126,42 @@ def _model_data(
     return data
 
 
-def _items(wrapper: etree._Element, shape: FieldShape, namespace: str, path: str, faults: list[Anomaly]) -> list[Any]:
+def _items(wrapper: etree._Element, shape: FieldShape, namespace: str, path: str, faults: _Faults) -> list[Any]:
     assert shape.items is not None
     here = f"{path}/{shape.wire_name}"
     if wrapper.attrib:
-        faults.append(_fault(f"{here}/@*"))
+        faults.add(f"{here}/@*")
     if _has_text(wrapper):
-        faults.append(_fault(here))
+        faults.add(here)
     tag = f"{{{namespace}}}{shape.items.name}"
     items: list[Any] = []
     for position, child in enumerate(wrapper, start=1):
         if child.tag == tag:
             items.append(_value(child, shape, namespace, item_path(shape, path, len(items)), faults))
         else:
-            faults.append(_fault(f"{here}/*[{position}]"))
+            faults.add(f"{here}/*[{position}]")
     return items
 
 
-def _value(element: etree._Element, shape: FieldShape, namespace: str, path: str, faults: list[Anomaly]) -> Any:
+def _value(element: etree._Element, shape: FieldShape, namespace: str, path: str, faults: _Faults) -> Any:
     if shape.model is not None:
         return _model_data(element, shape.model, namespace, path, faults)
     if len(element):
-        faults.append(_fault(path))
+        faults.add(path)
     if shape.coded is None:
         if element.attrib:
-            faults.append(_fault(f"{path}/@*"))
+            faults.add(f"{path}/@*")
         return element.text or ""
     if any(key != "code" for key in element.attrib):
-        faults.append(_fault(f"{path}/@*"))
+        faults.add(f"{path}/@*")
     if _has_text(element):
-        faults.append(_fault(path))
+        faults.add(path)
     return element.get("code", "")
 
 
 def _has_text(element: etree._Element) -> bool:
     """Whether there is text, beside white space, between the children of an element."""
     return bool(collapse(element.text or "")) or any(collapse(child.tail or "") for child in element)
-
-
-def _fault(path: str) -> Anomaly:
-    return Anomaly(code=Code.XML_NOT_VALID, path=path)
 
 
 def _locate(model: type[WireModel], location: tuple[int | str, ...], path: str) -> tuple[str, FieldShape | None]:

@@ -21,6 +21,8 @@ from mailflow.wire.names import FileNameError, parse_request_name
 from mailflow.wire.xml import XmlLimits, XmlRefused, parse
 from mailflow.wire.xsd import validator
 
+ANOMALIES_MAX = 100
+"""How many anomalies of one request are told, and how many faults of structure of a file."""
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 """How far a desk's clock may run ahead of ours; the same as for signing times."""
 
@@ -73,9 +75,10 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     # Where a schema may lie is no business of ours; nothing is ever fetched for it.
     for hint in ("schemaLocation", "noNamespaceSchemaLocation"):
         root.attrib.pop(f"{_XSI}{hint}", "")
+    oversized = _emptied(root, limits.request_bytes_max) if len(content) > limits.request_bytes_max else frozenset()
     document, found = read(root, InterfaceFile, _AT_ROOT)
     by_request = _grouped(found)
-    faults += by_request.pop(0, [])
+    faults += _bounded(by_request.pop(0, []), _AT_ROOT)
     operation = _check_header(document, received_at, faults)
     if not document.requests:
         faults.append(Anomaly(code=Code.FILE_WITHOUT_REQUEST, path=_AT_ROOT))
@@ -86,7 +89,6 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     # Another operation's requests follow other rules: what we would say of them would be wrong.
     if operation in (Operation.CREATION, None) and len(document.requests) <= limits.requests_max:
         desk = desk or _desk_in(document)
-        oversized = _oversized(root, limits.request_bytes_max) if len(content) > limits.request_bytes_max else ()
         for number, element in enumerate(document.requests, start=1):
             path = f"{_AT_ROOT}/demande[{number}]"
             if number in oversized:
@@ -117,19 +119,26 @@ def digest_of(form: HousingRequest) -> str:
 
 
 def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anomaly]) -> Request:
-    if element.number is not None:
+    if element.number:
         faults.append(Anomaly(code=Code.NUMBER_GIVEN, path=f"{path}/numUnique"))
     if element.form is None:
         faults.append(Anomaly(code=Code.VALUE_MISSING, path=facts.at_root))
-        return Request(form=None, anomalies=tuple(faults), reference=element.reference or None)
+        return Request(form=None, anomalies=_bounded(faults, path), reference=element.reference or None)
     named = [fault.path for fault in faults]
     told = [anomaly for anomaly in check(element.form, facts) if not _follows(anomaly, named)]
     return Request(
         form=element.form,
-        anomalies=(*faults, *told),
+        anomalies=_bounded([*faults, *told], path),
         reference=element.reference or None,
         digest=digest_of(element.form),
     )
+
+
+def _bounded(anomalies: list[Anomaly], path: str) -> tuple[Anomaly, ...]:
+    """The first `ANOMALIES_MAX`, and that there are more if so: one request or file must not fill the answer."""
+    if len(anomalies) <= ANOMALIES_MAX:
+        return tuple(anomalies)
+    return (*anomalies[:ANOMALIES_MAX], Anomaly(code=Code.MORE_ANOMALIES, path=path))
 
 
 def _follows(anomaly: Anomaly, named: list[str]) -> bool:
@@ -148,10 +157,16 @@ def _grouped(faults: Iterable[Anomaly]) -> dict[int, list[Anomaly]]:
     return groups
 
 
-def _oversized(root: etree._Element, bytes_max: int) -> frozenset[int]:
-    """The numbers of the requests that are too large, as they would be written alone."""
-    elements = root.findall(f"{{{NUU}}}demande")
-    return frozenset(n for n, e in enumerate(elements, start=1) if len(etree.tostring(e)) > bytes_max)
+def _emptied(root: etree._Element, bytes_max: int) -> frozenset[int]:
+    """The numbers of the requests that are too large, as they would be written alone; they are emptied unread."""
+    numbers = set()
+    for number, element in enumerate(root.findall(f"{{{NUU}}}demande"), start=1):
+        if len(etree.tostring(element, with_tail=False)) > bytes_max:
+            tail = element.tail
+            element.clear()
+            element.tail = tail
+            numbers.add(number)
+    return frozenset(numbers)
 
 
 def _check_header(document: InterfaceFile, received_at: datetime, faults: list[Anomaly]) -> Operation | None:

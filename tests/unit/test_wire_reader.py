@@ -302,3 +302,17 @@ def test_no_value_and_no_unknown_name_is_ever_repeated(value: str) -> None:
     told = [*file.anomalies, *(anomaly for request in file.requests for anomaly in request.anomalies)]
     assert told
     assert not any("Sekret" in repr(anomaly) for anomaly in told)
+
+
+def test_a_request_of_nothing_but_faults_is_answered_within_bounds() -> None:
+    strangers = "<tns:x/>" * 20_000
+    file = read(altered(("<tns:demandeur>", f"<tns:demandeur>{strangers}")))
+    (request,) = file.requests
+    assert len(request.anomalies) == 101
+    assert request.anomalies[-1] == Anomaly(code=Code.MORE_ANOMALIES, path=REQUEST)
+
+
+def test_a_file_of_nothing_but_faults_is_answered_within_bounds() -> None:
+    file = read(altered(("<tns:demande>", f"{'<tns:x/>' * 20_000}<tns:demande>")))
+    assert len(file.anomalies) == 101
+    assert file.anomalies[-1] == Anomaly(code=Code.MORE_ANOMALIES, path="/interfaceNuu")
