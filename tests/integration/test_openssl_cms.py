@@ -195,7 +195,7 @@ def test_every_oaep_of_openssl_is_opened(folder: Path, options: list[str], ciphe
 
 @pytest.mark.parametrize("kdf", ["sha1", "sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("wrap", ["-aes128-wrap", "-aes192-wrap", "-aes256-wrap"])
-@pytest.mark.parametrize("cofactor", ["keyopt:ecdh_cofactor_mode:0"])
+@pytest.mark.parametrize("cofactor", ["keyopt:ecdh_cofactor_mode:0", "keyopt:ecdh_cofactor_mode:1"])
 def test_every_agreement_of_openssl_is_opened(folder: Path, kdf: str, wrap: str, cofactor: str) -> None:
     cms = encrypted_by(folder, ["p256"], "-aes256", wrap, f"keyopt:ecdh_kdf_md:{kdf}", cofactor)
     assert decrypt(cms, [decryption_key("p256")], at=AT) == ENTITY

@@ -4,13 +4,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from mailflow.core.anomalies import Code
 from mailflow.demo.certificates import Identity
-from mailflow.mail.cms import ber
+from mailflow.mail.cms import CmsError, SignerIdentifier, ber, verify
 from mailflow.mail.cms.certificates import identity
+from mailflow.mail.model import VerifiedMail
+from tests.support.keys import holder
 from tests.support.pki import AT
+
+ENTITY = b"Content-Type: text/plain\r\n\r\nbonjour\r\n"
 
 DATA, SIGNED_DATA = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
@@ -153,3 +159,32 @@ def chunked(content: bytes, octets: int, tag: int = 0x24) -> bytes:
     """An octet string in chunks, of indefinite length."""
     pieces = [content[i : i + octets] for i in range(0, len(content), octets)]
     return indefinite(tag, *(ber.octet_string(piece) for piece in pieces))
+
+
+def certificate_id(certificate: bytes, digest: str | None) -> list[bytes]:
+    """The value of the attribute signingCertificateV2; without digest SHA-256 goes unsaid."""
+    value = ber.octet_string(hashlib.new(digest or "sha256", certificate).digest())
+    algorithm = digest_algorithm(digest) if digest else b""
+    return [ber.sequence(ber.sequence(ber.sequence(algorithm, value)))]
+
+
+def nobody(_signer: SignerIdentifier) -> Sequence[bytes]:
+    """No certificate is enrolled."""
+    return []
+
+
+def proved(cms: bytes, detached: bytes | None = None, at: datetime = AT) -> VerifiedMail:
+    """What is proved, by the certificates in the message alone."""
+    return verify(cms, detached, enrolled=nobody, at=at)
+
+
+def refusal(cms: bytes, detached: bytes | None = None, at: datetime = AT) -> Code:
+    """Why it is refused."""
+    with pytest.raises(CmsError) as caught:
+        proved(cms, detached, at)
+    return caught.value.code
+
+
+def one_signer(info: bytes, by: Identity | None = None, content: bytes | None = ENTITY) -> bytes:
+    """A SignedData with one signer, by default of RSA, and its certificate."""
+    return signed_data(content, [info], [(by or holder("rsa")).der])

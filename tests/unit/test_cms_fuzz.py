@@ -4,13 +4,16 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from asn1crypto import cms as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
 from mailflow.demo.certificates import Kind
-from mailflow.mail.cms import CmsError, content_type, decrypt, encrypt, sign, verify
+from mailflow.mail.cms import CmsError, ber, content_type, decrypt, encrypt, sign, verify
+from mailflow.mail.cms.ber import Malformed
 from mailflow.mail.cms.certificates import identity, public_key
+from mailflow.mail.cms.structures import read_signed_data
 from mailflow.mail.model import VerifiedMail
 from tests.support.keys import KINDS, decryption_key, holder, signing_key
 from tests.support.pki import AT
@@ -44,6 +47,14 @@ def mutants(original: bytes, seed: int, rounds: int = ROUNDS) -> Iterator[bytes]
             if not data:
                 break
         yield bytes(data)
+
+
+def as_asn1crypto_reads(cms: bytes) -> tuple[bytes | None, list[bytes]]:
+    """Embedded content and certificates; it joins the chunks of BER by itself."""
+    signed = oracle.ContentInfo.load(cms)["content"]
+    content = signed["encap_content_info"]["content"]
+    bag = [member.chosen.dump() for member in signed["certificates"] if member.name == "certificate"]
+    return content.native, bag
 
 
 def attempt(cms: bytes, detached: bytes | None) -> VerifiedMail | None:
@@ -88,6 +99,25 @@ def test_a_mutated_signature_never_proves_other_content_or_another_signer(kind: 
                 assert mail.signers[0].signed_at == AT
     # Some octets are covered by nothing: versions, the digest list, the bag's other members.
     assert survivors < ROUNDS // 4
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+def test_what_is_read_from_a_mutant_is_what_asn1crypto_reads(kind: Kind) -> None:
+    der = sign(ENTITY, signing_key(kind), at=AT, detached=False)
+    streamed = der.replace(ber.octet_string(ENTITY), ber.der(0x24, *[ber.octet_string(bytes([o])) for o in ENTITY]))
+    compared = 0
+    for mutant in (der, *mutants(der, seed=11), *mutants(streamed, seed=12)):
+        try:
+            signed = read_signed_data(mutant)
+        except Malformed:
+            continue
+        try:
+            content, bag = as_asn1crypto_reads(mutant)
+        except (ValueError, TypeError, KeyError):
+            continue  # it looks into more fields than we do
+        compared += 1
+        assert (signed.content, list(signed.certificates)) == (content, bag)
+    assert compared > ROUNDS // 4
 
 
 @pytest.mark.parametrize("kind", ["rsa", "p256"])

@@ -104,9 +104,12 @@ TABLE: tuple[Algorithm, ...] = (
     # SHA-1 is no weakness in OAEP or in a key derivation, and `openssl cms` writes it by default.
     Algorithm(Use.OAEP_DIGEST, "1.3.14.3.2.26", "sha1"),
     *(Algorithm(Use.OAEP_DIGEST, f"{_SHA2}.{n}", name) for n, name in enumerate(("sha256", "sha384", "sha512"), 1)),
+    # With and without cofactor: that of our curves is 1, so both agree on the same secret.
     Algorithm(Use.KEY_AGREEMENT, "1.3.133.16.840.63.0.2", "ecdh-sha1kdf", digest="sha1"),
+    Algorithm(Use.KEY_AGREEMENT, "1.3.133.16.840.63.0.3", "cofactor-ecdh-sha1kdf", digest="sha1"),
     *(
-        Algorithm(Use.KEY_AGREEMENT, f"1.3.132.1.11.{n}", f"ecdh-{name}kdf", digest=name)
+        Algorithm(Use.KEY_AGREEMENT, f"1.3.132.1.{arc}.{n}", f"{kind}-{name}kdf", digest=name)
+        for arc, kind in ((11, "ecdh"), (14, "cofactor-ecdh"))
         for n, name in enumerate(("sha256", "sha384", "sha512"), 1)
     ),
     *(
