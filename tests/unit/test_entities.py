@@ -1,6 +1,7 @@
 """What is written can be read again, by us and by the standard library, and passes through SMTP unchanged."""
 
 import email
+import email.header
 import email.policy
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,6 +32,11 @@ def passes_smtp(raw: bytes) -> bool:
 
 def again(octets: bytes) -> Entity:
     return read(octets, LIMITS)
+
+
+def decoded(piece: bytes | str, charset: str | None) -> str:
+    """What the standard library says of a piece of a header."""
+    return piece if isinstance(piece, str) else piece.decode(charset or "ascii")
 
 
 @given(TEXTS)
@@ -119,9 +125,8 @@ def test_any_words_in_a_subject_can_be_read_again(value: str) -> None:
     raw = mail([("Subject", value)], text_part(""))
     assert passes_smtp(raw)
     assert max(map(len, raw.split(b"\r\n"))) <= 78
-    header = email.message_from_bytes(raw)["Subject"]
-    decoded = email.header.make_header(email.header.decode_header(header))
-    assert str(decoded).replace("\r\n", "") == value
+    unfolded = email.message_from_bytes(raw)["Subject"].replace("\r\n", "")
+    assert "".join(decoded(*piece) for piece in email.header.decode_header(unfolded)) == value
 
 
 @given(st.text(), st.text())
