@@ -18,7 +18,7 @@ _MOMENT = re.compile(
     MOMENT_PATTERN := "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
     r"(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+\-](0[0-9]|1[0-3]):[0-5][0-9])?)?"
 )
-TEXT_PATTERN = "[^\x00-\x1f\x7f-\x9f\ufffe\uffff]*"
+_TEXT = r"^[^\p{Cc}\uFFFE\uFFFF]*$"
 """No control characters, and nothing that XML cannot carry."""
 
 
@@ -63,13 +63,13 @@ def read_truth(value: Any) -> Any:
 
 # Constraints stand next to `str`, so that pydantic checks them itself; a validator that runs before comes last.
 _collapsed = BeforeValidator(collapse)
-Name = Annotated[str, StringConstraints(max_length=100, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
+Name = Annotated[str, StringConstraints(max_length=100, pattern=_TEXT), _collapsed]
 """A surname or first name."""
-Line = Annotated[str, StringConstraints(max_length=150, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
+Line = Annotated[str, StringConstraints(max_length=150, pattern=_TEXT), _collapsed]
 """One line of text, as in an address."""
-Token = Annotated[str, StringConstraints(max_length=64, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
+Token = Annotated[str, StringConstraints(max_length=64, pattern=_TEXT), _collapsed]
 """A code, number or reference whose grammar a rule checks."""
-Sentence = Annotated[str, StringConstraints(max_length=1000, pattern=f"^{TEXT_PATTERN}$"), _collapsed]
+Sentence = Annotated[str, StringConstraints(max_length=1000, pattern=_TEXT), _collapsed]
 """What the service says: sentences, remedies, paths."""
 Day = Annotated[date, BeforeValidator(read_day)]
 """A calendar day, without time or zone."""

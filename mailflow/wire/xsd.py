@@ -19,8 +19,6 @@ from mailflow.wire.envelope import ROOT, InterfaceFile
 XS = "http://www.w3.org/2001/XMLSchema"
 EXTENSION_FILE = "mailflow-1.xsd"
 INTERFACE_FILE = "nuu.xsd"
-_TEXT = "[^\x7f-\x9f]*"
-"""`lexical.TEXT_PATTERN` without what XML cannot carry anyway."""
 
 
 def interface_schema() -> bytes:
@@ -35,7 +33,7 @@ def extension_schema() -> bytes:
     """The schema of our namespace: the attributes that `interfaceNuu` may carry, and the receipt part."""
     schema = _Schema(EXTENSION)
     for shape in sorted(_extensions(InterfaceFile, set()), key=lambda s: s.wire_name):
-        schema.add_attribute(schema.root, shape)
+        schema.add_attribute(schema.root, shape.wire_name, shape)
     schema.add_root(ACKNOWLEDGEMENT, Acknowledgement)
     return schema.to_bytes()
 
@@ -67,7 +65,7 @@ def _extensions(model: type[WireModel], seen: set[type[WireModel]]) -> set[Field
 
 
 class _Schema:
-    """A schema under construction: named complex types, one for each model, in the order of need."""
+    """A schema under construction: named types, one for each model and each kind of text, in the order of need."""
 
     def __init__(self, namespace: str) -> None:
         self.root = etree.Element(
@@ -78,6 +76,7 @@ class _Schema:
             attributeFormDefault="unqualified",
         )
         self._types: set[type[WireModel]] = set()
+        self._simple: set[str] = set()
 
     def add(self, tag: str, parent: etree._Element | None = None, /, **attributes: str) -> etree._Element:
         """A schema element under `parent`, or at the top."""
@@ -88,14 +87,14 @@ class _Schema:
         self.add("element", name=name, type=f"tns:{model.__name__}")
         self._add_type(model)
 
-    def add_attribute(self, parent: etree._Element, shape: FieldShape) -> None:
+    def add_attribute(self, parent: etree._Element, name: str, shape: FieldShape) -> None:
         """The declaration of a plain attribute."""
-        self._add_simple(self.add("attribute", parent, name=shape.wire_name), shape)
+        self.add("attribute", parent, name=name, type=self._simple_type(shape))
 
     def to_bytes(self) -> bytes:
-        """The schema as a document, in ASCII so that the signs in patterns can be seen."""
+        """The schema as a document."""
         etree.indent(self.root, space="  ")
-        return etree.tostring(self.root, encoding="US-ASCII", xml_declaration=True) + b"\n"
+        return etree.tostring(self.root, encoding="UTF-8", xml_declaration=True) + b"\n"
 
     def _add_type(self, model: type[WireModel]) -> None:
         if model in self._types:
@@ -116,7 +115,7 @@ class _Schema:
             if shape.attribute is not None and shape.attribute.extension:
                 self.add("attribute", definition, ref=f"mf:{shape.wire_name}")
             elif shape.attribute is not None:
-                self.add_attribute(definition, shape)
+                self.add_attribute(definition, shape.wire_name, shape)
         for shape in shapes:
             if shape.model is not None:
                 self._add_type(shape.model)
@@ -136,25 +135,30 @@ class _Schema:
             if shape.coded.code_list:
                 note = self.add("documentation", self.add("annotation", element))
                 note.text = f"Liste de codes : {shape.coded.code_list}"
-            coded = self.add("complexType", element)
-            self._add_simple(self.add("attribute", coded, name="code"), shape)
+            self.add_attribute(self.add("complexType", element), "code", shape)
         else:
-            self._add_simple(element, shape)
+            element.set("type", self._simple_type(shape))
 
-    def _add_simple(self, parent: etree._Element, shape: FieldShape) -> None:
+    def _simple_type(self, shape: FieldShape) -> str:
+        """The name of the simple type of a plain value, which is defined when it is first needed."""
         assert shape.plain is not None
-        simple = self.add("simpleType", parent)
-        if shape.plain is datetime:
-            restriction = self.add("restriction", simple)
+        length = shape.text.max_length if shape.text else None
+        name = f"Text{length}" if length else shape.plain.__name__.capitalize()
+        if name not in self._simple:
+            self._simple.add(name)
+            self._define(self.add("simpleType", name=name), shape.plain, length)
+        return f"tns:{name}"
+
+    def _define(self, definition: etree._Element, plain: type, length: int | None) -> None:
+        if plain is datetime:
+            restriction = self.add("restriction", definition)
             self.add("union", self.add("simpleType", restriction), memberTypes="xs:dateTime xs:date")
             self.add("pattern", restriction, value=MOMENT_PATTERN)
             return
-        base = {str: "token", bool: "boolean", date: "date", int: "nonNegativeInteger"}[shape.plain]
-        restriction = self.add("restriction", simple, base=f"xs:{base}")
-        if shape.text is not None:
-            self.add("maxLength", restriction, value=str(shape.text.max_length))
-            self.add("pattern", restriction, value=_TEXT)
-        elif shape.plain is date:
-            self.add("pattern", restriction, value=DAY_PATTERN)
-        elif shape.plain is bool:
-            self.add("pattern", restriction, value="true|false")
+        base = {str: "token", bool: "boolean", date: "date", int: "nonNegativeInteger"}[plain]
+        restriction = self.add("restriction", definition, base=f"xs:{base}")
+        if length is not None:
+            self.add("maxLength", restriction, value=str(length))
+        pattern = {str: r"\P{Cc}*", date: DAY_PATTERN, bool: "true|false"}.get(plain)
+        if pattern is not None:
+            self.add("pattern", restriction, value=pattern)
