@@ -32,6 +32,8 @@ ADDRESS_CHARACTERS_MAX = 254
 MESSAGE_ID_CHARACTERS_MAX = 250
 """So that our In-Reply-To stays well under the 998 octets of a line (RFC 5322 section 2.1.1)."""
 ADDRESS_FIELD_CHARACTERS_MAX = 998
+STRUCTURED_CHARACTERS_MAX = 4096
+"""Of a value with parameters: a file name of 255 octets, all of them escaped, takes 765."""
 
 
 class MimeError(MailflowError):
@@ -78,8 +80,11 @@ def media_type(value: str) -> str:
 def parameters(value: str) -> Mapping[str, str]:
     """The parameters of a structured value (RFC 2045 section 5.1), those of RFC 2231 joined and decoded.
 
-    Names are in lower case. Raises MimeError where a name comes twice or quotes do not close.
+    Names are in lower case. Raises MimeError where a name comes twice, quotes do not close, or the
+    value exceeds `STRUCTURED_CHARACTERS_MAX`.
     """
+    if len(value) > STRUCTURED_CHARACTERS_MAX:
+        raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "a header value with too many parameters")
     position = value.find(";")
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}

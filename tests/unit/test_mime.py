@@ -255,17 +255,18 @@ def test_what_could_be_read_in_two_ways_is_not_read(raw: bytes) -> None:
 
 
 def test_each_limit_holds_at_its_value_and_not_beyond() -> None:
-    limits = MimeLimits(header_bytes_max=100, depth_max=2, parts_max=3)
-    fits = b"X: " + b"a" * 97
+    limits = MimeLimits(header_bytes_max=5000, depth_max=2, parts_max=3)
+    fits = b"X: " + b"a" * 4997
     assert read(fits + b"\r\n\r\n", limits).body == b""
     assert len(list(walk(read(nested(2), limits)))) == 3
     assert len(list(walk(read(multipart(b"\r\n", b"\r\n", b"\r\n"), limits)))) == 4
     for raw in (
         fits + b"a\r\n\r\n",
-        b"a" * 101,
+        b"a" * 5001,
         nested(3),
         multipart(b"\r\n", b"\r\n", b"\r\n", b"\r\n"),
         multipart(multipart(b"\r\n", b"\r\n", boundary=b"c"), b"\r\n"),
+        b"Content-Type: multipart/mixed" + b"; a" * 1400 + b"\r\n\r\n",
     ):
         with pytest.raises(MimeError) as caught:
             list(walk(read(raw, limits)))
