@@ -1,11 +1,17 @@
 """The receipt part of an answer: what was received and when it was decided, for the desk's own records."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 
+from mailflow.core.calendar import PARIS
 from mailflow.core.lexical import Moment, Sentence, Token
+from mailflow.core.model import Door, Environment, FileReceipt, Registered, SenderCode
 from mailflow.core.shapes import Items, WireModel
+from mailflow.wire.codec import EXTENSION, to_bytes, write
+from mailflow.wire.names import speakable_name
 
 ACKNOWLEDGEMENT = "accuse"
 
@@ -35,3 +41,40 @@ class Acknowledgement(WireModel):
     received_at: Moment = Field(alias="dateReception")
     decided_at: Moment = Field(alias="dateDecision")
     files: Annotated[tuple[AcknowledgedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
+
+
+def write_receipt(
+    *,
+    intake: str,
+    environment: Environment,
+    door: Door,
+    sender: SenderCode,
+    signer: str,
+    content_digest: str,
+    received_at: datetime,
+    decided_at: datetime,
+    files: Sequence[FileReceipt],
+) -> bytes:
+    """The receipt part as a document. The same bytes for the same values; times are given as of Paris."""
+    acknowledgement = Acknowledgement(
+        intake=intake,
+        environment=environment,
+        channel=door,
+        sender=sender,
+        signer=signer,
+        content_digest=content_digest,
+        received_at=received_at.astimezone(PARIS),
+        decided_at=decided_at.astimezone(PARIS),
+        files=tuple(_line(receipt) for receipt in files),
+    )
+    return to_bytes(write(acknowledgement, ACKNOWLEDGEMENT, EXTENSION))
+
+
+def _line(receipt: FileReceipt) -> AcknowledgedFile:
+    registered = sum(isinstance(outcome, Registered) for outcome in receipt.outcomes)
+    return AcknowledgedFile(
+        name=speakable_name(receipt.file.name),
+        digest=receipt.file.digest,
+        registered=registered,
+        refused=len(receipt.outcomes) - registered,
+    )

@@ -28,11 +28,12 @@ from mailflow.core.model import (
     SenderCode,
 )
 from mailflow.core.numbers import DeskCode, Territory, compose
+from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
 from mailflow.wire.names import return_name
 from mailflow.wire.reader import FileLimits, read_file
-from mailflow.wire.writer import write_receipt, write_return
+from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import EXTENSION_FILE, INTERFACE_FILE, extension_schema, interface_schema
 
 SAMPLE_FILE = "DEMZ0001-202601151030-000001.xml"

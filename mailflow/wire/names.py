@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
-from mailflow.core.numbers import DeskCode, UniqueNumber, parse
+from mailflow.core.numbers import DeskCode
 from mailflow.errors import MailflowError
 
 _NAME = re.compile(r"([A-Z]{3})([0-9A-Z]{5})-([0-9]{12})(?:-([0-9]{6}))?\.([a-z]{3})")
@@ -78,14 +78,12 @@ def return_name(text: str) -> str:
     return str(FileName(kind=Kind.RETURN, desk=name.desk, minute=name.minute, sequence=name.sequence))
 
 
-def attestation_name(request_file: str, number: UniqueNumber) -> str:
-    """The name of the attestation for `number`: desk and minute of the file answered, sequence of the number.
-
-    Raises FileNameError when `request_file` is no `DEM` file's name.
-    """
-    name = parse_request_name(request_file)
-    sequence = f"{parse(number).sequence:06}"
-    return str(FileName(kind=Kind.ATTESTATION, desk=name.desk, minute=name.minute, sequence=sequence))
+def speakable_name(name: str) -> str | None:
+    """A file name as it may be repeated: only when it is one of the interface."""
+    try:
+        return str(parse_request_name(name))
+    except FileNameError:
+        return None
 
 
 def _is_minute(text: str) -> bool:

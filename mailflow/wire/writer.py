@@ -1,24 +1,18 @@
-"""What goes back: the `RET` file, which is the document that a desk sent, returned; and the receipt part."""
-
-from collections.abc import Sequence
-from datetime import datetime
+"""The `RET` file: the document that a desk sent, returned with numbers or anomalies."""
 
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.calendar import PARIS
 from mailflow.core.model import (
-    Door,
     Environment,
     FileReceipt,
     Operation,
     Outcome,
     Registered,
     Request,
-    SenderCode,
 )
-from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, AcknowledgedFile, Acknowledgement
-from mailflow.wire.codec import EXTENSION, NUU, to_bytes, write
+from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, AnomalyElement, Header, InterfaceFile, RequestElement
-from mailflow.wire.names import FileNameError, parse_request_name
+from mailflow.wire.names import speakable_name
 
 STATE_ACTIVE = "active"
 
@@ -33,7 +27,7 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
     document = InterfaceFile(
         version=file.version or VERSIONS[-1],
         environment=environment,
-        answered_file=_speakable(file.name),
+        answered_file=speakable_name(file.name),
         answered_digest=file.digest,
         header=Header(file_type=Operation.RETURN, dated_at=receipt.decided_at.astimezone(PARIS).replace(microsecond=0)),
         anomalies=_elements(receipt.anomalies),
@@ -44,39 +38,12 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
     return to_bytes(write(document, ROOT, NUU))
 
 
-def write_receipt(
-    *,
-    intake: str,
-    environment: Environment,
-    door: Door,
-    sender: SenderCode,
-    signer: str,
-    content_digest: str,
-    received_at: datetime,
-    decided_at: datetime,
-    files: Sequence[FileReceipt],
-) -> bytes:
-    """The receipt part as a document. The same bytes for the same values; times are given as of Paris."""
-    acknowledgement = Acknowledgement(
-        intake=intake,
-        environment=environment,
-        channel=door,
-        sender=sender,
-        signer=signer,
-        content_digest=content_digest,
-        received_at=received_at.astimezone(PARIS),
-        decided_at=decided_at.astimezone(PARIS),
-        files=tuple(_line(receipt) for receipt in files),
-    )
-    return to_bytes(write(acknowledgement, ACKNOWLEDGEMENT, EXTENSION))
-
-
 def _returned(request: Request, outcome: Outcome) -> RequestElement:
-    registered = isinstance(outcome, Registered)
+    number = outcome.number if isinstance(outcome, Registered) else None
     return RequestElement(
         reference=request.reference,
-        state=STATE_ACTIVE if registered else None,
-        number=outcome.number if isinstance(outcome, Registered) else None,
+        state=STATE_ACTIVE if number else None,
+        number=number,
         form=request.form,
         anomalies=_elements(outcome.anomalies),
     )
@@ -96,21 +63,3 @@ def _elements(anomalies: tuple[Anomaly, ...]) -> tuple[AnomalyElement, ...]:
         )
         for anomaly in anomalies
     )
-
-
-def _line(receipt: FileReceipt) -> AcknowledgedFile:
-    registered = sum(isinstance(outcome, Registered) for outcome in receipt.outcomes)
-    return AcknowledgedFile(
-        name=_speakable(receipt.file.name),
-        digest=receipt.file.digest,
-        registered=registered,
-        refused=len(receipt.outcomes) - registered,
-    )
-
-
-def _speakable(name: str) -> str | None:
-    """A file name as it may be repeated: only when it is one of the interface."""
-    try:
-        return str(parse_request_name(name))
-    except FileNameError:
-        return None

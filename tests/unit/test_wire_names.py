@@ -4,12 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.core.numbers import DeskCode
 from mailflow.wire.names import (
     FileName,
     FileNameError,
     Kind,
-    attestation_name,
     parse_name,
     parse_request_name,
     return_name,
@@ -83,8 +82,3 @@ def test_a_return_to_any_name_is_safe_to_write_into_a_header(text: str) -> None:
     assert name.startswith("RET")
     assert set(name) <= set(ALPHABET + "abcdefxml-.")
     assert name == return_name(text)
-
-
-def test_an_attestation_has_the_sequence_of_its_number() -> None:
-    number = UniqueNumber("059012600004259123")
-    assert attestation_name("DEM59123-202601151030-000001.xml", number) == "ATT59123-202601151030-000042.pdf"

@@ -20,10 +20,11 @@ from mailflow.core.model import (
     SenderCode,
 )
 from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import read
 from mailflow.wire.envelope import InterfaceFile
 from mailflow.wire.reader import read_file
-from mailflow.wire.writer import write_receipt, write_return
+from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import extension_schema, validator
 from tests.support.requests import LIMITS, NAME, RECEIVED_AT, a_file, a_form, forms
 
