@@ -8,13 +8,41 @@ from datetime import UTC
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from mailflow.app.parts import imap_account, judge_of, mail_door, now, register_of
+from mailflow.app.parts import (
+    check_audit,
+    check_mailbox,
+    check_smtp,
+    imap_account,
+    judge_of,
+    mail_door,
+    make_composer,
+    make_judge,
+    migrate,
+    now,
+    register_of,
+    trust_files,
+)
 from mailflow.mail.door import MailDoor
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.stages import Drained, Stages
 from mailflow.settings import Settings
 
-__all__ = ["judge_of", "mail_door", "now", "register_of", "run", "run_once", "stages_of"]
+__all__ = [
+    "check_audit",
+    "check_mailbox",
+    "check_smtp",
+    "judge_of",
+    "mail_door",
+    "make_composer",
+    "make_judge",
+    "migrate",
+    "now",
+    "register_of",
+    "run",
+    "run_once",
+    "stages_of",
+    "trust_files",
+]
 
 PAUSE_SECONDS = 5.0
 """How often an idle stage looks for work that nobody woke it for."""

@@ -78,6 +78,15 @@ async def register_of(settings: Settings) -> AsyncIterator[Register]:
         await register.close()
 
 
+async def migrate(settings: Settings) -> None:
+    """Bring the register to the present schema; a new one is made. Raises Misconfigured and Unavailable."""
+    register = Register.open(settings.register_.url, open_vault(settings))
+    try:
+        await register.migrate()
+    finally:
+        await register.close()
+
+
 # Judging and composing
 
 
@@ -301,3 +310,34 @@ async def mail_door(settings: Settings, register: Register) -> AsyncIterator[Mai
         for part in (door.mailbox, door.copies, door.mailer, door.judges):
             closing.push_async_callback(part.close)
         yield door
+
+
+# Whether everybody answers
+
+
+async def check_mailbox(settings: Settings) -> str:
+    """Log in and look into the inbox. Raises Misconfigured and Unavailable."""
+    return await _look_into(ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder))
+
+
+async def check_audit(settings: Settings) -> str:
+    """Log in and look into the audit mailbox. Raises Misconfigured and Unavailable."""
+    return await _look_into(ImapMailbox(imap_account(settings, settings.audit), settings.audit.folder))
+
+
+async def _look_into(mailbox: ImapMailbox) -> str:
+    try:
+        listing = await mailbox.list()
+    finally:
+        await mailbox.close()
+    return f"{len(listing.uids)} mails"
+
+
+async def check_smtp(settings: Settings) -> str:
+    """Connect, secure and log in. Raises Unavailable."""
+    mailer = SmtpMailer(smtp_server(settings), connections=1)
+    try:
+        await mailer.check()
+    finally:
+        await mailer.close()
+    return "accepts the connection"

@@ -11,11 +11,11 @@ from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import FileReceipt, Registered
 from mailflow.log import event
-from mailflow.mail.bounces import Bounce, Key, bounced
+from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
-from mailflow.register import Transaction, intake, journal, outbox
+from mailflow.register import Transaction, intake, journal, outbox, queues
 from mailflow.registrar import Terms
 
 REPLY = TypeAdapter(Reply)
@@ -24,11 +24,6 @@ ANSWER = "answer"
 """Kind of the outbox rows that answer a mail; their key is the intake."""
 
 log = logging.getLogger(__name__)
-
-
-def message_id_of(token: str, address: str) -> str:
-    """A Message-ID of ours; its left side is also the envelope identifier and the detail of the bounce address."""
-    return f"<{token}@{address.rpartition('@')[2]}>"
 
 
 async def decide(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
@@ -117,7 +112,14 @@ class Decision:
         """Orders for answers, journal and the mails' new states; the last check is that the claims still hold."""
         await outbox.queue(tx, [self._draft(tx, reply) for reply in self.replies], self.at)
         for mail, bounce in self.bounces:
-            await outbox.record_bounce(tx, self._message_ids(bounce), intake_id=mail.id, at=self.at)
+            await queues.record_bounce(
+                tx,
+                envelope_id=bounce.envelope_id,
+                message_id=bounce.message_id,
+                verp=bounce.verp,
+                intake_id=mail.id,
+                at=self.at,
+            )
         await journal.append(tx, self.entries, self.at)
         await intake.settle(tx, self.door.owner, self.settlements, self.at)
         for mail, verdict in self.undetermined:
@@ -139,17 +141,10 @@ class Decision:
             part=1,
             intake_id=reply.intake,
             recipient=reply.context.recipient,
-            message_id=message_id_of(token, self.door.address),
+            message_id=f"<{token}@{self.door.address.rpartition('@')[2]}>",
             dated_at=self.at,
             payload=REPLY.dump_json(reply),
         )
-
-    def _message_ids(self, bounce: Bounce) -> list[str]:
-        """Message-IDs that the report may be about, the surest first; the envelope carries their left side."""
-        return [
-            value if key is Key.MESSAGE_ID else message_id_of(value, self.door.address)
-            for key, value in bounced(bounce)
-        ]
 
     def announce(self) -> Progress:
         """One log line per mail, once it is committed; and the counts."""

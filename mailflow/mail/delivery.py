@@ -118,7 +118,7 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         except Unavailable:
             return False  # nothing is on record, so nothing may be sent
 
-    token = row.message_id.strip("<>").partition("@")[0]
+    token = outbox.envelope_id(row.message_id)
     outgoing = Outgoing(
         envelope_from=door.bounce_address.replace("@", f"+{token}@") if door.bounce_address else "",
         recipient=row.recipient,

@@ -1,0 +1,317 @@
+"""`mailflow sender`, `desk` and `mandate`: who may act for whom. Every change is recorded with who and why."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from mailflow import app
+from mailflow.cli.invocation import Exit, Invocation, act_options, json_option, show_plan, show_rows, wait_for
+from mailflow.core import calendar, numbers
+from mailflow.core.model import CertificateUse, Environment, Mandate, Right, SenderCode, Standing
+from mailflow.core.numbers import DeskCode, Territory
+from mailflow.mail import pem
+from mailflow.mail.smtp import is_addr_spec
+from mailflow.mail.trust_files import read_pem_file
+from mailflow.register import Transaction, directory
+from mailflow.register.directory import Change
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+DAY = click.DateTime(["%Y-%m-%d"])
+Act = Callable[[Transaction, Change], Awaitable[None]]
+
+
+@click.group()
+def sender() -> None:
+    """Senders: whoever holds certificates and writes to the service, for one desk or for many."""
+
+
+@click.group()
+def desk() -> None:
+    """Desks: where applicants file their requests."""
+
+
+@click.group()
+def mandate() -> None:
+    """Mandates: which sender may act for which desk, where, and what it may do."""
+
+
+# Senders
+
+
+@sender.command("add")
+@click.argument("code")
+@click.option("--name", required=True, help="Who it is, for people.")
+@click.option("--address", "addresses", multiple=True, required=True, help="From address; may be given again.")
+@click.option("--answer-to", help="Where answers go; by default the first From address.")
+@click.option("--sign", "signing", type=FILE, multiple=True, required=True, help="Certificate that signs, PEM.")
+@click.option("--encrypt", "encryption", type=FILE, multiple=True, help="Certificate for answers; default: --sign.")
+@click.option("--legacy", is_flag=True, help="Answer by AES-CBC and RSA v1.5, for clients that know no better.")
+@act_options
+@click.pass_obj
+def add_sender(
+    invocation: Invocation,
+    code: str,
+    name: str,
+    addresses: tuple[str, ...],
+    answer_to: str | None,
+    signing: tuple[Path, ...],
+    encryption: tuple[Path, ...],
+    legacy: bool,
+    why: str,
+    by: str,
+    apply: bool,
+) -> int:
+    """Enrol a sender with its addresses and certificates.
+
+    Example: mailflow sender add ville-lille --name "Ville de Lille" --address demandes@lille.example
+    --sign lille.pem --apply
+    """
+    answer_address = answer_to or addresses[0]
+    for address in (*addresses, answer_address):
+        if not is_addr_spec(address):
+            raise click.BadParameter(f"{address} should be a bare address, name@example.org")
+    certificates = [
+        (hashlib.sha256(der).hexdigest(), der, use)
+        for use, files in ((CertificateUse.SIGN, signing), (CertificateUse.ENCRYPT, encryption or signing))
+        for file in files
+        for der in read_pem_file(file, pem.CERTIFICATE)[:1]
+    ]
+
+    async def act(tx: Transaction, change: Change) -> None:
+        who = SenderCode(code)
+        await directory.add_sender(
+            tx, who, name=name, answer_address=answer_address.lower(), legacy_encryption=legacy, change=change
+        )
+        for address in addresses:
+            await directory.add_address(tx, who, address, change)
+        for fingerprint, der, use in certificates:
+            await directory.add_certificate(tx, who, fingerprint=fingerprint, der=der, use=use, change=change)
+
+    plan = [
+        f"enrol the sender {code} ({name}), answers to {answer_address}",
+        *(f"accept mail from {address}" for address in addresses),
+        *(f"accept certificate {fingerprint} to {use.value}" for fingerprint, _, use in certificates),
+    ]
+    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+
+
+@sender.command("list")
+@json_option
+@click.pass_obj
+def list_senders(invocation: Invocation, as_json: bool) -> int:
+    """Every sender. Example: mailflow sender list --json"""
+
+    async def rows() -> list[dict[str, object]]:
+        async with app.register_of(invocation.settings) as register, register.read() as tx:
+            return [
+                {
+                    "code": s.code,
+                    "name": s.name,
+                    "standing": s.standing.value,
+                    "addresses": " ".join(sorted(s.addresses)),
+                    "answers_to": s.answer_address,
+                    "certificates": " ".join(f"{c.use.value}:{c.fingerprint[:16]}" for c in s.certificates),
+                    "mandates": len(s.mandates),
+                }
+                for s in await directory.list_senders(tx)
+            ]
+
+    columns = ("code", "name", "standing", "addresses", "certificates", "mandates")
+    show_rows(wait_for(rows()), columns, as_json=as_json, empty="No sender is enrolled.")
+    return Exit.DONE
+
+
+def _standing_command(group: click.Group, name: str, standing: Standing, help_text: str) -> None:
+    """`suspend` and `release` of senders and desks are one act with another word."""
+
+    @group.command(name, help=help_text)
+    @click.argument("code")
+    @act_options
+    @click.pass_obj
+    def command(invocation: Invocation, code: str, why: str, by: str, apply: bool) -> int:
+        async def act(tx: Transaction, change: Change) -> None:
+            if group is sender:
+                await directory.set_sender_standing(tx, SenderCode(code), standing, change)
+            else:
+                await directory.set_desk_standing(tx, DeskCode(code), standing, change)
+
+        return _perform(invocation, [f"{name} the {group.name} {code}"], act, by=by, why=why, apply=apply)
+
+
+for _group in (sender, desk):
+    _standing_command(
+        _group,
+        "suspend",
+        Standing.SUSPENDED,
+        f"Take nothing more. Example: mailflow {_group.name} suspend CODE --apply",
+    )
+    _standing_command(
+        _group, "release", Standing.ACTIVE, f"Let it act again. Example: mailflow {_group.name} release CODE --apply"
+    )
+
+
+# Desks
+
+
+@desk.command("add")
+@click.argument("code")
+@click.option("--name", required=True, help="Name of the desk, for people.")
+@act_options
+@click.pass_obj
+def add_desk(invocation: Invocation, code: str, name: str, why: str, by: str, apply: bool) -> int:
+    """Put a desk on record. Example: mailflow desk add 59123 --name "Mairie de Lille" --apply"""
+    _check_desk(code, invocation.settings.environment)
+
+    async def act(tx: Transaction, change: Change) -> None:
+        await directory.add_desk(tx, DeskCode(code), name=name, change=change)
+
+    return _perform(invocation, [f"put the desk {code} ({name}) on record"], act, by=by, why=why, apply=apply)
+
+
+def _check_desk(code: str, environment: Environment) -> None:
+    """Codes of the school begin with Z, and only theirs (decision 4)."""
+    if not numbers.is_desk_code(code):
+        raise click.BadParameter(f"{code} should have five characters, digits or capital letters")
+    if numbers.is_school_desk(DeskCode(code)) != (environment is Environment.SCHOOL):
+        raise click.BadParameter("codes that begin with Z are those of the school, and the school has no others")
+
+
+@desk.command("list")
+@json_option
+@click.pass_obj
+def list_desks(invocation: Invocation, as_json: bool) -> int:
+    """Every desk. Example: mailflow desk list"""
+
+    async def rows() -> list[dict[str, object]]:
+        async with app.register_of(invocation.settings) as register, register.read() as tx:
+            return [
+                {"code": d.code, "name": d.name, "standing": d.standing.value} for d in await directory.list_desks(tx)
+            ]
+
+    show_rows(wait_for(rows()), ("code", "name", "standing"), as_json=as_json, empty="No desk is on record.")
+    return Exit.DONE
+
+
+# Mandates
+
+
+@mandate.command("add")
+@click.argument("sender_code", metavar="SENDER")
+@click.argument("desk_code", metavar="DESK")
+@click.argument("territory")
+@click.option("--right", "rights", multiple=True, type=click.Choice([r.value for r in Right]), help="Default: CRE.")
+@click.option("--from", "starts_on", type=DAY, help="First day; by default today.")
+@click.option("--until", "ends_on", type=DAY, help="Last day; by default none.")
+@act_options
+@click.pass_obj
+def add_mandate(
+    invocation: Invocation,
+    sender_code: str,
+    desk_code: str,
+    territory: str,
+    rights: tuple[str, ...],
+    starts_on: datetime | None,
+    ends_on: datetime | None,
+    why: str,
+    by: str,
+    apply: bool,
+) -> int:
+    """Let SENDER act for DESK in TERRITORY (three characters: 059, 02A, 111 for Île-de-France).
+
+    Example: mailflow mandate add ville-lille 59123 059 --right CRE --right consulter --apply
+    """
+    _check_desk(desk_code, invocation.settings.environment)
+    if territory not in numbers.TERRITORIES:
+        raise click.BadParameter(f"{territory} is no territory")
+    added = Mandate(
+        desk=DeskCode(desk_code),
+        territory=Territory(territory),
+        rights=frozenset(Right(right) for right in rights or (Right.CREATION,)),
+        starts_on=starts_on.date() if starts_on else _today(),
+        ends_on=ends_on.date() if ends_on else None,
+    )
+
+    async def act(tx: Transaction, change: Change) -> None:
+        await directory.add_mandate(tx, SenderCode(sender_code), added, change)
+
+    allowed = " ".join(sorted(right.value for right in added.rights))
+    plan = [f"let {sender_code} act for {desk_code} in {territory}: {allowed}, from {added.starts_on}"]
+    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+
+
+@mandate.command("list")
+@json_option
+@click.pass_obj
+def list_mandates(invocation: Invocation, as_json: bool) -> int:
+    """Every mandate. Example: mailflow mandate list"""
+
+    async def rows() -> list[dict[str, object]]:
+        async with app.register_of(invocation.settings) as register, register.read() as tx:
+            return [
+                {
+                    "sender": s.code,
+                    "desk": m.desk,
+                    "territory": m.territory,
+                    "rights": " ".join(sorted(right.value for right in m.rights)),
+                    "from": m.starts_on,
+                    "until": m.ends_on,
+                }
+                for s in await directory.list_senders(tx)
+                for m in s.mandates
+            ]
+
+    columns = ("sender", "desk", "territory", "rights", "from", "until")
+    show_rows(wait_for(rows()), columns, as_json=as_json, empty="There is no mandate.")
+    return Exit.DONE
+
+
+@mandate.command("suspend")
+@click.argument("sender_code", metavar="SENDER")
+@click.argument("desk_code", metavar="DESK")
+@click.argument("territory")
+@click.option("--on", "ends_on", type=DAY, help="Last day of the mandate; by default yesterday, so at once.")
+@act_options
+@click.pass_obj
+def end_mandate(
+    invocation: Invocation,
+    sender_code: str,
+    desk_code: str,
+    territory: str,
+    ends_on: datetime | None,
+    why: str,
+    by: str,
+    apply: bool,
+) -> int:
+    """End a mandate; a new one can be added at any time.
+
+    Example: mailflow mandate suspend ville-lille 59123 059 --why "contract ended" --apply
+    """
+    last = ends_on.date() if ends_on else _today() - timedelta(days=1)
+
+    async def act(tx: Transaction, change: Change) -> None:
+        await directory.end_mandate(
+            tx, SenderCode(sender_code), DeskCode(desk_code), Territory(territory), ends_on=last, change=change
+        )
+
+    plan = [f"end the mandate of {sender_code} for {desk_code} in {territory} with {last}"]
+    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+
+
+def _today() -> date:
+    return calendar.legal_day(app.now())
+
+
+def _perform(invocation: Invocation, plan: list[str], act: Act, *, by: str, why: str, apply: bool) -> int:
+    """Print the plan; carry it out in one transaction when told to."""
+
+    async def perform() -> None:
+        async with app.register_of(invocation.settings) as register, register.begin() as tx:
+            await act(tx, Change(by=by, why=why, at=app.now()))
+
+    if apply:
+        wait_for(perform())
+    show_plan(plan, apply=apply)
+    return Exit.DONE

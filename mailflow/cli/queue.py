@@ -1,0 +1,156 @@
+"""`mailflow queue` and `mailflow show`: what is waiting, and the whole history of one mail or one number."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+import click
+
+from mailflow import app
+from mailflow.cli.invocation import Exit, Invocation, Row, json_option, say, show_facts, show_json, show_rows, wait_for
+from mailflow.core.calendar import PARIS
+from mailflow.register import Transaction, journal, queues, requests
+from mailflow.register.queues import IntakeRow, OutboxRow
+
+LIMIT = 100
+
+
+@click.command()
+@click.option("--limit", default=LIMIT, show_default=True, type=click.IntRange(min=1), help="Most rows to show.")
+@click.option("--set-aside", is_flag=True, help="The mails that wait for a person instead, the latest first.")
+@json_option
+@click.pass_obj
+def queue(invocation: Invocation, limit: int, set_aside: bool, as_json: bool) -> int:
+    """What is waiting, oldest first, with the time left of its 12 hours; or what was set aside, with the reason.
+
+    Example: mailflow queue --limit 20
+    """
+    return wait_for(_queue(invocation, limit, set_aside=set_aside, as_json=as_json))
+
+
+async def _queue(invocation: Invocation, limit: int, *, set_aside: bool, as_json: bool) -> int:
+    at, deadline = app.now(), timedelta(hours=invocation.settings.service.deadline_hours)
+    async with app.register_of(invocation.settings) as register, register.read() as tx:
+        if set_aside:
+            rows = [_set_aside(mail) for mail in await queues.set_aside(tx, limit)]
+            show_rows(rows, ("intake", "received", "reason", "detail"), as_json=as_json, empty="Nothing was set aside.")
+            return Exit.DONE
+        mails = [_mail(mail, at, deadline) for mail in await queues.waiting(tx, limit)]
+        answers = [_answer(answer, at, deadline) for answer in await queues.unanswered(tx, limit)]
+        rows = sorted([*mails, *answers], key=lambda row: str(row["received_at"]))[:limit]
+        columns = ("left", "what", "intake", "state", "attempts", "next", "reason")
+        show_rows(rows, columns, as_json=as_json, empty="Nothing is waiting.")
+        counts = await queues.counts(tx)
+    if not as_json:
+        say(" · ".join(f"{table}: {_counts(states)}" for table, states in counts.items()))
+    return Exit.DONE
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "empty"
+
+
+def _set_aside(mail: IntakeRow) -> Row:
+    return {
+        "intake": mail.id,
+        "received": _local(mail.received_at),
+        "received_at": mail.received_at,
+        "state": mail.state.value,
+        "reason": mail.reason,
+        "detail": mail.detail,
+        "size_bytes": mail.size_bytes,
+    }
+
+
+def _mail(mail: IntakeRow, at: datetime, deadline: timedelta) -> Row:
+    return {
+        "what": "mail",
+        "intake": mail.id,
+        "received_at": mail.received_at,
+        "left": _left(mail.received_at + deadline - at),
+        "state": mail.state.value,
+        "attempts": mail.attempts,
+        "next": _local(mail.next_at),
+        "reason": mail.reason,
+    }
+
+
+def _answer(answer: OutboxRow, at: datetime, deadline: timedelta) -> Row:
+    return {
+        "what": answer.kind,
+        "intake": answer.intake_id,
+        "outbox": answer.id,
+        "received_at": answer.received_at,
+        "left": _left(answer.received_at + deadline - at),
+        "state": answer.state.value,
+        "attempts": answer.attempts,
+        "next": _local(answer.next_at),
+        "reason": answer.reason,
+    }
+
+
+def _left(left: timedelta) -> str:
+    minutes = int(abs(left).total_seconds() // 60)
+    return f"{'-' if left < timedelta() else ''}{minutes // 60} h {minutes % 60:02}"
+
+
+def _local(at: datetime | None) -> str:
+    return f"{at.astimezone(PARIS):%d/%m %H:%M:%S}" if at else ""
+
+
+@click.command()
+@click.argument("what", metavar="NUMBER|INTAKE")
+@json_option
+@click.pass_obj
+def show(invocation: Invocation, what: str, as_json: bool) -> int:
+    """All that is known of a unique number, or of a mail by its intake. No personal data are shown.
+
+    Example: mailflow show 059112500000059123
+    """
+    return wait_for(_show(invocation, what, as_json=as_json))
+
+
+async def _show(invocation: Invocation, what: str, *, as_json: bool) -> int:
+    async with app.register_of(invocation.settings) as register, register.read() as tx:
+        facts, entries = await (_intake(tx, int(what)) if _is_intake(what) else _number(tx, what))
+    if as_json:
+        show_json({**facts, "history": [_entry(entry) for entry in entries]})
+        return Exit.DONE
+    show_facts(facts, as_json=False)
+    say("")
+    show_rows([_entry(entry) for entry in entries], ("at", "kind", "number", "detail"), as_json=False, empty="")
+    return Exit.DONE
+
+
+def _is_intake(what: str) -> bool:
+    """An intake is a small number; a unique number has eighteen characters."""
+    return what.isdecimal() and len(what) < 18
+
+
+async def _intake(tx: Transaction, intake_id: int) -> tuple[Row, list[journal.KeptEntry]]:
+    mail = await queues.find_intake(tx, intake_id)
+    if mail is None:
+        raise click.ClickException(f"there is no intake {intake_id}")
+    answers = await queues.find_outbox(tx, intake_id=intake_id)
+    facts = asdict(mail) | {f"answer_{answer.part}": f"{answer.state} {answer.message_id}" for answer in answers}
+    return facts, await journal.of_intake(tx, intake_id)
+
+
+async def _number(tx: Transaction, number: str) -> tuple[Row, list[journal.KeptEntry]]:
+    request = await requests.find(tx, number)
+    if request is None:
+        raise click.ClickException("there is no such number in the register")
+    facts = {name: value for name, value in asdict(request).items() if name != "payload"}
+    return facts, await journal.of_number(tx, number)
+
+
+def _entry(kept: journal.KeptEntry) -> Row:
+    entry = kept.entry
+    return {
+        "at": kept.at.isoformat(timespec="seconds"),
+        "kind": entry.kind,
+        "intake": entry.intake_id,
+        "number": entry.number,
+        "sender": entry.sender,
+        "desk": entry.desk,
+        "detail": " ".join(f"{name}={value}" for name, value in entry.detail.items() if value not in (None, "")),
+    }

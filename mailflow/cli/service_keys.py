@@ -1,0 +1,68 @@
+"""Key pairs of the service for a new installation: usable at once, and with a request for a real certificate."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+RSA_BITS = 3072
+VALID = timedelta(days=730)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    """All PEM."""
+
+    key: bytes
+    certificate: bytes
+    """Self-signed: desks are given it beforehand, as the interface guide says."""
+    request: bytes
+    """PKCS #10, for an authority."""
+
+
+def service_key_pair(name: str, address: str, use: str, at: datetime) -> KeyPair:
+    """A fresh RSA key with a certificate for `use` (`signing` or `decryption`), valid for two years from `at`."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} ({use})"[:64])])
+    signs = use == "signing"
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (
+            x509.KeyUsage(
+                digital_signature=signs,
+                key_encipherment=not signs,
+                content_commitment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=False,
+                crl_sign=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            True,
+        ),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),
+        (x509.SubjectAlternativeName([x509.RFC822Name(address)]), False),
+    ]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - timedelta(minutes=5))
+        .not_valid_after(at + VALID)
+    )
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    for extension, critical in extensions:
+        certificate = certificate.add_extension(extension, critical)
+        request = request.add_extension(extension, critical)
+    pem = serialization.Encoding.PEM
+    return KeyPair(
+        key=key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate=certificate.sign(key, hashes.SHA256()).public_bytes(pem),
+        request=request.sign(key, hashes.SHA256()).public_bytes(pem),
+    )
