@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
+
+from mailflow.cli.main import cli
 from mailflow.core.anomalies import Entry, Level, Severity, catalogue
+from mailflow.mail.cms.algorithms import TABLE
 from mailflow.settings import sample
 from mailflow.settings.model import Limits
 
@@ -54,6 +58,27 @@ def entries_for_operators() -> str:
     return "\n".join(["| code | what it means | what helps |", "|---|---|---|", *rows]) + "\n"
 
 
+def algorithms() -> str:
+    """The dated table of algorithms."""
+    rows = [f"| {row.use} | {row.name} | {row.oid} | {row.until or ''} |" for row in TABLE]
+    return "\n".join(["| use | name | OID | last day (UTC) |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def commands() -> str:
+    """Every command with the sentence that its help begins with."""
+    rows = [f"| `mailflow {name}` | {command.get_short_help_str(limit=200)} |" for name, command in walk(cli)]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n"
+
+
+def walk(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands inside a group, to any depth, with their full names."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from walk(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
 def limits() -> str:
     """The published limits, from the defaults of the settings."""
     rows = [
@@ -64,8 +89,8 @@ def limits() -> str:
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
-    "OPERATING.md": {"settings": sample.reference, "reasons": entries_for_operators},
-    "docs/interface.md": {"anomalies": anomalies, "limits": limits},
+    "OPERATING.md": {"commands": commands, "settings": sample.reference, "reasons": entries_for_operators},
+    "docs/interface.md": {"algorithms": algorithms, "anomalies": anomalies, "limits": limits},
 }
 
 

@@ -1,0 +1,73 @@
+"""Documents rot unless something reads them: settings, anomalies, commands, links and targets are checked here."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import mailflow
+from mailflow.core.anomalies import catalogue
+from tests.support.documents import ROOT, expected
+
+DOCUMENTS = sorted(
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+EXPECTED = {path.relative_to(ROOT).as_posix(): text for path, text in expected()}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_is_written_from_the_code_is_up_to_date(name: str) -> None:
+    assert read(name) == EXPECTED[name], f"{name} differs from the code: run `make fix`"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_resolve(path: Path) -> None:
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if link.startswith(("http:", "https:", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), f"{path.name}: {link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{path.name}: no heading for {link}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_targets_that_a_document_names_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)`", path.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"^(?:\$ )?make ([a-z]+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    assert {"make demo", "make test"} <= set(re.findall(r"^make [a-z]+$", read("README.md"), re.MULTILINE))
+
+
+def test_the_published_catalogue_has_every_anomaly() -> None:
+    assert sorted(re.findall(r'"(CTRL_[A-Z]{3}_\d{4})"', read("schemas/anomalies.json"))) == sorted(catalogue())
+    assert json.loads(read("schemas/anomalies.json"))
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    assert f"## [{mailflow.__version__}]" in read("CHANGELOG.md")
