@@ -132,7 +132,7 @@ def test_the_root_must_be_that_of_the_interface() -> None:
     [
         ('"02.01"', '"03.00"', Code.VERSION_REFUSED, "/interfaceNuu/@versionInterface"),
         (' versionInterface="02.01"', "", Code.VERSION_REFUSED, "/interfaceNuu/@versionInterface"),
-        (">CRE<", ">XXX<", Code.FILE_TYPE_UNKNOWN, "/interfaceNuu/entete/typeFichier"),
+        (">CRE<", ">ABC<", Code.FILE_TYPE_UNKNOWN, "/interfaceNuu/entete/typeFichier"),
         (">CRE<", "><", Code.FILE_TYPE_UNKNOWN, "/interfaceNuu/entete/typeFichier"),
         (
             ">2026-01-15T09:31:00+00:00<",
