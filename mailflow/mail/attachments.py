@@ -141,7 +141,10 @@ class _Sorting:
         files: list[NamedBytes] = []
         try:
             with zipfile.ZipFile(BytesIO(octets)) as archive:
-                for entry in archive.infolist():
+                entries = archive.infolist()
+                if len({entry.header_offset for entry in entries}) < len(entries):
+                    raise MimeError(Code.ZIP_REFUSED, "zip entries that share their octets")
+                for entry in entries:
                     _check_entry(entry)
                     content = _unpack(archive, entry, min(bytes_left, self._limits.zip_file_bytes_max))
                     bytes_left -= len(content)
