@@ -3,12 +3,16 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 import mailflow
 from mailflow.core.anomalies import catalogue
+from mailflow.settings import Settings
 from tests.support.documents import ROOT, expected
 
 DOCUMENTS = sorted(
@@ -58,6 +62,23 @@ def test_targets_that_a_document_names_exist(path: Path) -> None:
     named = set(re.findall(r"\bmake ([a-z]+)`", path.read_text(encoding="utf-8")))
     named |= set(re.findall(r"^(?:\$ )?make ([a-z]+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert named <= targets
+
+
+def test_every_setting_is_used() -> None:
+    """A setting that nothing reads would be a promise without a deed."""
+    readers = [*(ROOT / "mailflow/app").rglob("*.py"), *(ROOT / "mailflow/cli").rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in readers)
+    unused = [name for name in setting_names(Settings) if not re.search(rf"\.{name}\b", text)]
+    assert not unused
+
+
+def setting_names(model: type[BaseModel]) -> Iterator[str]:
+    """The attribute of every setting, to any depth."""
+    for name, field in model.model_fields.items():
+        yield name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from setting_names(kind)
 
 
 def test_the_readme_names_the_two_commands() -> None:

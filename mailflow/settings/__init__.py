@@ -1,6 +1,8 @@
 """The operator's settings: one TOML file, read once at the start, passed on as frozen values."""
 
+from mailflow.mail.imap_session import Authentication
+from mailflow.mail.smtp import Security
 from mailflow.settings.load import file_faults, load, read_secret
-from mailflow.settings.model import Authentication, LogFormat, Security, Settings
+from mailflow.settings.model import LogFormat, Settings
 
 __all__ = ["Authentication", "LogFormat", "Security", "Settings", "file_faults", "load", "read_secret"]

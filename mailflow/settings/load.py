@@ -74,9 +74,7 @@ def _file_faults(section: Section, prefix: str) -> Iterator[str]:
         where = f"{prefix}{field.alias or name}"
         for index, inner in enumerate(value if isinstance(value, tuple) else (value,)):
             if isinstance(inner, Section):
-                yield from _file_faults(
-                    inner, f"{where}[{index}]." if isinstance(value, tuple) else f"{where}."
-                )
+                yield from _file_faults(inner, f"{where}[{index}]." if isinstance(value, tuple) else f"{where}.")
             elif isinstance(inner, Path):
                 yield from _path_faults(where, inner)
 
@@ -93,16 +91,12 @@ def _path_faults(where: str, path: Path) -> Iterator[str]:
 
 def _sentence(wrong: ErrorDetails) -> str:
     location = wrong["loc"]
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(
-        "."
-    )
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
     if wrong["type"] == "extra_forbidden":
         return f"{name}: there is no such setting{_nearest(location)}"
     field = _field(location)
     meaning = f" -- {_one_line(field.description)}" if field is not None and field.description else ""
-    example = (
-        f" Example: {_form(location[-1], field.examples[0])}" if field is not None and field.examples else ""
-    )
+    example = f" Example: {_form(location[-1], field.examples[0])}" if field is not None and field.examples else ""
     known = {"missing": "is missing", "too_short": "should have at least one entry"}
     problem = known.get(wrong["type"], wrong["msg"].replace("Input should", "should", 1))
     return f"{name or 'the file'}: {problem}{meaning}{example}"

@@ -1,6 +1,5 @@
 """Every setting with its meaning, unit and default; the sample and the operator's table are made from it."""
 
-import re
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,27 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 from pydantic_core import PydanticCustomError
 
 from mailflow.core.model import Environment
+from mailflow.mail.imap_session import Authentication
+from mailflow.mail.smtp import Security, is_addr_spec
 
 INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
 """What the audit mailbox takes from the mailbox when it does not say otherwise."""
-
-_ADDRESS = re.compile(r"[0-9A-Za-z.!#$%&'*+/=?^_{|}~-]+@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*")
-
-
-class Security(StrEnum):
-    """How a connection is protected."""
-
-    TLS = "tls"
-    STARTTLS = "starttls"
-    PLAIN = "plain"
-
-
-class Authentication(StrEnum):
-    """How we prove ourselves to an IMAP server. A token is read anew from its file at each connection."""
-
-    LOGIN = "login"
-    XOAUTH2 = "xoauth2"
-    OAUTHBEARER = "oauthbearer"
 
 
 class LogFormat(StrEnum):
@@ -50,7 +33,7 @@ class LogLevel(StrEnum):
 
 
 def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value):
+    if not is_addr_spec(value):
         raise PydanticCustomError("address", "should be a bare mail address such as name@example.org")
     return value.lower()
 
@@ -103,9 +86,7 @@ def is_local(host: str) -> bool:
 class Section(BaseModel):
     """One table of the file."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 class Service(Section):
@@ -145,7 +126,7 @@ class Imap(Section):
     security: Security = Field(examples=["tls"])
     """`tls`, `starttls`, or `plain` (on this machine only)."""
     auth: Authentication = Field(examples=["login"])
-    """`login` (password), `xoauth2` or `oauthbearer` (token)."""
+    """`login` (password), `xoauth2` or `oauthbearer` (token, read anew from its file at each connection)."""
     user: Text = Field(examples=["demandes"])
     """Name of the account."""
     secret_file: File = Field(examples=["secrets/mailbox"])
@@ -158,9 +139,7 @@ class Imap(Section):
     @model_validator(mode="after")
     def _no_password_in_clear(self) -> Self:
         if self.security is Security.PLAIN and not is_local(self.host):
-            raise PydanticCustomError(
-                "plain", "security `plain` would send the secret in clear to another machine"
-            )
+            raise PydanticCustomError("plain", "security `plain` would send the secret in clear to another machine")
         return self
 
 
@@ -223,9 +202,7 @@ class Smtp(Section):
         if (self.user is None) != (self.secret_file is None):
             raise PydanticCustomError("pair", "user and secret_file should be given together")
         if self.user and self.security is Security.PLAIN and not is_local(self.host):
-            raise PydanticCustomError(
-                "plain", "security `plain` would send the secret in clear to another machine"
-            )
+            raise PydanticCustomError("plain", "security `plain` would send the secret in clear to another machine")
         return self
 
 
@@ -361,7 +338,5 @@ class Settings(Section):
         if self.audit.address == self.service.address:
             raise PydanticCustomError("audit", "audit.address and service.address should be two mailboxes")
         if self.worker.audit_reserve_minutes >= self.service.deadline_hours * 60:
-            raise PydanticCustomError(
-                "reserve", "worker.audit_reserve_minutes should be less than the deadline"
-            )
+            raise PydanticCustomError("reserve", "worker.audit_reserve_minutes should be less than the deadline")
         return self
