@@ -120,7 +120,7 @@ class MailHost:
 
     # The two hooks that aiosmtpd looks for by these names
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - the name is given by aiosmtpd
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if _user_of(address) not in self.users:
@@ -128,7 +128,7 @@ class MailHost:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
         assert isinstance(envelope.content, bytes)
         sender = (envelope.mail_from or "").strip("<>")  # aiosmtpd leaves the brackets around a null sender
         raw = f"Return-Path: <{sender}>\r\n".encode() + envelope.content
