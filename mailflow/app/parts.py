@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured
 from mailflow.mail import cms, pem
 from mailflow.mail.answer import Composer
@@ -20,11 +21,11 @@ from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
-from mailflow.mail.smtp import SmtpMailer, SmtpServer
+from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.register import Register, directory
-from mailflow.register.vault import Vault
+from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
 from mailflow.wire.reader import FileLimits
@@ -62,7 +63,7 @@ def _key(file: Path) -> bytes:
     text = read_secret(file).strip()
     for decode in (bytes.fromhex, lambda value: base64.b64decode(value, validate=True)):
         with contextlib.suppress(ValueError, binascii.Error):
-            if len(key := decode(text)) == settings_model.KEY_BYTES:
+            if len(key := decode(text)) == KEY_BYTES:
                 return key
     raise Misconfigured(f"{file}: should hold 32 bytes in base64 or hexadecimal")
 
@@ -120,7 +121,7 @@ class MakeComposer:
     """The certificate and its chain, PEM."""
     archive: bytes | None
     service: settings_model.Service
-    environment: settings_model.Environment
+    environment: Environment
 
     def __call__(self, trust: Trust) -> Composer:
         """Raises Misconfigured when the key does not fit the certificate."""
@@ -248,8 +249,8 @@ def smtp_server(settings: Settings) -> SmtpServer:
     )
 
 
-def _tls(security: settings_model.Security, ca_file: Path | None) -> ssl.SSLContext | None:
-    if security is settings_model.Security.PLAIN:
+def _tls(security: Security, ca_file: Path | None) -> ssl.SSLContext | None:
+    if security is Security.PLAIN:
         return None
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)

@@ -8,8 +8,8 @@ import click
 
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
-from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.core.model import Directory
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
 from mailflow.register import directory
 from mailflow.settings import Settings, file_faults

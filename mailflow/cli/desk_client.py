@@ -3,6 +3,7 @@
 It needs no installation of the service, only the desk's own keys and the service's published certificate.
 """
 
+import sys
 import uuid
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def send(
     if out:
         out.write_bytes(raw)
     else:
-        click.get_binary_stream("stdout").write(raw)
+        sys.stdout.buffer.write(raw)
     return Exit.DONE
 
 

@@ -142,15 +142,9 @@ def _standing_command(group: click.Group, name: str, standing: Standing, help_te
 
 
 for _group in (sender, desk):
-    _standing_command(
-        _group,
-        "suspend",
-        Standing.SUSPENDED,
-        f"Take nothing more. Example: mailflow {_group.name} suspend CODE --apply",
-    )
-    _standing_command(
-        _group, "release", Standing.ACTIVE, f"Let it act again. Example: mailflow {_group.name} release CODE --apply"
-    )
+    _example = f"Example: mailflow {_group.name}"
+    _standing_command(_group, "suspend", Standing.SUSPENDED, f"Take nothing more. {_example} suspend CODE --apply")
+    _standing_command(_group, "release", Standing.ACTIVE, f"Let it act again. {_example} release CODE --apply")
 
 
 # Desks

@@ -224,7 +224,7 @@ async def settle_doubtful(door: MailDoor) -> Progress:
             row.body_digest,
             since=row.since,
             at=at,
-            deadline_at=(row.received_at or row.since) + pace.deadline,
+            deadline_at=row.received_at + pace.deadline,
             wait=pace.audit_wait,
             reserve=pace.audit_reserve,
         )
