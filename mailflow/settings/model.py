@@ -264,8 +264,6 @@ class Limits(Section):
     """How much larger an entry of a zip file may be than its compressed form."""
     zip_bytes_max: Count = 67_108_864
     """Size of all that a zip file unpacks to."""
-    answer_bytes_max: Count = 8_388_608
-    """Size of one answer; a larger one is split."""
 
 
 class Worker(Section):
