@@ -26,9 +26,7 @@ IDENTIFIER = re.compile(
 UNWRITABLE = "?"
 
 
-def event(
-    logger: logging.Logger, stage: str, *, level: int = logging.INFO, **identifiers: Identifier
-) -> None:
+def event(logger: logging.Logger, stage: str, *, level: int = logging.INFO, **identifiers: Identifier) -> None:
     """Log that something reached `stage`. An identifier that is None is left out."""
     if logger.isEnabledFor(level):
         pairs = {"stage": _safe(stage)}
@@ -84,9 +82,7 @@ def _pairs(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return (
-        datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Text(logging.Formatter):

@@ -29,11 +29,7 @@ def stream() -> Iterator[io.StringIO]:
 
 def test_a_line_begins_with_the_intake_and_the_stage(stream: io.StringIO) -> None:
     log.event(LOGGER, "decided", requests=3, desk="59123", intake=812)
-    assert (
-        stream.getvalue()
-        .rstrip()
-        .endswith(" info mailflow.test intake=812 stage=decided requests=3 desk=59123")
-    )
+    assert stream.getvalue().rstrip().endswith(" info mailflow.test intake=812 stage=decided requests=3 desk=59123")
 
 
 def test_an_identifier_that_is_none_is_left_out(stream: io.StringIO) -> None:

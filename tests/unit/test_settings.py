@@ -141,9 +141,7 @@ def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
 
 def test_files_that_are_missing_or_open_to_others_are_named(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
-    assert any(
-        fault.startswith("keys.decryption[0].key_file: there is no file") for fault in file_faults(settings)
-    )
+    assert any(fault.startswith("keys.decryption[0].key_file: there is no file") for fault in file_faults(settings))
     assert any(fault.startswith("trust.anchors_dir: there is no folder") for fault in file_faults(settings))
     settings.keys.signing_key_file.parent.mkdir(parents=True)
     settings.keys.signing_key_file.write_text("x")
