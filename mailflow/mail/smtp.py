@@ -29,7 +29,6 @@ _ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]+"
 _ADDR_SPEC = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
-_SERVICE_CLOSING = 421
 _ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
 """5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
 
@@ -235,7 +234,7 @@ class SmtpMailer:
 
     async def _reset(self, connection: _Connection, code: int | None) -> None:
         """Make the connection ready for another mail. After what is no plain refusal its state is unknown."""
-        if code is not None and (code == _SERVICE_CLOSING or not 400 <= code < 600):
+        if code is not None and not 400 <= code < 600:
             connection.abort()
             return
         try:

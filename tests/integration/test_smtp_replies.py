@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mailflow.errors import Misconfigured
+from mailflow.mail import smtp
 from mailflow.mail.ports import Sending, SendResult
 from mailflow.mail.smtp import Security, SmtpMailer
 from tests.servers.tls import make_certificate
@@ -197,6 +198,17 @@ async def test_a_connection_found_dead_at_mail_is_replaced_once(reply: bytes) ->
         assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
         assert server.connections == 2
         assert len(server.mails) == 2
+
+
+async def test_a_connection_idle_for_too_long_is_ended_and_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted({}) as (server, mailer):
+        assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
+        monkeypatch.setattr(smtp, "IDLE_SECONDS_MAX", -1.0)
+        assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
+        await asyncio.wait_for(server.gone.wait(), 10)
+        assert server.connections == 2
 
 
 async def test_a_server_that_dies_at_every_mail_is_not_tried_for_ever() -> None:
