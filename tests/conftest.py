@@ -1,6 +1,49 @@
-"""What holds for every test: hypothesis looks for wrong answers, never at the clock of a busy machine."""
+"""What holds for every test: hypothesis looks for wrong answers, never at the clock of a busy machine.
 
+And the fixtures that tests of several folders share.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from mailflow.register import Register
+from tests.support.available import require
+from tests.support.databases import KINDS, VAULT, Databases, PostgresDatabases, SqliteFiles, postgres_databases
 
 settings.register_profile("mailflow", deadline=None)
 settings.load_profile("mailflow")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresDatabases]:
+    """One server for the whole session."""
+    require("postgresql")
+    with postgres_databases() as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+    """Makes databases; a test that uses it runs once on each kind."""
+    if request.param == "sqlite":
+        return SqliteFiles(folder=tmp_path)
+    made = request.getfixturevalue("postgres_server")
+    assert isinstance(made, PostgresDatabases)
+    return made
+
+
+@pytest.fixture
+def register_url(databases: Databases) -> str:
+    """The URL of a migrated, empty register."""
+    return databases.fresh(migrated=True)
+
+
+@pytest.fixture
+async def register(register_url: str) -> AsyncIterator[Register]:
+    """A migrated, empty register."""
+    opened = Register.open(register_url, VAULT)
+    yield opened
+    await opened.close()

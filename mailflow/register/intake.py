@@ -1,0 +1,293 @@
+"""Mails that were taken in: their octets, whose turn it is, and what became of each."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.core.anomalies import Code
+from mailflow.register import journal, keys
+from mailflow.register.tables import intake
+from mailflow.register.transaction import LeaseLost, Transaction, batches
+from mailflow.register.types import IntakeState
+
+_WAITING = (IntakeState.RECEIVED.value, IntakeState.UNDETERMINED.value)
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A mail as a mailbox had it."""
+
+    account: str
+    mailbox: str
+    uidvalidity: int
+    uid: int
+    raw: bytes | None
+    """None when it was too large to be read."""
+    size_bytes: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A mail that is leased to us."""
+
+    id: int
+    raw: bytes
+    received_at: datetime
+    attempts: int
+    """Solo attempts, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a mail."""
+
+    id: int
+    state: str
+    reason: str
+    """Code of the anomaly; empty when there is none."""
+    detail: str
+    """For the operator: identifiers only."""
+    sender: str | None
+
+
+async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> None:
+    """Put mails on record; those on record already, by their UID, are left as they are.
+
+    After a change of UIDVALIDITY known octets are the same delivery; a new UID under the same one is a new mail.
+    """
+    digests = [None if a.raw is None else hashlib.sha256(a.raw).hexdigest() for a in arrivals]
+    known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
+    rows, wrapped = [], {}
+    for arrival, digest in zip(arrivals, digests, strict=True):
+        seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, digest) in known
+        row = _row(arrival, digest, at, seen=seen)
+        if arrival.raw is not None and not seen:
+            key, wrapped[_uid(arrival)] = tx.vault.new_key()
+            row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
+        rows.append(row)
+    named = (intake.c.account, intake.c.mailbox, intake.c.uidvalidity, intake.c.uid)
+    new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(*named)
+    taken = {tuple(row) for row in await tx.all(new, rows)}
+    await keys.keep(tx, [key for uid, key in wrapped.items() if uid in taken], at)
+
+
+def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> dict[str, Any]:
+    state, reason = IntakeState.RECEIVED, None
+    if seen:
+        state = IntakeState.SAME_DELIVERY
+    elif arrival.raw is None:
+        state, reason = IntakeState.SET_ASIDE, Code.MAIL_TOO_LARGE.value
+    waits = state is IntakeState.RECEIVED
+    return {
+        "account": arrival.account,
+        "mailbox": arrival.mailbox,
+        "uidvalidity": arrival.uidvalidity,
+        "uid": arrival.uid,
+        "digest": digest,
+        "size_bytes": arrival.size_bytes if arrival.raw is None else len(arrival.raw),
+        "received_at": arrival.received_at,
+        "taken_at": at,
+        "key_id": None,
+        "raw": None,
+        "state": state.value,
+        "reason": reason,
+        "settled_at": None if waits else at,
+        "next_at": at if waits else None,
+    }
+
+
+async def _known_deliveries(
+    tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str]
+) -> set[tuple[str, str, int, str]]:
+    found: set[tuple[str, str, int, str]] = set()
+    places = {(a.account, a.mailbox, a.uidvalidity) for a in arrivals}
+    for account, mailbox, uidvalidity in sorted(places):
+        for batch in batches(digests):
+            statement = sa.select(intake.c.digest).where(
+                intake.c.digest.in_(batch),
+                intake.c.account == account,
+                intake.c.mailbox == mailbox,
+                intake.c.uidvalidity != uidvalidity,
+            )
+            found |= {(account, mailbox, uidvalidity, row.digest) for row in await tx.all(statement)}
+    return found
+
+
+def _uid(arrival: Arrival | sa.Row[Any]) -> tuple[str, str, int, int]:
+    return (arrival.account, arrival.mailbox, arrival.uidvalidity, arrival.uid)
+
+
+def context(arrival: Arrival | sa.Row[Any]) -> str:
+    """Where the octets of a mail are sealed to."""
+    return "intake.raw:" + "\0".join(str(part) for part in _uid(arrival))
+
+
+async def taken(
+    tx: Transaction, account: str, mailbox: str, uidvalidity: int, uids: Collection[int]
+) -> dict[int, bool]:
+    """Which of these UIDs are on record; False for those whose octets we do not have."""
+    found: dict[int, bool] = {}
+    for batch in batches(sorted(uids)):
+        statement = sa.select(intake.c.uid, intake.c.digest).where(
+            intake.c.account == account,
+            intake.c.mailbox == mailbox,
+            intake.c.uidvalidity == uidvalidity,
+            intake.c.uid.in_(batch),
+        )
+        found |= {row.uid: row.digest is not None for row in await tx.all(statement)}
+    return found
+
+
+# Leases
+
+
+async def claim_chunk(
+    tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime, *, size_bytes_max: int
+) -> list[Claimed]:
+    """Lease the oldest mails that are due, `limit` and `size_bytes_max` of octets at most, but at least one.
+
+    A lease that ran out means that a chunk was abandoned: its mails will each be run alone.
+    """
+    await _expire(tx, at)
+    candidates = await tx.all(
+        sa.select(intake.c.id, intake.c.size_bytes)
+        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), sa.not_(intake.c.solo))
+        .order_by(intake.c.received_at, intake.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids: list[int] = []
+    size = 0
+    for row in candidates:
+        size += row.size_bytes
+        if ids and size > size_bytes_max:
+            break
+        ids.append(row.id)
+    return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until})
+
+
+async def claim_solo(
+    tx: Transaction, owner: str, at: datetime, lease_until: datetime, attempts_max: int
+) -> Claimed | None:
+    """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside."""
+    await _expire(tx, at)
+    alone = (
+        sa.select(intake.c.id)
+        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), intake.c.solo)
+        .with_for_update(skip_locked=True)
+    )
+    spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
+    await _set_aside(tx, [row.id for row in spent], at)
+    left = alone.where(intake.c.attempts < attempts_max)
+    ids = [row.id for row in await tx.all(left.order_by(intake.c.received_at, intake.c.id).limit(1))]
+    attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
+    claimed = await _lease(tx, ids, attempt)
+    return claimed[0] if claimed else None
+
+
+async def _expire(tx: Transaction, at: datetime) -> None:
+    expired = sa.select(intake.c.id).where(intake.c.lease_until <= at).with_for_update(skip_locked=True)
+    if ids := [row.id for row in await tx.all(expired)]:
+        for batch in batches(ids):
+            await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(solo=True, **_FREE))
+
+
+async def _set_aside(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
+    settled: dict[str, Any] = {
+        "state": IntakeState.SET_ASIDE.value,
+        "reason": Code.INTERNAL_FAULT.value,
+        "detail": "third strike",
+        "settled_at": at,
+        "next_at": None,
+    }
+    for batch in batches(ids):
+        await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(**settled))
+    detail = {"reason": Code.INTERNAL_FAULT.value, "detail": "third strike"}
+    await journal.append(tx, [journal.Entry(kind="mail-set-aside", intake_id=id_, detail=detail) for id_ in ids], at)
+
+
+async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any]) -> list[Claimed]:
+    rows: list[Any] = []
+    for batch in batches(ids):
+        lease = sa.update(intake).where(intake.c.id.in_(batch)).values(**values)
+        rows += await tx.all(lease.returning(*intake.c))
+    content_keys = await keys.of_intakes(tx, ids)
+    return [
+        Claimed(
+            id=row.id,
+            raw=tx.vault.open(content_keys[row.id], row.raw, context(row)),
+            received_at=row.received_at,
+            attempts=row.attempts,
+        )
+        for row in sorted(rows, key=lambda row: (row.received_at, row.id))
+    ]
+
+
+async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
+    """Give a failed chunk back, to be run mail by mail."""
+    await _give_back(tx, owner, ids, solo=True)
+
+
+async def release(tx: Transaction, owner: str, ids: Sequence[int], next_at: datetime, *, refund: bool) -> None:
+    """Give mails back untouched, due at `next_at`. With `refund` a solo attempt is not counted after all."""
+    values: dict[str, Any] = {"next_at": next_at}
+    if refund:
+        values["attempts"] = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
+    await _give_back(tx, owner, ids, **values)
+
+
+async def postpone(
+    tx: Transaction, owner: str, ids: Sequence[int], until: datetime, *, reason: str, detail: str
+) -> None:
+    """It cannot be told yet: judged again at `until`. Raises LeaseLost."""
+    values = {"state": IntakeState.UNDETERMINED.value, "next_at": until, "reason": str(reason), "detail": detail}
+    if await _give_back(tx, owner, ids, **values) != len(ids):
+        raise LeaseLost("a mail is no longer ours to postpone")
+
+
+async def _give_back(tx: Transaction, owner: str, ids: Sequence[int], **values: Any) -> int:
+    """Free those rows that are still leased to `owner`; how many were."""
+    done = 0
+    for batch in batches(ids):
+        ours = sa.update(intake).where(intake.c.id.in_(batch), intake.c.lease_owner == owner)
+        done += await tx.run(ours.values(**values, **_FREE))
+    return done
+
+
+async def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement], at: datetime) -> None:
+    """Write what became of mails that are leased to `owner`. Raises LeaseLost when one of them is not."""
+    rows = [
+        {
+            "b_id": settlement.id,
+            "b_state": str(settlement.state),
+            "b_reason": str(settlement.reason) or None,
+            "b_detail": settlement.detail or None,
+            "b_sender": settlement.sender,
+        }
+        for settlement in settlements
+    ]
+    statement = (
+        sa.update(intake)
+        .where(
+            intake.c.id == sa.bindparam("b_id"),
+            intake.c.lease_owner == owner,
+            intake.c.state.in_(_WAITING),
+        )
+        .values(
+            state=sa.bindparam("b_state"),
+            reason=sa.bindparam("b_reason"),
+            detail=sa.bindparam("b_detail"),
+            sender=sa.bindparam("b_sender"),
+            settled_at=at,
+            next_at=None,
+            **_FREE,
+        )
+    )
+    if await tx.run(statement, rows) != len(rows):
+        raise LeaseLost("a mail is no longer ours to settle")

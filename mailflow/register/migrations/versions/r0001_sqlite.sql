@@ -1,0 +1,282 @@
+CREATE TABLE content_key (
+    id TEXT NOT NULL,
+    master TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_content_key PRIMARY KEY (id)
+)
+
+CREATE TABLE counter (
+    territory TEXT NOT NULL,
+    month TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    CONSTRAINT pk_counter PRIMARY KEY (territory, month),
+    CONSTRAINT ck_counter_last CHECK (last BETWEEN 0 AND 999999)
+)
+
+CREATE TABLE journal (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    at DATETIME NOT NULL,
+    kind TEXT NOT NULL,
+    intake_id INTEGER,
+    number TEXT,
+    sender TEXT,
+    desk TEXT,
+    detail TEXT NOT NULL
+)
+
+CREATE INDEX ix_journal_intake_id ON journal (intake_id)
+
+CREATE INDEX ix_journal_number ON journal (number)
+
+CREATE TABLE sender (
+    code TEXT NOT NULL,
+    name TEXT NOT NULL,
+    standing TEXT NOT NULL,
+    answer_address TEXT NOT NULL,
+    legacy_encryption BOOLEAN NOT NULL,
+    CONSTRAINT pk_sender PRIMARY KEY (code),
+    CONSTRAINT ck_sender_standing CHECK (standing IN ('active', 'suspended'))
+)
+
+CREATE TABLE desk (
+    code TEXT NOT NULL,
+    name TEXT NOT NULL,
+    standing TEXT NOT NULL,
+    CONSTRAINT pk_desk PRIMARY KEY (code),
+    CONSTRAINT ck_desk_code CHECK (code GLOB '[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
+    CONSTRAINT ck_desk_standing CHECK (standing IN ('active', 'suspended'))
+)
+
+CREATE TABLE trust_generation (
+    id INTEGER NOT NULL,
+    generation BIGINT NOT NULL,
+    CONSTRAINT pk_trust_generation PRIMARY KEY (id),
+    CONSTRAINT ck_trust_generation_one_row CHECK (id = 1)
+)
+
+CREATE TABLE intake (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    mailbox TEXT NOT NULL,
+    uidvalidity BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    digest TEXT,
+    size_bytes BIGINT NOT NULL,
+    received_at DATETIME NOT NULL,
+    taken_at DATETIME NOT NULL,
+    key_id TEXT,
+    raw BLOB,
+    state TEXT NOT NULL,
+    reason TEXT,
+    detail TEXT,
+    sender TEXT,
+    settled_at DATETIME,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    solo BOOLEAN DEFAULT 0 NOT NULL,
+    next_at DATETIME,
+    lease_owner TEXT,
+    lease_until DATETIME,
+    CONSTRAINT ck_intake_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+    CONSTRAINT uq_intake_account_mailbox_uidvalidity_uid UNIQUE (account, mailbox, uidvalidity, uid),
+    CONSTRAINT ck_intake_state CHECK (state IN ('received', 'undetermined', 'answered', 'set_aside', 'held', 'same_delivery')),
+    CONSTRAINT ck_intake_due CHECK ((next_at IS NOT NULL) = (state IN ('received', 'undetermined'))),
+    CONSTRAINT ck_intake_lease_only_while_due CHECK (lease_until IS NULL OR next_at IS NOT NULL),
+    CONSTRAINT ck_intake_attempts CHECK (attempts >= 0),
+    CONSTRAINT fk_intake_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
+)
+
+CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
+
+CREATE INDEX ix_intake_due ON intake (received_at, id) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_intake_digest ON intake (digest)
+
+CREATE TABLE sender_address (
+    sender TEXT NOT NULL,
+    address TEXT NOT NULL,
+    CONSTRAINT pk_sender_address PRIMARY KEY (sender, address),
+    CONSTRAINT ck_sender_address_lower_case CHECK (address = lower(address)),
+    CONSTRAINT fk_sender_address_sender FOREIGN KEY(sender) REFERENCES sender (code)
+)
+
+CREATE TABLE certificate (
+    fingerprint TEXT NOT NULL,
+    use TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    der BLOB NOT NULL,
+    standing TEXT NOT NULL,
+    CONSTRAINT pk_certificate PRIMARY KEY (fingerprint, use),
+    CONSTRAINT ck_certificate_use CHECK (use IN ('sign', 'encrypt')),
+    CONSTRAINT ck_certificate_standing CHECK (standing IN ('active', 'suspended')),
+    CONSTRAINT fk_certificate_sender FOREIGN KEY(sender) REFERENCES sender (code)
+)
+
+CREATE INDEX ix_certificate_sender ON certificate (sender)
+
+CREATE TABLE mandate (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    sender TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    territory TEXT NOT NULL,
+    rights TEXT NOT NULL,
+    starts_on DATE NOT NULL,
+    ends_on DATE,
+    CONSTRAINT uq_mandate_sender_desk_territory_starts_on UNIQUE (sender, desk, territory, starts_on),
+    CONSTRAINT fk_mandate_sender FOREIGN KEY(sender) REFERENCES sender (code),
+    CONSTRAINT fk_mandate_desk FOREIGN KEY(desk) REFERENCES desk (code)
+)
+
+CREATE TABLE file (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    record TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    intake_id INTEGER NOT NULL,
+    key_id TEXT,
+    settled BOOLEAN DEFAULT 0 NOT NULL,
+    receipt BLOB,
+    returned BLOB,
+    CONSTRAINT uq_file_desk_name UNIQUE (desk, name),
+    CONSTRAINT ck_file_desk CHECK (desk GLOB '[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
+    CONSTRAINT ck_file_name CHECK (length(name) BETWEEN 1 AND 64 AND name NOT GLOB '*[^0-9A-Za-z.-]*'),
+    CONSTRAINT uq_file_record UNIQUE (record),
+    CONSTRAINT fk_file_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id),
+    CONSTRAINT fk_file_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
+)
+
+CREATE INDEX ix_file_digest_desk ON file (digest, desk)
+
+CREATE INDEX ix_file_intake_id ON file (intake_id)
+
+CREATE TABLE outbox (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    intake_id INTEGER,
+    received_at DATETIME NOT NULL,
+    recipient TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    envelope_id TEXT NOT NULL,
+    dated_at DATETIME NOT NULL,
+    queued_at DATETIME NOT NULL,
+    key_id TEXT,
+    payload BLOB,
+    raw BLOB,
+    body_digest TEXT,
+    state TEXT NOT NULL,
+    reason TEXT,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    next_at DATETIME,
+    sending_at DATETIME,
+    sent_at DATETIME,
+    lease_owner TEXT,
+    lease_until DATETIME,
+    CONSTRAINT ck_outbox_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+    CONSTRAINT uq_outbox_kind_key_part UNIQUE (kind, "key", part),
+    CONSTRAINT ck_outbox_state CHECK (state IN ('queued', 'composed', 'sending', 'sent', 'held')),
+    CONSTRAINT ck_outbox_due CHECK ((next_at IS NOT NULL) = (state IN ('queued', 'composed'))),
+    CONSTRAINT ck_outbox_queued_has_no_bytes CHECK (state <> 'queued' OR raw IS NULL),
+    CONSTRAINT ck_outbox_frozen_before_sent CHECK (state NOT IN ('composed', 'sending') OR raw IS NOT NULL),
+    CONSTRAINT ck_outbox_digest_of_bytes CHECK (raw IS NULL OR body_digest IS NOT NULL),
+    CONSTRAINT ck_outbox_sent_at CHECK (state <> 'sent' OR sent_at IS NOT NULL),
+    CONSTRAINT ck_outbox_attempts CHECK (attempts >= 0),
+    CONSTRAINT fk_outbox_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id),
+    CONSTRAINT uq_outbox_message_id UNIQUE (message_id),
+    CONSTRAINT uq_outbox_envelope_id UNIQUE (envelope_id),
+    CONSTRAINT fk_outbox_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
+)
+
+CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
+
+CREATE INDEX ix_outbox_due ON outbox (state, received_at, id) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
+
+CREATE TABLE request (
+    number TEXT NOT NULL,
+    id TEXT NOT NULL,
+    territory TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    state TEXT NOT NULL,
+    expires_on DATE NOT NULL,
+    registered_at DATETIME NOT NULL,
+    key_id TEXT,
+    payload BLOB,
+    file_record TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    CONSTRAINT pk_request PRIMARY KEY (number),
+    CONSTRAINT uq_request_file_record_position UNIQUE (file_record, position),
+    CONSTRAINT ck_request_state CHECK (state IN ('active', 'deregistered', 'removed')),
+    CONSTRAINT ck_request_number CHECK (number GLOB '[0-9][0-9][0-9AB]0[1-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]' OR number GLOB '[0-9][0-9][0-9AB]1[0-2][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
+    CONSTRAINT ck_request_territory CHECK (substr(number, 1, 3) = territory),
+    CONSTRAINT uq_request_id UNIQUE (id),
+    CONSTRAINT fk_request_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
+)
+
+CREATE TABLE request_reference (
+    desk TEXT NOT NULL,
+    token TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    CONSTRAINT pk_request_reference PRIMARY KEY (desk, token),
+    CONSTRAINT fk_request_reference_request_id FOREIGN KEY(request_id) REFERENCES request (id) DEFERRABLE INITIALLY DEFERRED
+)
+
+CREATE TABLE active_identity (
+    territory TEXT NOT NULL,
+    token TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    nir_token TEXT,
+    request_id TEXT NOT NULL,
+    CONSTRAINT pk_active_identity PRIMARY KEY (territory, token, ordinal),
+    CONSTRAINT uq_active_identity_territory_nir_token UNIQUE (territory, nir_token),
+    CONSTRAINT ck_active_identity_ordinal CHECK (ordinal >= 0),
+    CONSTRAINT fk_active_identity_request_id FOREIGN KEY(request_id) REFERENCES request (id) DEFERRABLE INITIALLY DEFERRED
+)
+
+CREATE INDEX ix_active_identity_request_id ON active_identity (request_id)
+
+CREATE TRIGGER intake_raw_is_written_once BEFORE UPDATE OF raw ON intake FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'intake_raw_is_written_once'); END
+
+CREATE TRIGGER file_receipt_is_written_once BEFORE UPDATE OF receipt ON file FOR EACH ROW WHEN (OLD.receipt IS NOT NULL AND NEW.receipt IS NOT NULL AND NEW.receipt IS NOT OLD.receipt) BEGIN SELECT RAISE(ABORT, 'file_receipt_is_written_once'); END
+
+CREATE TRIGGER file_returned_is_written_once BEFORE UPDATE OF returned ON file FOR EACH ROW WHEN (OLD.returned IS NOT NULL AND NEW.returned IS NOT NULL AND NEW.returned IS NOT OLD.returned) BEGIN SELECT RAISE(ABORT, 'file_returned_is_written_once'); END
+
+CREATE TRIGGER outbox_payload_is_written_once BEFORE UPDATE OF payload ON outbox FOR EACH ROW WHEN (OLD.payload IS NOT NULL AND NEW.payload IS NOT NULL AND NEW.payload IS NOT OLD.payload) BEGIN SELECT RAISE(ABORT, 'outbox_payload_is_written_once'); END
+
+CREATE TRIGGER outbox_raw_is_written_once BEFORE UPDATE OF raw ON outbox FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'outbox_raw_is_written_once'); END
+
+CREATE TRIGGER outbox_body_digest_is_written_once BEFORE UPDATE OF body_digest ON outbox FOR EACH ROW WHEN (OLD.body_digest IS NOT NULL AND NEW.body_digest IS NOT NULL AND NEW.body_digest IS NOT OLD.body_digest) BEGIN SELECT RAISE(ABORT, 'outbox_body_digest_is_written_once'); END
+
+CREATE TRIGGER intake_digest_never_changes BEFORE UPDATE OF digest ON intake FOR EACH ROW WHEN (NEW.digest IS NOT OLD.digest) BEGIN SELECT RAISE(ABORT, 'intake_digest_never_changes'); END
+
+CREATE TRIGGER file_digest_never_changes BEFORE UPDATE OF digest ON file FOR EACH ROW WHEN (NEW.digest IS NOT OLD.digest) BEGIN SELECT RAISE(ABORT, 'file_digest_never_changes'); END
+
+CREATE TRIGGER file_name_never_changes BEFORE UPDATE OF name ON file FOR EACH ROW WHEN (NEW.name IS NOT OLD.name) BEGIN SELECT RAISE(ABORT, 'file_name_never_changes'); END
+
+CREATE TRIGGER request_number_never_changes BEFORE UPDATE OF number ON request FOR EACH ROW WHEN (NEW.number IS NOT OLD.number) BEGIN SELECT RAISE(ABORT, 'request_number_never_changes'); END
+
+CREATE TRIGGER request_id_never_changes BEFORE UPDATE OF id ON request FOR EACH ROW WHEN (NEW.id IS NOT OLD.id) BEGIN SELECT RAISE(ABORT, 'request_id_never_changes'); END
+
+CREATE TRIGGER outbox_message_id_never_changes BEFORE UPDATE OF message_id ON outbox FOR EACH ROW WHEN (NEW.message_id IS NOT OLD.message_id) BEGIN SELECT RAISE(ABORT, 'outbox_message_id_never_changes'); END
+
+CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_kept'); END
+
+CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'request_is_kept'); END
+
+CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) BEGIN SELECT RAISE(ABORT, 'file_is_kept'); END
+
+CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_append_only'); END
+
+CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH ROW WHEN (OLD.settled AND NOT NEW.settled) BEGIN SELECT RAISE(ABORT, 'file_settled_is_final'); END
+
+CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH ROW WHEN (OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'intake_is_decided_once'); END
+
+CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')) BEGIN SELECT RAISE(ABORT, 'outbox_sent_is_final'); END
+
+INSERT INTO trust_generation (id, generation) VALUES (1, 1)

@@ -1,0 +1,350 @@
+"""Outgoing mails: ordered in the transaction that decides, composed once, frozen, then sent as often as it takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.register import journal, keys
+from mailflow.register.tables import intake, outbox
+from mailflow.register.transaction import Transaction, batches
+from mailflow.register.types import OutboxState
+from mailflow.register.vault import ContentKey, WrappedKey
+
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+_COMPOSED = OutboxState.COMPOSED.value
+_SENDING = OutboxState.SENDING.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An order for a mail. (kind, key, part) is ordered once, for ever."""
+
+    kind: str
+    key: str
+    part: int
+    intake_id: int | None
+    """The mail that it answers; its content key then seals the order, else one of its own does."""
+    recipient: str
+    message_id: str
+    """With its angle brackets; unique."""
+    dated_at: datetime
+    payload: bytes
+    """All that is needed to compose it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """An order that is leased to us to be composed."""
+
+    id: int
+    payload: bytes
+    message_id: str
+    dated_at: datetime
+    recipient: str
+    intake_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """A frozen mail that is leased to us to be sent."""
+
+    id: int
+    recipient: str
+    message_id: str
+    raw: bytes
+    body_digest: str
+    attempts: int
+    received_at: datetime
+    """From here the time for the answer runs: reception of the mail that it answers, else when it was ordered."""
+    intake_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubtful:
+    """A mail whose sending was cut off after the data began."""
+
+    id: int
+    message_id: str
+    body_digest: str
+    since: datetime
+    received_at: datetime
+
+
+def envelope_id(message_id: str) -> str:
+    """How a delivery status notification names the mail (ENVID): the local part of its Message-ID."""
+    return message_id.strip("<>").partition("@")[0]
+
+
+async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[tuple[str, str, int]]:
+    """Order mails. Returns the (kind, key, part) ordered now; those ordered before stay as they are."""
+    intakes = sorted({draft.intake_id for draft in drafts if draft.intake_id is not None})
+    content_keys = await keys.of_intakes(tx, intakes)
+    received: dict[int, datetime] = {}
+    for batch in batches(intakes):
+        columns = sa.select(intake.c.id, intake.c.received_at).where(intake.c.id.in_(batch))
+        received |= {row.id: row.received_at for row in await tx.all(columns)}
+    own: dict[tuple[str, str, int], WrappedKey] = {}
+    rows = []
+    for draft in drafts:
+        name = (draft.kind, draft.key, draft.part)
+        if draft.intake_id is None:
+            key, own[name] = tx.vault.new_key()
+        else:
+            key = content_keys[draft.intake_id]
+        rows.append(
+            {
+                "kind": draft.kind,
+                "key": draft.key,
+                "part": draft.part,
+                "intake_id": draft.intake_id,
+                "received_at": at if draft.intake_id is None else received[draft.intake_id],
+                "recipient": draft.recipient,
+                "message_id": draft.message_id,
+                "envelope_id": envelope_id(draft.message_id),
+                "dated_at": draft.dated_at,
+                "queued_at": at,
+                "key_id": key.id,
+                "payload": tx.vault.seal(key, draft.payload, _context("payload", *name)),
+                "state": OutboxState.QUEUED.value,
+                "next_at": at,
+            }
+        )
+    named = (outbox.c.kind, outbox.c.key, outbox.c.part)
+    new = tx.insert(outbox).on_conflict_do_nothing(index_elements=named).returning(*named)
+    ordered = {(row.kind, row.key, row.part) for row in await tx.all(new, rows)}
+    await keys.keep(tx, [wrapped for name, wrapped in own.items() if name in ordered], at)
+    return ordered
+
+
+def _context(column: str, kind: str, key: str, part: int) -> str:
+    return f"outbox.{column}:{kind}\0{key}\0{part}"
+
+
+def _open(tx: Transaction, content_keys: Mapping[str, ContentKey], row: sa.Row[Any], column: str) -> bytes:
+    context = _context(column, row.kind, row.key, row.part)
+    return tx.vault.open(content_keys[row.key_id], getattr(row, column), context)
+
+
+# Compose
+
+
+async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime) -> list[Queued]:
+    """Lease the oldest orders without octets that are due. A lease that ran out is nobody's."""
+    ids = [row.id for row in await tx.all(_due(OutboxState.QUEUED, at).limit(limit))]
+    rows = await _lease(tx, ids, owner, lease_until)
+    content_keys = await keys.find(tx, {row.key_id for row in rows})
+    return [
+        Queued(
+            id=row.id,
+            payload=_open(tx, content_keys, row, "payload"),
+            message_id=row.message_id,
+            dated_at=row.dated_at,
+            recipient=row.recipient,
+            intake_id=row.intake_id,
+        )
+        for row in rows
+    ]
+
+
+async def freeze(tx: Transaction, mails: Sequence[tuple[int, bytes, str]]) -> None:
+    """Keep (id, octets, digest of the body) of composed mails, where there are none yet. They never change again."""
+    octets = {id_: (raw, body_digest) for id_, raw, body_digest in mails}
+    rows = []
+    for batch in batches(sorted(octets)):
+        rows += await tx.all(
+            sa.select(outbox.c.id, outbox.c.kind, outbox.c.key, outbox.c.part, outbox.c.key_id)
+            .where(outbox.c.id.in_(batch), outbox.c.state == OutboxState.QUEUED.value)
+            .order_by(outbox.c.id)
+            .with_for_update()
+        )
+    content_keys = await keys.find(tx, {row.key_id for row in rows})
+    frozen = [
+        {
+            "b_id": row.id,
+            "b_raw": tx.vault.seal(
+                content_keys[row.key_id], octets[row.id][0], _context("raw", row.kind, row.key, row.part)
+            ),
+            "b_digest": octets[row.id][1],
+        }
+        for row in rows
+    ]
+    statement = (
+        sa.update(outbox)
+        .where(outbox.c.id == sa.bindparam("b_id"), outbox.c.raw.is_(None))
+        .values(
+            raw=sa.bindparam("b_raw"),
+            body_digest=sa.bindparam("b_digest"),
+            state=_COMPOSED,
+            **_FREE,
+        )
+    )
+    await tx.run(statement, frozen)
+
+
+# Deliver
+
+
+async def claim_composed(
+    tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime, *, size_bytes_max: int
+) -> list[Composed]:
+    """Lease the frozen mails that are due, those whose time runs longest first; at least one, however large."""
+    sizes = _due(OutboxState.COMPOSED, at).add_columns(sa.func.length(outbox.c.raw).label("size"))
+    ids: list[int] = []
+    total = 0
+    for row in await tx.all(sizes.limit(limit)):
+        total += row.size
+        if ids and total > size_bytes_max:
+            break
+        ids.append(row.id)
+    rows = await _lease(tx, ids, owner, lease_until)
+    content_keys = await keys.find(tx, {row.key_id for row in rows})
+    return [
+        Composed(
+            id=row.id,
+            recipient=row.recipient,
+            message_id=row.message_id,
+            raw=_open(tx, content_keys, row, "raw"),
+            body_digest=row.body_digest,
+            attempts=row.attempts,
+            received_at=row.received_at,
+            intake_id=row.intake_id,
+        )
+        for row in rows
+    ]
+
+
+def _due(state: OutboxState, at: datetime) -> sa.Select[Any]:
+    return (
+        sa.select(outbox.c.id)
+        .where(
+            outbox.c.state == state.value,
+            outbox.c.next_at <= at,
+            sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= at),
+        )
+        .order_by(outbox.c.received_at, outbox.c.id)
+        .with_for_update(skip_locked=True)
+    )
+
+
+async def _lease(tx: Transaction, ids: Sequence[int], owner: str, lease_until: datetime) -> list[Any]:
+    rows: list[Any] = []
+    for batch in batches(ids):
+        lease = sa.update(outbox).values(lease_owner=owner, lease_until=lease_until)
+        rows += await tx.all(lease.where(outbox.c.id.in_(batch)).returning(*outbox.c))
+    return sorted(rows, key=lambda row: (row.received_at, row.id))
+
+
+async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: datetime) -> set[int]:
+    """Just before the data: from here on it may have been sent. Returns those that are still ours to send."""
+    ours: set[int] = set()
+    for batch in batches(ids):
+        statement = (
+            sa.update(outbox)
+            .where(
+                outbox.c.id.in_(batch),
+                outbox.c.state == _COMPOSED,
+                outbox.c.lease_owner == owner,
+                outbox.c.lease_until > at,
+            )
+            .values(state=_SENDING, sending_at=at, next_at=None)
+            .returning(outbox.c.id)
+        )
+        ours |= {row.id for row in await tx.all(statement)}
+    return ours
+
+
+async def mark_sent(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
+    """The server took it."""
+    await _change(tx, outbox.c.id.in_(ids), (_COMPOSED, _SENDING), _sent(at))
+
+
+async def defer(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, reason: str) -> None:
+    """The server would not have it now: sent again at `until`. Rows that are no longer leased to `owner` stay."""
+    ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
+    await _change(tx, ours, (_COMPOSED, _SENDING), _again(until, reason))
+
+
+async def hold(tx: Transaction, ids: Sequence[int], reason: str, at: datetime) -> None:
+    """Stop until an operator looks: it cannot be composed, or the server refused it for good."""
+    values = {"state": OutboxState.HELD.value, "reason": reason, "next_at": None, "sending_at": None, **_FREE}
+    await _change(tx, outbox.c.id.in_(ids), (OutboxState.QUEUED.value, _COMPOSED, _SENDING), values)
+    entries = [journal.Entry(kind="outbox-held", detail={"outbox": id_, "reason": reason}) for id_ in ids]
+    await journal.append(tx, entries, at)
+
+
+async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
+    """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
+    statement = (
+        sa.select(outbox)
+        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
+        .order_by(outbox.c.sending_at, outbox.c.id)
+        .limit(limit)
+    )
+    return [
+        Doubtful(
+            id=row.id,
+            message_id=row.message_id,
+            body_digest=row.body_digest,
+            since=row.sending_at,
+            received_at=row.received_at,
+        )
+        for row in await tx.all(statement)
+    ]
+
+
+async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
+    """Decide a doubtful mail: it was sent, or the same octets go again. One that is being sent anew is left alone."""
+    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
+    await _change(tx, still, (_SENDING,), _sent(at) if sent else _again(at, "cut off"))
+
+
+async def record_bounce(
+    tx: Transaction, *, envelope_id: str, message_id: str, verp: str, intake_id: int, at: datetime
+) -> int | None:
+    """A delivery status notification came for a mail of ours: an answer that had left is held for an operator.
+
+    Names of the mail, the surest first, empty where the notification has none. Nobody vouches for a notification:
+    so one that names a mail still on its way is only put on record. Returns the mail's id, None when there is none.
+    """
+    names = [
+        (outbox.c.envelope_id, envelope_id),
+        (outbox.c.message_id, message_id),
+        (outbox.c.envelope_id, verp),
+    ]
+    for column, value in names:
+        if value and (found := await tx.all(sa.select(outbox.c.id, outbox.c.state).where(column == value))):
+            break
+    else:
+        return None
+    row = found[0]
+    sent = sa.and_(outbox.c.id == row.id, outbox.c.state == OutboxState.SENT.value)
+    await tx.run(sa.update(outbox).where(sent).values(state=OutboxState.HELD.value, reason="bounced"))
+    entry = journal.Entry(kind="bounced", intake_id=intake_id, detail={"outbox": row.id, "state_before": row.state})
+    await journal.append(tx, [entry], at)
+    return int(row.id)
+
+
+def _sent(at: datetime) -> dict[str, Any]:
+    state = OutboxState.SENT.value
+    return {"state": state, "sent_at": at, "reason": None, "next_at": None, "sending_at": None, **_FREE}
+
+
+def _again(until: datetime, reason: str) -> dict[str, Any]:
+    attempts = outbox.c.attempts + 1
+    return {
+        "state": _COMPOSED,
+        "next_at": until,
+        "reason": reason,
+        "attempts": attempts,
+        "sending_at": None,
+        **_FREE,
+    }
+
+
+async def _change(
+    tx: Transaction, which: sa.ColumnElement[bool], states: Sequence[str], values: Mapping[str, Any]
+) -> None:
+    await tx.run(sa.update(outbox).where(which, outbox.c.state.in_(states)).values(**values))

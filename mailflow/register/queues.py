@@ -1,0 +1,200 @@
+"""What operators see of the queues, and what they do to them: hold, release, retry. Every act is in the journal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.register import journal, keys
+from mailflow.register.intake import context as raw_context
+from mailflow.register.tables import intake, outbox
+from mailflow.register.transaction import Transaction
+from mailflow.register.types import IntakeState, OutboxState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeRow:
+    """A mail that was taken in."""
+
+    id: int
+    received_at: datetime
+    taken_at: datetime
+    settled_at: datetime | None
+    state: IntakeState
+    reason: str | None
+    detail: str | None
+    sender: str | None
+    digest: str | None
+    size_bytes: int
+    attempts: int
+    solo: bool
+    next_at: datetime | None
+    lease_owner: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A mail that goes out."""
+
+    id: int
+    kind: str
+    key: str
+    part: int
+    intake_id: int | None
+    recipient: str
+    message_id: str
+    received_at: datetime
+    queued_at: datetime
+    sent_at: datetime | None
+    state: OutboxState
+    reason: str | None
+    attempts: int
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """An operator's act: who, and why."""
+
+    by: str
+    why: str
+
+
+async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
+    """Mails that are not decided yet, oldest first."""
+    statement = sa.select(*_intake_columns()).where(intake.c.next_at.is_not(None))
+    rows = await tx.all(statement.order_by(intake.c.received_at, intake.c.id).limit(limit))
+    return [_intake_row(row) for row in rows]
+
+
+async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
+    """Outgoing mails that have not left, those whose time runs longest first."""
+    statement = sa.select(*_outbox_columns()).where(outbox.c.state != OutboxState.SENT.value)
+    rows = await tx.all(statement.order_by(outbox.c.received_at, outbox.c.id).limit(limit))
+    return [_outbox_row(row) for row in rows]
+
+
+async def set_aside(tx: Transaction, limit: int) -> list[IntakeRow]:
+    """Mails that wait for a person, the latest first."""
+    states = [IntakeState.SET_ASIDE.value, IntakeState.HELD.value]
+    statement = sa.select(*_intake_columns()).where(intake.c.state.in_(states))
+    rows = await tx.all(statement.order_by(intake.c.received_at.desc(), intake.c.id.desc()).limit(limit))
+    return [_intake_row(row) for row in rows]
+
+
+async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
+    """How many rows each state has, of `intake` and of `outbox`."""
+    found: dict[str, dict[str, int]] = {}
+    for table in (intake, outbox):
+        statement = sa.select(table.c.state, sa.func.count().label("rows")).group_by(table.c.state)
+        found[table.name] = {row.state: row.rows for row in await tx.all(statement)}
+    return found
+
+
+async def find_intake(tx: Transaction, intake_id: int) -> IntakeRow | None:
+    """One mail that was taken in, without its octets."""
+    rows = await tx.all(sa.select(*_intake_columns()).where(intake.c.id == intake_id))
+    return _intake_row(rows[0]) if rows else None
+
+
+async def raw(tx: Transaction, intake_id: int) -> bytes | None:
+    """The octets of a mail; None when it was too large to be read, or they were erased."""
+    rows = await tx.all(sa.select(intake).where(intake.c.id == intake_id))
+    key = (await keys.of_intakes(tx, [intake_id])).get(intake_id)
+    if not rows or key is None or rows[0].raw is None:
+        return None
+    return tx.vault.open(key, rows[0].raw, raw_context(rows[0]))
+
+
+async def find_outbox(
+    tx: Transaction, *, id_: int | None = None, message_id: str | None = None, intake_id: int | None = None
+) -> list[OutboxRow]:
+    """Outgoing mails by one of these."""
+    which = sa.or_(
+        outbox.c.id == id_ if id_ is not None else sa.false(),
+        outbox.c.message_id == message_id if message_id is not None else sa.false(),
+        outbox.c.intake_id == intake_id if intake_id is not None else sa.false(),
+    )
+    rows = await tx.all(sa.select(*_outbox_columns()).where(which).order_by(outbox.c.id))
+    return [_outbox_row(row) for row in rows]
+
+
+# Acts
+
+
+async def hold(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
+    """Keep waiting mails from being worked on. Returns those that are held now."""
+    values = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
+    return await _act(tx, intake, ids, intake.c.next_at.is_not(None), values, ("mail-held", act), at)
+
+
+async def release(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
+    """Have held mails worked on again."""
+    values = {"state": IntakeState.RECEIVED.value, "next_at": at, "settled_at": None}
+    which = intake.c.state == IntakeState.HELD.value
+    return await _act(tx, intake, ids, which, values, ("mail-released", act), at)
+
+
+async def retry(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
+    """Judge mails again that were set aside, each alone, as if for the first time. Without octets: not possible."""
+    values = {
+        "state": IntakeState.RECEIVED.value,
+        "next_at": at,
+        "settled_at": None,
+        "reason": None,
+        "detail": None,
+        "attempts": 0,
+        "solo": True,
+    }
+    which = sa.and_(intake.c.state == IntakeState.SET_ASIDE.value, intake.c.raw.is_not(None))
+    return await _act(tx, intake, ids, which, values, ("mail-retried", act), at)
+
+
+async def release_outbox(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
+    """Go on with outgoing mails that are held: composed if they have no octets yet, else sent. Sent ones are not."""
+    state = sa.case((outbox.c.raw.is_(None), OutboxState.QUEUED.value), else_=OutboxState.COMPOSED.value)
+    which = sa.and_(outbox.c.state == OutboxState.HELD.value, outbox.c.sent_at.is_(None))
+    values = {"state": state, "next_at": at, "attempts": 0}
+    return await _act(tx, outbox, ids, which, values, ("outbox-released", act), at)
+
+
+async def _act(
+    tx: Transaction,
+    table: sa.Table,
+    ids: Sequence[int],
+    which: sa.ColumnElement[bool],
+    values: dict[str, Any],
+    done: tuple[str, Act],
+    at: datetime,
+) -> set[int]:
+    kind, act = done
+    statement = sa.update(table).where(table.c.id.in_(ids), which).values(**values).returning(table.c.id)
+    changed = {row.id for row in await tx.all(statement)}
+    entries = [
+        journal.Entry(
+            kind=kind,
+            intake_id=id_ if table is intake else None,
+            detail={table.name: id_, "by": act.by, "why": act.why},
+        )
+        for id_ in sorted(changed)
+    ]
+    await journal.append(tx, entries, at)
+    return changed
+
+
+def _intake_columns() -> list[sa.Column[Any]]:
+    return [intake.c[name] for name in IntakeRow.__slots__]
+
+
+def _outbox_columns() -> list[sa.Column[Any]]:
+    return [outbox.c[name] for name in OutboxRow.__slots__]
+
+
+def _intake_row(row: sa.Row[Any]) -> IntakeRow:
+    return IntakeRow(**{**row._mapping, "state": IntakeState(row.state)})
+
+
+def _outbox_row(row: sa.Row[Any]) -> OutboxRow:
+    return OutboxRow(**{**row._mapping, "state": OutboxState(row.state)})

@@ -1,0 +1,92 @@
+"""Promises that no constraint can state: what is written once, what is never deleted, what is final.
+
+Each is a trigger, spelled for both databases. A refused statement counts as an integrity error there.
+"""
+
+import sqlalchemy as sa
+
+REFUSE_POSTGRESQL = """CREATE FUNCTION mailflow_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = TG_NAME, CONSTRAINT = TG_NAME, ERRCODE = 'integrity_constraint_violation';
+END $$"""
+
+FROZEN = (
+    ("intake", "raw"),
+    ("file", "receipt"),
+    ("file", "returned"),
+    ("outbox", "payload"),
+    ("outbox", "raw"),
+    ("outbox", "body_digest"),
+)
+"""Columns that are written once. Afterwards they can only be emptied, by retention."""
+
+CONSTANT = (
+    ("intake", "digest"),
+    ("file", "digest"),
+    ("file", "name"),
+    ("request", "number"),
+    ("request", "id"),
+    ("outbox", "message_id"),
+)
+"""Columns that keep for ever what they were inserted with."""
+
+KEPT = ("journal", "request", "file")
+"""Tables whose rows are never deleted: entries, numbers, and the names of decided files stay for good."""
+
+
+def statements(dialect: str) -> list[str]:
+    """The DDL of every trigger for `dialect` (`sqlite` or `postgresql`)."""
+    differs = "IS DISTINCT FROM" if dialect == "postgresql" else "IS NOT"
+    written = [
+        _trigger(dialect, f"{table}_{column}_is_written_once", f"UPDATE OF {column} ON {table}", when)
+        for table, column in FROZEN
+        for when in [f"OLD.{column} IS NOT NULL AND NEW.{column} IS NOT NULL AND NEW.{column} {differs} OLD.{column}"]
+    ]
+    constant = [
+        _trigger(dialect, f"{table}_{column}_never_changes", f"UPDATE OF {column} ON {table}", when)
+        for table, column in CONSTANT
+        for when in [f"NEW.{column} {differs} OLD.{column}"]
+    ]
+    kept = [
+        _trigger(dialect, f"{table}_is_kept", f"DELETE ON {table}", "OLD.settled" if table == "file" else "")
+        for table in KEPT
+    ]
+    final = [
+        _trigger(dialect, "journal_is_append_only", "UPDATE ON journal", ""),
+        _trigger(dialect, "file_settled_is_final", "UPDATE OF settled ON file", "OLD.settled AND NOT NEW.settled"),
+        _trigger(
+            dialect,
+            "intake_is_decided_once",
+            "UPDATE OF state ON intake",
+            "OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state",
+        ),
+        _trigger(
+            dialect,
+            "outbox_sent_is_final",
+            "UPDATE OF state ON outbox",
+            "OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')",
+        ),
+    ]
+    truncated = [
+        f"CREATE TRIGGER {table}_is_not_truncated BEFORE TRUNCATE ON {table} EXECUTE FUNCTION mailflow_refuse()"
+        for table in KEPT
+        if dialect == "postgresql"
+    ]
+    first = [REFUSE_POSTGRESQL] if dialect == "postgresql" else []
+    return [*first, *written, *constant, *kept, *final, *truncated]
+
+
+def _trigger(dialect: str, name: str, event: str, when: str) -> str:
+    condition = f" WHEN ({when})" if when else ""
+    action = (
+        "EXECUTE FUNCTION mailflow_refuse()" if dialect == "postgresql" else f"BEGIN SELECT RAISE(ABORT, '{name}'); END"
+    )
+    return f"CREATE TRIGGER {name} BEFORE {event} FOR EACH ROW{condition} {action}"
+
+
+def attach(metadata: sa.MetaData) -> None:
+    """Have `metadata.create_all` make the triggers after the tables."""
+    for dialect in ("sqlite", "postgresql"):
+        for statement in statements(dialect):
+            ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+            sa.event.listen(metadata, "after_create", ddl)

@@ -1,0 +1,101 @@
+"""Sealing: what the database holds of persons can only be read with keys that it does not hold.
+
+Every intake and every request has a content key of its own. It is kept wrapped by a master key; deleting it erases
+all that was sealed under it. Look-ups go through keyed tokens, which tell nothing without the look-up key.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from mailflow.errors import MailflowError, Misconfigured
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+
+
+class SealBroken(MailflowError):
+    """A sealed value was altered, lies where it does not belong, or its master key is another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentKey:
+    """A content key in use. Its octets never show in a traceback or a log."""
+
+    id: str
+    cipher: AESGCM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A content key as the database keeps it."""
+
+    id: str
+    master: str
+    """Which master key it is wrapped by."""
+    wrapped: bytes
+
+
+class Vault:
+    """The keys that the operator keeps apart from the database.
+
+    `master_keys`: by their names, 32 octets each; `active` names the one that wraps new content keys, the others
+    still open old ones. `lookup_key`: 32 octets at least; it cannot be changed without making every token anew.
+    """
+
+    __slots__ = ("_active", "_lookup_key", "_masters")
+
+    def __init__(self, master_keys: Mapping[str, bytes], active: str, lookup_key: bytes) -> None:
+        """Raises Misconfigured when a key is too short or the active one is missing."""
+        if active not in master_keys:
+            raise Misconfigured(f"there is no master key named {active!r}")
+        if any(len(key) != KEY_BYTES for key in master_keys.values()):
+            raise Misconfigured(f"a master key has {KEY_BYTES} octets")
+        if len(lookup_key) < KEY_BYTES:
+            raise Misconfigured(f"the look-up key has at least {KEY_BYTES} octets")
+        self._masters = {name: AESGCM(key) for name, key in master_keys.items()}
+        self._active = active
+        self._lookup_key = lookup_key
+
+    def new_key(self) -> tuple[ContentKey, WrappedKey]:
+        """A fresh content key, and the form in which it is kept."""
+        key, key_id = os.urandom(KEY_BYTES), os.urandom(16).hex()
+        wrapped = _encrypt(self._masters[self._active], key, f"content_key.wrapped:{key_id}")
+        kept = WrappedKey(id=key_id, master=self._active, wrapped=wrapped)
+        return ContentKey(id=key_id, cipher=AESGCM(key)), kept
+
+    def unwrap(self, kept: WrappedKey) -> ContentKey:
+        """Raises Misconfigured when its master key was not given, SealBroken when it does not open."""
+        master = self._masters.get(kept.master)
+        if master is None:
+            raise Misconfigured(f"the master key named {kept.master!r} is needed and was not given")
+        return ContentKey(id=kept.id, cipher=AESGCM(_decrypt(master, kept.wrapped, f"content_key.wrapped:{kept.id}")))
+
+    def seal(self, key: ContentKey, plaintext: bytes, context: str) -> bytes:
+        """Encrypt under a content key. `context` names table, column and row: elsewhere it will not open."""
+        return _encrypt(key.cipher, plaintext, context)
+
+    def open(self, key: ContentKey, sealed: bytes, context: str) -> bytes:
+        """What was sealed in this context. Raises SealBroken."""
+        return _decrypt(key.cipher, sealed, context)
+
+    def token(self, kind: str, value: str) -> str:
+        """A keyed digest (HMAC-SHA-256, hex) of `value`; equal values of two kinds have unlike tokens."""
+        return hmac.new(self._lookup_key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+
+def _encrypt(cipher: AESGCM, plaintext: bytes, context: str) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plaintext, context.encode())
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, context: str) -> bytes:
+    try:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+        raise SealBroken(f"a sealed value does not open: {context.partition(':')[0]}") from None

@@ -1,0 +1,66 @@
+"""Registers for tests: the same tests run on SQLite and on PostgreSQL, each on a database of its own."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mailflow.register import Register
+from mailflow.register.vault import Vault
+from tests.servers.postgres import PostgresServer, find_binaries, postgres
+
+KINDS = ("sqlite", "postgresql")
+VAULT = Vault({"test": b"m" * 32}, active="test", lookup_key=b"l" * 32)
+
+
+class Databases(Protocol):
+    """Makes databases of one kind."""
+
+    def fresh(self, *, migrated: bool) -> str:
+        """The URL of a new database."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteFiles:
+    folder: Path
+
+    def fresh(self, *, migrated: bool) -> str:
+        url = f"sqlite:///{self.folder}/register-{len(list(self.folder.iterdir()))}.db"
+        if migrated:
+            asyncio.run(_migrate(url))
+        return url
+
+
+@dataclass(slots=True, kw_only=True)
+class PostgresDatabases:
+    server: PostgresServer
+    template: str | None = None
+
+    def fresh(self, *, migrated: bool) -> str:
+        if not migrated:
+            return self.server.url(self.server.create_database())
+        if self.template is None:
+            self.template = self.server.create_database()
+            asyncio.run(_migrate(self.server.url(self.template)))
+        return self.server.url(self.server.create_database(template=self.template))
+
+
+@contextmanager
+def postgres_databases() -> Iterator[PostgresDatabases]:
+    with postgres() as server:
+        yield PostgresDatabases(server=server)
+
+
+def postgres_is_installed() -> bool:
+    return find_binaries() is not None
+
+
+async def _migrate(url: str) -> None:
+    register = Register.open(url, VAULT)
+    try:
+        await register.migrate()
+    finally:
+        await register.close()
