@@ -138,6 +138,7 @@ def test_the_oid_of_a_refused_algorithm_is_told() -> None:
         {"mask": "sha1"},
         {"mask": "sha512"},
         {"digest": "sha512", "mask": "sha512", "salt": 64},
+        {"digest": "sha512", "salt": 64},
         {"salt": 31},
         {"salt": 20},
         {"salt": 0},
@@ -158,6 +159,23 @@ def test_an_impossible_pss_salt_is_refused(salt: int) -> None:
     )
     how = ber.algorithm(crafted.RSA_PSS, parameters), lambda _: b"\0" * 256
     assert refusal(one_signer(signer_info(holder("rsa"), attributes(ENTITY), how=how))) is Code.ALGORITHM_REFUSED
+
+
+SHA256 = crafted.digest_algorithm("sha256")
+
+
+@pytest.mark.parametrize(
+    ("hashed", "mask"),
+    [
+        (SHA256, ber.algorithm("1.2.3.4", SHA256)),
+        (crafted.digest_algorithm("sha256", ber.octet_string(b"x")), ber.algorithm(crafted.MGF1, SHA256)),
+    ],
+)
+def test_pss_with_another_mask_or_parameters_of_its_hash_is_refused(hashed: bytes, mask: bytes) -> None:
+    parameters = ber.sequence(ber.der(0xA0, hashed), ber.der(0xA1, mask), ber.der(0xA2, ber.integer(32)))
+    _, how = crafted.pss_signer(holder("rsa"))
+    info = signer_info(holder("rsa"), attributes(ENTITY), how=(ber.algorithm(crafted.RSA_PSS, parameters), how))
+    assert refusal(one_signer(info)) is Code.ALGORITHM_REFUSED
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mailflow.core.anomalies import Code
 from mailflow.demo.certificates import Kind
 from mailflow.mail.cms import CmsError, ContentType, DecryptionKey, ber, content_type, decrypt, encrypt, sign
+from mailflow.mail.cms.recipients import agreed_key, transported_key
+from mailflow.mail.cms.structures import AlgorithmIdentifier, KeyAgreement, KeyTransport, SignerIdentifier
 from tests.support import crafted
 from tests.support.crafted import ENTITY, chunked, indefinite
 from tests.support.envelopes import (
@@ -126,6 +128,14 @@ def test_recipients_of_other_kinds_beside_ours_do_not_disturb() -> None:
         agreed(KEY32, "p384"),
         transported_as(b"x" * 256, rid=crafted.by_issuer(holder("p384"))),
         agreement(b"", ber.algorithm("1.2.3"), crafted.by_issuer(holder("p521")), b""),
+        # Agreed with a static key of the sender, which we do not read.
+        ber.der(
+            0xA1,
+            ber.integer(3),
+            ber.der(0xA0, ber.der(0x80, b"its key identifier")),
+            ber.algorithm("1.2.3"),
+            ber.sequence(ber.sequence(crafted.by_issuer(holder("rsa")), ber.octet_string(b""))),
+        ),
     ]
     assert opened(cbc([*others, transported(KEY32)])) == ENTITY
     assert opened(cbc([*others, agreed(KEY32)]), "rsa", "p256") == ENTITY
@@ -227,6 +237,31 @@ def test_a_wrong_key_fails_like_a_wrong_content(found: bytes) -> None:
 def test_wrong_padding_fails_like_a_wrong_content(encrypted: bytes, algorithm: bytes) -> None:
     uniform(gcm([transported_as(encrypted, algorithm)]))
     uniform_or_noise(cbc([transported_as(encrypted, algorithm)]))
+
+
+def test_a_key_shorter_than_the_cipher_says_opens_nothing() -> None:
+    lying = ber.algorithm(CBC[32], ber.octet_string(b"v" * 16))
+    uniform_or_noise(cbc([transported(KEY16)], KEY16, algorithm=lying))
+
+
+def test_a_key_that_cannot_be_had_is_found_out_only_by_the_content() -> None:
+    private, curve = holder("rsa").key, holder("p256").key
+    assert isinstance(private, rsa.RSAPrivateKey)
+    assert isinstance(curve, ec.EllipticCurvePrivateKey)
+    name = SignerIdentifier(issuer=None, serial=None, subject_key_id=b"")
+    by_oaep = AlgorithmIdentifier(oid=OAEP, parameters=ber.sequence(), raw=b"")
+    transport = KeyTransport(recipient=name, algorithm=by_oaep, encrypted_key=b"x" * 256)
+    assert transported_key(transport, private, AT) == b""
+    wrap = ber.algorithm(WRAP[32])
+    by_ecdh = AlgorithmIdentifier(oid=KDF["sha256"], parameters=wrap, raw=b"")
+    off_curve = KeyAgreement(
+        recipient=name,
+        algorithm=by_ecdh,
+        encrypted_key=b"x" * 40,
+        ephemeral_point=b"\x04" + b"\x01" * 64,
+        user_keying_material=None,
+    )
+    assert agreed_key(off_curve, curve, AT) == b""
 
 
 def test_wrong_v15_padding_gives_a_key_that_is_none_and_not_an_error() -> None:

@@ -212,6 +212,13 @@ def test_a_signer_without_certificate_anywhere_is_refused() -> None:
     assert refusal(cms) is Code.SIGNER_CERTIFICATE_MISSING
 
 
+def test_the_same_serial_number_of_another_issuer_names_another_certificate() -> None:
+    serial = holder("rsa").certificate.serial_number
+    other = shared_pki().issue("same-serial", kind="p256", serial=serial)
+    cms = signed_data(ENTITY, [signer_info(holder("rsa"), attributes(ENTITY))], [other.der])
+    assert refusal(cms) is Code.SIGNER_CERTIFICATE_MISSING
+
+
 def test_an_enrolled_certificate_of_another_name_is_not_taken() -> None:
     cms = signed_data(ENTITY, [signer_info(holder("rsa"), attributes(ENTITY))], [])
     with pytest.raises(CmsError) as caught:
