@@ -184,6 +184,32 @@ async def _act(
     return changed
 
 
+async def record_bounce(
+    tx: Transaction, *, envelope_id: str, message_id: str, verp: str, intake_id: int, at: datetime
+) -> int | None:
+    """A delivery status notification came for a mail of ours: an answer that had left is held for an operator.
+
+    Names of the mail, the surest first, empty where the notification has none. Nobody vouches for a notification:
+    so one that names a mail still on its way is only put on record. Returns the mail's id, None when there is none.
+    """
+    names = [
+        (outbox.c.envelope_id, envelope_id),
+        (outbox.c.message_id, message_id),
+        (outbox.c.envelope_id, verp),
+    ]
+    for column, value in names:
+        if value and (found := await tx.all(sa.select(outbox.c.id, outbox.c.state).where(column == value))):
+            break
+    else:
+        return None
+    row = found[0]
+    sent = sa.and_(outbox.c.id == row.id, outbox.c.state == OutboxState.SENT.value)
+    await tx.run(sa.update(outbox).where(sent).values(state=OutboxState.HELD.value, reason="bounced"))
+    entry = journal.Entry(kind="bounced", intake_id=intake_id, detail={"outbox": row.id, "state_before": row.state})
+    await journal.append(tx, [entry], at)
+    return int(row.id)
+
+
 def _intake_columns() -> list[sa.Column[Any]]:
     return [intake.c[name] for name in IntakeRow.__slots__]
 
