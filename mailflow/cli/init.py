@@ -7,6 +7,7 @@ import base64
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -65,7 +66,7 @@ def init(invocation: Invocation, apply: bool) -> int:
 
 def _folders(root: Path) -> list[_Missing]:
     return [
-        _Missing(folder, "folder", lambda folder=folder: folder.mkdir(parents=True, mode=0o750))  # type: ignore[misc]
+        _Missing(folder, "folder", partial(folder.mkdir, parents=True, mode=0o750))
         for name in FOLDERS
         if not (folder := root / name).exists()
     ]

@@ -79,11 +79,11 @@ class FileMailbox:
     async def list(self) -> Listing:
         return Listing(uidvalidity=self._uidvalidity, uids=tuple(self._mails))
 
-    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:  # noqa: ARG002
+    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:  # noqa: ARG002  # as the port says
         for uid in uids:
             yield self._mails[uid]
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:  # noqa: ARG002
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:  # noqa: ARG002  # as the port says
         for uid in uids:
             self._mails.pop(uid, None)
 

@@ -88,5 +88,5 @@ def attach(metadata: sa.MetaData) -> None:
     """Have `metadata.create_all` make the triggers after the tables."""
     for dialect in ("sqlite", "postgresql"):
         for statement in statements(dialect):
-            ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+            ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]  # not typed
             sa.event.listen(metadata, "after_create", ddl)
