@@ -31,6 +31,7 @@ class _Folder:
         self._read_only = read_only
         self._session: ImapSession | None = None
         self._uidvalidity = 0
+        self._looks_empty = False
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
 
@@ -39,7 +40,7 @@ class _Folder:
         """The connection with the folder selected, for one caller at a time; a pending IDLE gives way.
 
         Raises Unavailable when the folder's UIDVALIDITY is not the given one. A refusal by the server inside
-        the block becomes Unavailable too.
+        the block becomes Unavailable too, and ends the connection: a folder that was deleted refuses for ever.
         """
         self._wanted.set()
         async with self._turn:
@@ -55,15 +56,22 @@ class _Folder:
             try:
                 yield session
             except RefusedError as refused:
+                session.abort()
                 raise Unavailable(f"imap: {refused}") from None
 
     async def search(self, *criteria: str) -> Listing:
         async with self.session() as session:
-            await session.run("NOOP")  # some servers tell of new mails only now
+            if self._looks_empty:
+                # Cyrus goes on showing a folder that was deleted and made again as an empty one.
+                self._uidvalidity = await session.select(self._name, read_only=self._read_only)
+            else:
+                await session.run("NOOP")  # some servers tell of new mails only now
             session.arrived.clear()
             # No CHARSET: Exchange refuses UTF-8.
             lines = await session.run("SEARCH", *criteria, uid=True)
-            return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
+            uids = imap_syntax.search_uids(lines[:-1])
+            self._looks_empty = not uids
+            return Listing(uidvalidity=self._uidvalidity, uids=uids)
 
     async def fetch(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets."""
@@ -177,9 +185,12 @@ class ImapMailbox:
                 try:
                     await _move(session, some, folder)
                 except RefusedError as refused:
-                    if refused.code not in {"TRYCREATE", "NONEXISTENT"}:
+                    if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
+                        await session.run("NOOP")
+                    elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
+                        await _create(session, folder)
+                    else:
                         raise
-                    await _create(session, folder)
                     await _move(session, some, folder)
 
     async def wait(self, seconds: float) -> bool:

@@ -154,7 +154,7 @@ class Dovecot:
                 log=self.folder / "dovecot.log",
                 ports=[self.imap_port, self.imaps_port, self.lmtp_port],
             )
-            self._process.start()
+            self._start()
         except BaseException:
             shutil.rmtree(self._run, ignore_errors=True)
             raise
@@ -173,7 +173,17 @@ class Dovecot:
             (self._run / "base" / "master.pid").unlink(missing_ok=True)
         else:
             self._process.stop()
+        self._start()
+
+    def _start(self) -> None:
         self._process.start()
+        try:
+            # A server that is stopped, or used, before its helpers have settled takes five seconds over it.
+            with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
+                client.noop()
+        except BaseException:
+            self._process.stop()
+            raise
 
     def _configure(self) -> Path:
         self.certificate = make_certificate(self.folder)

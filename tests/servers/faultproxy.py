@@ -91,6 +91,8 @@ class FaultProxy:
         self.trace: list[tuple[Side, int, bytes]] = []
         """Side, number and octets of every line of the first connection."""
         self.connections = 0
+        self.stalled = asyncio.Event()
+        """Set once a rule has stalled a connection."""
         self._open: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
@@ -166,6 +168,7 @@ class FaultProxy:
                 writer.write(octets)
             case Fault.STALL:
                 connection.stalled = True
+                self.stalled.set()
                 return
             case Fault.DRIBBLE:
                 for octet in octets:

@@ -73,16 +73,12 @@ class ServerProcess:
         assert self.process is not None
         deadline = time.monotonic() + START_SECONDS_MAX
         for port in self.ports:
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    if self.process.poll() is not None:
-                        raise ServerFailedError(f"{self.command[0]} ended:\n{self.log_tail()}") from None
-                    if time.monotonic() > deadline:
-                        raise ServerFailedError(f"port {port} stays closed:\n{self.log_tail()}") from None
-                    time.sleep(0.02)
+            while not _listens(port):
+                if self.process.poll() is not None:
+                    raise ServerFailedError(f"{self.command[0]} ended:\n{self.log_tail()}")
+                if time.monotonic() > deadline:
+                    raise ServerFailedError(f"port {port} stays closed:\n{self.log_tail()}")
+                time.sleep(0.02)
 
     def stop(self) -> None:
         """SIGTERM, then after a while SIGKILL to the whole session. Safe to call twice."""
@@ -97,11 +93,24 @@ class ServerProcess:
         process.wait()
 
     def kill(self) -> None:
-        """End the whole session at once, as a power cut would."""
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+        """End the whole session at once, as a power cut would; return when nothing listens any more."""
+        if self.process is None:
+            return
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        # The children of the killed master die a little later and hold its ports until then.
+        while any(map(_listens, self.ports)) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(no log)"
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
