@@ -56,7 +56,7 @@ class SmtpServer:
     user: str | None
     """None: no authentication."""
     secret: Callable[[], str] | None
-    """Gives the password, anew for each connection. OSError is taken for a server that cannot be reached."""
+    """Gives the password, anew for each connection. When it cannot, the mail is deferred."""
     timeout_seconds: float
     """For each reply but the last."""
     data_timeout_seconds: float
@@ -147,6 +147,11 @@ class SmtpMailer:
 
     async def _connect(self) -> _Connection | SendResult:
         server = self._server
+        try:
+            password = server.secret() if server.secret is not None else ""
+        except (OSError, ValueError, Misconfigured):
+            # It may be about to be replaced: no reason to stop the worker, which goes on receiving.
+            return SendResult(state=Sending.DEFERRED, detail=f"{_Step.CONNECT} no secret")
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -160,8 +165,8 @@ class SmtpMailer:
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()
-            if server.user is not None and server.secret is not None:
-                await client.login(server.user, server.secret())
+            if server.user is not None:
+                await client.login(server.user, password)
         except aiosmtplib.SMTPResponseException as refusal:
             client.close()
             return SendResult(state=Sending.DEFERRED, detail=_detail(_Step.CONNECT, refusal))
@@ -241,11 +246,11 @@ class SmtpMailer:
             await connection.client.rset()
         except _LOST:
             connection.abort()
+            return
         except BaseException:
             connection.abort()
             raise
-        else:
-            self._put_back(connection)
+        self._put_back(connection)
 
     def _put_back(self, connection: _Connection) -> None:
         if self._closed:

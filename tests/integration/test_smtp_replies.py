@@ -271,14 +271,16 @@ async def test_the_password_is_read_anew_for_each_connection_and_a_refused_one_d
         ]
 
 
-async def test_a_password_that_cannot_be_read_defers() -> None:
+@pytest.mark.parametrize("error", [FileNotFoundError("smtp"), UnicodeError("smtp"), Misconfigured("smtp")])
+async def test_a_password_that_cannot_be_read_defers(error: Exception) -> None:
     def unreadable() -> str:
-        raise FileNotFoundError("secrets/smtp")
+        raise error
 
     async with scripted({}) as (server, _):
         mailer = SmtpMailer(replace(plain_server(server.port), user="svc", secret=unreadable), 1)
         result = await mailer.send(a_mail()[1], go_on)
-        assert result == SendResult(state=Sending.DEFERRED, detail="connect lost")
+        assert result == SendResult(state=Sending.DEFERRED, detail="connect no secret")
+        assert server.connections == 0
 
 
 async def test_starttls_that_is_not_offered_is_no_reason_to_send_in_clear(
