@@ -14,7 +14,6 @@ from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches
 from mailflow.register.types import IntakeState
 
-_WAITING = (IntakeState.RECEIVED.value, IntakeState.UNDETERMINED.value)
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
@@ -277,7 +276,7 @@ async def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement],
         .where(
             intake.c.id == sa.bindparam("b_id"),
             intake.c.lease_owner == owner,
-            intake.c.state.in_(_WAITING),
+            intake.c.next_at.is_not(None),
         )
         .values(
             state=sa.bindparam("b_state"),

@@ -108,7 +108,7 @@ class Register:
                 try:
                     _ = await connection.begin()
                     yield Transaction(connection, self._vault, writes=True)
-                    await _unbroken(connection.commit())
+                    await _unbroken(_commit(connection))
                 finally:
                     await _unbroken(connection.close())
 
@@ -144,6 +144,15 @@ class Register:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """A COMMIT that fails may leave the transaction open in the database: that connection is not used again."""
+    try:
+        await connection.commit()
+    except sa.exc.SQLAlchemyError:
+        await connection.invalidate()
+        raise
 
 
 async def _unbroken(work: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,142 @@
+"""Rows for tests of the register: mails, files and requests that carry nothing but what a test is about."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.register import Register, files, intake, outbox, requests
+from mailflow.register.types import Instant
+from tests.support.databases import VAULT
+
+NOW = datetime(2026, 11, 25, 9, 30, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=10)
+"""When leases run out that were taken at `NOW`."""
+LONG_AFTER = NOW + timedelta(hours=1)
+ROOMY = 1 << 30
+DESK = DeskCode("59123")
+NORD = Territory("059")
+
+
+def arrival(uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes_ago: int = 60) -> intake.Arrival:
+    octets = b"mail %d" % uid if raw is None else raw
+    return intake.Arrival(
+        account="service",
+        mailbox="INBOX",
+        uidvalidity=uidvalidity,
+        uid=uid,
+        raw=octets,
+        size_bytes=len(octets),
+        received_at=NOW - timedelta(minutes=minutes_ago),
+    )
+
+
+async def take_in(register: Register, count: int) -> None:
+    """Mails with UIDs 1 to `count`, the lowest received first."""
+    async with register.begin() as tx:
+        await intake.take_in(tx, [arrival(uid, minutes_ago=1000 - uid) for uid in range(1, count + 1)], NOW)
+
+
+async def claim(register: Register, owner: str = "me", limit: int = 50, at: datetime = NOW) -> list[intake.Claimed]:
+    async with register.begin() as tx:
+        until = at + (LATER - NOW)
+        return await intake.claim_chunk(tx, owner, limit, at, until, size_bytes_max=ROOMY)
+
+
+async def claim_solo(register: Register, owner: str = "me", at: datetime = NOW) -> intake.Claimed | None:
+    async with register.begin() as tx:
+        return await intake.claim_solo(tx, owner, at, at + (LATER - NOW), 3)
+
+
+async def a_mail(register: Register) -> int:
+    """The intake of one fresh mail that is leased to `me`."""
+    await take_in(register, 1)
+    return (await claim(register))[0].id
+
+
+def settlement(intake_id: int, state: str = "answered", reason: str = "") -> intake.Settlement:
+    return intake.Settlement(id=intake_id, state=state, reason=reason, detail="", sender="acme")
+
+
+def a_file(record: str, intake_id: int, *, sequence: int = 1, digest: str = "d", desk: str = DESK) -> files.FileClaim:
+    name = f"DEM{desk}-202611250930-{sequence:06}.xml"
+    return files.FileClaim(record=record, desk=desk, name=name, digest=digest, intake_id=intake_id)
+
+
+def a_request(request_id: str, sequence: int, record: str, *, payload: bytes = b"{}") -> requests.NewRequest:
+    return requests.NewRequest(
+        id=request_id,
+        number=UniqueNumber(f"0591126{sequence:06}59123"),
+        territory=NORD,
+        desk=DESK,
+        sender="acme",
+        expires_on=date(2027, 11, 25),
+        payload=payload,
+        file_record=record,
+        position=sequence,
+    )
+
+
+def person(key: str, request_id: str, *, ordinal: int = 0, nir: str | None = None) -> requests.IdentityClaim:
+    return requests.IdentityClaim(territory=NORD, key=key, ordinal=ordinal, request_id=request_id, nir=nir)
+
+
+def a_draft(intake_id: int | None, *, key: str = "1", part: int = 1, payload: bytes = b"order") -> outbox.Draft:
+    return outbox.Draft(
+        kind="answer",
+        key=key,
+        part=part,
+        intake_id=intake_id,
+        recipient="desk@vendor.test",
+        message_id=f"<{key}-{part}@service.test>",
+        dated_at=NOW,
+        payload=payload,
+    )
+
+
+async def registered(register: Register, sequence: int = 1, *, payload: bytes = b"{}") -> UniqueNumber:
+    """A whole request: mail, file, reference, identity, number."""
+    intake_id = await a_mail(register)
+    async with register.begin() as tx:
+        await files.claim(tx, [a_file("f1", intake_id)])
+        await requests.bind_references(tx, [(DESK, "ref", "r1", "digest")])
+        await requests.claim_identities(tx, [person("dupont", "r1")])
+        new = a_request("r1", sequence, "f1", payload=payload)
+        await requests.insert(tx, [new], NOW)
+        await files.settle(tx, [("f1", b"receipt")])
+    return new.number
+
+
+async def frozen(register: Register, count: int = 1) -> list[int]:
+    """The ids of outgoing mails with their octets, due now."""
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None, key=str(key)) for key in range(count)], NOW)
+    async with register.begin() as tx:
+        ids = [row.id for row in await outbox.claim_queued(tx, "composer", 50, NOW, LATER)]
+        await outbox.freeze(tx, [(id_, b"octets %d" % id_, f"digest {id_}") for id_ in ids])
+    return ids
+
+
+async def rows(register: Register, query: str) -> Sequence[Any]:
+    async with register.read() as tx:
+        return (await tx.connection.execute(sa.text(query))).all()
+
+
+async def execute(register: Register, statement: str, **values: object) -> None:
+    """Plain SQL, past every module of ours; instants are bound as our columns keep them."""
+    binds = [sa.bindparam(k, type_=Instant() if isinstance(v, datetime) else None) for k, v in values.items()]
+    async with register.begin() as tx:
+        await tx.connection.execute(sa.text(statement).bindparams(*binds), values)
+
+
+@asynccontextmanager
+async def another(register_url: str) -> AsyncIterator[Register]:
+    """A second process' view: its own connections and its own lock."""
+    opened = Register.open(register_url, VAULT)
+    try:
+        yield opened
+    finally:
+        await opened.close()
