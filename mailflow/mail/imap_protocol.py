@@ -13,6 +13,7 @@ from collections import deque
 from aioimaplib import aioimaplib
 
 _LITERAL = re.compile(rb"\{(\d{1,19})\}\Z")
+_COMPLETION = re.compile(rb"[A-Z0-9]+ (OK|NO|BAD)(?: |\Z)")
 _EXISTS = re.compile(rb"\d+ EXISTS\Z", re.IGNORECASE)
 
 
@@ -104,9 +105,9 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aio
             self._untagged([line[2:], *response[1:]])
         elif line.startswith(b"+"):
             self._continuation(line)
-        elif aioimaplib.tagged_status_response_re.match(line):
+        elif completion := _COMPLETION.match(line):
             command = self.pending_sync_command
-            self.expects_silence = command is not None and command.name == "STARTTLS" and line.split(b" ")[1] == b"OK"
+            self.expects_silence = command is not None and command.name == "STARTTLS" and completion[1] == b"OK"
             self._response_done(line)
 
     def _greet(self, line: bytes) -> None:

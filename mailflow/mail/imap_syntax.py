@@ -135,7 +135,7 @@ _LITERAL = re.compile(rb"~?\{\d+\}\Z")
 _FETCH = re.compile(rb"\d+ FETCH (?=\()", re.IGNORECASE)
 
 
-def fetched(lines: Sequence[bytes]) -> Iterator[FetchedItems]:
+def fetched(lines: Sequence[bytes | bytearray]) -> Iterator[FetchedItems]:
     """The FETCH responses among the lines that one command collected. Raises UnreadableResponseError.
 
     A line that ends in a literal's count is followed by the literal, then by the rest of the response.
@@ -153,10 +153,10 @@ def fetched(lines: Sequence[bytes]) -> Iterator[FetchedItems]:
             yield items
 
 
-def _tokens(lines: Sequence[bytes], position: int, start: int) -> tuple[list[_Token], int]:
+def _tokens(lines: Sequence[bytes | bytearray], position: int, start: int) -> tuple[list[_Token], int]:
     """The tokens of the response that begins in `lines[position]`, and the position after it."""
     tokens: list[_Token] = []
-    line = lines[position][start:]
+    line = bytes(lines[position][start:])
     while True:
         position += 1
         literal = _LITERAL.search(line)
@@ -167,7 +167,7 @@ def _tokens(lines: Sequence[bytes], position: int, start: int) -> tuple[list[_To
         if position + 1 >= len(lines):
             raise UnreadableResponseError("FETCH response ends within a literal")
         tokens.append(_Token("string", bytes(lines[position])))
-        line = lines[position + 1]
+        line = bytes(lines[position + 1])
         position += 1
 
 
