@@ -146,8 +146,9 @@ def test_the_one_key_of_several_that_is_meant_is_used() -> None:
     assert opened(cms, "rsa", "p256", "p384") == ENTITY
 
 
-def test_unprotected_attributes_are_passed_over() -> None:
-    assert opened(cbc([transported(KEY32)], tail=ber.der(0xA1, ber.NULL))) == ENTITY
+@pytest.mark.parametrize("tail", [ber.der(0xA1, ber.NULL), indefinite(0xA1, ber.NULL)])
+def test_unprotected_attributes_are_passed_over(tail: bytes) -> None:
+    assert opened(cbc([transported(KEY32)], tail=tail)) == ENTITY
 
 
 def test_ber_with_the_ciphertext_in_chunks_is_opened() -> None:

@@ -105,6 +105,14 @@ def test_revocation_lists_and_unsigned_attributes_are_passed_over() -> None:
     assert read_signed_data(countersigned) == read_signed_data(SIGNED)
 
 
+def test_originator_info_and_unauthenticated_attributes_are_passed_over() -> None:
+    for data in (ENVELOPE, AUTHENTICATED):
+        with_info = changed(data, (1, 0), lambda parts: [parts[0], ber.der(0xA0, b""), *parts[1:]])
+        assert read_enveloped(with_info) == read_enveloped(data)
+    with_attributes = changed(AUTHENTICATED, (1, 0), lambda parts: [*parts, ber.der(0xA2, ber.NULL)])
+    assert read_enveloped(with_attributes) == read_enveloped(AUTHENTICATED)
+
+
 def test_the_agreement_is_read_with_its_names() -> None:
     agreement = read_enveloped(ENVELOPE).recipients[1]
     assert agreement.algorithm.oid == KDF["sha256"]

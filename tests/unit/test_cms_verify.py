@@ -147,7 +147,14 @@ def test_a_certificate_issued_twice_for_one_key_is_found_by_trying_both() -> Non
 
 
 @pytest.mark.parametrize(
-    "moment", [datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC), AT]
+    "moment",
+    [
+        datetime(1950, 1, 1, tzinfo=UTC),
+        datetime(2049, 12, 31, tzinfo=UTC),
+        datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(2050, 1, 1, tzinfo=UTC),
+        AT,
+    ],
 )
 def test_the_signing_time_is_what_the_signer_claims(moment: datetime) -> None:
     info = signer_info(holder("p256"), attributes(ENTITY, at=moment))
