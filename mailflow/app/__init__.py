@@ -12,7 +12,6 @@ from mailflow.app.parts import (
     check_audit,
     check_mailbox,
     check_smtp,
-    imap_account,
     judge_of,
     mail_door,
     make_composer,
@@ -23,7 +22,6 @@ from mailflow.app.parts import (
     trust_files,
 )
 from mailflow.mail.door import MailDoor
-from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.stages import Drained, Stages
 from mailflow.settings import Settings
 
@@ -67,15 +65,13 @@ async def run(settings: Settings, *, started: Callable[[], None] = lambda: None)
         loop.add_signal_handler(name, stop.set)
     async with register_of(settings) as register, mail_door(settings, register) as door:
         stages = stages_of(door, settings)
-        watcher = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
         scheduler = _scheduler(stages)
         try:
-            work = asyncio.create_task(stages.run(watcher, settings.mailbox.idle_seconds, stop))
+            work = asyncio.create_task(stages.run(settings.mailbox.idle_seconds, stop))
             started()
             await _until_stopped(work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
-            await watcher.close()
 
 
 async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event, stop_seconds: float) -> None:

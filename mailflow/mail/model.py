@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.model import FileReceipt, SenderCode, Submission
@@ -55,6 +58,8 @@ class Step:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyContext:
     """What an answer needs of the mail that it answers. Known only once the sender is proven."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     sender: SenderCode
     recipient: str

@@ -16,7 +16,6 @@ from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import delivery, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.mail.ports import Mailbox
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 60.0
@@ -36,6 +35,8 @@ class Stage:
     turn: Callable[[MailDoor], Awaitable[Progress]]
     interval_seconds: float
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    resting: asyncio.Event = field(default_factory=asyncio.Event)
+    """It found nothing in its last turn and waits."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     """Of a single batch: this stage will find nothing more."""
     failures: int = 0
@@ -64,12 +65,12 @@ class Stages:
         self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
         self._line = (self.receive, self.process, self.compose, self.deliver)
 
-    async def run(self, watcher: Mailbox, idle_seconds: float, stop: asyncio.Event) -> None:
-        """Work until `stop`; then each stage finishes its turn. `watcher` is a connection of its own for IDLE."""
+    async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
+        """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
         async with asyncio.TaskGroup() as group:
             for stage in (*self._line, self.doubtful):
                 group.create_task(self._keep(stage, stop), name=stage.name)
-            watch = group.create_task(self._watch(watcher, idle_seconds), name="watch")
+            watch = group.create_task(self._watch(idle_seconds), name="watch")
             await stop.wait()
             watch.cancel()
 
@@ -91,7 +92,9 @@ class Stages:
             if stage.failures:
                 await _first(stop.wait(), seconds=_pause(stage.failures))
             else:
+                stage.resting.set()
                 await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)
+                stage.resting.clear()
 
     async def _finish(self, stage: Stage, before: Stage | None) -> None:
         while True:
@@ -124,12 +127,14 @@ class Stages:
                     after.wake.set()
         return progress
 
-    async def _watch(self, watcher: Mailbox, idle_seconds: float) -> None:
-        """IDLE on a connection of its own: only an early wake-up, so its failures cost nothing but earliness."""
+    async def _watch(self, idle_seconds: float) -> None:
+        """IDLE while the mailbox rests: only an early wake-up, so its failures cost nothing but earliness."""
         failures = 0
         while True:
+            await self.receive.resting.wait()
             try:
-                if await watcher.wait(idle_seconds):
+                if await self._door.mailbox.wait(idle_seconds):
+                    self.receive.resting.clear()
                     self.receive.wake.set()
                 failures = 0
             except Unavailable:
