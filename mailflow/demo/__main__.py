@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from lxml import etree
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +23,7 @@ from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.imap_session import Authentication, ImapAccount
 from mailflow.mail.ports import Outgoing, Sending
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
+from mailflow.wire.xml import XmlLimits, parse
 
 PASSWORD = "demo"  # noqa: S105  of an embedded server that lives for a minute
 SECONDS_MAX = 60.0
@@ -202,7 +202,7 @@ def _mailbox(host: MailHost, user: str) -> ImapMailbox:
 
 def _result(content: bytes) -> str:
     """The number, or the codes, of a `RET` file."""
-    root = etree.fromstring(content)
+    root = parse(content, XmlLimits(bytes_max=1 << 24, nodes_max=1 << 20))
     numbers = [element.text or "" for element in root.iterfind(".//{*}numUnique")]
     codes = [element.get("code", "") for element in root.iterfind(".//{*}anomalie")]
     return " ".join([*numbers, *dict.fromkeys(codes)])

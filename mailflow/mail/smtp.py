@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import aiosmtplib
 
-from mailflow.errors import Misconfigured
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 
 IDLE_SECONDS_MAX = 60.0
@@ -124,6 +124,14 @@ class SmtpMailer:
             return await self._address(connection, outgoing) or await self._transmit(
                 connection, outgoing.raw, before_data
             )
+
+    async def check(self) -> None:
+        """Connect, secure and log in; the connection is kept for the first mail. Raises Unavailable."""
+        async with self._slots:
+            connection = await self._connect()
+            if isinstance(connection, SendResult):
+                raise Unavailable(f"smtp: {connection.detail}")
+            self._put_back(connection)
 
     async def close(self) -> None:
         """Say QUIT on the idle connections, all at once. Those in use are closed when their mail is done."""

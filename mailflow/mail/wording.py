@@ -32,8 +32,9 @@ def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
         lines += [line for anomaly in reply.anomalies for line in _anomaly(anomaly)]
     for file in reply.files:
         lines += ["", *_file(file)]
-    lines += ["", "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel."]
-    lines += ["Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.", ""]
+    if reply.files:
+        lines += ["", "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel."]
+    lines += ["", "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.", ""]
     lines += [f"Assistance : {contact}"]
     return "\n".join(lines) + "\n"
 
