@@ -39,18 +39,20 @@ def read(element: etree._Element, model: type[M], path: str) -> tuple[M, tuple[A
 def build(model: type[M], data: Data, path: str) -> tuple[M, tuple[Anomaly, ...]]:
     """`data`, keyed by wire names, as a model without the values that it cannot hold, and the faults of those.
 
-    `data` is changed: the values are taken out of it.
+    Every field of `model` must be optional. `data` is changed: the values are taken out of it.
     """
+    try:
+        return model.model_validate(data, by_alias=True, by_name=False), ()
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False, include_context=False)
     faults: list[Anomaly] = []
-    while True:
-        try:
-            return model.model_validate(data, by_alias=True, by_name=False), tuple(faults)
-        except ValidationError as error:
-            for detail in error.errors(include_input=False, include_url=False, include_context=False):
-                code = Code.TEXT_TOO_LONG if detail["type"] == "string_too_long" else Code.XML_NOT_VALID
-                place, shape = _locate(model, detail["loc"], path)
-                faults.append(Anomaly(code=code, path=place))
-                _take_out(data, detail["loc"], {} if shape and shape.model else "")
+    for detail in details:
+        code = Code.TEXT_TOO_LONG if detail["type"] == "string_too_long" else Code.XML_NOT_VALID
+        place, shape = _locate(model, detail["loc"], path)
+        faults.append(Anomaly(code=code, path=place))
+        _take_out(data, detail["loc"], {} if shape and shape.model else "")
+    # What is left fits: one pass names every fault, and nothing is ever missing.
+    return model.model_validate(data, by_alias=True, by_name=False), tuple(faults)
 
 
 def write(model: WireModel, name: str, namespace: str) -> etree._Element:

@@ -124,8 +124,9 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
     if element.form is None:
         faults.append(Anomaly(code=Code.VALUE_MISSING, path=facts.at_root))
         return Request(form=None, anomalies=_bounded(faults, path), reference=element.reference or None)
-    named = [fault.path for fault in faults]
-    told = [anomaly for anomaly in check(element.form, facts) if not _follows(anomaly, named)]
+    # A value that reading left out is missing only for that reason, which is told already.
+    left_out = {fault.path for fault in faults}
+    told = [a for a in check(element.form, facts) if a.code is not Code.VALUE_MISSING or a.path not in left_out]
     return Request(
         form=element.form,
         anomalies=_bounded([*faults, *told], path),
@@ -139,13 +140,6 @@ def _bounded(anomalies: list[Anomaly], path: str) -> tuple[Anomaly, ...]:
     if len(anomalies) <= ANOMALIES_MAX:
         return tuple(anomalies)
     return (*anomalies[:ANOMALIES_MAX], Anomaly(code=Code.MORE_ANOMALIES, path=path))
-
-
-def _follows(anomaly: Anomaly, named: list[str]) -> bool:
-    """Whether a value is missing only because reading left it, or what holds it, out: that is told already."""
-    return anomaly.code is Code.VALUE_MISSING and any(
-        anomaly.path == path or anomaly.path.startswith(f"{path}/") for path in named
-    )
 
 
 def _grouped(faults: Iterable[Anomaly]) -> dict[int, list[Anomaly]]:
@@ -162,9 +156,7 @@ def _emptied(root: etree._Element, bytes_max: int) -> frozenset[int]:
     numbers = set()
     for number, element in enumerate(root.findall(f"{{{NUU}}}demande"), start=1):
         if len(etree.tostring(element, with_tail=False)) > bytes_max:
-            tail = element.tail
             element.clear()
-            element.tail = tail
             numbers.add(number)
     return frozenset(numbers)
 

@@ -1,6 +1,7 @@
 """Reading a request file: whatever the bytes, everything wrong is named by code and path, and nothing is repeated."""
 
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -122,6 +123,11 @@ def test_a_byte_order_mark_of_utf_8_is_no_fault() -> None:
     assert read(b"\xef\xbb\xbf" + a_file(a_form())).anomalies == ()
 
 
+def test_a_byte_order_mark_of_utf_8_before_another_encoding_is_a_contradiction() -> None:
+    content = b"\xef\xbb\xbf" + altered(("encoding='UTF-8'", "encoding='ISO-8859-1'"))
+    assert named(read(content).anomalies) == {(Code.XML_ENCODING, "")}
+
+
 def test_the_root_must_be_that_of_the_interface() -> None:
     content = altered(("http://nuu.application.i2/", "urn:autre"))
     assert named(read(content).anomalies) == {(Code.XML_NOT_VALID, "/*")}
@@ -136,7 +142,7 @@ def test_the_root_must_be_that_of_the_interface() -> None:
         (">CRE<", "><", Code.FILE_TYPE_UNKNOWN, "/interfaceNuu/entete/typeFichier"),
         (
             ">2026-01-15T09:31:00+00:00<",
-            ">2026-01-15T10:37:00<",
+            ">2026-01-15T10:36:01<",
             Code.FILE_DATE_WRONG,
             "/interfaceNuu/entete/dateFichier",
         ),
@@ -156,6 +162,10 @@ def test_the_date_of_a_file_may_lack_a_zone_or_a_time(written: str) -> None:
     assert file.anomalies == ()
     assert file.dated_at is not None
     assert RECEIVED_AT - file.dated_at in (timedelta(0), timedelta(hours=10, minutes=31))
+
+
+def test_a_desk_s_clock_may_be_five_minutes_fast() -> None:
+    assert read(altered((">2026-01-15T09:31:00+00:00<", ">2026-01-15T10:36:00<"))).anomalies == ()
 
 
 @pytest.mark.parametrize(
@@ -192,6 +202,7 @@ def test_a_file_without_a_request_is_refused() -> None:
         (">Durand<", "><tns:b/>Durand<", Code.XML_NOT_VALID, f"{APPLICANT}/nom"),
         ("<tns:nom>", '<tns:nom lang="fr">', Code.XML_NOT_VALID, f"{APPLICANT}/nom/@*"),
         ("<tns:demandeur>", "<tns:demandeur>texte", Code.XML_NOT_VALID, APPLICANT),
+        ("</tns:prenom>", "</tns:prenom>texte", Code.XML_NOT_VALID, APPLICANT),
         ("<tns:demandeur>", "<tns:demandeur><tns:secret/>", Code.XML_NOT_VALID, f"{APPLICANT}/*[1]"),
         ("<tns:demandeur>", "<tns:demandeur><nom>x</nom>", Code.XML_NOT_VALID, f"{APPLICANT}/*[1]"),
         ("<tns:nom>", "<tns:nom>Autre</tns:nom><tns:nom>", Code.XML_NOT_VALID, f"{APPLICANT}/nom[2]"),
@@ -294,6 +305,24 @@ def test_the_digest_of_a_request_tells_what_is_asked_and_not_how_it_is_written()
     other = read(altered((">Durand<", ">\n  Durand <"))).requests[0]
     different = read(altered((">Durand<", ">Durant<"))).requests[0]
     assert one.digest == other.digest != different.digest
+
+
+def test_the_digest_of_a_request_stays_the_same_from_release_to_release() -> None:
+    digest = read(a_file(a_form())).requests[0].digest
+    assert digest == "5c05ec8cb4bcb8a893a45c1c4bb94587ec4efbbe2cf82aff72d88a77d95d5515"
+    assert read(a_file(HousingRequest())).requests[0].digest == sha256(b"{}").hexdigest()
+
+
+def test_an_empty_reference_is_none() -> None:
+    assert read(a_file(a_form(), reference=" ")).requests[0].reference is None
+
+
+def test_text_astray_hides_no_missing_value() -> None:
+    content = altered(("<tns:demandeur>", "<tns:demandeur>texte"), ("<tns:nom>Durand</tns:nom>", ""))
+    assert named(read(content).requests[0].anomalies) == {
+        (Code.XML_NOT_VALID, APPLICANT),
+        (Code.VALUE_MISSING, f"{APPLICANT}/nom"),
+    }
 
 
 @given(st.sampled_from(["Durand", "Zoé", "1990-02-28", "59000", "T4", "59512", "59123", "true", "nom", "typeLogement"]))

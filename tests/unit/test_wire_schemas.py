@@ -104,6 +104,7 @@ def test_json_that_the_model_cannot_hold_is_named_by_the_same_paths() -> None:
         **FORM,
         "numGuichet": 59123,
         "surprise": "x",
+        "deposited_on": "2026-01-12",
         "logementRecherche": {
             "demandeElargie": "oui",
             "listeTypeLogement": ["T3", 4, "x" * 65],
@@ -111,6 +112,7 @@ def test_json_that_the_model_cannot_hold_is_named_by_the_same_paths() -> None:
         },
     }
     form, faults = build(HousingRequest, data, "/d")
+    assert [fault.path for fault in faults].count("/d/*") == 2
     assert {(fault.code, fault.path) for fault in faults} == {
         (Code.XML_NOT_VALID, "/d/numGuichet"),
         (Code.XML_NOT_VALID, "/d/*"),
