@@ -104,7 +104,7 @@ def test_json_that_the_model_cannot_hold_is_named_by_the_same_paths() -> None:
         **FORM,
         "numGuichet": 59123,
         "surprise": "x",
-        "deposited_on": "2026-01-12",
+        "form_version": "05",
         "logementRecherche": {
             "demandeElargie": "oui",
             "listeTypeLogement": ["T3", 4, "x" * 65],
