@@ -1,10 +1,10 @@
 """Composition root: the only place where settings become parts, and where they are joined and set to work."""
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Coroutine
 from datetime import UTC
+from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -21,7 +21,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
-from mailflow.mail.door import MailDoor
+from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
 from mailflow.settings import Settings
 
@@ -29,6 +29,7 @@ __all__ = [
     "check_audit",
     "check_mailbox",
     "check_smtp",
+    "drain",
     "judge_of",
     "mail_door",
     "make_composer",
@@ -38,9 +39,10 @@ __all__ = [
     "register_of",
     "run",
     "run_once",
-    "stages_of",
     "trust_files",
 ]
+
+T = TypeVar("T")
 
 PAUSE_SECONDS = 5.0
 """How often an idle stage looks for work that nobody woke it for."""
@@ -52,37 +54,59 @@ def stages_of(door: MailDoor, settings: Settings) -> Stages:
 
 
 async def run_once(settings: Settings) -> Drained:
-    """One batch, for cron: what is in the mailbox now, through to the answer."""
+    """One batch, for cron: what is in the mailbox now, through to the answer. SIGTERM ends it early."""
     async with register_of(settings) as register, mail_door(settings, register) as door:
-        return await stages_of(door, settings).drain()
+        return await drain(door, settings)
 
 
-async def run(settings: Settings, *, started: Callable[[], None] = lambda: None) -> None:
-    """The service, until SIGTERM or SIGINT; then what is under way is finished, within `worker.stop_seconds`."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+async def drain(door: MailDoor, settings: Settings) -> Drained:
+    """One batch through this door, until nothing is left or a signal says stop."""
+    stages, stop = stages_of(door, settings), _stop_signal()
+    drained = await _until_stopped(door, stages.drain(stop), stop, settings.worker.stop_seconds)
+    return drained or Drained(progress=stages.progress, unavailable=("stopped",))
+
+
+async def run(settings: Settings) -> None:
+    """The service, until SIGTERM or SIGINT."""
     async with register_of(settings) as register, mail_door(settings, register) as door:
-        stages = stages_of(door, settings)
+        stages, stop = stages_of(door, settings), _stop_signal()
         scheduler = _scheduler(stages)
         try:
-            work = asyncio.create_task(stages.run(settings.mailbox.idle_seconds, stop))
-            started()
-            await _until_stopped(work, stop, settings.worker.stop_seconds)
+            work = stages.run(settings.mailbox.idle_seconds, stop)
+            await _until_stopped(door, work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
 
 
-async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event, stop_seconds: float) -> None:
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    return stop
+
+
+async def _until_stopped(
+    door: MailDoor, work: Coroutine[Any, Any, T], stop: asyncio.Event, stop_seconds: float
+) -> T | None:
+    """Let `work` finish, which after `stop` it must within `stop_seconds`; None when it did not.
+
+    Whatever is then still held is given back.
+    """
+    task = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not work.done():
-        await asyncio.wait({work}, timeout=stop_seconds)
-        work.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
+    try:
+        if not task.done():
+            await asyncio.wait({task}, timeout=stop_seconds)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        return None
+    finally:
+        await let_go(door)
 
 
 def _scheduler(stages: Stages) -> AsyncIOScheduler:

@@ -51,7 +51,7 @@ async def _ingest(invocation: Invocation, mailbox: FileMailbox) -> Drained:
     settings = invocation.settings
     async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
         files = replace(door, mailbox=mailbox, account="files", inbox="files")
-        return await app.stages_of(files, settings).drain()
+        return await app.drain(files, settings)
 
 
 def _summary(drained: Drained, *, as_json: bool) -> int:

@@ -1,17 +1,19 @@
 """What the stages of the mail door work with: ports, pace and names, chosen by `app` and passed to each stage."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from mailflow.core.model import Directory, Environment
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.answer import Composed, Composition
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.model import Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
-from mailflow.register import Register, directory
+from mailflow.register import Register, directory, intake, outbox
 from mailflow.registrar import Terms
 
 
@@ -118,15 +120,32 @@ class Progress:
         return any(getattr(self, f.name) for f in fields(self))
 
 
+async def let_go(door: MailDoor) -> None:
+    """Give back what this process still holds, so that nobody waits for its leases to run out."""
+    with contextlib.suppress(Unavailable):
+        async with door.register.begin() as tx:
+            await intake.release_all(tx, door.owner)
+            await outbox.release_all(tx, door.owner)
+
+
 async def current_terms(door: MailDoor) -> Terms:
-    """The enrolments of now. When they or the trust files changed, the judges serve the new ones from here on."""
+    """The enrolments of now. When they or the trust files changed, the judges serve the new ones from here on.
+
+    Raises Unavailable, and Misconfigured when there is nothing usable to begin with. A trust file that becomes
+    unusable later (half written, say) only makes the mails wait until it is mended.
+    """
     served = door.judges.served
     async with door.register.read() as tx:
         if served is not None and served.directory.generation == await directory.generation(tx):
             known = served.directory
         else:
             known = await directory.read(tx)
-    material = await door.trust.material(known)
-    if material is not served:
-        await door.judges.serve(material)
+    try:
+        material = await door.trust.material(known)
+        if material is not served:
+            await door.judges.serve(material)
+    except Misconfigured as error:
+        if served is None:
+            raise
+        raise Unavailable(str(error)) from None
     return Terms(directory=known, environment=door.environment)

@@ -31,7 +31,6 @@ class _Folder:
         self._read_only = read_only
         self._session: ImapSession | None = None
         self._uidvalidity = 0
-        self._looks_empty = False
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
 
@@ -61,17 +60,13 @@ class _Folder:
 
     async def search(self, *criteria: str) -> Listing:
         async with self.session() as session:
-            if self._looks_empty:
-                # Cyrus goes on showing a folder that was deleted and made again as an empty one.
-                self._uidvalidity = await session.select(self._name, read_only=self._read_only)
-            else:
-                await session.run("NOOP")  # some servers tell of new mails only now
+            # Anew each time, where NOOP would do for new mails: a folder that was deleted and made again goes on
+            # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
+            self._uidvalidity = await session.select(self._name, read_only=self._read_only)
             session.arrived.clear()
             # No CHARSET: Exchange refuses UTF-8.
             lines = await session.run("SEARCH", *criteria, uid=True)
-            uids = imap_syntax.search_uids(lines[:-1])
-            self._looks_empty = not uids
-            return Listing(uidvalidity=self._uidvalidity, uids=uids)
+            return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
 
     async def fetch(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets."""

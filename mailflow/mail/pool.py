@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from mailflow.errors import MailflowError
+from mailflow.errors import MailflowError, Unavailable
 from mailflow.mail.answer import Composed, Composer, Composition
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.model import Verdict
@@ -64,8 +64,13 @@ class Pool:
         self.served: TrustMaterial | None = None
 
     async def serve(self, material: TrustMaterial) -> None:
-        """Work from this material from now on. Tasks that are under way end under the former."""
-        former, self._processes = self._processes, None
+        """Work from this material from now on. Tasks that are under way end under the former.
+
+        Raises Misconfigured when a trust file or a key is not usable: here, where it can be told, and not in a
+        process, where it would look as if a mail were to blame.
+        """
+        await asyncio.to_thread(_make, material, *self._makers)
+        former = self._processes
         self._processes = ProcessPool(
             max_workers=self._limits.processes,
             context=multiprocessing.get_context("spawn"),
@@ -97,10 +102,13 @@ class Pool:
     ) -> list[U]:
         assert self._processes is not None, "serve comes first"
         share = -(-len(work) // self._limits.processes) or 1
-        futures = [
-            self._processes.schedule(task, args=(work[i : i + share], at), timeout=self._limits.task_seconds_max)
-            for i in range(0, len(work), share)
-        ]
+        slices = [work[i : i + share] for i in range(0, len(work), share)]
+        try:
+            seconds = self._limits.task_seconds_max
+            futures = [self._processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
+        except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
+            self.served = None
+            raise Unavailable("the processes of the pool have failed; they are started anew") from None
         await asyncio.wait([asyncio.wrap_future(future) for future in futures])
         return [one for future in futures for one in _result(future)]
 
@@ -137,8 +145,14 @@ def _begin(
     composer: Callable[[Trust], Composer],
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
+    _here["judge"], _here["composer"] = _make(material, judge, composer)
+
+
+def _make(
+    material: TrustMaterial, judge: Callable[[Trust], Judge], composer: Callable[[Trust], Composer]
+) -> tuple[Judge, Composer]:
     trust = Trust(material)
-    _here["judge"], _here["composer"] = judge(trust), composer(trust)
+    return judge(trust), composer(trust)
 
 
 def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:

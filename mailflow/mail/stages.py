@@ -74,12 +74,12 @@ class Stages:
             await stop.wait()
             watch.cancel()
 
-    async def drain(self) -> Drained:
-        """One batch: what is in the mailbox now, through to the answer."""
+    async def drain(self, stop: asyncio.Event) -> Drained:
+        """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._finish(self.doubtful, None), name="doubtful")
+            group.create_task(self._finish(self.doubtful, None, stop), name="doubtful")
             for before, stage in zip((None, *self._line), self._line, strict=False):
-                group.create_task(self._finish(stage, before), name=stage.name)
+                group.create_task(self._finish(stage, before, stop), name=stage.name)
         stuck = tuple(s.name for s in (*self._line, self.doubtful) if s.failures)
         return Drained(progress=self.progress, unavailable=stuck)
 
@@ -96,19 +96,19 @@ class Stages:
                 await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)
                 stage.resting.clear()
 
-    async def _finish(self, stage: Stage, before: Stage | None) -> None:
-        while True:
+    async def _finish(self, stage: Stage, before: Stage | None, stop: asyncio.Event) -> None:
+        while not stop.is_set():
             stage.wake.clear()
             nothing_comes = before is None or before.done.is_set()
             progress = await self._turn(stage)
             if stage.failures >= FAILURES_MAX:
                 break
             if stage.failures:
-                await asyncio.sleep(_pause(stage.failures))
+                await _first(stop.wait(), seconds=_pause(stage.failures))
             elif not progress and nothing_comes:
                 break
             elif not progress and before is not None:
-                await _first(stage.wake.wait(), before.done.wait(), seconds=STEP_SECONDS_MAX)
+                await _first(stop.wait(), stage.wake.wait(), before.done.wait(), seconds=STEP_SECONDS_MAX)
         stage.done.set()
 
     async def _turn(self, stage: Stage) -> Progress:

@@ -241,6 +241,14 @@ async def release(tx: Transaction, owner: str, ids: Sequence[int], next_at: date
     await _give_back(tx, owner, ids, **values)
 
 
+async def release_all(tx: Transaction, owner: str) -> None:
+    """Give back whatever is leased to `owner`, untouched: it stops. A solo attempt under way is not counted."""
+    undone = sa.case(
+        (intake.c.solo.is_(True) & (intake.c.attempts > 0), intake.c.attempts - 1), else_=intake.c.attempts
+    )
+    await tx.run(sa.update(intake).where(intake.c.lease_owner == owner).values(attempts=undone, **_FREE))
+
+
 async def postpone(
     tx: Transaction, owner: str, ids: Sequence[int], until: datetime, *, reason: str, detail: str
 ) -> None:

@@ -275,6 +275,12 @@ async def hold(tx: Transaction, ids: Sequence[int], reason: str, at: datetime) -
     await journal.append(tx, entries, at)
 
 
+async def release_all(tx: Transaction, owner: str) -> None:
+    """Give back whatever is leased to `owner`: it stops. What is being sent stays doubtful until it is looked for."""
+    ours = sa.and_(outbox.c.lease_owner == owner, outbox.c.state != _SENDING)
+    await tx.run(sa.update(outbox).where(ours).values(**_FREE))
+
+
 async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
     """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
     statement = (
