@@ -14,7 +14,7 @@ from typing import Literal, TextIO
 Identifier = int | str | None
 
 IDENTIFIER = re.compile(
-    r"[a-z][a-z0-9_.-]{0,63}"  # a word of the program: a state, a reason, a sender's code
+    r"[a-z_][a-z0-9_.-]{0,63}"  # a word of the program: a state, a reason, a sender's code
     r"|[0-9A-Z]{5}"  # a desk
     r"|(?=[A-Z_]*[0-9])[0-9A-Z_]{1,40}"  # an anomaly, a unique number
     r"|[0-9a-f]{16,64}"  # a digest

@@ -68,6 +68,8 @@ def test_content_is_not_written(stream: io.StringIO, content: str) -> None:
         "ATT59123-202311021530-000042-2.pdf",
         "4.7.1",
         "set_aside",
+        "data-450-4.7.1",
+        "__init__.py-98",
         "0123456789abcdef" * 4,
     ],
 )
