@@ -95,6 +95,7 @@ class Composer:
             sender=reply.context.sender,
             door=Door.MAIL,
             environment=self.environment,
+            anomalies=reply.anomalies,
             files=reply.files,
         )
 

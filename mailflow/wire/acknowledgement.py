@@ -6,11 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mailflow.core.anomalies import Anomaly
 from mailflow.core.calendar import PARIS
 from mailflow.core.lexical import Moment, Sentence, Token
 from mailflow.core.model import Door, Environment, FileReceipt, Registered, SenderCode
 from mailflow.core.shapes import Items, WireModel
 from mailflow.wire.codec import EXTENSION, to_bytes, write
+from mailflow.wire.envelope import AnomalyElement, anomaly_elements
 from mailflow.wire.names import speakable_name
 
 ACKNOWLEDGEMENT = "accuse"
@@ -40,6 +42,8 @@ class Acknowledgement(WireModel):
     """SHA-256 (hex) of the signed content received."""
     received_at: Moment = Field(alias="dateReception")
     decided_at: Moment = Field(alias="dateDecision")
+    anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
+    """Of the mail as a whole; those of a file are in its `RET`."""
     files: Annotated[tuple[AcknowledgedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
 
 
@@ -53,6 +57,7 @@ def write_receipt(
     content_digest: str,
     received_at: datetime,
     decided_at: datetime,
+    anomalies: Sequence[Anomaly],
     files: Sequence[FileReceipt],
 ) -> bytes:
     """The receipt part as a document. The same bytes for the same values; times are given as of Paris."""
@@ -65,6 +70,7 @@ def write_receipt(
         content_digest=content_digest,
         received_at=received_at.astimezone(PARIS),
         decided_at=decided_at.astimezone(PARIS),
+        anomalies=anomaly_elements(anomalies),
         files=tuple(_line(receipt) for receipt in files),
     )
     return to_bytes(write(acknowledgement, ACKNOWLEDGEMENT, EXTENSION))

@@ -141,6 +141,7 @@ def _sample_receipt_part(receipt: FileReceipt) -> bytes:
         content_digest="1" * 64,
         received_at=_SAMPLE_TIME,
         decided_at=receipt.decided_at,
+        anomalies=(),
         files=(receipt,),
     )
 

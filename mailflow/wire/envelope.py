@@ -1,9 +1,11 @@
 """The document around requests: `interfaceNuu`, as desks send it and as we return it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
+from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.form import HousingRequest
 from mailflow.core.lexical import Moment, Sentence, Token
 from mailflow.core.shapes import Attribute, Items, WireModel
@@ -59,3 +61,20 @@ class InterfaceFile(WireModel):
     anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
     """Of the file as a whole."""
     requests: tuple[RequestElement, ...] = Field(default=(), alias="demande")
+
+
+def anomaly_elements(anomalies: Sequence[Anomaly]) -> tuple[AnomalyElement, ...]:
+    """How anomalies are told in XML: code and path, the French sentence and remedy, whether to try again."""
+    entries = catalogue()
+    return tuple(
+        AnomalyElement(
+            code=anomaly.code,
+            path=anomaly.path or None,
+            severity=entries[anomaly.code].severity,
+            retry=entries[anomaly.code].retry,
+            remedy=entries[anomaly.code].remedy_french,
+            number=anomaly.number,
+            label=entries[anomaly.code].french,
+        )
+        for anomaly in anomalies
+    )

@@ -1,6 +1,5 @@
 """The `RET` file: the document that a desk sent, returned with numbers or anomalies."""
 
-from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.calendar import PARIS
 from mailflow.core.model import (
     Environment,
@@ -11,7 +10,7 @@ from mailflow.core.model import (
     Request,
 )
 from mailflow.wire.codec import NUU, to_bytes, write
-from mailflow.wire.envelope import ROOT, VERSIONS, AnomalyElement, Header, InterfaceFile, RequestElement
+from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement, anomaly_elements
 from mailflow.wire.names import speakable_name
 
 STATE_ACTIVE = "active"
@@ -30,7 +29,7 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
         answered_file=speakable_name(file.name),
         answered_digest=file.digest,
         header=Header(file_type=Operation.RETURN, dated_at=receipt.decided_at.astimezone(PARIS).replace(microsecond=0)),
-        anomalies=_elements(receipt.anomalies),
+        anomalies=anomaly_elements(receipt.anomalies),
         requests=tuple(
             _returned(request, outcome) for request, outcome in zip(file.requests, receipt.outcomes, strict=True)
         ),
@@ -45,21 +44,5 @@ def _returned(request: Request, outcome: Outcome) -> RequestElement:
         state=STATE_ACTIVE if number else None,
         number=number,
         form=request.form,
-        anomalies=_elements(outcome.anomalies),
-    )
-
-
-def _elements(anomalies: tuple[Anomaly, ...]) -> tuple[AnomalyElement, ...]:
-    entries = catalogue()
-    return tuple(
-        AnomalyElement(
-            code=anomaly.code,
-            path=anomaly.path or None,
-            severity=entries[anomaly.code].severity,
-            retry=entries[anomaly.code].retry,
-            remedy=entries[anomaly.code].remedy_french,
-            number=anomaly.number,
-            label=entries[anomaly.code].french,
-        )
-        for anomaly in anomalies
+        anomalies=anomaly_elements(outcome.anomalies),
     )

@@ -164,6 +164,7 @@ def test_the_receipt_part_is_valid_and_counts_what_became_of_each_file() -> None
         content_digest="b" * 64,
         received_at=datetime(2026, 7, 1, 10, 0, 0, 250_000, tzinfo=UTC),
         decided_at=DECIDED_AT,
+        anomalies=(),
         files=(receipt, unread),
     )
     root = etree.fromstring(content)
