@@ -128,7 +128,13 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
     )
     result = await door.mailer.send(outgoing, before_data)
     await marks.add(_mark(door, row, result))
-    event(log, result.state.value, outbox=row.id, intake=row.intake_id, reply=result.detail.lower().replace(" ", "-") or None)
+    event(
+        log,
+        result.state.value,
+        outbox=row.id,
+        intake=row.intake_id,
+        reply=result.detail.lower().replace(" ", "-") or None,
+    )
     counts = {
         Sending.SENT: Progress(sent=1),
         Sending.DEFERRED: Progress(deferred=1),
