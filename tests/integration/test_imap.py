@@ -180,6 +180,16 @@ async def test_uids_from_before_a_change_of_uidvalidity_are_refused(place: Place
     assert place.moved("Nowhere", "Nowhere") == []
 
 
+async def test_a_folder_that_was_made_anew_is_noticed_by_the_next_list(place: Place) -> None:
+    place.put(a_mail("one"))
+    async with closing(place.mailbox()) as mailbox:
+        old = await mailbox.list()
+        place.renumber()
+        new = await mailbox.list()
+    assert new.uidvalidity != old.uidvalidity
+    assert len(new.uids) == 1
+
+
 async def test_waiting_ends_with_the_time_when_nothing_happens(place: Place) -> None:
     async with closing(place.mailbox()) as mailbox:
         await mailbox.list()
@@ -211,6 +221,24 @@ async def test_copies_are_found_by_their_message_id(place: Place) -> None:
     assert list(await copies.find("<twice@example.test>")) == [twice, twice]
     assert list(await copies.find("<never@example.test>")) == []
     await copies.close()
+
+
+async def test_a_mail_that_is_larger_than_the_server_says_is_not_kept(folder: ServerPlace) -> None:
+    folder.put(a_mail("large", b"z" * SIZE_BYTES_MAX + b"\r\n"))
+    lie = Rule(
+        side=Side.SERVER,
+        fault=Fault.REPLACE,
+        match=b"RFC822.SIZE",
+        replacement=b'* 1 FETCH (UID 1 RFC822.SIZE 9 INTERNALDATE "01-Nov-2026 00:00:00 +0000")\r\n',
+    )
+    async with (
+        FaultProxy(folder.server.imap_port, lie) as proxy,
+        closing(ImapMailbox(an_account(port=proxy.port), folder.folder)) as mailbox,
+    ):
+        (mail,) = await read(mailbox, await mailbox.list())
+    assert lie.fired
+    assert mail.raw is None
+    assert mail.size_bytes > SIZE_BYTES_MAX
 
 
 # Connecting
