@@ -1,0 +1,221 @@
+"""The outbox: ordered once, frozen once, sent by one, and what is doubtful is decided once."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailflow.register import Register, intake, journal, outbox, queues
+from tests.support.records import (
+    LATER,
+    LONG_AFTER,
+    NOW,
+    ROOMY,
+    a_draft,
+    a_mail,
+    claim,
+    frozen,
+    rows,
+    take_in,
+)
+
+ACT = queues.Act(by="anna", why="a reason")
+
+
+async def _compose(register: Register, owner: str = "me", limit: int = 50) -> list[outbox.Queued]:
+    async with register.begin() as tx:
+        return await outbox.claim_queued(tx, owner, limit, NOW, LATER)
+
+
+async def _deliver(register: Register, owner: str = "me", *, octets: int = ROOMY) -> list[outbox.Composed]:
+    async with register.begin() as tx:
+        return await outbox.claim_composed(tx, owner, 50, NOW, LATER, size_bytes_max=octets)
+
+
+async def _sending(register: Register, owner: str = "me") -> int:
+    """A mail cut off in the middle."""
+    (id_,) = await frozen(register)
+    await _deliver(register, owner)
+    async with register.begin() as tx:
+        assert await outbox.mark_sending(tx, owner, [id_], NOW) == {id_}
+    return id_
+
+
+async def _find(register: Register, id_: int) -> queues.OutboxRow:
+    async with register.read() as tx:
+        (row,) = await queues.find_outbox(tx, id_=id_)
+    return row
+
+
+async def test_an_order_comes_back_as_it_was_given(register: Register) -> None:
+    mail = await a_mail(register)
+    async with register.begin() as tx:
+        drafts = [a_draft(mail, payload=b"\0order"), a_draft(None, key="notice")]
+        assert await outbox.queue(tx, drafts, NOW) == {("answer", "1", 1), ("answer", "notice", 1)}
+    one, other = await _compose(register)
+    assert (one.payload, one.intake_id, one.message_id) == (b"\0order", mail, "<1-1@service.test>")
+    assert (one.recipient, one.dated_at) == ("desk@vendor.test", NOW)
+    assert (other.payload, other.intake_id) == (b"order", None)
+    assert await _compose(register, "other") == []
+
+
+async def test_what_is_ordered_again_stays_as_it_is(register: Register) -> None:
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None)], NOW)
+        again = [a_draft(None, payload=b"another"), a_draft(None, part=2)]
+        assert await outbox.queue(tx, again, NOW) == {("answer", "1", 2)}
+        assert await outbox.queue(tx, [], NOW) == set()
+    assert [row.payload for row in await _compose(register)] == [b"order", b"order"]
+    assert len(await rows(register, "SELECT * FROM content_key")) == 2
+
+
+async def test_the_order_whose_time_runs_longest_comes_first(register: Register) -> None:
+    await take_in(register, 2)
+    old, young = await claim(register)
+    async with register.begin() as tx:
+        drafts = [a_draft(None, key="n"), a_draft(young.id, key="y"), a_draft(old.id, key="o")]
+        await outbox.queue(tx, drafts, NOW)
+    assert [row.message_id for row in await _compose(register)] == [f"<{key}-1@service.test>" for key in "oyn"]
+
+
+async def test_an_abandoned_order_is_composed_by_somebody_else(register: Register) -> None:
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None)], NOW)
+    await _compose(register, "dead")
+    async with register.begin() as tx:
+        assert await outbox.claim_queued(tx, "me", 50, LATER - timedelta(seconds=1), LONG_AFTER) == []
+        assert len(await outbox.claim_queued(tx, "me", 50, LATER, LONG_AFTER)) == 1
+
+
+async def test_octets_are_frozen_once(register: Register) -> None:
+    (id_,) = await frozen(register)
+    async with register.begin() as tx:
+        await outbox.freeze(tx, [(id_, b"others", "digest")])
+    (composed,) = await _deliver(register)
+    assert (composed.raw, composed.body_digest) == (b"octets %d" % id_, f"digest {id_}")
+    assert (composed.attempts, composed.received_at, composed.recipient) == (0, NOW, "desk@vendor.test")
+    assert await _compose(register) == []
+
+
+async def test_a_chunk_of_mails_stays_below_its_octets(register: Register) -> None:
+    ids = await frozen(register, 3)
+    size = len((await rows(register, "SELECT raw FROM outbox"))[0].raw)
+    assert [row.id for row in await _deliver(register, octets=2 * size)] == ids[:2]
+    assert [row.id for row in await _deliver(register, octets=1)] == ids[2:]
+
+
+async def test_only_who_holds_the_lease_may_send(register: Register) -> None:
+    (id_,) = await frozen(register)
+    await _deliver(register, "me")
+    async with register.begin() as tx:
+        assert await outbox.mark_sending(tx, "other", [id_], NOW) == set()
+        assert await outbox.mark_sending(tx, "me", [id_], LATER) == set(), "the lease has run out"
+        assert await outbox.mark_sending(tx, "me", [id_], NOW) == {id_}
+        assert await outbox.mark_sending(tx, "me", [id_], NOW) == set(), "it is being sent"
+        await outbox.mark_sent(tx, [id_], NOW)
+        assert await outbox.mark_sending(tx, "me", [id_], NOW) == set(), "it was sent"
+    row = await _find(register, id_)
+    assert (row.state, row.sent_at) == ("sent", NOW)
+    assert await _deliver(register) == []
+
+
+async def test_a_deferred_mail_goes_again_with_the_same_octets(register: Register) -> None:
+    (id_,) = await frozen(register)
+    await _deliver(register)
+    async with register.begin() as tx:
+        await outbox.mark_sending(tx, "me", [id_], NOW)
+        await outbox.defer(tx, "other", [id_], NOW, "not theirs to say")
+        await outbox.defer(tx, "me", [id_], LATER, "450 4.7.1")
+    assert await _deliver(register) == []
+    async with register.begin() as tx:
+        (again,) = await outbox.claim_composed(tx, "me", 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
+    assert (again.raw, again.attempts) == (b"octets %d" % id_, 1)
+    assert (await _find(register, id_)).reason == "450 4.7.1"
+
+
+async def test_a_mail_cut_off_is_doubtful_once_its_lease_has_run_out(register: Register) -> None:
+    id_ = await _sending(register)
+    async with register.read() as tx:
+        assert await outbox.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
+        (row,) = await outbox.doubtful(tx, 10, LATER)
+    assert (row.id, row.since, row.body_digest, row.message_id) == (id_, NOW, f"digest {id_}", "<0-1@service.test>")
+
+
+async def test_a_doubtful_mail_that_arrived_is_sent(register: Register) -> None:
+    id_ = await _sending(register)
+    async with register.begin() as tx:
+        await outbox.resolve(tx, id_, sent=True, at=LATER)
+    assert (await _find(register, id_)).state == "sent"
+
+
+async def test_a_doubtful_mail_is_decided_once(register: Register) -> None:
+    id_ = await _sending(register)
+    async with register.begin() as tx:
+        await outbox.resolve(tx, id_, sent=False, at=LATER)
+        (again,) = await outbox.claim_composed(tx, "next", 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
+        assert again.attempts == 1
+        await outbox.mark_sending(tx, "next", [id_], LATER)
+        await outbox.resolve(tx, id_, sent=True, at=LATER)
+    assert (await _find(register, id_)).state == "sending", "the second answer to the first question changes nothing"
+
+
+async def test_a_held_mail_waits_for_an_operator(register: Register) -> None:
+    (id_,) = await frozen(register)
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None, key="uncomposed")], NOW)
+    (order,) = await _compose(register)
+    async with register.begin() as tx:
+        await outbox.hold(tx, [id_], "550 5.1.1", NOW)
+        await outbox.hold(tx, [order.id], "no certificate", NOW)
+    assert await _deliver(register) == []
+    assert await _compose(register) == []
+    async with register.read() as tx:
+        assert [(row.id, row.reason) for row in await queues.unanswered(tx, 10)] == [
+            (id_, "550 5.1.1"),
+            (order.id, "no certificate"),
+        ]
+    async with register.begin() as tx:
+        assert await queues.release_outbox(tx, [id_, order.id], ACT, NOW) == {id_, order.id}
+    assert [row.id for row in await _deliver(register)] == [id_]
+    assert [row.id for row in await _compose(register)] == [order.id]
+
+
+async def _bounce(register: Register, mail: int, **names: str) -> int | None:
+    async with register.begin() as tx:
+        named = {"envelope_id": "", "message_id": "", "verp": "", **names}
+        return await queues.record_bounce(tx, **named, intake_id=mail, at=NOW)
+
+
+@pytest.mark.parametrize(
+    "names", [{"envelope_id": "0-1"}, {"message_id": "<0-1@service.test>"}, {"envelope_id": "other", "verp": "0-1"}]
+)
+async def test_a_bounce_holds_the_mail_that_it_names(register: Register, names: dict[str, str]) -> None:
+    mail = await a_mail(register)
+    id_ = await _sending(register)
+    async with register.begin() as tx:
+        await outbox.mark_sent(tx, [id_], NOW)
+    assert await _bounce(register, mail, **names) == id_
+    row = await _find(register, id_)
+    assert (row.state, row.reason) == ("held", "bounced")
+    async with register.read() as tx:
+        assert [kept.entry.kind for kept in await journal.of_intake(tx, mail)] == ["bounced"]
+    async with register.begin() as tx:
+        assert await queues.release_outbox(tx, [id_], ACT, NOW) == set(), "what was sent is not sent again"
+
+
+async def test_a_forged_bounce_stops_no_mail_on_its_way(register: Register) -> None:
+    mail = await a_mail(register)
+    (id_,) = await frozen(register)
+    assert await _bounce(register, mail, verp="0-1") == id_
+    assert (await _find(register, id_)).state == "composed"
+    assert await _bounce(register, mail, verp=str(id_)) is None
+    assert await _bounce(register, mail) is None
+
+
+async def test_outgoing_mails_are_found_by_what_operators_know(register: Register) -> None:
+    mail = await a_mail(register)
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(mail), a_draft(mail, part=2)], NOW)
+        await intake.release(tx, "me", [mail], NOW, refund=False)
+        assert len(await queues.find_outbox(tx, intake_id=mail)) == 2
+        assert [row.part for row in await queues.find_outbox(tx, message_id="<1-2@service.test>")] == [2]
+        assert await queues.find_outbox(tx) == []

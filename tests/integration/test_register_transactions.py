@@ -1,0 +1,181 @@
+"""Transactions: all or nothing, whoever is cancelled, whatever deadlocks, from one process or several."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mailflow.errors import Unavailable
+from mailflow.register import Register, intake, journal
+from tests.support.databases import VAULT
+from tests.support.records import NOW, another, execute, rows, take_in
+
+ENTRY = [journal.Entry(kind="written")]
+
+WORKER = """
+import asyncio, sys
+from mailflow.register import Register, intake, numbers
+from tests.support.databases import VAULT
+from tests.support.records import NOW, LATER, ROOMY, settlement
+
+async def main(url: str, owner: str) -> None:
+    register = Register.open(url, VAULT)
+    while True:
+        async with register.begin() as tx:
+            claimed = await intake.claim_chunk(tx, owner, 3, NOW, LATER, size_bytes_max=ROOMY)
+        if not claimed:
+            break
+        async with register.begin() as tx:
+            first = await numbers.allocate(tx, "059", "1126", len(claimed))
+            await intake.settle(tx, owner, [settlement(mail.id) for mail in claimed], NOW)
+        for sequence, mail in enumerate(claimed, first):
+            print(mail.id, sequence)
+    await register.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def _written(register: Register) -> int:
+    return len(await rows(register, "SELECT * FROM journal"))
+
+
+async def test_an_exception_undoes_everything(register: Register) -> None:
+    async def fail() -> None:
+        async with register.begin() as tx:
+            await journal.append(tx, ENTRY, NOW)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await _written(register) == 0
+
+
+async def test_what_is_not_committed_is_seen_by_nobody(register: Register) -> None:
+    async with register.begin() as tx:
+        await journal.append(tx, ENTRY, NOW)
+        assert await _written(register) == 0
+    assert await _written(register) == 1
+
+
+async def test_a_reader_sees_one_unchanging_state(register: Register) -> None:
+    async with register.read() as tx:
+        count = sa.text("SELECT count(*) FROM journal")
+        before = (await tx.connection.execute(count)).scalar_one()
+        async with register.begin() as writing:
+            await journal.append(writing, ENTRY, NOW)
+        assert (await tx.connection.execute(count)).scalar_one() == before == 0
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancelled_transaction_is_whole_or_was_never(register: Register, steps: int) -> None:
+    """Cancelled after so many turns of the event loop: in the middle of a statement, of the COMMIT, or after it."""
+
+    async def write() -> None:
+        async with register.begin() as tx:
+            await journal.append(tx, ENTRY, NOW)
+            await journal.append(tx, ENTRY, NOW)
+
+    task = asyncio.create_task(write())
+    for _ in range(steps * steps):
+        await asyncio.sleep(0)
+        if steps > 6:
+            await asyncio.sleep(0.0005)
+    task.cancel()
+    await asyncio.wait({task})
+    assert await _written(register) in ({2} if not task.cancelled() else {0, 2})
+    await execute(register, "UPDATE trust_generation SET generation = 2")  # nothing is left locked
+
+
+async def test_a_cancellation_during_the_commit_waits_for_it(
+    register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+    commit = AsyncConnection.commit
+
+    async def slow(connection: AsyncConnection) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        await commit(connection)
+
+    monkeypatch.setattr(AsyncConnection, "commit", slow)
+
+    async def write() -> None:
+        async with register.begin() as tx:
+            await journal.append(tx, ENTRY, NOW)
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await _written(register) == 1
+
+
+async def test_two_that_wait_for_each_other_are_told_to_come_again(register: Register, register_url: str) -> None:
+    """On PostgreSQL one of them loses a deadlock; on SQLite they simply take turns."""
+    await take_in(register, 2)
+    one, two = [row.id for row in await rows(register, "SELECT id FROM intake ORDER BY id")]
+    meeting = asyncio.Barrier(2)
+
+    async def touch(r: Register, first: int, second: int) -> str:
+        try:
+            async with r.begin() as tx:
+                await tx.connection.execute(sa.text(f"UPDATE intake SET sender = 'x' WHERE id = {first}"))
+                if register_url.startswith("postgresql"):
+                    await meeting.wait()
+                await tx.connection.execute(sa.text(f"UPDATE intake SET sender = 'x' WHERE id = {second}"))
+        except Unavailable:
+            return "again"
+        return "done"
+
+    async with another(register_url) as other:
+        ends = await asyncio.gather(touch(register, one, two), touch(other, two, one))
+    assert sorted(ends) == (["again", "done"] if register_url.startswith("postgresql") else ["done", "done"])
+
+
+async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/file.db", f"postgresql://nobody@/none?host={tmp_path}"):
+        (tmp_path / "file.db").mkdir(exist_ok=True)
+        gone = Register.open(url, VAULT)
+        with pytest.raises(Unavailable):
+            await gone.require_current_schema()
+        with pytest.raises(Unavailable):
+            await gone.migrate()
+        await gone.close()
+
+
+async def test_a_wrong_statement_is_a_bug_or_unavailable_but_never_silent(register: Register) -> None:
+    with pytest.raises((Unavailable, sa.exc.ProgrammingError)):
+        await execute(register, "SELECT nothing FROM nowhere")
+    assert await _written(register) == 0
+
+
+def _run_workers(url: str, owners: list[str]) -> list[str]:
+    """What each process of its own printed."""
+    command, root = [sys.executable, "-c", WORKER, url], Path(__file__).parents[2]
+    workers = [subprocess.Popen([*command, owner], cwd=root, stdout=subprocess.PIPE, text=True) for owner in owners]
+    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * len(owners)
+    return outputs
+
+
+async def test_several_processes_share_the_work_and_the_numbers(register: Register, register_url: str) -> None:
+    await take_in(register, 60)
+    outputs = await asyncio.to_thread(_run_workers, register_url, ["w1", "w2", "w3"])
+    pairs = [tuple(map(int, line.split())) for out in outputs for line in out.splitlines()]
+    assert sorted(sequence for _, sequence in pairs) == list(range(1, 61))
+    assert len({mail for mail, _ in pairs}) == 60
+
+
+async def test_instants_without_a_time_zone_are_refused(register: Register) -> None:
+    with pytest.raises(sa.exc.StatementError, match=re.escape("time zone")):
+        async with register.begin() as tx:
+            await intake.claim_chunk(tx, "me", 1, NOW.replace(tzinfo=None), NOW, size_bytes_max=1)
