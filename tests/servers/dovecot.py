@@ -53,7 +53,7 @@ mail_driver = maildir
 mail_home = {run}/mail/%{{user}}
 mail_path = %{{home}}/Maildir
 mailbox_list_layout = fs
-mail_fsync = never
+mail_fsync = {fsync}
 {rootless}{capability}
 passdb passwd-file {{
   passwd_file_path = {run}/users
@@ -130,13 +130,22 @@ class Dovecot:
     """A context manager. `folder` holds configuration and log; sockets and mails lie in a short folder apart,
     since socket paths are limited to 108 octets and root's temporary folders are closed to the mail user.
 
-    `without` names capabilities that the server does not announce and does not offer, e.g. `MOVE`.
+    `without` names capabilities that the server does not announce and does not offer, e.g. `MOVE`. Tests want
+    speed, not durability; `durable` writes mails to disk as a real server does, for measuring.
     """
 
-    def __init__(self, folder: Path, *, users: Mapping[str, str] = USERS, without: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: Mapping[str, str] = USERS,
+        without: Sequence[str] = (),
+        durable: bool = False,
+    ) -> None:
         self.folder = folder
         self.users = users
         self.without = without
+        self.durable = durable
         self.host = "127.0.0.1"
         self.imap_port, self.imaps_port, self.lmtp_port = free_ports(3)
         self.certificate: ServerCertificate
@@ -217,11 +226,21 @@ class Dovecot:
                 uid=uid,
                 gid=gid,
                 rootless=rootless,
+                fsync="optimized" if self.durable else "never",
                 capability=f"imap_capability {{\n{hidden}}}\n" if hidden else "",
                 issuer=_TOKEN_ISSUER,
             )
         )
         return config
+
+    @property
+    def pid(self) -> int:
+        """Of the master; everything that Dovecot does, it and its descendants do."""
+        return self._process.pid
+
+    def maildir(self, user: str) -> Path:
+        """Where the mails of `user` lie. Made when the user first logs in, or gets a mail."""
+        return self._run / "mail" / user / "Maildir"
 
     def token(self, user: str, *, lifetime_seconds: int = 3600) -> str:
         """An OAuth access token (a JWT, RFC 7519) that this server believes."""

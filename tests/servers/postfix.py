@@ -173,6 +173,11 @@ class Postfix:
                     raise
                 time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Of the master; everything that Postfix does, it and its descendants do."""
+        return self._process.pid
+
     def log(self) -> str:
         log = self._run / "log" / "postfix.log"
         return log.read_text(errors="replace") if log.exists() else ""

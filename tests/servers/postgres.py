@@ -34,6 +34,11 @@ class PostgresServer:
     folder: Path
     names: "count[int]"
 
+    @property
+    def pid(self) -> int:
+        """Of the postmaster; everything that PostgreSQL does, it and its descendants do."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
@@ -70,12 +75,12 @@ def find_binaries() -> Path | None:
 
 @contextlib.contextmanager
 def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """Start a server and end it. `durable` leaves fsync on, for measuring."""
+    """Start a server and end it. `durable` leaves on what survives a power cut, for measuring."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not installed"
     # The path of a socket has 107 octets at most: not below pytest's long folders.
     folder = Path(tempfile.mkdtemp(prefix="mailflow-pg-"))
-    settings = {k: v for k, v in SETTINGS.items() if not durable or k not in {"fsync", "synchronous_commit"}}
+    settings = {k: v for k, v in SETTINGS.items() if not durable or v != "off"}
     try:
         user = _unprivileged(folder)
         data = f"{folder}/data"

@@ -69,6 +69,11 @@ class ServerProcess:
             self.stop()
             raise
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def _wait_until_listening(self) -> None:
         assert self.process is not None
         deadline = time.monotonic() + START_SECONDS_MAX

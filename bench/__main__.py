@@ -1,0 +1,106 @@
+"""`make bench`: fills a real mailbox, drains it with the real worker, and says how fast and at what cost."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import mails, parts, report, runs
+from bench.world import SERVICE, world
+from mailflow.demo.installation import DeskSoftware
+from mailflow.demo.pki import Pki
+from mailflow.settings import load
+from tests.servers.dovecot import DOMAIN
+
+DATABASES = ("sqlite", "postgresql")
+PARTS_MAX = 300
+"""Mails that the pure parts are measured on."""
+CORES = os.cpu_count() or 1
+
+
+@click.command()
+@click.option("--mails", "count", default=10_000, show_default=True, help="How many lie in the mailbox.")
+@click.option("--lone", default=20, show_default=True, help="How many arrive one by one.")
+@click.option("--staged", default=1_000, show_default=True, help="How many are drained with every step timed.")
+@click.option("--database", type=click.Choice([*DATABASES, "both"]), default="both", show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".cache/bench"), show_default=True)
+def main(count: int, lone: int, staged: int, database: str, json_file: Path | None, folder: Path) -> None:
+    """Measure end to end on Dovecot and Postfix: rate, CPU, memory, and the latency of a lone mail."""
+    at = datetime.now(UTC).replace(microsecond=0)
+    shutil.rmtree(folder, ignore_errors=True)
+    pki = Pki(at=at)
+    software = mails.senders(pki, DOMAIN)
+    wanted = count + lone + 1 + staged
+    _say(f"making {wanted} signed and encrypted requests")
+    made = mails.make(software, wanted, at=at, encrypt_to=pki.service_rsa.der, recipient=SERVICE, processes=CORES)
+    lots = made[:count], made[count : count + lone + 1], made[count + lone + 1 :]
+    databases = {}
+    for name in DATABASES if database == "both" else [database]:
+        databases[name] = _measure(folder.absolute() / name, name, pki, software, lots)
+    facts = {
+        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "at": at.isoformat(),
+        "machine": _machine(),
+        "databases": databases,
+    }
+    if json_file is not None:
+        json_file.write_text(json.dumps(facts, indent=2) + "\n")
+    report.show(facts)
+
+
+def _measure(
+    folder: Path,
+    database: str,
+    pki: Pki,
+    software: Sequence[DeskSoftware],
+    lots: tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]],
+) -> dict[str, Any]:
+    """Everything on one database, in a world of its own. `lots`: to drain, to come alone, to drain in stages."""
+    drained, alone, staged = lots
+    with world(folder, pki, software, database) as around:
+        _say(f"{database}: draining {len(drained)} mails")
+        drain = runs.drain(around, drained, CORES)
+        _say(f"{database}: {len(alone)} lone mails")
+        lone = runs.lone(around, alone)
+        _say(f"{database}: draining {len(staged)} mails in stages")
+        return {
+            "drain": drain,
+            "lone": lone,
+            "stages": runs.stages(around, staged),
+            "parts": parts.measure(load(around.installation.config), drained[:PARTS_MAX], pki.at),
+        }
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    programs = {"dovecot": ["dovecot", "--version"], "postfix": ["postconf", "-dh", "mail_version"]}
+    return {
+        "cores": CORES,
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("mailflow", "cryptography", "sqlalchemy", "aiosmtplib", "aioimaplib")},
+        **{name: _output(command).split()[0] for name, command in programs.items()},
+    }
+
+
+def _output(command: Sequence[str]) -> str:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    return subprocess.run(command, check=True, capture_output=True, text=True, env={"PATH": path}).stdout
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

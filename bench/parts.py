@@ -1,0 +1,65 @@
+"""What judging and composing cost by themselves, in this process: what a mail costs at the very least."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from mailflow import app
+from mailflow.core.model import FileReceipt, Registered
+from mailflow.core.numbers import UniqueNumber
+from mailflow.mail.answer import Composition
+from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.model import Accepted, Reply, Verdict
+from mailflow.settings import Settings
+
+NUMBER = UniqueNumber("0590123000001Z0001")
+WARM_UP = 20
+
+T = TypeVar("T")
+
+
+def measure(settings: Settings, mails: Sequence[bytes], at: datetime) -> dict[str, float]:
+    """CPU milliseconds per mail of the pure parts."""
+    judge = asyncio.run(_judge(settings))
+    composer = app.make_composer(settings)(judge.trust)
+    unjudged = [Unjudged(intake=n, raw=raw, received_at=at) for n, raw in enumerate(mails)]
+    verdicts: list[Verdict] = []
+    judging = _milliseconds(lambda mail: verdicts.append(judge.judge(mail, at)), unjudged)
+    compositions = [_composition(verdict, at) for verdict in verdicts]
+    composing = _milliseconds(lambda composition: composer.compose(composition, at), compositions)
+    return {"judge": judging, "compose": composing}
+
+
+async def _judge(settings: Settings) -> Judge:
+    async with app.register_of(settings) as register:
+        return await app.judge_of(settings, register)
+
+
+def _milliseconds(work: Callable[[T], object], items: Sequence[T]) -> float:
+    for item in items[:WARM_UP]:
+        work(item)
+    begun = time.thread_time()
+    for item in items[WARM_UP:]:
+        work(item)
+    return 1000 * (time.thread_time() - begun) / (len(items) - WARM_UP)
+
+
+def _composition(verdict: Verdict, at: datetime) -> Composition:
+    assert isinstance(verdict, Accepted), verdict
+    files = tuple(
+        FileReceipt(
+            file=file,
+            record=None,
+            decided_at=at,
+            anomalies=(),
+            outcomes=tuple(Registered(number=NUMBER, anomalies=()) for _ in file.requests),
+        )
+        for file in verdict.submission.files
+    )
+    intake = verdict.submission.intake
+    reply = Reply(
+        context=verdict.reply, intake=intake, received_at=at, decided_at=at, files=files, anomalies=verdict.anomalies
+    )
+    return Composition(reply=reply, message_id=f"<{intake:032x}@example.test>", dated_at=at, returned={})

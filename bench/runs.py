@@ -1,0 +1,114 @@
+"""The measurements: a full mailbox drained by `mailflow run --once`, and lone mails that find `mailflow run` idle."""
+
+import contextlib
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench import processes
+from bench.world import SERVICE_USER, World
+
+ANSWER_SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 30.0
+LOOK_SECONDS = 0.002
+
+
+class NotAsExpectedError(Exception):
+    """The worker did not do what it is measured at: then there is nothing to report."""
+
+
+def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
+    """Fill the mailbox, run one batch, and see what it took."""
+    world.fill(mails)
+    log = world.folder / "drain.log"
+    started = time.time()
+    with log.open("wb") as errors, (world.folder / "drain.json").open("wb") as output:
+        worker = subprocess.Popen(_command(world, "run", "--once", "--json"), stdout=output, stderr=errors)
+        usage = processes.watch(worker, world.servers)
+    progress = json.loads((world.folder / "drain.json").read_text() or "{}")
+    count = len(mails)
+    if usage.exit_code or progress.get("sent") != count or progress.get("registered") != count:
+        raise NotAsExpectedError(f"exit code {usage.exit_code}, {progress}; see {log}")
+    accepted = _accepted(log)[-1] - started
+    delivered = world.wait_until_delivered(count) - started
+    cpu = {name: 1000 * seconds / count for name, seconds in usage.cpu_seconds.items()}
+    return {
+        "mails": count,
+        "mail_bytes_mean": round(statistics.mean(map(len, mails))),
+        "seconds_to_last_accepted": accepted,
+        "mails_per_second_accepted": count / accepted,
+        "mails_per_second_delivered": count / delivered,
+        "cpu_ms_per_mail": cpu,
+        "cpu_ms_per_mail_all": sum(cpu.values()),
+        "cores_busy": sum(usage.cpu_seconds.values()) / usage.seconds / cores,
+        "rate_bound_by_all_cpu": 1000 * cores / sum(cpu.values()),
+        "peak_pss_bytes": usage.peak_bytes,
+        "peak_pss_parts": usage.peak_parts,
+    }
+
+
+def lone(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
+    """Deliver mails one by one to an idle service; seconds from handing each in to its answer being accepted."""
+    log = world.folder / "lone.log"
+    samples = []
+    with _service(world, log):
+        for number, mail in enumerate(mails, 1):
+            handed_in = time.time()
+            world.dovecot.deliver(SERVICE_USER, mail)
+            samples.append(_wait_for_answer(log, number) - handed_in)
+            time.sleep(0.3)
+    first, *others = samples
+    return {
+        "samples": len(others),
+        "median_seconds": statistics.median(others),
+        "worst_seconds": max(others),
+        "first_seconds": first,
+    }
+
+
+def stages(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
+    """Drain once more with every step of every task timed: CPU milliseconds per mail, by stage."""
+    world.fill(mails)
+    report = world.folder / "stages.json"
+    command = [sys.executable, "-m", "bench.stages", str(world.installation.config), str(report), str(len(mails))]
+    with (world.folder / "stages.log").open("wb") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+    measured: dict[str, Any] = json.loads(report.read_text())
+    return measured
+
+
+@contextlib.contextmanager
+def _service(world: World, log: Path) -> Iterator[None]:
+    with log.open("wb") as errors:
+        worker = subprocess.Popen(_command(world, "run"), stdout=errors, stderr=errors)
+        try:
+            yield
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(STOP_SECONDS_MAX)
+
+
+def _command(world: World, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "mailflow", "--config", str(world.installation.config), *arguments]
+
+
+def _wait_for_answer(log: Path, number: int) -> float:
+    deadline = time.monotonic() + ANSWER_SECONDS_MAX
+    while len(accepted := _accepted(log)) < number:
+        if time.monotonic() > deadline:
+            raise NotAsExpectedError(f"mail {number} was not answered; see {log}")
+        time.sleep(LOOK_SECONDS)
+    return accepted[number - 1]
+
+
+def _accepted(log: Path) -> list[float]:
+    """When the server had accepted each answer, by the worker's own log."""
+    lines = log.read_text().splitlines()
+    return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines if " stage=sent " in line]

@@ -1,0 +1,86 @@
+"""Runs one batch in this process with the CPU time of every task's every step put down to its stage.
+
+`python -m bench.stages CONFIG REPORT COUNT`. Slower than the command, so only the shares mean anything. What runs in no
+task of a stage (protocols, the loop itself) is `loop`; `threads` are the database's and the pool's.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Generator
+from contextvars import Context, ContextVar
+from pathlib import Path
+from typing import Any
+
+from mailflow import app, log
+from mailflow.settings import load
+
+STAGES = ("receive", "process", "compose", "deliver", "doubtful")
+
+_stage: ContextVar[str] = ContextVar("stage", default="")
+_seconds: dict[str, float] = defaultdict(float)
+
+
+class _Timed(Coroutine[Any, Any, Any]):
+    """A coroutine whose steps are timed. Tasks that it makes belong to the same stage, by their context."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
+        self._inner = inner
+
+    def send(self, value: Any, /) -> Any:
+        begun = time.thread_time()
+        try:
+            return self._inner.send(value)
+        finally:
+            _seconds[_name()] += time.thread_time() - begun
+
+    def throw(self, *error: Any) -> Any:
+        begun = time.thread_time()
+        try:
+            return self._inner.throw(*error)
+        finally:
+            _seconds[_name()] += time.thread_time() - begun
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._inner.__await__()
+
+
+def _name() -> str:
+    """The stage whose task this is, or whose task made it."""
+    task = asyncio.current_task()
+    if not _stage.get() and task is not None and task.get_name() in STAGES:
+        _stage.set(task.get_name())
+    return _stage.get() or "loop"
+
+
+def _factory(
+    loop: asyncio.AbstractEventLoop, work: Any, *, context: Context | None = None, **options: Any
+) -> asyncio.Task[Any]:
+    return asyncio.Task(_Timed(work), loop=loop, context=context, **options)
+
+
+async def _batch(config: Path) -> None:
+    asyncio.get_running_loop().set_task_factory(_factory)
+    await app.run_once(load(config))
+
+
+def main() -> None:
+    """See the module."""
+    config, report, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    log.configure(form="text", level="info")
+    before, others = time.thread_time(), time.process_time() - time.thread_time()
+    asyncio.run(_batch(config))
+    _seconds["loop"] += time.thread_time() - before - sum(_seconds.values())
+    _seconds["threads"] = time.process_time() - time.thread_time() - others
+    report.write_text(json.dumps({name: 1000 * seconds / count for name, seconds in _seconds.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The surroundings of the worker: Dovecot, Postfix, a database, and an installation with its senders enrolled."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailflow.demo.installation import DeskSoftware, Installation, MailServers
+from mailflow.demo.pki import Pki
+from tests.servers.dovecot import DOMAIN, PASSWORD, Dovecot
+from tests.servers.postfix import Postfix
+from tests.servers.postgres import postgres
+
+SERVICE_USER, AUDIT_USER = "svc", "audit"
+SERVICE = f"{SERVICE_USER}@{DOMAIN}"
+AUDIT = f"{AUDIT_USER}@{DOMAIN}"
+DELIVERY_SECONDS_MAX = 300.0
+POLL_SECONDS = 5
+"""Far above a second: whoever is answered within one was not found by polling."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that runs, but the worker."""
+
+    folder: Path
+    dovecot: Dovecot
+    installation: Installation
+    software: Sequence[DeskSoftware]
+    servers: Mapping[str, int]
+    """Process ids of the servers' masters, by name."""
+
+    def fill(self, mails: Sequence[bytes]) -> None:
+        """Put mails into the service's mailbox, as a delivery agent writes them into a Maildir: with LF."""
+        self.dovecot.messages(SERVICE_USER)  # makes the Maildir
+        folder = self.dovecot.maildir(SERVICE_USER) / "new"
+        owner = folder.stat()
+        now = time.time()
+        for number, mail in enumerate(mails):
+            stored = mail.replace(b"\r\n", b"\n")
+            name = f"{int(now)}.M{number:06}P{os.getpid()}.bench,S={len(stored)},W={len(mail)}"
+            file = folder / name
+            file.write_bytes(stored)
+            os.chown(file, owner.st_uid, owner.st_gid)
+
+    def wait_until_delivered(self, answers: int) -> float:
+        """Until each answer lies in its desk's mailbox and in the audit mailbox; when that was."""
+        users = [AUDIT_USER, *(one.sender for one in self.software)]
+        deadline = time.time() + DELIVERY_SECONDS_MAX
+        while sum(self._count(user) for user in users) < 2 * answers:
+            if time.time() > deadline:
+                raise TimeoutError("not all answers were delivered")
+            time.sleep(0.02)
+        return time.time()
+
+    def _count(self, user: str) -> int:
+        maildir = self.dovecot.maildir(user)
+        folders = [maildir / part for part in ("new", "cur") if (maildir / part).is_dir()]
+        return sum(1 for folder in folders for _ in folder.iterdir())
+
+
+@contextlib.contextmanager
+def world(folder: Path, pki: Pki, software: Sequence[DeskSoftware], database: str) -> Iterator[World]:
+    """Start it all; everything is gone afterwards but `folder`. What is written is written durably, as in earnest."""
+    users = [SERVICE_USER, AUDIT_USER, *(one.sender for one in software)]
+    with contextlib.ExitStack() as stack:
+        dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), durable=True)
+        stack.enter_context(dovecot)
+        postfix = Postfix(folder / "postfix", lmtp_port=dovecot.lmtp_port, recipients=users)
+        stack.enter_context(postfix)
+        servers = {"dovecot": dovecot.pid, "postfix": postfix.pid}
+        url = "sqlite:///register.db"
+        if database == "postgresql":
+            server = stack.enter_context(postgres(durable=True))
+            url = server.url(server.create_database())
+            servers["postgresql"] = server.pid
+        ports = MailServers(
+            imap_port=dovecot.imap_port,
+            smtp_port=postfix.port,
+            service_user=SERVICE_USER,
+            audit_user=AUDIT_USER,
+            password=PASSWORD,
+        )
+        installation = Installation(folder / "service", pki, ports)
+        with contextlib.redirect_stdout((folder / "installation.log").open("w")):
+            installation.create(
+                {
+                    "service": {"address": SERVICE, "bounce_address": SERVICE},
+                    "audit": {"address": AUDIT},
+                    "register": {"url": url},
+                    "mailbox": {"poll_seconds": POLL_SECONDS},
+                }
+            )
+            for one in software:
+                installation.enrol(one)
+        yield World(folder=folder, dovecot=dovecot, installation=installation, software=software, servers=servers)
