@@ -18,7 +18,7 @@ from mailflow.log import event
 from mailflow.mail import audit
 from mailflow.mail.answer import Composed, Composition
 from mailflow.mail.deciding import REPLY
-from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import Transaction, files, outbox
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 async def compose(door: MailDoor) -> Progress:
     """Freeze the octets of a chunk of answers. Raises Unavailable."""
+    if door.judges.served is None:  # just started: orders may be waiting where no mail is
+        await current_terms(door)
     at = door.clock()
     async with door.register.begin() as tx:
         queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
@@ -127,7 +129,12 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         raw=row.raw,
     )
     result = await door.mailer.send(outgoing, before_data)
-    await marks.add(_mark(door, row, result))
+    try:
+        await marks.add(_mark(door, row, result))
+    except Unavailable:
+        # How it ended is not on record, and the other sends go on: `settle_doubtful` finds out.
+        event(log, "unrecorded", outbox=row.id, intake=row.intake_id, reply=result.detail or None)
+        return Progress(doubtful=1)
     event(
         log,
         result.state.value,
@@ -191,10 +198,11 @@ class Marks:
             try:
                 ours = await self._commit([mark for mark, _ in batch])
             except Unavailable as error:
-                for _, done in batch:
-                    if not done.cancelled():
-                        done.set_exception(error)
+                _fail(batch, error)
                 continue
+            except Exception as error:
+                _fail(batch, error)  # or they would wait for ever
+                raise
             for mark, done in batch:
                 if not done.cancelled():
                     done.set_result(mark.final or mark.id in ours)
@@ -213,6 +221,12 @@ class Marks:
                 elif mark.state is Sending.REFUSED:
                     await outbox.hold(tx, [mark.id], f"refused: {mark.detail}", at)
         return ours
+
+
+def _fail(batch: Sequence[tuple[Mark, asyncio.Future[bool]]], error: Exception) -> None:
+    for _, done in batch:
+        if not done.cancelled():
+            done.set_exception(error)
 
 
 # What was cut off
