@@ -7,12 +7,12 @@ needed for correctness, and none that is lost does harm. While the surroundings 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from mailflow.core import backoff
-from mailflow.errors import Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import delivery, worker
 from mailflow.mail.door import MailDoor, Progress
@@ -41,6 +41,8 @@ class Stage:
     """Of a single batch: this stage will find nothing more."""
     failures: int = 0
     """Turns in a row that found the surroundings unavailable."""
+    worked: bool = False
+    """It has once been through a turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +69,16 @@ class Stages:
 
     async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
         """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
-        async with asyncio.TaskGroup() as group:
-            for stage in (*self._line, self.doubtful):
-                group.create_task(self._keep(stage, stop), name=stage.name)
-            watch = group.create_task(self._watch(idle_seconds), name="watch")
-            await stop.wait()
+        watch = asyncio.create_task(self._watch(idle_seconds))
+        try:
+            await _together(self._keep(stage, stop) for stage in (*self._line, self.doubtful))
+        finally:
             watch.cancel()
 
     async def drain(self, stop: asyncio.Event) -> Drained:
         """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._finish(self.doubtful, None, stop), name="doubtful")
-            for before, stage in zip((None, *self._line), self._line, strict=False):
-                group.create_task(self._finish(stage, before, stop), name=stage.name)
+        pairs = [(None, self.doubtful), *zip((None, *self._line), self._line, strict=False)]
+        await _together(self._finish(stage, before, stop) for before, stage in pairs)
         stuck = tuple(s.name for s in (*self._line, self.doubtful) if s.failures)
         return Drained(progress=self.progress, unavailable=stuck)
 
@@ -114,12 +113,16 @@ class Stages:
     async def _turn(self, stage: Stage) -> Progress:
         try:
             progress = await stage.turn(self._door)
-        except Unavailable as error:
+        except (Unavailable, Misconfigured) as error:
+            if isinstance(error, Misconfigured) and not stage.worked:
+                raise
+            # What once worked is not called wrong for good: a secret may just be in rotation.
             stage.failures += 1
             level = logging.WARNING
             event(log, "unavailable", level=level, work=stage.name, failures=stage.failures, why=_word(error))
             return Progress()
         stage.failures = 0
+        stage.worked = True
         self.progress += progress
         if progress:
             for before, after in zip(self._line, self._line[1:], strict=False):
@@ -137,7 +140,7 @@ class Stages:
                     self.receive.resting.clear()
                     self.receive.wake.set()
                 failures = 0
-            except Unavailable:
+            except (Unavailable, Misconfigured):
                 failures += 1
                 await asyncio.sleep(_pause(failures))
 
@@ -152,7 +155,17 @@ def _pause(failures: int) -> float:
     )
 
 
-def _word(error: Unavailable) -> str:
+async def _together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """All of them; the first that fails ends the others and is raised itself, not inside a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+def _word(error: MailflowError) -> str:
     """The class of the error, as an identifier."""
     return type(error).__name__.lower()
 

@@ -82,7 +82,9 @@ class Trust:
     """
 
     def __init__(self, material: TrustMaterial) -> None:
-        """Raises Misconfigured when an anchor or an intermediate cannot be read."""
+        """Raises Misconfigured when there is no anchor, or an anchor or an intermediate cannot be read."""
+        if not material.anchors:
+            raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
         self.lists = RevocationLists(material.crls)
         self._paths = Paths(_configured(material.anchors), _configured(material.intermediates))
