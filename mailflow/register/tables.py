@@ -46,15 +46,11 @@ def _grammar(name: str, postgresql: str, sqlite: str) -> tuple[sa.CheckConstrain
 
 
 def _key() -> sa.Column[str]:
-    """The content key of a row's sealed values. Gone with the key; the values are then erased.
+    """The content key of a row's sealed values; when it is deleted they are erased.
 
-    Deferred, because rows are claimed before their keys are kept.
+    No foreign key: SQLite would search every table for each new key, and a missing key has a meaning.
     """
-    return sa.Column(
-        "key_id",
-        sa.Text,
-        sa.ForeignKey("content_key.id", ondelete="SET NULL", deferrable=True, initially="DEFERRED"),
-    )
+    return sa.Column("key_id", sa.Text)
 
 
 def _lease() -> tuple[sa.Column[str], sa.Column[datetime], sa.CheckConstraint]:
@@ -184,6 +180,7 @@ request_reference = sa.Table(
         sa.Text,
         sa.ForeignKey("request.id", deferrable=True, initially="DEFERRED"),
         nullable=False,
+        index=True,
     ),
     sa.PrimaryKeyConstraint("desk", "token"),
 )

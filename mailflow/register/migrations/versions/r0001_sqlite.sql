@@ -6,6 +6,42 @@ CREATE TABLE content_key (
     CONSTRAINT pk_content_key PRIMARY KEY (id)
 )
 
+CREATE TABLE intake (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    mailbox TEXT NOT NULL,
+    uidvalidity BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    digest TEXT,
+    size_bytes BIGINT NOT NULL,
+    received_at DATETIME NOT NULL,
+    taken_at DATETIME NOT NULL,
+    key_id TEXT,
+    raw BLOB,
+    state TEXT NOT NULL,
+    reason TEXT,
+    detail TEXT,
+    sender TEXT,
+    settled_at DATETIME,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    solo BOOLEAN DEFAULT 0 NOT NULL,
+    next_at DATETIME,
+    lease_owner TEXT,
+    lease_until DATETIME,
+    CONSTRAINT ck_intake_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+    CONSTRAINT uq_intake_account_mailbox_uidvalidity_uid UNIQUE (account, mailbox, uidvalidity, uid),
+    CONSTRAINT ck_intake_state CHECK (state IN ('received', 'undetermined', 'answered', 'set_aside', 'held', 'same_delivery')),
+    CONSTRAINT ck_intake_due CHECK ((next_at IS NOT NULL) = (state IN ('received', 'undetermined'))),
+    CONSTRAINT ck_intake_lease_only_while_due CHECK (lease_until IS NULL OR next_at IS NOT NULL),
+    CONSTRAINT ck_intake_attempts CHECK (attempts >= 0)
+)
+
+CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
+
+CREATE INDEX ix_intake_digest ON intake (digest)
+
+CREATE INDEX ix_intake_due ON intake (received_at, id) WHERE next_at IS NOT NULL
+
 CREATE TABLE counter (
     territory TEXT NOT NULL,
     month TEXT NOT NULL,
@@ -55,78 +91,6 @@ CREATE TABLE trust_generation (
     CONSTRAINT ck_trust_generation_one_row CHECK (id = 1)
 )
 
-CREATE TABLE intake (
-    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    account TEXT NOT NULL,
-    mailbox TEXT NOT NULL,
-    uidvalidity BIGINT NOT NULL,
-    uid BIGINT NOT NULL,
-    digest TEXT,
-    size_bytes BIGINT NOT NULL,
-    received_at DATETIME NOT NULL,
-    taken_at DATETIME NOT NULL,
-    key_id TEXT,
-    raw BLOB,
-    state TEXT NOT NULL,
-    reason TEXT,
-    detail TEXT,
-    sender TEXT,
-    settled_at DATETIME,
-    attempts INTEGER DEFAULT '0' NOT NULL,
-    solo BOOLEAN DEFAULT 0 NOT NULL,
-    next_at DATETIME,
-    lease_owner TEXT,
-    lease_until DATETIME,
-    CONSTRAINT ck_intake_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
-    CONSTRAINT uq_intake_account_mailbox_uidvalidity_uid UNIQUE (account, mailbox, uidvalidity, uid),
-    CONSTRAINT ck_intake_state CHECK (state IN ('received', 'undetermined', 'answered', 'set_aside', 'held', 'same_delivery')),
-    CONSTRAINT ck_intake_due CHECK ((next_at IS NOT NULL) = (state IN ('received', 'undetermined'))),
-    CONSTRAINT ck_intake_lease_only_while_due CHECK (lease_until IS NULL OR next_at IS NOT NULL),
-    CONSTRAINT ck_intake_attempts CHECK (attempts >= 0),
-    CONSTRAINT fk_intake_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
-)
-
-CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
-
-CREATE INDEX ix_intake_due ON intake (received_at, id) WHERE next_at IS NOT NULL
-
-CREATE INDEX ix_intake_digest ON intake (digest)
-
-CREATE TABLE sender_address (
-    sender TEXT NOT NULL,
-    address TEXT NOT NULL,
-    CONSTRAINT pk_sender_address PRIMARY KEY (sender, address),
-    CONSTRAINT ck_sender_address_lower_case CHECK (address = lower(address)),
-    CONSTRAINT fk_sender_address_sender FOREIGN KEY(sender) REFERENCES sender (code)
-)
-
-CREATE TABLE certificate (
-    fingerprint TEXT NOT NULL,
-    use TEXT NOT NULL,
-    sender TEXT NOT NULL,
-    der BLOB NOT NULL,
-    standing TEXT NOT NULL,
-    CONSTRAINT pk_certificate PRIMARY KEY (fingerprint, use),
-    CONSTRAINT ck_certificate_use CHECK (use IN ('sign', 'encrypt')),
-    CONSTRAINT ck_certificate_standing CHECK (standing IN ('active', 'suspended')),
-    CONSTRAINT fk_certificate_sender FOREIGN KEY(sender) REFERENCES sender (code)
-)
-
-CREATE INDEX ix_certificate_sender ON certificate (sender)
-
-CREATE TABLE mandate (
-    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    sender TEXT NOT NULL,
-    desk TEXT NOT NULL,
-    territory TEXT NOT NULL,
-    rights TEXT NOT NULL,
-    starts_on DATE NOT NULL,
-    ends_on DATE,
-    CONSTRAINT uq_mandate_sender_desk_territory_starts_on UNIQUE (sender, desk, territory, starts_on),
-    CONSTRAINT fk_mandate_sender FOREIGN KEY(sender) REFERENCES sender (code),
-    CONSTRAINT fk_mandate_desk FOREIGN KEY(desk) REFERENCES desk (code)
-)
-
 CREATE TABLE file (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     record TEXT NOT NULL,
@@ -142,8 +106,7 @@ CREATE TABLE file (
     CONSTRAINT ck_file_desk CHECK (desk GLOB '[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
     CONSTRAINT ck_file_name CHECK (length(name) BETWEEN 1 AND 64 AND name NOT GLOB '*[^0-9A-Za-z.-]*'),
     CONSTRAINT uq_file_record UNIQUE (record),
-    CONSTRAINT fk_file_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id),
-    CONSTRAINT fk_file_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
+    CONSTRAINT fk_file_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id)
 )
 
 CREATE INDEX ix_file_digest_desk ON file (digest, desk)
@@ -185,15 +148,49 @@ CREATE TABLE outbox (
     CONSTRAINT ck_outbox_attempts CHECK (attempts >= 0),
     CONSTRAINT fk_outbox_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id),
     CONSTRAINT uq_outbox_message_id UNIQUE (message_id),
-    CONSTRAINT uq_outbox_envelope_id UNIQUE (envelope_id),
-    CONSTRAINT fk_outbox_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED
+    CONSTRAINT uq_outbox_envelope_id UNIQUE (envelope_id)
 )
-
-CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
 
 CREATE INDEX ix_outbox_due ON outbox (state, received_at, id) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
+
+CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
+
+CREATE TABLE sender_address (
+    sender TEXT NOT NULL,
+    address TEXT NOT NULL,
+    CONSTRAINT pk_sender_address PRIMARY KEY (sender, address),
+    CONSTRAINT ck_sender_address_lower_case CHECK (address = lower(address)),
+    CONSTRAINT fk_sender_address_sender FOREIGN KEY(sender) REFERENCES sender (code)
+)
+
+CREATE TABLE certificate (
+    fingerprint TEXT NOT NULL,
+    use TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    der BLOB NOT NULL,
+    standing TEXT NOT NULL,
+    CONSTRAINT pk_certificate PRIMARY KEY (fingerprint, use),
+    CONSTRAINT ck_certificate_use CHECK (use IN ('sign', 'encrypt')),
+    CONSTRAINT ck_certificate_standing CHECK (standing IN ('active', 'suspended')),
+    CONSTRAINT fk_certificate_sender FOREIGN KEY(sender) REFERENCES sender (code)
+)
+
+CREATE INDEX ix_certificate_sender ON certificate (sender)
+
+CREATE TABLE mandate (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    sender TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    territory TEXT NOT NULL,
+    rights TEXT NOT NULL,
+    starts_on DATE NOT NULL,
+    ends_on DATE,
+    CONSTRAINT uq_mandate_sender_desk_territory_starts_on UNIQUE (sender, desk, territory, starts_on),
+    CONSTRAINT fk_mandate_sender FOREIGN KEY(sender) REFERENCES sender (code),
+    CONSTRAINT fk_mandate_desk FOREIGN KEY(desk) REFERENCES desk (code)
+)
 
 CREATE TABLE request (
     number TEXT NOT NULL,
@@ -214,7 +211,6 @@ CREATE TABLE request (
     CONSTRAINT ck_request_number CHECK (number GLOB '[0-9][0-9][0-9AB]0[1-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]' OR number GLOB '[0-9][0-9][0-9AB]1[0-2][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
     CONSTRAINT ck_request_territory CHECK (substr(number, 1, 3) = territory),
     CONSTRAINT uq_request_id UNIQUE (id),
-    CONSTRAINT fk_request_key_id FOREIGN KEY(key_id) REFERENCES content_key (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
 )
 
@@ -226,6 +222,8 @@ CREATE TABLE request_reference (
     CONSTRAINT pk_request_reference PRIMARY KEY (desk, token),
     CONSTRAINT fk_request_reference_request_id FOREIGN KEY(request_id) REFERENCES request (id) DEFERRABLE INITIALLY DEFERRED
 )
+
+CREATE INDEX ix_request_reference_request_id ON request_reference (request_id)
 
 CREATE TABLE active_identity (
     territory TEXT NOT NULL,
