@@ -1,4 +1,27 @@
-"""The decision who a mail is from. Policy only: how a path or a list is checked stands in the modules beside."""
+"""The decision who a mail is from. Policy only: how a path or a list is checked stands in the modules beside.
+
+The checklist of `Trust.authenticate`, with what each step prevents:
+
+ 1. Somebody signed: an empty list of signers must not pass every test that "all signers" pass.
+ 2. Each signer's certificate is enrolled for signing, by fingerprint, and not suspended: a certificate of
+    the same authority with the same name, bought by somebody else, is nobody here.
+ 3. All of them belong to one sender: a second signature must not lend another sender's rights.
+ 4. The sender is not suspended: suspension stops the mail at once, without waiting for an authority.
+ 5. From is enrolled for this sender: signed files that somebody else sends on in a mail of their own
+    fail, and an answer is never provoked in another's name.
+ 6. The signing time is there and near the reception: an old signed mail that was never delivered cannot
+    be played much later. It is a claim of the signer, hence never the time of validation.
+and for each signer:
+ 7. The certificate can be read, its key is strong enough, it is meant for signing mail, is no
+    authority's, and its own signature cannot be forged: a TLS server's key, an encryption key or an
+    authority's proves no sender, and the path search does not look at the holder's key.
+ 8. A path of permitted authorities leads to a configured anchor and was valid at reception: enrolment
+    alone is not enough once an authority has expired or is no longer believed, and unknown critical
+    extensions may say "not for this". A claimed older time cannot revive an expired certificate.
+ 9. Neither it nor any authority of the path is revoked: any revocation known now counts, even dated
+    after reception, since the thief of a key chooses the dates. This step is last, so that a mail is
+    kept for later judging only if nothing else refuses it.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -129,27 +152,7 @@ class Trust:
         `bag` are the certificates of the mail: they may complete a path and are never an identity. `from_address`
         is the bare addr-spec of the only From. Paths and dates are judged at `received_at`, revocation at `at`.
         What was checked is appended to `steps`. Raises TrustError, or TrustUndetermined when nothing but the
-        state of revocation stands against the mail.
-
-         1. Somebody signed: an empty list of signers must not pass every test that "all signers" pass.
-         2. Each signer's certificate is enrolled for signing, by fingerprint, and not suspended: a certificate of
-            the same authority with the same name, bought by somebody else, is nobody here.
-         3. All of them belong to one sender: a second signature must not lend another sender's rights.
-         4. The sender is not suspended: suspension stops the mail at once, without waiting for an authority.
-         5. From is enrolled for this sender: signed files that somebody else sends on in a mail of their own
-            fail, and an answer is never provoked in another's name.
-         6. The signing time is there and near the reception: an old signed mail that was never delivered cannot
-            be played much later. It is a claim of the signer, hence never the time of validation.
-        and for each signer:
-         7. The certificate can be read, its key is strong enough, it is meant for signing mail, is no
-            authority's, and its own signature cannot be forged: a TLS server's key, an encryption key or an
-            authority's proves no sender, and the path search does not look at the holder's key.
-         8. A path of permitted authorities leads to a configured anchor and was valid at reception: enrolment
-            alone is not enough once an authority has expired or is no longer believed, and unknown critical
-            extensions may say "not for this". A claimed older time cannot revive an expired certificate.
-         9. Neither it nor any authority of the path is revoked: any revocation known now counts, even dated
-            after reception, since the thief of a key chooses the dates. This step is last, so that a mail is
-            kept for later judging only if nothing else refuses it.
+        state of revocation stands against the mail. The steps are numbered as in the module's checklist.
         """
         checklist = _Checklist([] if steps is None else steps)
         with checklist.step("somebody signed"):
