@@ -1,13 +1,16 @@
 """The places where the contract of the port `Mailbox` is tested: two IMAP servers and the fake, seen alike."""
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
 from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox, Security
 from mailflow.mail.imap_session import Authentication
-from mailflow.mail.ports import Copies, Mailbox
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Copies, Listing, Mailbox
 from tests.servers.cyrus import Cyrus
 from tests.servers.dovecot import PASSWORD, Dovecot
 from tests.support.fakes import FakeMailbox
@@ -143,3 +146,28 @@ class FakePlace:
 
     def renumber(self) -> None:
         self.fake.renumber()
+
+
+_numbers = itertools.count(1)
+
+
+def a_name(stem: str) -> str:
+    """A folder name that no other test of this run uses."""
+    return f"{stem}{next(_numbers)}"
+
+
+def a_mail(subject: str, body: bytes = b"Bonjour\r\n") -> bytes:
+    head = f"From: ann@example.test\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.test>\r\n\r\n"
+    return head.encode() + body
+
+
+@asynccontextmanager
+async def closing(mailbox: Mailbox) -> AsyncIterator[Mailbox]:
+    try:
+        yield mailbox
+    finally:
+        await mailbox.close()
+
+
+async def read(mailbox: Mailbox, listing: Listing) -> list[FetchedMail]:
+    return [mail async for mail in mailbox.fetch(listing, listing.uids)]

@@ -14,9 +14,9 @@ from mailflow.demo.pki import DAY
 from mailflow.mail.trust import TrustError
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import ADDRESS, WINDOW, a_sender, a_trust, enrolled, signed_by
+from tests.support.verdicts import proven, refused
 
 SIGN, ENCRYPT = CertificateUse.SIGN, CertificateUse.ENCRYPT
-from tests.support.verdicts import proven, refused
 
 PKI = shared_pki()
 HOUR = timedelta(hours=1)

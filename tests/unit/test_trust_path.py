@@ -16,9 +16,9 @@ from mailflow.mail.trust import TrustError, TrustUndetermined
 from mailflow.mail.trust.path import BAG_MAX, INTERMEDIATES_MAX
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_sender, a_trust, enrolled, signed_by, with_weak_signature
+from tests.support.verdicts import proven, refused, verdict_on
 
 SIGN, ENCRYPT = CertificateUse.SIGN, CertificateUse.ENCRYPT
-from tests.support.verdicts import proven, refused, verdict_on
 
 PKI = shared_pki()
 HOUR = timedelta(hours=1)

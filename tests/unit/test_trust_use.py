@@ -16,9 +16,9 @@ from mailflow.mail.model import Step
 from mailflow.mail.trust import TrustError, TrustUndetermined
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_sender, a_trust, enrolled, signed_by
+from tests.support.verdicts import proven, refused
 
 SIGN, ENCRYPT = CertificateUse.SIGN, CertificateUse.ENCRYPT
-from tests.support.verdicts import proven, refused
 
 PKI = shared_pki()
 HOUR = timedelta(hours=1)

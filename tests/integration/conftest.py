@@ -1,0 +1,39 @@
+"""Servers and folders that the tests of the adapters share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.cyrus import Cyrus
+from tests.servers.dovecot import USERS, Dovecot
+from tests.support.available import require
+from tests.support.mailbox_places import FakePlace, Place, ServerPlace, a_name
+
+ODD_PASSWORDS = {"quotes": 'a "quoted\\ word', "umlaut": "pässwörd"}
+
+
+@pytest.fixture(scope="session")
+def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+    require("dovecot")
+    with Dovecot(tmp_path_factory.mktemp("dovecot"), users={**USERS, **ODD_PASSWORDS}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cyrus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cyrus]:
+    require("cyrus")
+    with Cyrus(tmp_path_factory.mktemp("cyrus")) as server:
+        yield server
+
+
+@pytest.fixture(params=["dovecot", "cyrus", "fake"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "fake":
+        return FakePlace()
+    return ServerPlace(request.getfixturevalue(request.param), a_name("In"))
+
+
+@pytest.fixture
+def folder(dovecot: Dovecot) -> ServerPlace:
+    """An empty folder on Dovecot."""
+    return ServerPlace(dovecot, a_name("In"))
