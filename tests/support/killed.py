@@ -1,0 +1,223 @@
+"""Runs the real command line and kills it (SIGKILL) at a named point.
+
+`python -m tests.support.killed --kill POINT:NTH -- --config … run --once`. The points lie on the seams between the
+worker and the world: each call of a port, each SMTP command, each task of the pool, each commit, named for what it
+commits. They are put there from outside; the program knows nothing of them. `--record FILE` writes down which points a
+run passes. `--later MINUTES` sets its clock forward, for leases and waits that must have run out. `--until-nothing`
+runs the command again and again, each time later, until nothing is left.
+"""
+
+# What the processes of the pool would import for nothing is imported inside functions.
+import argparse
+import contextlib
+import functools
+import io
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ANY = "any"
+"""As a point: the NTH one that is passed, whatever its name."""
+RUNS_MAX = 8
+NOTHING = "Nothing to do."
+"""What the summary of `run --once` says then."""
+
+
+class Points:
+    """Counts the points as they are passed; ends the process at one of them."""
+
+    def __init__(self, kill: str, record: Path | None) -> None:
+        name, _, nth = kill.rpartition(":")
+        self._kill = (name, int(nth)) if kill else None
+        self._record = record
+        self._passed: dict[str, int] = {}
+
+    def reach(self, name: str) -> None:
+        for one in (name, ANY):
+            self._passed[one] = self._passed.get(one, 0) + 1
+            if (one, self._passed[one]) == self._kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if self._record is not None:
+            with self._record.open("a") as record:
+                record.write(f"{name}:{self._passed[name]}\n")
+
+    def around(self, owner: Any, method: str, name: str) -> None:
+        """A point before and one after each call of an asynchronous method."""
+        original = getattr(owner, method)
+
+        @functools.wraps(original)
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.reach(f"{name}.before")
+            result = await original(*args, **kwargs)
+            self.reach(f"{name}.after")
+            return result
+
+        setattr(owner, method, wrapped)
+
+
+def set_up(points: Points) -> None:
+    """Put the points on every seam."""
+    from mailflow.mail.imap import ImapCopies, ImapMailbox
+    from mailflow.mail.pool import Pool
+
+    for owner, method, name in (
+        (ImapMailbox, "list", "mailbox.list"),
+        (ImapMailbox, "move", "mailbox.move"),
+        (ImapCopies, "find", "copies.find"),
+        (Pool, "serve", "pool.serve"),
+        (Pool, "judge", "pool.judge"),
+        (Pool, "compose", "pool.compose"),
+    ):
+        points.around(owner, method, name)
+    _on_fetch(points)
+    _on_smtp(points)
+    _on_commits(points)
+
+
+def _on_fetch(points: Points) -> None:
+    from mailflow.mail.imap import ImapMailbox
+
+    original = ImapMailbox.fetch
+
+    async def fetch(self: Any, *args: Any) -> AsyncIterator[Any]:
+        points.reach("mailbox.fetch.before")
+        async for mail in original(self, *args):
+            points.reach("mailbox.fetched")
+            yield mail
+
+    setattr(ImapMailbox, "fetch", fetch)  # noqa: B010  mypy would not have a method assigned
+
+
+def _on_smtp(points: Points) -> None:
+    import aiosmtplib
+    from aiosmtplib.protocol import SMTPProtocol
+
+    from mailflow.mail.smtp import SmtpMailer
+
+    for command in ("connect", "mail", "rcpt", "data"):
+        points.around(aiosmtplib.SMTP, command, f"smtp.{command}")
+    write, send = SMTPProtocol.write, SmtpMailer.send
+
+    def written(self: Any, data: bytes) -> None:
+        write(self, data)
+        if data.endswith(b"\r\n.\r\n"):
+            points.reach("smtp.data.written")
+
+    async def sending(self: Any, outgoing: Any, before_data: Any) -> Any:
+        async def claim() -> bool:
+            points.reach("mailer.claim.before")
+            ours: bool = await before_data()
+            points.reach("mailer.claim.after")
+            return ours
+
+        points.reach("mailer.send.before")
+        result = await send(self, outgoing, claim)
+        points.reach("mailer.send.after")
+        return result
+
+    setattr(SMTPProtocol, "write", written)  # noqa: B010  as above
+    setattr(SmtpMailer, "send", sending)  # noqa: B010  as above
+
+
+def _on_commits(points: Points) -> None:
+    """A point before and one after each COMMIT, for each thing that it commits; empty ones are none."""
+    from mailflow.register import Register, intake, outbox
+
+    doing: ContextVar[dict[str, None]] = ContextVar("doing")
+
+    def note(module: ModuleType, function: str, at_work: Callable[[Any, tuple[Any, ...]], bool]) -> None:
+        original = getattr(module, function)
+
+        @functools.wraps(original)
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            result = await original(*args, **kwargs)
+            if at_work(result, args):
+                doing.get()[f"{module.__name__.rpartition('.')[2]}.{function}"] = None
+            return result
+
+        setattr(module, function, wrapped)
+
+    def found(result: Any, _: tuple[Any, ...]) -> bool:
+        return bool(result)
+
+    def wanted(position: int) -> Callable[[Any, tuple[Any, ...]], bool]:
+        return lambda _, args: bool(args[position])
+
+    for function, at_work in (
+        ("take_in", wanted(1)),
+        ("claim_chunk", found),
+        ("claim_solo", found),
+        ("make_solo", wanted(2)),
+        ("release", wanted(2)),
+        ("settle", wanted(2)),
+    ):
+        note(intake, function, at_work)
+    for function, at_work in (
+        ("claim_queued", found),
+        ("freeze", wanted(1)),
+        ("claim_composed", found),
+        ("mark_sending", found),
+        ("mark_sent", wanted(1)),
+        ("defer", wanted(2)),
+        ("resolve", wanted(1)),
+    ):
+        note(outbox, function, at_work)
+
+    original = Register.begin
+
+    @contextlib.asynccontextmanager
+    async def begin(self: Register) -> AsyncIterator[Any]:
+        names: dict[str, None] = {}
+        doing.set(names)
+        async with original(self) as tx:
+            yield tx
+            for name in names:
+                points.reach(f"{name}.before-commit")
+        for name in names:
+            points.reach(f"{name}.after-commit")
+
+    setattr(Register, "begin", begin)  # noqa: B010  as above
+
+
+def run(arguments: list[str], *, later: timedelta, until_nothing: bool) -> int:
+    """Hand over to the command line, its clock set forward by `later`; its exit code."""
+    from mailflow.app import parts
+    from mailflow.cli.main import call
+
+    clock, ahead = parts.now, later
+    parts.now = lambda: clock() + ahead
+    if not until_nothing:
+        return call(arguments)
+    for _ in range(RUNS_MAX):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            code = call(arguments)
+        sys.stdout.write(said.getvalue())
+        if NOTHING in said.getvalue():
+            return code
+        ahead += later
+    return 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kill", default="", metavar="POINT:NTH")
+    parser.add_argument("--record", type=Path)
+    parser.add_argument("--later", type=int, default=0, metavar="MINUTES")
+    parser.add_argument("--until-nothing", action="store_true")
+    parser.add_argument("arguments", nargs="+", help="of mailflow, after --")
+    options = parser.parse_args()
+    if options.kill or options.record:
+        set_up(Points(options.kill, options.record))
+    later = timedelta(minutes=options.later)
+    sys.exit(run(options.arguments, later=later, until_nothing=options.until_nothing))
+
+
+if __name__ == "__main__":
+    main()

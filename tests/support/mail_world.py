@@ -1,0 +1,231 @@
+"""A whole world for the worker: Dovecot, Postfix and an installation between them, emptied and used again."""
+
+import contextlib
+import imaplib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from mailflow.demo.installation import DeskSoftware, Installation, MailServers
+from mailflow.demo.pki import Pki
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
+from tests.servers.postgres import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+SERVICE_USER, AUDIT_USER = "demandes", "audit"
+PASSWORD = "secret"
+INBOX, PROCESSED, QUARANTINE = "INBOX", "Processed", "Quarantine"
+MAIL_BYTES_MAX = 60_000
+"""A small limit, so that a mail that is too large costs little."""
+RUN_SECONDS_MAX = 120
+ORPHAN_SECONDS_MAX = 10
+"""How long a process of the pool may outlive its killed worker."""
+LATER_MINUTES = 80
+"""Longer than any lease and than the wait for the audit mailbox, far shorter than the 12 hours."""
+
+
+class MailWorld:
+    """A context manager. One register at a time, each as it was after the enrolments; SQLite without `postgres`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pki: Pki,
+        software: Sequence[DeskSoftware],
+        *,
+        postgres: PostgresServer | None = None,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.software = software
+        self._pki = pki
+        self._postgres = postgres
+        self._changes = changes or {}
+        self._database = ""
+        self._config = ""
+        users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
+        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD))
+        self.postfix: Postfix
+        self.installation: Installation
+        self._closing = contextlib.ExitStack()
+        self._runs = count(1)
+
+    def __enter__(self) -> Self:
+        with self._closing as closing:
+            dovecot = closing.enter_context(self.dovecot)
+            addresses = [one.address for one in self.software]
+            addresses += [f"{user}@service.example" for user in (SERVICE_USER, AUDIT_USER)]
+            domains = sorted({address.rpartition("@")[2] for address in addresses})
+            self.postfix = closing.enter_context(
+                Postfix(
+                    self.folder / "postfix",
+                    lmtp_port=dovecot.lmtp_port,
+                    recipients=(),
+                    settings={
+                        "virtual_mailbox_domains": ", ".join(domains),
+                        "virtual_mailbox_maps": f"inline:{{ {', '.join(f'{one}=1' for one in addresses)} }}",
+                    },
+                )
+            )
+            self._install()
+            self._closing = closing.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    def _install(self) -> None:
+        servers = MailServers(
+            imap_port=self.dovecot.imap_port,
+            smtp_port=self.postfix.port,
+            service_user=SERVICE_USER,
+            audit_user=AUDIT_USER,
+            password=PASSWORD,
+        )
+        self.installation = Installation(self.folder / "service", self._pki, servers)
+        changes: dict[str, Mapping[str, Any]] = {
+            "limits": {"mail_bytes_max": MAIL_BYTES_MAX},
+            "worker": {"processes": 1},
+            **self._changes,
+        }
+        if self._postgres is not None:
+            self._database = self._template = self._postgres.create_database()
+            changes["register"] = {"url": self._postgres.url(self._template)}
+        with contextlib.redirect_stdout(sys.stderr):
+            self.installation.create(changes)
+            for one in self.software:
+                self.installation.enrol(one)
+        self._config = self.installation.config.read_text(encoding="utf-8")
+        if self._postgres is None:
+            shutil.copy(self.installation.folder / "register.db", self.installation.folder / "template.db")
+
+    def begin_anew(self) -> None:
+        """Empty mailboxes, and a register that knows the enrolments and nothing else."""
+        for user, folders in (
+            (SERVICE_USER, (INBOX, PROCESSED, QUARANTINE)),
+            (AUDIT_USER, (INBOX,)),
+            *((one.sender, (INBOX,)) for one in self.software),
+        ):
+            with self.dovecot.session(user) as client:
+                for folder in folders:
+                    _empty(client, folder)
+        if self._postgres is None:
+            for file in self.installation.folder.glob("register.db*"):
+                file.unlink()
+            shutil.copy(self.installation.folder / "template.db", self.installation.folder / "register.db")
+            return
+        if self._database != self._template:
+            self._postgres.drop_database(self._database)
+        self._database = self._postgres.create_database(template=self._template)
+        config = self._config.replace(self._postgres.url(self._template), self._postgres.url(self._database))
+        self.installation.config.write_text(config, encoding="utf-8")
+
+    # Mails
+
+    def post(self, mails: Sequence[bytes]) -> None:
+        """Lay mails into the inbox, octet for octet."""
+        with self.dovecot.session(SERVICE_USER) as client:
+            for raw in mails:
+                status, _ = client.append(INBOX, "", "", raw)
+                assert status == "OK"
+
+    def settle(self) -> None:
+        """Until Postfix has delivered all that it accepted: the minutes that the worker waits for a doubtful send."""
+        self.postfix.wait_until_quiet()
+
+    # The worker
+
+    def start(self, *options: str, arguments: Sequence[str] = ("run", "--once")) -> "Worker":
+        """The real command line in a process of its own, with `options` of `tests.support.killed`."""
+        config = ("--config", str(self.installation.config))
+        command = [sys.executable, "-m", "tests.support.killed", *options, "--", *config, *arguments]
+        log = self.folder / f"worker-{next(self._runs)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Worker(process=process, log=log)
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """`mailflow run --once` to its end: exit code (-9: killed) and what it said."""
+        return self.start(*options).wait()
+
+    def finish(self, *, later: int = LATER_MINUTES) -> str:
+        """Run again, `later` (minutes) and later, until nothing is left to do; what was said."""
+        self.settle()
+        code, said = self.run("--later", str(later), "--until-nothing")
+        assert code == 0, said
+        self.settle()
+        return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A process that works, or was killed."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def wait(self) -> tuple[int, str]:
+        """Exit code and what it said, once it and all its processes have ended. A worker that hangs is an error."""
+        try:
+            code = self.process.wait(RUN_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        _await_end_of_children(self.process.pid)
+        return code, self.log.read_text(errors="replace")
+
+    def stop(self) -> tuple[int, str]:
+        """SIGTERM, as a service manager stops it."""
+        self.process.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """The whole session at once: for when a test has failed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _await_end_of_children(session: int) -> None:
+    """Processes of the pool end by themselves when their worker was killed."""
+    until = time.monotonic() + ORPHAN_SECONDS_MAX
+    while left := [process.pid for process in psutil.process_iter() if _session_of(process.pid) == session]:
+        if time.monotonic() > until:
+            os.killpg(session, signal.SIGKILL)
+            raise AssertionError(f"{len(left)} processes of a killed worker live on")
+        time.sleep(0.02)
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _empty(client: imaplib.IMAP4, folder: str) -> None:
+    status, answer = client.select(folder)
+    if status == "OK" and int(answer[0] or b"0"):
+        client.store("1:*", "+FLAGS.SILENT", r"(\Deleted)")
+        client.expunge()
