@@ -37,6 +37,7 @@ def desk_client() -> None:
 @click.option("--to", "recipient", required=True, help="Address of the service.")
 @click.option("--smtp", help="HOST:PORT of a server that takes the mail in clear; without it the mail is written out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the mail here instead of standard output.")
+@json_option
 def send(
     files: tuple[Path, ...],
     key: Path,
@@ -48,6 +49,7 @@ def send(
     recipient: str,
     smtp: str | None,
     out: Path | None,
+    as_json: bool,
 ) -> int:
     """Make one request mail of FILES (DEM*.xml), and send it or write it out.
 
@@ -70,7 +72,10 @@ def send(
     )
     if smtp:
         result = wait_for(_send(raw, sender, recipient, smtp))
-        say(f"{result.state.value} {result.detail}".strip())
+        if as_json:
+            show_json({"state": result.state.value, "detail": result.detail})
+        else:
+            say(f"{result.state.value} {result.detail}".strip())
         return Exit.DONE if result.state is Sending.SENT else Exit.TEMPORARY
     if out:
         out.write_bytes(raw)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Exit, Invocation, act_options, json_option, show_plan, show_rows, wait_for
+from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, show_plan, show_rows, wait_for
 from mailflow.core import calendar, numbers
 from mailflow.core.model import CertificateUse, Environment, Mandate, Right, SenderCode, Standing
 from mailflow.core.numbers import DeskCode, Territory
@@ -20,7 +20,7 @@ from mailflow.register.directory import Change
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 DAY = click.DateTime(["%Y-%m-%d"])
-Act = Callable[[Transaction, Change], Awaitable[None]]
+Work = Callable[[Transaction, Change], Awaitable[None]]
 
 
 @click.group()
@@ -60,9 +60,8 @@ def add_sender(
     signing: tuple[Path, ...],
     encryption: tuple[Path, ...],
     legacy: bool,
-    why: str,
-    by: str,
-    apply: bool,
+    *,
+    act: Act,
 ) -> int:
     """Enrol a sender with its addresses and certificates.
 
@@ -80,7 +79,7 @@ def add_sender(
         for der in read_pem_file(file, pem.CERTIFICATE)[:1]
     ]
 
-    async def act(tx: Transaction, change: Change) -> None:
+    async def work(tx: Transaction, change: Change) -> None:
         who = SenderCode(code)
         await directory.add_sender(
             tx, who, name=name, answer_address=answer_address.lower(), legacy_encryption=legacy, change=change
@@ -95,7 +94,7 @@ def add_sender(
         *(f"accept mail from {address}" for address in addresses),
         *(f"accept certificate {fingerprint} to {use.value}" for fingerprint, _, use in certificates),
     ]
-    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+    return _perform(invocation, plan, work, act)
 
 
 @sender.command("list")
@@ -131,14 +130,14 @@ def _standing_command(group: click.Group, name: str, standing: Standing, help_te
     @click.argument("code")
     @act_options
     @click.pass_obj
-    def command(invocation: Invocation, code: str, why: str, by: str, apply: bool) -> int:
-        async def act(tx: Transaction, change: Change) -> None:
+    def command(invocation: Invocation, code: str, *, act: Act) -> int:
+        async def work(tx: Transaction, change: Change) -> None:
             if group is sender:
                 await directory.set_sender_standing(tx, SenderCode(code), standing, change)
             else:
                 await directory.set_desk_standing(tx, DeskCode(code), standing, change)
 
-        return _perform(invocation, [f"{name} the {group.name} {code}"], act, by=by, why=why, apply=apply)
+        return _perform(invocation, [f"{name} the {group.name} {code}"], work, act)
 
 
 for _group in (sender, desk):
@@ -155,14 +154,14 @@ for _group in (sender, desk):
 @click.option("--name", required=True, help="Name of the desk, for people.")
 @act_options
 @click.pass_obj
-def add_desk(invocation: Invocation, code: str, name: str, why: str, by: str, apply: bool) -> int:
+def add_desk(invocation: Invocation, code: str, name: str, *, act: Act) -> int:
     """Put a desk on record. Example: mailflow desk add 59123 --name "Mairie de Lille" --apply"""
     _check_desk(code, invocation.settings.environment)
 
-    async def act(tx: Transaction, change: Change) -> None:
+    async def work(tx: Transaction, change: Change) -> None:
         await directory.add_desk(tx, DeskCode(code), name=name, change=change)
 
-    return _perform(invocation, [f"put the desk {code} ({name}) on record"], act, by=by, why=why, apply=apply)
+    return _perform(invocation, [f"put the desk {code} ({name}) on record"], work, act)
 
 
 def _check_desk(code: str, environment: Environment) -> None:
@@ -209,9 +208,8 @@ def add_mandate(
     rights: tuple[str, ...],
     starts_on: datetime | None,
     ends_on: datetime | None,
-    why: str,
-    by: str,
-    apply: bool,
+    *,
+    act: Act,
 ) -> int:
     """Let SENDER act for DESK in TERRITORY (three characters: 059, 02A, 111 for Île-de-France).
 
@@ -228,12 +226,12 @@ def add_mandate(
         ends_on=ends_on.date() if ends_on else None,
     )
 
-    async def act(tx: Transaction, change: Change) -> None:
+    async def work(tx: Transaction, change: Change) -> None:
         await directory.add_mandate(tx, SenderCode(sender_code), added, change)
 
     allowed = " ".join(sorted(right.value for right in added.rights))
     plan = [f"let {sender_code} act for {desk_code} in {territory}: {allowed}, from {added.starts_on}"]
-    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+    return _perform(invocation, plan, work, act)
 
 
 @mandate.command("list")
@@ -275,9 +273,8 @@ def end_mandate(
     desk_code: str,
     territory: str,
     ends_on: datetime | None,
-    why: str,
-    by: str,
-    apply: bool,
+    *,
+    act: Act,
 ) -> int:
     """End a mandate; a new one can be added at any time.
 
@@ -285,27 +282,27 @@ def end_mandate(
     """
     last = ends_on.date() if ends_on else _today() - timedelta(days=1)
 
-    async def act(tx: Transaction, change: Change) -> None:
+    async def work(tx: Transaction, change: Change) -> None:
         await directory.end_mandate(
             tx, SenderCode(sender_code), DeskCode(desk_code), Territory(territory), ends_on=last, change=change
         )
 
     plan = [f"end the mandate of {sender_code} for {desk_code} in {territory} with {last}"]
-    return _perform(invocation, plan, act, by=by, why=why, apply=apply)
+    return _perform(invocation, plan, work, act)
 
 
 def _today() -> date:
     return calendar.legal_day(app.now())
 
 
-def _perform(invocation: Invocation, plan: list[str], act: Act, *, by: str, why: str, apply: bool) -> int:
+def _perform(invocation: Invocation, plan: list[str], work: Work, act: Act) -> int:
     """Print the plan; carry it out in one transaction when told to."""
 
     async def perform() -> None:
         async with app.register_of(invocation.settings) as register, register.begin() as tx:
-            await act(tx, Change(by=by, why=why, at=app.now()))
+            await work(tx, Change(by=act.by, why=act.why, at=app.now()))
 
-    if apply:
+    if act.apply:
         wait_for(perform())
-    show_plan(plan, apply=apply)
+    show_plan(plan, apply=act.apply, as_json=act.as_json)
     return Exit.DONE

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Exit, Invocation, apply_option, say, show_plan, wait_for
+from mailflow.cli.invocation import Exit, Invocation, apply_option, json_option, say, show_plan, wait_for
 from mailflow.cli.service_keys import service_key_pair
 from mailflow.settings import Settings
 from mailflow.settings.sample import sample
@@ -34,8 +34,9 @@ class _Missing:
 
 @click.command()
 @apply_option
+@json_option
 @click.pass_obj
-def init(invocation: Invocation, apply: bool) -> int:
+def init(invocation: Invocation, apply: bool, as_json: bool) -> int:
     """Make the settings file, folders, keys and register that are missing; upgrade the register's schema.
 
     The first call writes the settings file; edit it, then call again for the rest.
@@ -44,12 +45,11 @@ def init(invocation: Invocation, apply: bool) -> int:
     """
     config = invocation.config
     if not config.exists():
-        show_plan([f"write the settings file {config}"], apply=apply)
+        plan = [f"write the settings file {config}"]
         if apply:
             config.parent.mkdir(parents=True, exist_ok=True)
             config.write_text(sample(), encoding="utf-8")
-            say(f"Now edit {config}, then call this command again.")
-        return Exit.DONE
+        return _done(plan, f"Now edit {config}, then call this command again.", apply=apply, as_json=as_json)
     settings = invocation.settings
     missing = [*_folders(config.absolute().parent), *_keys(settings)]
     plan = [f"make {one.path} ({one.what})" for one in missing]
@@ -58,9 +58,14 @@ def init(invocation: Invocation, apply: bool) -> int:
         for one in missing:
             one.make()
         wait_for(app.migrate(settings))
-    show_plan(plan, apply=apply)
-    if apply:
-        say("Next: mailflow check-config, then enrol a sender, a desk and a mandate.")
+    following = "Next: mailflow check-config, then enrol a sender, a desk and a mandate."
+    return _done(plan, following, apply=apply, as_json=as_json)
+
+
+def _done(plan: list[str], following: str, *, apply: bool, as_json: bool) -> int:
+    show_plan(plan, apply=apply, as_json=as_json)
+    if apply and not as_json:
+        say(following)
     return Exit.DONE
 
 

@@ -1,6 +1,7 @@
 """What every command shares: the settings, how it speaks, how it ends."""
 
 import asyncio
+import functools
 import getpass
 import json
 import sys
@@ -63,11 +64,26 @@ def apply_option(command: Callable[P, T]) -> Callable[P, T]:
     return click.option("--apply", is_flag=True, help="Do it. Without this only the plan is printed.")(command)
 
 
-def act_options(command: Callable[P, T]) -> Callable[P, T]:
-    """`--by`, `--why` and `--apply`: acts are recorded with both."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """A change to be made, or only planned."""
+
+    by: str
+    why: str
+    apply: bool
+    as_json: bool
+
+
+def act_options(command: Callable[..., T]) -> Callable[..., T]:
+    """`--by`, `--why`, `--apply` and `--json`, as one parameter `act`: changes are recorded with who and why."""
+
+    @functools.wraps(command)
+    def with_act(*arguments: Any, by: str, why: str, apply: bool, as_json: bool, **options: Any) -> T:
+        return command(*arguments, act=Act(by=by, why=why, apply=apply, as_json=as_json), **options)
+
     why = click.option("--why", default="", help="The reason, for the journal.")
     by = click.option("--by", default=getpass.getuser, show_default="the user", help="Who does it, for the journal.")
-    return apply_option(by(why(command)))
+    return json_option(apply_option(by(why(with_act))))
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
@@ -112,8 +128,11 @@ def show_facts(facts: Row, *, as_json: bool) -> None:
             say(f"{name:<{width}}  {value}")
 
 
-def show_plan(plan: Sequence[str], *, apply: bool) -> None:
+def show_plan(plan: Sequence[str], *, apply: bool, as_json: bool) -> None:
     """What is, or would be, done."""
+    if as_json:
+        show_json({"plan": list(plan), "applied": apply})
+        return
     for line in plan:
         say(f"{'does' if apply else 'would'}: {line}")
     if not apply:

@@ -41,7 +41,8 @@ def ingest(invocation: Invocation, paths: tuple[Path, ...], apply: bool, as_json
     """
     mails = read_mails(paths, app.now())
     if not apply:
-        show_plan([f"take in {len(mails)} mails, {sum(mail.size_bytes for mail in mails)} octets"], apply=False)
+        octets = sum(mail.size_bytes for mail in mails)
+        show_plan([f"take in {len(mails)} mails, {octets} octets"], apply=False, as_json=as_json)
         return Exit.DONE
     invocation.log_to_stderr()
     return _summary(wait_for(_ingest(invocation, FileMailbox(mails))), as_json=as_json)
