@@ -32,7 +32,9 @@ class _Folder:
         self._session: ImapSession | None = None
         self._uidvalidity = 0
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._wanted = asyncio.Event()
+        """Set as long as somebody waits for the turn: who idles, or is about to, gives way."""
 
     @contextlib.asynccontextmanager
     async def session(self, uidvalidity: int | None = None) -> AsyncIterator[ImapSession]:
@@ -41,9 +43,7 @@ class _Folder:
         Raises Unavailable when the folder's UIDVALIDITY is not the given one. A refusal by the server inside
         the block becomes Unavailable too, and ends the connection: a folder that was deleted refuses for ever.
         """
-        self._wanted.set()
-        async with self._turn:
-            self._wanted.clear()
+        async with self._my_turn():
             session = self._session
             if session is None or not session.alive:
                 self._session = None
@@ -57,6 +57,21 @@ class _Folder:
             except RefusedError as refused:
                 session.abort()
                 raise Unavailable(f"imap: {refused}") from None
+
+    @contextlib.asynccontextmanager
+    async def _my_turn(self) -> AsyncIterator[None]:
+        self._waiting += 1
+        self._wanted.set()
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._wanted.clear()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def search(self, *criteria: str) -> Listing:
         async with self.session() as session:
@@ -153,9 +168,7 @@ class _Folder:
         return False
 
     async def close(self) -> None:
-        self._wanted.set()
-        async with self._turn:
-            self._wanted.clear()
+        async with self._my_turn():
             session, self._session = self._session, None
             if session is not None:
                 await session.log_out()
