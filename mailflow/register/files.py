@@ -68,7 +68,7 @@ async def by_name(tx: Transaction, names: Collection[tuple[str, str]]) -> dict[t
 
 
 async def by_digest(tx: Transaction, digests: Collection[tuple[str, str]]) -> dict[tuple[str, str], StoredFile]:
-    """The first settled file of each (desk, digest); one that is not settled only where there is no other."""
+    """The last settled file of each (desk, digest); one that is not settled only where there is no other."""
     return await _stored(tx, digests, file.c.digest)
 
 
@@ -81,7 +81,7 @@ async def _stored(
         statement = (
             sa.select(file, column.label("value"))
             .where(column.in_(batch), file.c.desk.in_(sorted({desk for desk, _ in wanted})))
-            .order_by(file.c.settled.desc(), file.c.id)
+            .order_by(file.c.settled.desc(), file.c.id.desc())
         )
         rows = [row for row in await tx.all(statement) if (row.desk, row.value) in wanted]
         opened = await _open(tx, rows)

@@ -1,7 +1,8 @@
 """THE use case: `submit` turns submissions, whichever door they came through, into numbers or anomalies.
 
 It takes a chunk of submissions at once, because a chunk is what one transaction decides (DESIGN.md): every
-statement then serves all of them. Inside the chunk the order of arrival holds, as if each came alone.
+statement then serves all of them. Inside the chunk the order of arrival holds, as if each came alone: files that
+share a name or a content are decided in successive turns.
 
 The steps, in the order that keeps the shared counters locked for the shortest time:
 
@@ -18,9 +19,9 @@ from datetime import datetime
 from mailflow.core.model import Receipt, Submission
 from mailflow.register import Transaction, directory
 from mailflow.registrar.claiming import apply_rules, claim_keys, give_numbers
-from mailflow.registrar.naming import bind_names, open_file
-from mailflow.registrar.recording import receipt_of, write_records
-from mailflow.registrar.work import Candidate, StaleDirectory, Terms
+from mailflow.registrar.naming import bind_names, names_and_content, open_files
+from mailflow.registrar.recording import write_records
+from mailflow.registrar.work import Candidate, FileWork, StaleDirectory, Terms, in_turns
 
 __all__ = ["StaleDirectory", "Terms", "submit"]
 
@@ -35,19 +36,18 @@ async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Term
     if generations != {await directory.generation(tx)}:
         raise StaleDirectory("the enrolments have changed")
     senders = {sender.code: sender for sender in terms.directory.senders}
-    works = [
-        [open_file(submission, file, senders[submission.submitter.sender], terms, at) for file in submission.files]
-        for submission in submissions
-    ]
-    flat = [work for group in works for work in group]
-    await bind_names(tx, flat)
-    for work in flat:
+    works = [open_files(submission, senders[submission.submitter.sender], terms, at) for submission in submissions]
+    for turn in in_turns([work for group in works for work in group], names_and_content):
+        await _decide(tx, turn, at)
+    return tuple(Receipt(decided_at=at, files=tuple(work.receipt for work in group)) for group in works)
+
+
+async def _decide(tx: Transaction, works: Sequence[FileWork], at: datetime) -> None:
+    await bind_names(tx, works)
+    for work in works:
         if work.same_as is None:
-            apply_rules(work, at)
-    candidates = [c for work in flat for c in work.outcomes.values() if isinstance(c, Candidate)]
+            apply_rules(work)
+    candidates = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
     await claim_keys(tx, candidates)
     await give_numbers(tx, [c for c in candidates if c.stands])
-    receipts = [receipt_of(work) for work in flat]
-    await write_records(tx, flat, receipts, at)
-    done = iter(receipts)
-    return tuple(Receipt(decided_at=at, files=tuple(next(done) for _ in group)) for group in works)
+    await write_records(tx, works, at)

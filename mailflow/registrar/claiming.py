@@ -1,22 +1,22 @@
 """Steps 2 to 4: what the rules and mandates say, then whose the reference and the identities are, then the number."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
-from mailflow.core import calendar, identity, numbers, rules
+from mailflow.core import identity, numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Refused, Right
 from mailflow.core.numbers import Territory
 from mailflow.register import Transaction, requests
 from mailflow.register import numbers as counters
-from mailflow.registrar.work import Candidate, FileWork, may, request_path
+from mailflow.registrar.work import Candidate, FileWork, in_turns, may, request_path
 
 
-def apply_rules(work: FileWork, at: datetime) -> None:
+def apply_rules(work: FileWork) -> None:
     """Refuse what is wrong by itself or by mandate; the door has run the pure rules on every request already."""
     file = work.file
-    mandates = [m for m in work.sender.mandates if m.desk == file.desk and m.holds_on(calendar.legal_day(at))]
+    mandates = [mandate for mandate in work.mandates if mandate.desk == file.desk]
     for position, request in enumerate(file.requests):
         form = request.form
         if form is None:
@@ -61,24 +61,20 @@ def _identity_keys(form: HousingRequest) -> tuple[str, ...]:
 async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
     """Make references and identities ours.
 
-    Requests of this chunk that share one are decided in successive rounds, so that each is judged by what
+    Requests of this chunk that share one are decided in successive turns, so that each is judged by what
     became of those before it.
     """
     chunk = {candidate.id: candidate for candidate in candidates}
-    pending = list(candidates)
-    while pending:
-        taken: set[object] = set()
-        this_round: list[Candidate] = []
-        later: list[Candidate] = []
-        for candidate in pending:
-            mine = {candidate.reference, *((candidate.territory, key) for key in candidate.keys)} - {None}
-            (later if mine & taken else this_round).append(candidate)
-            taken |= mine
-        await _claim_round(tx, this_round, chunk)
-        pending = later
+    for turn in in_turns(candidates, _keys_of):
+        await _claim_turn(tx, turn, chunk)
 
 
-async def _claim_round(tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]) -> None:
+def _keys_of(candidate: Candidate) -> set[object]:
+    persons: set[object] = {(candidate.territory, key) for key in candidate.keys}
+    return persons | ({candidate.reference} if candidate.reference else set())
+
+
+async def _claim_turn(tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]) -> None:
     wanted = {c.reference: c for c in candidates if c.reference}
     bound = await requests.bind_references(tx, [(*ref, c.id, c.request.digest) for ref, c in wanted.items()])
     unbound = [reference for reference in wanted if reference not in bound]
@@ -116,16 +112,25 @@ async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None
         groups.setdefault((candidate.territory, numbers.month_key(candidate.deposited_on)), []).append(candidate)
     exhausted: list[Candidate] = []
     for key, group in sorted(groups.items()):
-        try:
-            first = await counters.allocate(tx, *key, len(group))
-        except counters.SequenceExhausted:
-            exhausted += group
-            for candidate in group:
-                candidate.refuse(Anomaly(code=Code.SEQUENCE_EXHAUSTED))
-            continue
-        for sequence, candidate in enumerate(group, first):
+        sequences = await _allocate(tx, *key, len(group))
+        for candidate, sequence in zip(group, sequences, strict=False):
             candidate.number = numbers.compose(
                 candidate.territory, candidate.deposited_on, sequence, candidate.file.file.desk
             )
+        exhausted += group[len(sequences) :]
+    for candidate in exhausted:
+        candidate.refuse(Anomaly(code=Code.SEQUENCE_EXHAUSTED))
     if exhausted:
         await requests.release(tx, [c.id for c in exhausted])
+
+
+async def _allocate(tx: Transaction, territory: Territory, month: str, count: int) -> Sequence[int]:
+    """As many sequences as there are left, `count` at most."""
+    with contextlib.suppress(counters.SequenceExhausted):
+        first = await counters.allocate(tx, territory, month, count)
+        return range(first, first + count)
+    left: list[int] = []
+    with contextlib.suppress(counters.SequenceExhausted):
+        while len(left) < count:
+            left.append(await counters.allocate(tx, territory, month, 1))
+    return left

@@ -6,18 +6,30 @@ from datetime import datetime
 
 from mailflow.core import calendar, numbers
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import EnrolledSender, Environment, FileReceipt, Registered, RequestFile, Submission
-from mailflow.core.numbers import DeskCode
+from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Submission
 from mailflow.register import Transaction, files
 from mailflow.registrar.work import FILE_RECEIPT, FileWork, Terms, may
 
 
-def open_file(
+def open_files(submission: Submission, sender: EnrolledSender, terms: Terms, at: datetime) -> list[FileWork]:
+    """What the register says of each file as a whole before it looks at what it holds."""
+    works: list[FileWork] = []
+    first: dict[tuple[str, str], str] = {}
+    for file in submission.files:
+        work = _open_file(submission, file, sender, terms, at)
+        if work.may_bind_its_name and first.setdefault((file.desk, file.name), file.digest) != file.digest:
+            work.anomalies.append(Anomaly(code=Code.FILE_NAME_REPEATED))
+        works.append(work)
+    return works
+
+
+def _open_file(
     submission: Submission, file: RequestFile, sender: EnrolledSender, terms: Terms, at: datetime
 ) -> FileWork:
-    """What the register says of the file as a whole before it looks at what it holds."""
     anomalies = list(file.anomalies)
-    mandates = [m for m in sender.mandates if m.desk == file.desk and m.holds_on(calendar.legal_day(at))]
+    today = calendar.legal_day(at)
+    in_force = tuple(mandate for mandate in sender.mandates if mandate.holds_on(today))
+    mandates = [mandate for mandate in in_force if mandate.desk == file.desk]
     school = terms.environment is Environment.SCHOOL
     if Code.FILE_NAME_WRONG not in {a.code for a in anomalies}:
         if numbers.is_school_desk(file.desk) and not school:
@@ -30,18 +42,23 @@ def open_file(
             anomalies.append(Anomaly(code=Code.DESK_SUSPENDED))
         elif file.operation is not None and not may(mandates, file.operation.value):
             anomalies.append(Anomaly(code=Code.OPERATION_NOT_MANDATED))
-    return FileWork(submission=submission, file=file, sender=sender, anomalies=anomalies, decided_at=at)
+    return FileWork(
+        submission=submission, file=file, sender=sender, mandates=in_force, anomalies=anomalies, decided_at=at
+    )
+
+
+def names_and_content(work: FileWork) -> set[object]:
+    """By what a file may turn out to have been decided before, by another one of the same chunk too."""
+    file = work.file
+    return {("name", file.desk, file.name), ("content", file.desk, file.digest)} if work.may_bind_its_name else set()
 
 
 async def bind_names(tx: Transaction, works: Sequence[FileWork]) -> None:
-    """Each name to its first decided content; a repeat finds what was decided then (decision 6)."""
-    first: dict[tuple[DeskCode, str], FileWork] = {}
-    for work in works:
-        if not work.may_bind_its_name:
-            continue
-        known = first.setdefault((work.file.desk, work.file.name), work)
-        if known is not work:
-            _same_name(work, known.file.digest, known)
+    """Each name to its first decided content; a repeat finds what was decided then (decision 6).
+
+    No two of `works` share a name or a content.
+    """
+    named = [work for work in works if work.may_bind_its_name]
     claims = [
         files.FileClaim(
             record=uuid.uuid4().hex,
@@ -50,28 +67,19 @@ async def bind_names(tx: Transaction, works: Sequence[FileWork]) -> None:
             digest=work.file.digest,
             intake_id=work.submission.intake,
         )
-        for work in first.values()
+        for work in named
     ]
     bound = await files.claim(tx, claims)
-    taken = [name for name, claim in zip(first, claims, strict=True) if claim.record not in bound]
+    taken = [(claim.desk, claim.name) for claim in claims if claim.record not in bound]
     stored = await files.by_name(tx, taken) if taken else {}
-    fresh: list[FileWork] = []
-    for (name, work), claim in zip(first.items(), claims, strict=True):
+    for work, claim in zip(named, claims, strict=True):
         if claim.record in bound:
             work.record = claim.record
-            fresh.append(work)
+        elif (known := stored[claim.desk, claim.name]).digest == claim.digest:
+            work.same_as = FILE_RECEIPT.validate_json(known.receipt)
         else:
-            _same_name(work, stored[name].digest, FILE_RECEIPT.validate_json(stored[name].receipt))
-    await _find_known_content(tx, fresh)
-
-
-def _same_name(work: FileWork, digest: str, decided: FileWork | FileReceipt) -> None:
-    if work.file.digest == digest:
-        work.same_as = decided
-    elif isinstance(decided, FileWork) and decided.submission is work.submission:
-        work.anomalies.append(Anomaly(code=Code.FILE_NAME_REPEATED))
-    else:
-        work.anomalies.append(Anomaly(code=Code.FILE_NAME_TAKEN))
+            work.anomalies.append(Anomaly(code=Code.FILE_NAME_TAKEN))
+    await _find_known_content(tx, [work for work in named if work.record])
 
 
 async def _find_known_content(tx: Transaction, fresh: Sequence[FileWork]) -> None:
@@ -79,18 +87,13 @@ async def _find_known_content(tx: Transaction, fresh: Sequence[FileWork]) -> Non
 
     Unless nothing of it was registered: then it is judged anew, since what refused it may have passed.
     """
-    first: dict[tuple[DeskCode, str], FileWork] = {}
+    stored = await files.by_digest(tx, [(work.file.desk, work.file.digest) for work in fresh]) if fresh else {}
     for work in fresh:
-        known = first.setdefault((work.file.desk, work.file.digest), work)
-        if known is not work:
-            work.same_as = known
-    stored = await files.by_digest(tx, list(first)) if first else {}
-    for key, work in first.items():
-        # A row without a receipt is one of this chunk, claimed a moment ago.
-        if key in stored and stored[key].receipt:
-            receipt = FILE_RECEIPT.validate_json(stored[key].receipt)
-            if any(isinstance(outcome, Registered) for outcome in receipt.outcomes):
-                work.same_as = receipt
-    for work in fresh:
-        if work.same_as is not None:
+        known = stored.get((work.file.desk, work.file.digest))
+        # A row without a receipt is the file itself, claimed a moment ago.
+        if known is None or not known.receipt:
+            continue
+        receipt = FILE_RECEIPT.validate_json(known.receipt)
+        if any(isinstance(outcome, Registered) for outcome in receipt.outcomes):
+            work.same_as = receipt
             work.anomalies.append(Anomaly(code=Code.FILE_CONTENT_KNOWN))

@@ -12,10 +12,8 @@ from mailflow.register import Transaction, files, journal, requests
 from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower
 
 
-def receipt_of(work: FileWork) -> FileReceipt:
+def _receipt_of(work: FileWork) -> FileReceipt:
     """The receipt of a file, from what became of each request in it."""
-    if isinstance(work.same_as, FileWork):
-        work.same_as = receipt_of(work.same_as)
     if work.same_as is None:
         outcomes = tuple(_outcome(work.outcomes[position]) for position in sorted(work.outcomes))
         return FileReceipt(
@@ -32,7 +30,7 @@ def receipt_of(work: FileWork) -> FileReceipt:
         file=work.file,
         record=work.record,
         decided_at=work.decided_at,
-        anomalies=(*work.same_as.anomalies, *work.anomalies),
+        anomalies=tuple(dict.fromkeys((*work.same_as.anomalies, *work.anomalies))),
         outcomes=tuple(replace(o, replayed=True) if isinstance(o, Registered) else o for o in work.same_as.outcomes),
     )
 
@@ -55,17 +53,16 @@ def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
             return decided
 
 
-async def write_records(
-    tx: Transaction, works: Sequence[FileWork], receipts: Sequence[FileReceipt], at: datetime
-) -> None:
-    """Everything that makes the receipts true, in this transaction or not at all."""
+async def write_records(tx: Transaction, works: Sequence[FileWork], at: datetime) -> None:
+    """Give each file its receipt, with everything that makes it true, in this transaction or not at all."""
+    for work in works:
+        work.decided = _receipt_of(work)
     registered = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
     await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
-    decided = list(zip(works, receipts, strict=True))
-    settled = [(r.record, FILE_RECEIPT.dump_json(r)) for w, r in decided if w.record and r.record]
+    settled = [(r.record, FILE_RECEIPT.dump_json(r)) for work in works if work.record and (r := work.receipt).record]
     await files.settle(tx, settled)
-    await files.release(tx, [w.record for w, r in decided if w.record and not r.record])
-    await journal.append(tx, [entry for work, receipt in decided for entry in _entries(work, receipt)], at)
+    await files.release(tx, [work.record for work in works if work.record and not work.receipt.record])
+    await journal.append(tx, [entry for work in works for entry in _entries(work, work.receipt)], at)
 
 
 def _decided(outcomes: Sequence[Outcome]) -> bool:

@@ -1,9 +1,10 @@
 """What the registrar works on inside one transaction: files and requests on their way to an outcome."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
@@ -24,6 +25,8 @@ from mailflow.core.model import (
 )
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.errors import Unavailable
+
+T = TypeVar("T")
 
 FILE_RECEIPT = TypeAdapter(FileReceipt)
 """How a file receipt is kept."""
@@ -73,7 +76,7 @@ class Candidate:
     @property
     def may_learn_numbers(self) -> bool:
         """Whether its sender may consult in the territory (decision 12)."""
-        return may(self.file.sender.mandates, Right.CONSULT, self.territory)
+        return may(self.file.mandates, Right.CONSULT, self.territory)
 
     def refuse(self, anomaly: Anomaly) -> None:
         self.file.outcomes[self.position] = Refused(anomalies=(*self.warnings, anomaly))
@@ -108,17 +111,25 @@ class FileWork:
     submission: Submission
     file: RequestFile
     sender: EnrolledSender
+    mandates: tuple[Mandate, ...]
+    """Those of the sender that hold today, for whichever desk."""
     anomalies: list[Anomaly]
     decided_at: datetime
     record: str | None = None
     outcomes: dict[int, Outcome | Candidate | Follower] = field(default_factory=dict)
     """By position. A candidate here still stands: it is to have its number."""
-    same_as: "FileWork | FileReceipt | None" = None
-    """The same file, decided before or earlier in this chunk."""
+    same_as: FileReceipt | None = None
+    """What was decided about the same file before."""
+    decided: FileReceipt | None = None
 
     @property
     def blocked(self) -> bool:
         return any(anomaly.blocks for anomaly in self.anomalies)
+
+    @property
+    def receipt(self) -> FileReceipt:
+        assert self.decided is not None, "every file is decided"
+        return self.decided
 
     @property
     def may_bind_its_name(self) -> bool:
@@ -136,6 +147,21 @@ class FileWork:
 
 def may(mandates: Iterable[Mandate], right: str, territory: Territory | None = None) -> bool:
     return any(right in m.rights and territory in (None, m.territory) for m in mandates)
+
+
+def in_turns(items: Sequence[T], keys: Callable[[T], set[object]]) -> Iterator[list[T]]:
+    """All items, those that share a key in successive turns and in their order."""
+    pending = list(items)
+    while pending:
+        taken: set[object] = set()
+        turn: list[T] = []
+        later: list[T] = []
+        for item in pending:
+            mine = keys(item)
+            (later if mine & taken else turn).append(item)
+            taken |= mine
+        yield turn
+        pending = later
 
 
 def request_path(position: int) -> str:
