@@ -19,7 +19,6 @@ from mailflow.wire.names import return_name
 from mailflow.wire.xml import XmlLimits, parse
 from tests.support.mail_world import (
     AUDIT_USER,
-    INBOX,
     MAIL_BYTES_MAX,
     PROCESSED,
     QUARANTINE,
@@ -255,7 +254,7 @@ def _outcome(octets: bytes) -> tuple[list[str], int]:
 
 def _compare_folders(world: MailWorld, letters: Sequence[Letter]) -> Iterator[str]:
     expected = {
-        INBOX: Counter[str](),
+        world.inbox: Counter[str](),
         PROCESSED: Counter(_digest(one.raw) for one in letters if not one.is_too_large),
         QUARANTINE: Counter(_digest(one.raw) for one in letters if one.is_too_large),
     }

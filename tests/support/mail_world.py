@@ -46,11 +46,13 @@ class MailWorld:
         software: Sequence[DeskSoftware],
         *,
         postgres: PostgresServer | None = None,
+        inbox: str = INBOX,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.folder = folder
         self.software = software
         self._pki = pki
+        self.inbox = inbox
         self._postgres = postgres
         self._changes = changes or {}
         self._database = ""
@@ -102,6 +104,10 @@ class MailWorld:
             "worker": {"processes": 1},
             **self._changes,
         }
+        if self.inbox != INBOX:
+            changes["mailbox"] = {**changes.get("mailbox", {}), "folder": self.inbox}
+            with self.dovecot.session(SERVICE_USER) as client:
+                client.create(self.inbox)
         if self._postgres is not None:
             self._database = self._template = self._postgres.create_database()
             changes["register"] = {"url": self._postgres.url(self._template)}
@@ -116,7 +122,7 @@ class MailWorld:
     def begin_anew(self) -> None:
         """Empty mailboxes, and a register that knows the enrolments and nothing else."""
         for user, folders in (
-            (SERVICE_USER, (INBOX, PROCESSED, QUARANTINE)),
+            (SERVICE_USER, (self.inbox, PROCESSED, QUARANTINE)),
             (AUDIT_USER, (INBOX,)),
             *((one.sender, (INBOX,)) for one in self.software),
         ):
@@ -140,7 +146,7 @@ class MailWorld:
         """Lay mails into the inbox, octet for octet."""
         with self.dovecot.session(SERVICE_USER) as client:
             for raw in mails:
-                status, _ = client.append(INBOX, "", "", raw)
+                status, _ = client.append(self.inbox, "", "", raw)
                 assert status == "OK"
 
     def settle(self) -> None:

@@ -1,0 +1,228 @@
+"""The worker while its servers fail: every line of a batch cut or stalled, servers killed, mailboxes renumbered.
+
+The worker runs in this very process, composed as in production but for the processes of its pool, so that hundreds of
+cases fit into minutes. `tests.support.letters` knows what must have come of each batch.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailflow import app
+from mailflow.demo.pki import Pki
+from mailflow.demo.story import desks
+from mailflow.mail import stages
+from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.mail.stages import Drained
+from mailflow.mail.trust import Trust, TrustMaterial
+from mailflow.settings import Settings, load
+from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
+from tests.support.available import require
+from tests.support.letters import Letter, Writer, a_batch, verdict
+from tests.support.mail_world import INBOX, LATER_MINUTES, MailWorld
+
+REPLY_SECONDS_MAX = 0.7
+BATCH_SECONDS_MAX = 60
+"""Of one `run --once`, whatever fails: every wait in it has an end."""
+BATCHES_MAX = 6
+CUTS = {
+    Side.CLIENT: (Fault.RESET_BEFORE, Fault.CLOSE_AFTER),
+    Side.SERVER: (Fault.RESET_BEFORE, Fault.RESET_WITHIN),
+}
+
+Line = tuple[Side, int, bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class JudgesHere:
+    """`Judges` without processes."""
+
+    judge_of: Callable[[Trust], Judge]
+    composer_of: Callable[[Trust], Composer]
+    served: TrustMaterial | None = None
+    _trust: Trust = field(init=False)
+
+    async def serve(self, material: TrustMaterial) -> None:
+        self._trust, self.served = Trust(material), material
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+        judge = self.judge_of(self._trust)
+        return [judge.judge(mail, at) for mail in mails]
+
+    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+        composer = self.composer_of(self._trust)
+        return [composer.compose(composition, at) for composition in compositions]
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A world and the batch that is played in it, again and again."""
+
+    world: MailWorld
+    letters: tuple[Letter, ...]
+    at: datetime
+
+    def begin(self) -> None:
+        self.world.begin_anew()
+        self.world.post([letter.raw for letter in self.letters])
+
+    def wrong(self) -> list[str]:
+        return verdict(self.world, self.letters, self.at)
+
+
+@contextmanager
+def a_stage(folder: Path, inbox: str = INBOX) -> Iterator[Stage]:
+    require("dovecot")
+    require("postfix")
+    at = datetime.now(UTC).replace(microsecond=0)
+    pki = Pki(at=at)
+    software = desks(pki)
+    with MailWorld(folder, pki, software, inbox=inbox, changes={"smtp": {"connections": 1}}) as world:
+        yield Stage(world=world, letters=tuple(a_batch(Writer(world.installation, at), software)), at=at)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with a_stage(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a stage waits after a failure shows nothing here."""
+    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(stages, "BACKOFF_MOST_SECONDS", 0.1)
+
+
+# The worker
+
+
+def settings_of(world: MailWorld, *, imap_port: int, smtp_port: int) -> Settings:
+    """Those of the installation, through these ports and with little patience."""
+    settings = load(world.installation.config)
+    patience = {"timeout_seconds": REPLY_SECONDS_MAX}
+    mailbox = settings.mailbox.model_copy(update={"port": imap_port, **patience})
+    smtp = settings.smtp.model_copy(update={"port": smtp_port, **patience, "data_timeout_seconds": REPLY_SECONDS_MAX})
+    return settings.model_copy(update={"mailbox": mailbox, "smtp": smtp})
+
+
+async def run_once(settings: Settings, later: timedelta) -> Drained:
+    """One batch, as `mailflow run --once` does it, at a later time."""
+    async with (
+        asyncio.timeout(BATCH_SECONDS_MAX),
+        app.register_of(settings) as register,
+        app.mail_door(settings, register) as door,
+    ):
+        judges = JudgesHere(judge_of=app.make_judge(settings), composer_of=app.make_composer(settings))
+        here = replace(door, judges=judges, clock=lambda: app.now() + later)
+        return await app.stages_of(here, settings).drain(asyncio.Event())
+
+
+async def run_until_nothing(world: MailWorld, imap: FaultProxy, smtp: FaultProxy) -> None:
+    """Again and again, each time later, until nothing is left to do."""
+    settings = settings_of(world, imap_port=imap.port, smtp_port=smtp.port)
+    for batch in range(BATCHES_MAX):
+        drained = await run_once(settings, batch * timedelta(minutes=LATER_MINUTES))
+        for proxy in (imap, smtp):
+            proxy.drop_all()  # what was stalled ends at last for the server, too
+        await asyncio.to_thread(world.settle)
+        if not drained.progress and not drained.unavailable:
+            return
+    raise AssertionError("something is left to do for ever")
+
+
+# Lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    protocol: str
+    line: Line
+    fault: Fault
+
+    def __str__(self) -> str:
+        side, number, octets = self.line
+        return f"{self.protocol} {side} {number} {octets[:40]!r} {self.fault}"
+
+
+async def play(stage: Stage, *cases: Case) -> list[str]:
+    """What went wrong with these faults; that one did not happen is told as well."""
+    rules = {case: Rule(side=case.line[0], line=case.line[1], fault=case.fault) for case in cases}
+
+    def of(protocol: str) -> list[Rule]:
+        return [rule for case, rule in rules.items() if case.protocol == protocol]
+
+    await asyncio.to_thread(stage.begin)
+    world = stage.world
+    async with (
+        FaultProxy(world.dovecot.imap_port, *of("imap")) as imap,
+        FaultProxy(world.postfix.port, *of("smtp")) as smtp,
+    ):
+        await run_until_nothing(world, imap, smtp)
+    return [f"{case}: did not happen" for case, rule in rules.items() if not rule.fired] + await asyncio.to_thread(
+        stage.wrong
+    )
+
+
+async def lines_of_a_batch(stage: Stage) -> dict[str, list[Line]]:
+    """What is said in a clean run, by protocol; of long texts only the beginning and the end."""
+    await asyncio.to_thread(stage.begin)
+    world = stage.world
+    async with FaultProxy(world.dovecot.imap_port) as imap, FaultProxy(world.postfix.port) as smtp:
+        await run_until_nothing(world, imap, smtp)
+        assert not await asyncio.to_thread(stage.wrong)
+        return {"imap": spoken(imap.trace, IMAP_LINE), "smtp": spoken(smtp.trace, SMTP_LINE)}
+
+
+IMAP_LINE = re.compile(rb"[*+)] |\)|[A-Z]+\d+ |DONE", re.IGNORECASE)
+SMTP_LINE = re.compile(rb"\d{3}[ -]|[A-Z]{4}\b|\.\r\n|From: |--=_")
+
+
+def spoken(trace: Sequence[Line], protocol: re.Pattern[bytes]) -> list[Line]:
+    return [line for line in trace if line[2].endswith(b"\r\n") and protocol.match(line[2])]
+
+
+def word_of(line: Line) -> tuple[Side, bytes]:
+    """Lines that say the same kind of thing have the same word."""
+    side, _, octets = line
+    return side, re.sub(rb"[^A-Z]+", b" ", octets[:48].upper())[:24]
+
+
+def first_and_last(lines: Sequence[Line]) -> list[Line]:
+    """Of each kind."""
+    first, last = {word_of(line): line for line in reversed(lines)}, {word_of(line): line for line in lines}
+    return [line for line in lines if line in (first[word_of(line)], last[word_of(line)])]
+
+
+async def test_an_answer_whose_acceptance_is_not_heard_goes_out_once(stage: Stage) -> None:
+    lines = (await lines_of_a_batch(stage))["smtp"]
+    dots = [at for at, (side, _, octets) in enumerate(lines) if side is Side.CLIENT and octets == b".\r\n"]
+    reply = lines[dots[1] + 1]
+    assert reply[0] is Side.SERVER
+    for fault in (Fault.RESET_BEFORE, Fault.STALL):
+        assert not await play(stage, Case(protocol="smtp", line=reply, fault=fault))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["imap", "smtp"])
+async def test_a_cut_or_a_stall_at_any_line_loses_nothing_and_doubles_nothing(stage: Stage, protocol: str) -> None:
+    lines = first_and_last((await lines_of_a_batch(stage))[protocol])
+    wrong: dict[str, list[str]] = {}
+    for number, line in enumerate(lines):
+        cuts = CUTS[line[0]]
+        for fault in (cuts[number % len(cuts)], Fault.STALL):
+            case = Case(protocol=protocol, line=line, fault=fault)
+            if found := await play(stage, case):
+                wrong[str(case)] = found
+    assert not wrong
