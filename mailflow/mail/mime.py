@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}")
 _QP_FAULT = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))|[\x80-\xff]")
@@ -153,7 +152,7 @@ def canonical(octets: bytes) -> bytes:
 
     A signature is tried on the octets as they came, then once on these. A bare CR is content: it stays.
     """
-    return _BARE_LF.sub(b"\r\n", octets)
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def walk(entity: Entity) -> Iterator[Entity]:
@@ -254,25 +253,26 @@ def _parts(entity: Entity) -> Iterator[Entity]:
         raise MimeError(Code.MAIL_UNREADABLE, "a multipart in a transfer encoding")
     start = -1
     count = 0
-    for line in _delimiter(entity.parameter("boundary")).finditer(entity.raw, entity.body_start, entity.end):
+    # The line end of the header begins the first line of the body.
+    for line in _delimiter(entity.parameter("boundary")).finditer(entity.raw, entity.body_start - 1, entity.end):
         if start >= 0:
             count += 1
             if count > limits.parts_max:
                 raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "too many parts")
-            end = line.start() - (2 if entity.raw[line.start() - 2 : line.start()] == b"\r\n" else 1)
+            end = line.start() - (1 if entity.raw[line.start() - 1 : line.start()] == b"\r" else 0)
             yield _entity(entity.raw, start, max(start, end), entity.depth + 1, limits)
         if line["closing"]:
             return
-        start = line.end()
+        start = min(line.end() + 1, entity.end)
     raise MimeError(Code.MAIL_UNREADABLE, "a multipart without its closing delimiter")
 
 
 def _delimiter(boundary: str) -> re.Pattern[bytes]:
     if not _BOUNDARY.fullmatch(boundary):
         raise MimeError(Code.MAIL_UNREADABLE, "a multipart without a legal boundary")
-    dashed = re.escape(b"--" + boundary.encode("ascii"))
-    # That it begins a line is asked after the literal, so that the search jumps from one literal to the next.
-    return re.compile(dashed + rb"(?<![^\n]" + dashed + rb")(?P<closing>--)?[ \t]*+\r?(?:\n|\Z)")
+    # The literal begins with a line end, so that a body of dashes alone is not compared at each of them. The line
+    # end behind is only looked at: the next delimiter may begin with it.
+    return re.compile(rb"\n--" + re.escape(boundary.encode("ascii")) + rb"(?P<closing>--)?[ \t]*+\r?(?=\n|\Z)")
 
 
 def _from_base64(body: bytes) -> bytes:

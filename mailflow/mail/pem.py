@@ -20,7 +20,7 @@ def read_der(octets: bytes, label: str) -> tuple[bytes, ...]:
     """
     if octets[:1] == bytes([_DER_SEQUENCE]):
         return (octets,)
-    pattern = rb"-----BEGIN %b-----\s+([A-Za-z0-9+/=\s]+?)-----END %b-----" % (label.encode(), label.encode())
+    pattern = rb"-----BEGIN %b-----([A-Za-z0-9+/=\s]++)-----END %b-----" % (label.encode(), label.encode())
     try:
         found = tuple(
             binascii.a2b_base64(b"".join(body.split()), strict_mode=True) for body in re.findall(pattern, octets)
