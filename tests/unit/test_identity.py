@@ -28,6 +28,13 @@ from mailflow.core.identity import exact_key, is_usable, normalise
         ("Łukasz", "lukasz"),
         ("Søren", "SOREN"),
         ("Ｄupont", "Dupont"),
+        ("Du\u00adpont", "Dupont"),
+        ("Du\u200bpont", "Dupont"),
+        ("Du\u2060pont\u200e", "Dupont"),
+        ("Zoe\u034f\u0301", "Zoé"),
+        ("Du\ufe0fpont", "Dupont"),
+        ("Dupont\u3164", "Dupont"),
+        ("D\u02bcArc", "d'Arc"),
     ],
 )
 def test_these_are_the_same_name(one: str, other: str) -> None:
@@ -62,6 +69,8 @@ def test_a_key_tells_the_birth_date() -> None:
     assert exact_key("Durand", "Zoé", date(1990, 1, 2)) != exact_key("Durand", "Zoé", date(1990, 2, 1))
 
 
-@pytest.mark.parametrize(("name", "usable"), [("Ng", True), ("Ω", True), ("-", False), ("' '", False), ("123", False)])
+@pytest.mark.parametrize(
+    ("name", "usable"), [("Ng", True), ("Ω", True), ("-", False), ("' '", False), ("123", False), ("\u3164", False)]
+)
 def test_a_name_needs_a_letter(name: str, usable: bool) -> None:
     assert is_usable(name) is usable
