@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailflow.core import calendar, numbers
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Submission
+from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Right, Submission
 from mailflow.register import Transaction, files
 from mailflow.registrar.work import FILE_RECEIPT, FileWork, Terms, may
 
@@ -21,6 +21,11 @@ def open_files(submission: Submission, sender: EnrolledSender, terms: Terms, at:
             work.anomalies.append(Anomaly(code=Code.FILE_NAME_REPEATED))
         works.append(work)
     return works
+
+
+def _right(file: RequestFile) -> Right | None:
+    """The right that a file of this type asks for. What can be nobody's right (`RET`, `COP` …) is refused as such."""
+    return next((right for right in Right if file.operation and right.value == file.operation.value), None)
 
 
 def _open_file(
@@ -40,7 +45,7 @@ def _open_file(
             anomalies.append(Anomaly(code=Code.DESK_NOT_MANDATED))
         elif file.desk in terms.directory.suspended_desks:
             anomalies.append(Anomaly(code=Code.DESK_SUSPENDED))
-        elif file.operation is not None and not may(mandates, file.operation.value):
+        elif (right := _right(file)) is not None and not may(mandates, right):
             anomalies.append(Anomaly(code=Code.OPERATION_NOT_MANDATED))
     return FileWork(
         submission=submission, file=file, sender=sender, mandates=in_force, anomalies=anomalies, decided_at=at

@@ -1,0 +1,8 @@
+# A municipality where the desk does not act.
+. ./desk.sh
+request Z5935 75111
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key
+} >in.eml

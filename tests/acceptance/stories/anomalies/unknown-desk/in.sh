@@ -1,0 +1,8 @@
+# A desk that nobody knows.
+. ./desk.sh
+request Z9999 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key
+} >in.eml

@@ -1,0 +1,9 @@
+# Signed around the content, then encrypted by AES-128-CBC with OAEP.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -nodetach -out signed.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -encrypt -in signed.txt -aes-128-cbc -recip service.pem -keyopt rsa_padding_mode:oaep
+} >in.eml

@@ -1,0 +1,8 @@
+# The signer is named by its key identifier, and the signature binds the certificate (CAdES).
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -keyid -cades
+} >in.eml

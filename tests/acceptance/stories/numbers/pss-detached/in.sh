@@ -1,0 +1,8 @@
+# Signed by RSA-PSS, beside the content.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -keyopt rsa_padding_mode:pss
+} >in.eml

@@ -1,0 +1,8 @@
+# Signed twice, by two certificates of the same sender.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -signer second.pem -inkey second.key
+} >in.eml

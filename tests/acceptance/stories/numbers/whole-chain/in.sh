@@ -1,0 +1,8 @@
+# The certificates of the authorities come along.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -certfile chain.pem
+} >in.eml

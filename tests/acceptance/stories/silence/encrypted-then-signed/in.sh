@@ -1,0 +1,9 @@
+# Encrypted first, then signed.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+openssl cms -encrypt -in part.txt -aes-256-cbc -recip service.pem -out encrypted.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in encrypted.txt -signer mairie-lille.pem -inkey mairie-lille.key
+} >in.eml

@@ -1,0 +1,8 @@
+# One From field with two addresses, both enrolled or not.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers 'mairie-lille@desks.example, editeur-sud@desks.example'
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key
+} >in.eml

@@ -1,0 +1,8 @@
+# Signed by two certificates of two senders.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key -signer editeur-sud.pem -inkey editeur-sud.key
+} >in.eml

@@ -1,0 +1,74 @@
+"""Every folder of `stories/`: what a desk wrote with openssl alone, and what it got back, or why nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.acceptance.reading import faults
+from tests.acceptance.story import Story, Told, has_form, stories, tell
+from tests.acceptance.world import Done, World
+
+CHAPTERS = {"numbers": 0, "anomalies": 0, "silence": 65}
+"""With the exit code of the run: somebody should look at what nobody was answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    done: Done
+    told: Mapping[str, Told]
+
+
+@pytest.fixture(scope="module")
+def chapters() -> dict[str, Chapter]:
+    """What has been told so far."""
+    return {}
+
+
+@pytest.fixture
+def chapter(
+    request: pytest.FixtureRequest,
+    chapters: dict[str, Chapter],
+    shared_world: World,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Chapter:
+    """One run of the service for all stories of a chapter."""
+    name = request.node.callspec.params["name"]
+    if name not in chapters:
+        done, told = tell(name, shared_world, tmp_path_factory.mktemp(name))
+        chapters[name] = Chapter(done=done, told=told)
+    return chapters[name]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_run_ends_with_its_exit_code_and_counts_every_mail(chapter: Chapter, name: str) -> None:
+    assert chapter.done.code == CHAPTERS[name], chapter.done.err
+    counts = chapter.done.json
+    sent = len(stories(name))
+    assert (counts["received"], counts["answered"] + counts["set_aside"]) == (sent, sent)
+    assert counts["sent"] == counts["answered"]
+
+
+@pytest.mark.parametrize(
+    ("name", "story"),
+    [pytest.param(name, story, id=f"{name}-{story.name}") for name in CHAPTERS for story in stories(name)],
+)
+def test_the_story_ends_as_told(chapter: Chapter, name: str, story: Story) -> None:
+    told, expect = chapter.told[story.name], story.expect
+    if "reason" in expect:
+        assert not told.answers, told.transcript
+        assert told.set_aside is not None, told.transcript
+        assert (told.set_aside["state"], told.set_aside["reason"]) == ("set_aside", expect["reason"]), told.transcript
+        return
+    assert told.set_aside is None, told.transcript
+    assert {desk: len(answers) for desk, answers in told.answers.items()} == {expect["answered"]: 1}, told.transcript
+    (answer,) = told.answers[expect["answered"]]
+    assert answer.envelope == expect.get("envelope", "authEnvelopedData aes-256-gcm")
+    assert sorted(answer.anomalies) == sorted(expect.get("anomalies", [])), told.transcript
+    assert len(answer.numbers) == len(expect.get("numbers", [])), told.transcript
+    for number, form in zip(answer.numbers, expect.get("numbers", []), strict=True):
+        assert has_form(number, form, datetime.now(UTC)), (number, form)
+        assert number in answer.text
+    assert len(answer.returns) == expect.get("files", 1)
+    assert faults(answer) == []
