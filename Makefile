@@ -33,7 +33,7 @@ demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, 
 	$(BIN)/python -m mailflow.demo
 
 check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
-	$(BIN)/pytest -q -m "not slow" tests/unit tests/test_tidy.py tests/test_docs.py
+	$(BIN)/pytest -q -m "not slow" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
 test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
 	tests/servers/install

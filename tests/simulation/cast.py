@@ -1,0 +1,122 @@
+"""Who takes part in the simulation: the service's keys, the desks' programs, and a stranger. Made once a session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+
+from mailflow.core.model import CertificateUse, Mandate, Right, SenderCode
+from mailflow.core.numbers import DeskCode, Territory
+from mailflow.demo.certificates import Identity
+from mailflow.mail import cms
+from mailflow.mail.cms import DecryptionKey, SigningKey
+from mailflow.mail.trust import SigningWindow
+from mailflow.register import Register, directory
+from tests.support.pki import AT, shared_pki
+
+SERVICE = "demandes@service.example"
+AUDIT = "audit@service.example"
+LISTS_LAST = timedelta(days=400)
+WINDOW = SigningWindow(before=timedelta(days=7), after=timedelta(minutes=5))
+NORD = Territory("059")
+PARIS = Territory("111")
+MUNICIPALITY = {NORD: "59350", PARIS: "75056"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """A desk's program."""
+
+    code: SenderCode
+    desks: tuple[tuple[DeskCode, Territory], ...]
+    identity: Identity
+    signing_key: SigningKey
+    decryption_key: DecryptionKey
+
+    @property
+    def address(self) -> str:
+        return f"{self.code}@desk.example"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Everybody, with what the service trusts."""
+
+    service: Identity
+    senders: tuple[Software, ...]
+    """Enrolled. The last two: one that is suspended for a while, one whose revocation list comes late."""
+    stranger: Software
+    anchors: tuple[bytes, ...]
+    intermediates: tuple[bytes, ...]
+    lists: tuple[bytes, ...]
+    late_list: bytes
+
+    @property
+    def suspect(self) -> Software:
+        return self.senders[-2]
+
+    @property
+    def late(self) -> Software:
+        return self.senders[-1]
+
+
+def _software(code: str, identity: Identity, *desks: tuple[str, Territory]) -> Software:
+    return Software(
+        code=SenderCode(code),
+        desks=tuple((DeskCode(desk), territory) for desk, territory in desks),
+        identity=identity,
+        signing_key=cms.load_signing_key(identity.key_pem, identity.pem),
+        decryption_key=cms.load_decryption_key(identity.key_pem, identity.pem),
+    )
+
+
+@cache
+def the_cast() -> Cast:
+    """Everybody; keys on P-256, because they are quick."""
+    pki = shared_pki()
+    late = pki.authority("issuing-late", by=pki.root)
+    return Cast(
+        service=pki.service_ec,
+        senders=(
+            _software("alpha", pki.issue("alpha"), ("59001", NORD), ("75001", PARIS)),
+            _software("bravo", pki.issue("bravo"), ("59002", NORD), ("75002", PARIS)),
+            _software("suspect", pki.issue("suspect"), ("59003", NORD)),
+            _software("late", pki.issue("late", by=late), ("59004", NORD)),
+        ),
+        stranger=_software("stranger", pki.issue("stranger"), ("59001", NORD)),
+        anchors=pki.anchors,
+        intermediates=(pki.issuing_ec.identity.der, late.identity.der),
+        lists=(pki.crl(pki.root, lasts=LISTS_LAST), pki.crl(pki.issuing_ec, lasts=LISTS_LAST)),
+        late_list=pki.crl(late, lasts=LISTS_LAST),
+    )
+
+
+async def enrol(register: Register, senders: Sequence[Software]) -> None:
+    """Put the senders on record with their desks and mandates, as an operator does."""
+    change = directory.Change(by="operator", why="simulation", at=AT)
+    async with register.begin() as tx:
+        for sender in senders:
+            await directory.add_sender(
+                tx,
+                sender.code,
+                name=sender.code,
+                answer_address=sender.address,
+                legacy_encryption=False,
+                change=change,
+            )
+            await directory.add_address(tx, sender.code, sender.address, change)
+            for use in CertificateUse:
+                identity = sender.identity
+                await directory.add_certificate(
+                    tx, sender.code, fingerprint=identity.fingerprint, der=identity.der, use=use, change=change
+                )
+            for desk, territory in sender.desks:
+                await directory.add_desk(tx, desk, name=f"Guichet {desk}", change=change)
+                mandate = Mandate(
+                    desk=desk,
+                    territory=territory,
+                    rights=frozenset({Right.CREATION}),
+                    starts_on=date(2026, 1, 1),
+                    ends_on=None,
+                )
+                await directory.add_mandate(tx, sender.code, mandate, change)

@@ -1,0 +1,187 @@
+"""Mistakes in composing and delivering answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from mailflow.mail import audit, delivery
+from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.ports import Sending
+from mailflow.register import Transaction, files, keys, outbox
+from mailflow.register.tables import outbox as outbox_table
+from tests.simulation.mutants.planting import mutant
+
+
+# Compose
+@mutant
+def octets_are_composed_anew_for_each_send(patch: pytest.MonkeyPatch) -> None:
+    claim = outbox.claim_composed
+
+    async def anew(*args: Any, **kwargs: Any) -> list[outbox.Composed]:
+        rows = await claim(*args, **kwargs)
+        return [replace(row, raw=row.raw + b"%d\r\n" % row.attempts) for row in rows]
+
+    patch.setattr(outbox, "claim_composed", anew)
+
+
+@mutant
+def octets_are_frozen_over_others(patch: pytest.MonkeyPatch) -> None:
+    async def freeze(tx: Transaction, mails: Sequence[tuple[int, bytes, str]]) -> None:
+        for id_, raw, digest in mails:
+            (row,) = await tx.all(sa.select(outbox_table).where(outbox_table.c.id == id_))
+            key = (await keys.find(tx, [row.key_id]))[row.key_id]
+            sealed = tx.vault.seal(key, raw, outbox._context("raw", row.kind, row.key, row.part))
+            values = {
+                "raw": sealed,
+                "body_digest": digest,
+                "state": "composed",
+                "lease_owner": None,
+                "lease_until": None,
+            }
+            await tx.run(sa.update(outbox_table).where(outbox_table.c.id == id_).values(**values))
+
+    patch.setattr(outbox, "freeze", freeze)
+
+
+@mutant
+def the_message_id_is_made_up_when_composing(patch: pytest.MonkeyPatch) -> None:
+    compose = Composer.compose
+    count = iter(range(1_000_000))
+
+    def made_up(self: Composer, composition: Composition, at: datetime) -> Composed:
+        return compose(self, replace(composition, message_id=f"<{next(count)}@service.example>"), at)
+
+    patch.setattr(Composer, "compose", made_up)
+
+
+@mutant
+def a_return_is_written_anew_for_each_answer(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(tx: Transaction, records: Sequence[str]) -> dict[str, bytes]:
+        return {}
+
+    async def all_fresh(tx: Transaction, returns: Sequence[tuple[str, bytes]]) -> set[str]:
+        return {record for record, _ in returns}
+
+    compose = Composer.compose
+
+    def dated(self: Composer, composition: Composition, at: datetime) -> Composed:
+        files_now = tuple(replace(f, decided_at=composition.dated_at) for f in composition.reply.files)
+        return compose(self, replace(composition, reply=replace(composition.reply, files=files_now)), at)
+
+    patch.setattr(files, "returned", nothing)
+    patch.setattr(files, "freeze_return", all_fresh)
+    patch.setattr(Composer, "compose", dated)
+
+
+# Deliver
+
+
+def _marks(patch: pytest.MonkeyPatch, change: Callable[[delivery.Mark], delivery.Mark | None]) -> None:
+    add = delivery.Marks.add
+
+    async def changed(self: delivery.Marks, mark: delivery.Mark) -> bool:
+        other = change(mark)
+        return True if other is None else await add(self, other)
+
+    patch.setattr(delivery.Marks, "add", changed)
+
+
+@mutant
+def nothing_is_on_record_while_a_mail_is_sent(patch: pytest.MonkeyPatch) -> None:
+    _marks(patch, lambda mark: mark if mark.final else None)
+
+
+@mutant
+def a_doubtful_send_counts_as_deferred(patch: pytest.MonkeyPatch) -> None:
+    _marks(
+        patch,
+        lambda mark: replace(mark, state=Sending.DEFERRED) if mark.final and mark.state is Sending.DOUBTFUL else mark,
+    )
+
+
+@mutant
+def a_doubtful_send_counts_as_sent(patch: pytest.MonkeyPatch) -> None:
+    _marks(
+        patch,
+        lambda mark: replace(mark, state=Sending.SENT) if mark.final and mark.state is Sending.DOUBTFUL else mark,
+    )
+
+
+@mutant
+def a_deferred_send_counts_as_sent(patch: pytest.MonkeyPatch) -> None:
+    _marks(patch, lambda mark: replace(mark, state=Sending.SENT) if mark.state is Sending.DEFERRED else mark)
+
+
+@mutant
+def whoever_claimed_it_sends_it_even_if_it_is_taken(patch: pytest.MonkeyPatch) -> None:
+    mark_sending = outbox.mark_sending
+
+    async def always(tx: Transaction, owner: str, ids: Sequence[int], at: datetime) -> set[int]:
+        await mark_sending(tx, owner, ids, at)
+        return set(ids)
+
+    patch.setattr(outbox, "mark_sending", always)
+
+
+@mutant
+def a_lease_on_the_outbox_never_runs_out(patch: pytest.MonkeyPatch) -> None:
+    due = outbox._due
+
+    def unleased(state: Any, at: datetime) -> Any:
+        return due(state, at).where(outbox_table.c.lease_until.is_(None))
+
+    patch.setattr(outbox, "_due", unleased)
+
+
+# Doubtful
+
+
+def _verdict(patch: pytest.MonkeyPatch, change: Callable[[audit.Verdict], audit.Verdict]) -> None:
+    decide = audit.decide
+    patch.setattr(audit, "decide", lambda *args, **kwargs: change(decide(*args, **kwargs)))
+
+
+@mutant
+def the_audit_mailbox_is_not_asked(patch: pytest.MonkeyPatch) -> None:
+    _verdict(patch, lambda _: audit.Verdict.RESEND)
+
+
+@mutant
+def the_copy_is_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    _verdict(patch, lambda v: audit.Verdict.RESEND if v is audit.Verdict.WAIT else v)
+
+
+@mutant
+def a_send_without_a_copy_counts_as_sent(patch: pytest.MonkeyPatch) -> None:
+    _verdict(patch, lambda v: audit.Verdict.SENT if v is audit.Verdict.RESEND else v)
+
+
+@mutant
+def a_copy_with_another_body_counts(patch: pytest.MonkeyPatch) -> None:
+    decide = audit.decide
+
+    def any_copy(copies: Sequence[bytes], expected_digest: str, **times: Any) -> audit.Verdict:
+        return audit.Verdict.SENT if copies else decide(copies, expected_digest, **times)
+
+    patch.setattr(audit, "decide", any_copy)
+
+
+@mutant
+def who_is_still_sending_is_taken_for_doubtful(patch: pytest.MonkeyPatch) -> None:
+    doubtful = outbox.doubtful
+
+    async def too_early(tx: Transaction, limit: int, at: datetime) -> list[outbox.Doubtful]:
+        return await doubtful(tx, limit, at + timedelta(days=1))
+
+    patch.setattr(outbox, "doubtful", too_early)
+    patch.setattr(outbox, "resolve", _resolve_at_once)
+    _verdict(patch, lambda v: audit.Verdict.RESEND if v is audit.Verdict.WAIT else v)
+
+
+async def _resolve_at_once(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
+    values = outbox._sent(at) if sent else outbox._again(at, "cut off")
+    await outbox._change(tx, outbox_table.c.id == id_, ("sending",), values)

@@ -1,0 +1,252 @@
+"""What must be true at the end of a run, computed from what was sent; every finding is a broken promise.
+
+The order in which mails are decided is not told anywhere, so of requests that exclude each other any one may be
+registered; but each refusal must be excused by another request that was sent, and that has its number.
+"""
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from mailflow.core import numbers
+from mailflow.core.anomalies import Code
+from mailflow.register import queues, requests
+from tests.simulation.answers import Opened, Return, read
+from tests.simulation.cast import the_cast
+from tests.simulation.letters import Document, Expected, Letter, Wish
+from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE
+from tests.simulation.simulation import Run
+from tests.simulation.world import STALL, Transfer
+from tests.support.pki import AT
+
+SLACK = timedelta(minutes=1)
+
+
+async def judge(run: Run) -> list[str]:
+    """Every broken promise of this run, in words."""
+    answers = [read(transfer, the_cast()) for transfer in run.world.transfers]
+    found = [
+        *_letters_are_answered(run, answers),
+        *_one_answer_a_mail(run.world.transfers, answers),
+        *_copies_are_excused(run),
+        *Requests(run.letters, answers).findings(),
+        *_the_suspect_is_told_nothing(run, answers),
+        *await _nothing_is_left(run),
+        *await _the_register_agrees(run, answers),
+    ]
+    if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:
+        found.append("innocent mails were struck out, although only their surroundings failed")
+    return found
+
+
+# Mails and answers
+
+
+def _letters_are_answered(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
+    letters = {letter.message_id: letter for letter in run.letters}
+    told: dict[str, set[str]] = defaultdict(set)
+    for answer in answers:
+        told[answer.in_reply_to].add(answer.message_id)
+        letter = letters.get(answer.in_reply_to)
+        if letter is None or letter.expected in {Expected.SILENCE, Expected.STRUCK}:
+            yield f"somebody was answered who must not be: {answer.in_reply_to}"
+        elif letter.sender is not answer.sender:
+            yield f"the answer to {letter.message_id} went to somebody else"
+        elif {(r.name, r.digest) for r in answer.returns} != {(d.name, d.digest) for d in letter.documents}:
+            yield f"the answer to {letter.message_id} does not return the files of that mail"
+    for letter in run.letters:
+        distinct, times = len(told[letter.message_id]), len(letter.deliveries)
+        # After a renumbering octets that are known are the same delivery, even if they came twice.
+        least = 1 if run.world.renumberings else times
+        if letter.expected is Expected.ANSWERED and not least <= distinct <= times:
+            yield f"{letter.message_id} came {times} times and has {distinct} answers"
+        if letter.expected is Expected.EITHER and distinct > times:
+            yield f"{letter.message_id} came {times} times and has {distinct} answers"
+
+
+def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened]) -> Iterator[str]:
+    octets: dict[str, set[bytes]] = defaultdict(set)
+    for transfer in transfers:
+        octets[transfer.message_id].add(transfer.raw)
+    yield from (f"second answer: other octets under {id_}" for id_, copies in octets.items() if len(copies) > 1)
+    identifiers: dict[str, set[str]] = defaultdict(set)
+    for answer in answers:
+        identifiers[answer.intake].add(answer.message_id)
+    yield from (f"second answer to intake {intake}" for intake, ids in identifiers.items() if len(ids) > 1)
+
+
+def _copies_are_excused(run: Run) -> Iterator[str]:
+    """An identical copy goes out only after the audit mailbox was asked in vain, and late enough."""
+    by_id: dict[str, list[Transfer]] = defaultdict(list)
+    for transfer in run.world.transfers:
+        by_id[transfer.message_id].append(transfer)
+    patience = AUDIT_WAIT - STALL - SLACK
+    for id_, copies in by_id.items():
+        asked = [question.at for question in run.world.questions if question.message_id == id_]
+        for first, second in itertools.pairwise(copies):
+            late = [at for at in asked if at < second.at and at - first.at >= patience and at <= first.copy_at]
+            urgent = [at for at in asked if first.at <= at < second.at and at >= AT + DEADLINE - RESERVE]
+            if not late and not urgent:
+                yield f"{id_} was sent again although its copy could be seen, or too early"
+
+
+def _the_suspect_is_told_nothing(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
+    turns = run.house.suspensions
+    for answer in answers:
+        suspended = sum(turn <= answer.decided_at for turn in turns) % 2 == 1
+        if answer.sender is the_cast().suspect and suspended:
+            yield f"{answer.in_reply_to} was decided while its sender was suspended"
+
+
+# Requests
+
+
+Owner = tuple[str, Wish]
+"""A desk and its request: one that is sent again, in whatever file, is the same."""
+
+
+class Requests:
+    """What was said of each request, against what was sent."""
+
+    def __init__(self, letters: Iterable[Letter], answers: Iterable[Opened]) -> None:
+        self.documents: dict[tuple[str, str], Document] = {}
+        for letter in letters:
+            if letter.expected in {Expected.ANSWERED, Expected.EITHER}:
+                self.documents |= {(document.name, document.digest): document for document in letter.documents}
+        self.returns: dict[tuple[str, str], list[Return]] = defaultdict(list)
+        for answer in answers:
+            for returned in answer.returns:
+                self.returns[returned.name, returned.digest].append(returned)
+        self.numbers: dict[str, set[Wish]] = defaultdict(set)
+        """What was told, by number."""
+        self.holders: dict[object, dict[str, Owner]] = defaultdict(dict)
+        """Numbers, and the requests that have them, by what only one may have: person and territory, reference."""
+        self.names: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """Contents that got numbers, by desk and name of the file."""
+        for key, returns in self.returns.items():
+            if (document := self.documents.get(key)) is not None:
+                self._note(document, returns)
+
+    def _note(self, document: Document, returns: Iterable[Return]) -> None:
+        for returned in returns:
+            for wish, told in zip(document.wishes, returned.told, strict=True):
+                if told.number:
+                    self.numbers[told.number].add(wish)
+                    for only_one in (*_identities(wish), *_reference(document, wish)):
+                        self.holders[only_one][told.number] = (document.desk, wish)
+                    self.names[document.desk, document.name].add(document.digest)
+
+    def findings(self) -> Iterator[str]:
+        for key, document in self.documents.items():
+            if returns := self.returns.get(key):
+                yield from self._of_document(document, returns)
+        for number, wishes in self.numbers.items():
+            if len(wishes) > 1:
+                yield f"{number} was given to more than one request"
+        for only_one, holders in self.holders.items():
+            if len(holders) > 1:
+                yield f"{only_one} is held twice: {sorted(holders)}"
+        yield from (f"{name} is bound twice" for name, digests in self.names.items() if len(digests) > 1)
+
+    def _of_document(self, document: Document, returns: list[Return]) -> Iterator[str]:
+        bound = [returned for returned in returns if Code.FILE_NAME_TAKEN not in returned.codes]
+        if len({returned.octets for returned in bound}) > 1:
+            yield f"{document.name}: repeats got other RET octets"
+        if bound and len(bound) != len(returns):
+            yield f"{document.name}: a repeat was refused for its name"
+        for returned in returns:
+            excuses = [code for code in returned.codes if not self._excuses_file(code, document)]
+            yield from (f"{document.name}: {code} without an excuse" for code in excuses)
+            for wish, told in zip(document.wishes, returned.told, strict=True):
+                yield from self._of_wish(document, returned, wish, told.number, told.codes)
+
+    def _of_wish(
+        self, document: Document, returned: Return, wish: Wish, number: str | None, codes: frozenset[str]
+    ) -> Iterator[str]:
+        if number is not None:
+            if not wish.complete:
+                yield f"{document.name}: a request with a fault has a number"
+            parts = numbers.parse(number)
+            if (parts.territory, numbers.month_key(wish.deposited_on)) != (wish.territory, number[3:7]):
+                yield f"{document.name}: {number} does not say territory and month of the deposit"
+        elif Code.FILE_NAME_TAKEN not in returned.codes and not any(
+            self._excuses_request(code, document, wish) for code in codes
+        ):
+            yield f"{document.name}: an acceptable request has no number ({', '.join(sorted(codes))})"
+
+    def _excuses_file(self, code: str, document: Document) -> bool:
+        others = [other for other in self.documents.values() if other is not document and other.desk == document.desk]
+        if code == Code.FILE_NAME_TAKEN:
+            return any(other.name == document.name and self.returns[other.name, other.digest] for other in others)
+        return code == Code.FILE_CONTENT_KNOWN and any(other.digest == document.digest for other in others)
+
+    def _excuses_request(self, code: str, document: Document, wish: Wish) -> bool:
+        if code == Code.VALUE_MISSING:
+            return not wish.complete
+        keys = {Code.REQUEST_EXISTS: _identities(wish), Code.REFERENCE_TAKEN: _reference(document, wish)}
+        owners = [owner for key in keys.get(Code(code), ()) for owner in self.holders[key].values()]
+        return any(owner != (document.desk, wish) for owner in owners)
+
+
+def _identities(wish: Wish) -> list[object]:
+    return [(wish.territory, person) for person in wish.persons]
+
+
+def _reference(document: Document, wish: Wish) -> list[object]:
+    return [(document.desk, "reference", wish.reference)] if wish.reference else []
+
+
+# What is left
+
+
+async def _nothing_is_left(run: Run) -> list[str]:
+    found = []
+    if run.world.mailbox.inbox:
+        found.append(f"{len(run.world.mailbox.inbox)} mails are still in the inbox")
+    arrived = Counter(raw for letter in run.letters for raw in letter.deliveries)
+    kept = set(run.world.mailbox.messages("Processed"))
+    found += [f"a mail is in no folder: {raw[:60]!r}" for raw in arrived if raw not in kept]
+    async with run.house.register.read() as tx:
+        waiting = await queues.waiting(tx, 1000)
+        unsent = await queues.unanswered(tx, 1000)
+        aside = [(row, await queues.raw(tx, row.id)) for row in await queues.set_aside(tx, 1000)]
+    found += [f"intake {row.id} waits for ever" for row in waiting]
+    found += [f"the answer to intake {row.intake_id} is {row.state} for ever" for row in unsent]
+    letters = {raw: letter for letter in run.letters for raw in letter.deliveries}
+    struck = {letters[raw].message_id for _, raw in aside if raw is not None}
+    for letter in run.letters:
+        if letter.expected is Expected.ANSWERED and letter.message_id in struck:
+            found.append(f"{letter.message_id} was set aside")
+        if letter.expected in {Expected.SILENCE, Expected.STRUCK} and letter.message_id not in struck:
+            found.append(f"{letter.message_id} was not set aside")
+    return found
+
+
+async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]:
+    """Each number there was told, and for the people whom it was told for; the ledger has each mail once."""
+    said = Requests(run.letters, answers).numbers
+    found = []
+    sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
+    async with run.house.register.read() as tx:
+        registered = [row.number for row in await tx.all(sa.text("SELECT number FROM request"))]
+        for number in registered:
+            stored = await requests.find(tx, number)
+            assert stored is not None
+            assert stored.payload is not None
+            persons = json.loads(stored.payload)["personnePhysique"]
+            names = tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
+            parts = numbers.parse(number)
+            sequences[parts.territory, number[3:7]].append(parts.sequence)
+            if {wish.persons for wish in said.get(number, ())} != {names}:
+                found.append(f"{number} is registered and was told to nobody, or to the wrong one")
+        decided = sa.text("SELECT intake_id, count(*) AS times FROM journal WHERE kind = 'mail-answered' GROUP BY 1")
+        found += [f"intake {row.intake_id} was decided twice" for row in await tx.all(decided) if row.times > 1]
+    found += [f"{number} was told and is not registered" for number in said if number not in registered]
+    for key, taken in sequences.items():
+        if sorted(taken) != list(range(1, len(taken) + 1)):
+            found.append(f"the sequence of {key} has holes: {sorted(taken)}")
+    return found

@@ -1,0 +1,230 @@
+"""The service as it runs in the simulation: the real stages on a real register, with seams in between."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailflow.core.model import Directory, Environment, Standing
+from mailflow.mail import cms
+from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.attachments import ContentLimits
+from mailflow.mail.door import MailDoor, Pace
+from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
+from mailflow.mail.mime import MimeLimits
+from mailflow.mail.model import Verdict
+from mailflow.mail.pool import TaskFailed
+from mailflow.mail.trust import Trust, TrustMaterial
+from mailflow.register import Register, Transaction, directory
+from mailflow.wire.reader import FileLimits
+from tests.simulation.cast import AUDIT, SERVICE, WINDOW, the_cast
+from tests.simulation.letters import BREAKS, KILLS
+from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
+from tests.support.databases import VAULT
+
+LEASE = timedelta(minutes=10)
+AUDIT_WAIT = timedelta(minutes=75)
+DEADLINE = timedelta(hours=12)
+RESERVE = timedelta(hours=2)
+MIME = MimeLimits(header_bytes_max=65_536, depth_max=8, parts_max=100)
+LIMITS = JudgeLimits(
+    mime=MIME,
+    contents=ContentLimits(
+        mime=MIME, files_max=100, zip_bytes_max=1 << 20, zip_file_bytes_max=1 << 20, zip_ratio_max=200
+    ),
+    file=FileLimits(file_bytes_max=1 << 20, request_bytes_max=1 << 18, requests_max=100, nodes_max=100_000),
+    requests_max=100,
+)
+SUSPENSIONS_MAX = 4
+SETTLE = 12
+"""Turns of the event loop after which every other task has come to rest at the database's door."""
+
+
+class House:
+    """What the processes of the service share: the world, the register's database, the trust files."""
+
+    def __init__(self, world: World, url: str, *, chunk: int) -> None:
+        self.world = world
+        self.chunk = chunk
+        self.late_list_is_out = False
+        self.suspensions: list[datetime] = []
+        """When the suspect was suspended, released, suspended again and so on."""
+        self.one_at_a_time = asyncio.Lock() if url.startswith("sqlite") else None
+        self.register = SeamedRegister.open(url, VAULT)
+        """Of all processes: each has its own transactions, which is what matters; opening one takes long."""
+        self.register.house = self
+
+    async def perhaps_toggle_suspect(self) -> None:
+        """Just when it matters, and only while anything goes wrong at all."""
+        if self.world.weather.fates and len(self.suspensions) < SUSPENSIONS_MAX and self.world.rng.random() < 0.4:
+            await self.toggle_suspect()
+
+    async def toggle_suspect(self) -> None:
+        """The operator suspends the suspect, or releases it."""
+        suspended = len(self.suspensions) % 2 == 1
+        standing = Standing.ACTIVE if suspended else Standing.SUSPENDED
+        change = directory.Change(by="operator", why="simulation", at=self.world.now)
+        token = PROCESS.set(None)
+        try:
+            async with self.register.begin() as tx:
+                await directory.set_sender_standing(tx, the_cast().suspect.code, standing, change)
+        finally:
+            PROCESS.reset(token)
+        self.suspensions.append(self.world.now)
+
+
+class SeamedRegister(Register):
+    """The register, with a seam before each transaction, before its commit and after it.
+
+    On SQLite one transaction runs at a time, and only when everything else rests: so that a seed always tells the
+    same story, although the database works in threads. On PostgreSQL they meet as they come.
+    """
+
+    house: House
+
+    @contextlib.asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        world = self.house.world
+        await world.pause()
+        world.seam("begin")
+        async with self._quietly():
+            async with super().begin() as tx:
+                yield tx
+                world.seam("commit")
+            world.seam("committed")
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        await self.house.world.pause()
+        self.house.world.seam("begin")
+        async with self._quietly(), super().read() as tx:
+            yield tx
+
+    @contextlib.asynccontextmanager
+    async def _quietly(self) -> AsyncIterator[None]:
+        if self.house.one_at_a_time is None:
+            yield
+            return
+        async with self.house.one_at_a_time:
+            for _ in range(SETTLE):
+                await asyncio.sleep(0)
+            yield
+
+
+class TrustShelf:
+    """`door.TrustSource`: what lies in the trust folder."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._known: tuple[tuple[int, bool], TrustMaterial] | None = None
+
+    async def material(self, directory: Directory) -> TrustMaterial:
+        state = (directory.generation, self._house.late_list_is_out)
+        if self._known is None or self._known[0] != state:
+            cast = the_cast()
+            material = TrustMaterial(
+                directory=directory,
+                anchors=cast.anchors,
+                intermediates=cast.intermediates,
+                crls=(*cast.lists, cast.late_list) if self._house.late_list_is_out else cast.lists,
+                window=WINDOW,
+            )
+            self._known = (state, material)
+        return self._known[1]
+
+
+class InProcess:
+    """`door.Judges` without a pool: the same functions; a mail may break them, or the process."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._world = house.world
+        self.served: TrustMaterial | None = None
+
+    async def serve(self, material: TrustMaterial) -> None:
+        cast = the_cast()
+        trust = Trust(material)
+        self._judge = Judge(
+            trust=trust,
+            keys=(cms.load_decryption_key(cast.service.key_pem, cast.service.pem),),
+            limits=LIMITS,
+            own_addresses=frozenset({SERVICE, AUDIT}),
+            own_domain="service.example",
+        )
+        self._composer = Composer(
+            trust=trust,
+            signing_key=cms.load_signing_key(cast.service.key_pem, cast.service.pem),
+            archive=None,
+            service_name="Enregistrement",
+            service_address=SERVICE,
+            contact="assistance@service.example",
+            environment=Environment.PRODUCTION,
+        )
+        self.served = material
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+        self._world.seam("judge")
+        judge = self._judge
+        await self._world.pause()
+        verdicts = []
+        for mail in mails:
+            process = PROCESS.get()
+            if mail.raw.startswith(KILLS) and process is not None:
+                process.kill()
+            if mail.raw.startswith(BREAKS):
+                raise TaskFailed("valueerror", "mime.py-1")
+            verdicts.append(judge.judge(mail, at))
+        if any(b"From: suspect@" in mail.raw for mail in mails):
+            await self._house.perhaps_toggle_suspect()
+        await self._world.stall()
+        self._world.seam("judged")
+        return verdicts
+
+    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+        self._world.seam("compose")
+        composer = self._composer
+        await self._world.stall()
+        return [composer.compose(composition, at) for composition in compositions]
+
+    async def close(self) -> None:
+        pass
+
+
+class Worker:
+    """One process of the service, from its start to its end."""
+
+    def __init__(self, house: House, name: str) -> None:
+        self.process = Process(name)
+        self.door = MailDoor(
+            register=house.register,
+            mailbox=Inbox(house.world),
+            copies=AuditMailbox(house.world),
+            mailer=MailServer(house.world),
+            judges=InProcess(house),
+            trust=TrustShelf(house),
+            environment=Environment.PRODUCTION,
+            account="service@imap.example",
+            inbox="INBOX",
+            processed="Processed",
+            quarantine="Quarantine",
+            address=SERVICE,
+            bounce_address="bounces@service.example",
+            audit_address=AUDIT,
+            owner=name,
+            pace=_pace(house.chunk),
+            clock=house.world.clock,
+        )
+
+
+def _pace(chunk: int) -> Pace:
+    times: dict[str, Any] = {"lease": LEASE, "audit_wait": AUDIT_WAIT, "deadline": DEADLINE, "audit_reserve": RESERVE}
+    return Pace(
+        chunk=chunk,
+        chunk_bytes_max=60_000,
+        attempts_max=3,
+        undetermined_retry=timedelta(minutes=20),
+        defer_first=timedelta(minutes=1),
+        defer_most=timedelta(minutes=30),
+        **times,
+    )

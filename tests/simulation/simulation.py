@@ -1,0 +1,200 @@
+"""One run: a seed, a world, some letters, two workers that are killed and started again, and what they leave."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mailflow.errors import Unavailable
+from mailflow.mail import delivery, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.register import queues
+from tests.simulation.cast import the_cast
+from tests.simulation.letters import Letter, Writing
+from tests.simulation.service import House, Worker
+from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, World
+
+STEPS = 40
+CASES = 5
+ROUNDS_MAX = 60
+"""Quiet rounds until everything must be done."""
+ROUND = timedelta(minutes=12)
+JUMPS = (timedelta(minutes=1), timedelta(minutes=11), timedelta(minutes=80))
+TURN_SECONDS_MAX = 60.0
+"""No turn takes a hundredth of that: whoever still waits then waits for ever."""
+ACT = queues.Act(by="operator", why="simulation")
+
+Turn = Callable[[MailDoor], Coroutine[Any, Any, Progress]]
+# Looked up when called, so that a planted fault is met.
+TURNS: tuple[Turn, ...] = (
+    lambda door: worker.receive(door),
+    lambda door: worker.process(door),
+    lambda door: delivery.compose(door),
+    lambda door: delivery.deliver(door),
+    lambda door: delivery.settle_doubtful(door),
+)
+
+
+class Stuck(Exception):
+    """A turn that never ends."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run leaves to be looked at."""
+
+    seed: int
+    house: House
+    letters: Sequence[Letter]
+    innocents_struck: int = 0
+    """Mails that were set aside for a fault of ours, before any operator looked."""
+
+    @property
+    def world(self) -> World:
+        return self.house.world
+
+
+class Simulation:
+    """Plays one seed."""
+
+    def __init__(self, seed: int, url: str) -> None:
+        self.rng = random.Random(seed)
+        random.seed(seed)  # the spread of retries is drawn from there
+        weather = WEATHERS[seed % len(WEATHERS)]
+        world = World(self.rng, weather)
+        self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)))
+        self.world = world
+        self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES))
+        self.workers = [Worker(self.house, "0.0"), Worker(self.house, "1.0")]
+        self.lives = 0
+
+    async def play(self) -> Run:
+        """Everything arrives in bad weather; then it clears up, and all must be done. Raises what a stage raised."""
+        asyncio.get_running_loop().set_exception_handler(_unless_killed)
+        arrivals = [raw for letter in self.run.letters for raw in letter.deliveries]
+        self.rng.shuffle(arrivals)
+        for step in range(STEPS):
+            for _ in range(len(arrivals) * 2 // STEPS + 1):
+                if arrivals and self.rng.random() < 0.7:
+                    self.world.mailbox.deliver(arrivals.pop())
+            if self.rng.random() < 0.2:
+                self.world.pass_time(self.rng.choices(JUMPS, weights=(5, 3, 1))[0])
+            self.house.late_list_is_out |= step > STEPS // 2
+            first = self.rng.randrange(2)
+            together = self.rng.choices((1, 2, 3), weights=(5, 3, 2))[0]
+            await self._turns([((first + n) % 2, self._some_turns()) for n in range(together)])
+        for raw in arrivals:
+            self.world.mailbox.deliver(raw)
+        await self._clear_up()
+        return self.run
+
+    async def close(self) -> None:
+        await self.house.register.close()
+
+    def _some_turns(self) -> tuple[Turn, ...]:
+        """One of the stages, or all of them one after the other."""
+        return TURNS if self.rng.random() < 0.2 else (self.rng.choice(TURNS),)
+
+    async def _clear_up(self) -> None:
+        self.world.weather = CALM
+        if len(self.house.suspensions) % 2:
+            await self.house.toggle_suspect()
+        looked = 0
+        for _ in range(ROUNDS_MAX):
+            await self._turns([(self.rng.randrange(2), TURNS)])
+            if await self._is_done():
+                if looked == 2:
+                    return
+                looked += 1
+                await self._operator_looks(looked)
+            self.world.pass_time(ROUND)
+
+    async def _is_done(self) -> bool:
+        async with self.house.register.read() as tx:
+            waiting = await queues.waiting(tx, 1)
+            unsent = await queues.unanswered(tx, 1000)
+        return not waiting and all(row.state == "held" for row in unsent) and not self.world.mailbox.inbox
+
+    async def _operator_looks(self, look: int) -> None:
+        """Once, what was held is released, and what was set aside for a fault of ours is tried again."""
+        async with self.house.register.begin() as tx:
+            ours = [row for row in await queues.set_aside(tx, 1000) if row.reason == "CTRL_SYS_0001"]
+            if look == 1:
+                self.run.innocents_struck = len(ours)
+                await queues.retry(tx, [row.id for row in ours], ACT, self.world.now)
+            held = [row.id for row in await queues.unanswered(tx, 1000)]
+            await queues.release_outbox(tx, held, ACT, self.world.now)
+
+    async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
+        """Run these lines of turns at once; a worker that was killed is started anew."""
+        self.world.begin_step(len(several))
+        running = [asyncio.create_task(self._line(self.workers[index], turns)) for index, turns in several]
+        try:
+            for done in asyncio.as_completed(running):
+                await done
+        finally:
+            await _settle(running)
+        for index, one in enumerate(self.workers):
+            if one.process.dead.is_set():
+                self.lives += 1
+                self.workers[index] = Worker(self.house, f"{index}.{self.lives}")
+
+    async def _line(self, one: Worker, turns: Sequence[Turn]) -> None:
+        PROCESS.set(one.process)
+        try:
+            for turn in turns:
+                await self._turn(one, turn)
+            if self.world.somebody_stalls():  # who lives goes on meanwhile, with what the other has let go
+                for turn in TURNS:
+                    await self._turn(one, turn)
+        finally:
+            self.world.end_turn()
+
+    async def _turn(self, one: Worker, turn: Turn) -> None:
+        if one.process.dead.is_set():
+            return
+        work = asyncio.create_task(turn(one.door))
+        death = asyncio.create_task(one.process.dead.wait())
+        await asyncio.wait({work, death}, timeout=TURN_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+        killed, stuck = death.done(), not work.done() and not death.done()
+        await _settle([work, death])
+        if stuck:
+            raise Stuck
+        if killed or work.cancelled():
+            return
+        if (error := work.exception()) and not isinstance(error, Unavailable | PowerCut):
+            raise error
+
+
+async def _settle(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
+def _unless_killed(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What a killed process leaves lying about is nobody's error."""
+    if not isinstance(context.get("exception"), PowerCut):
+        loop.default_exception_handler(context)
+
+
+def play(seed: int, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -> list[str]:
+    """Play `seed` on the register at `url`; what `judge` has to say of it, a stage's own error included."""
+
+    async def both() -> list[str]:
+        simulation = Simulation(seed, url)
+        try:
+            return await judge(await simulation.play())
+        except Exception as error:
+            logging.getLogger(__name__).debug("seed %d", seed, exc_info=error)
+            return [f"{type(error).__name__}: {error}"]
+        finally:
+            await simulation.close()
+
+    return asyncio.run(both())

@@ -1,0 +1,312 @@
+"""The world around the service: clock, power, mail server. Everything that outlives a crash but the register.
+
+Whatever the service does to the world passes a *seam*: there its process may be killed, a server may be
+unavailable, time may pass or the mailbox may be renumbered, as the seed will have it.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
+from mailflow.errors import Unavailable
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import BeforeData, Listing, Outgoing, SendResult
+from tests.simulation.cast import AUDIT
+from tests.support.fake_mailer import FakeMailer, Fate
+from tests.support.fakes import FakeMailbox
+from tests.support.pki import AT
+
+TICK = timedelta(milliseconds=20)
+STALL = timedelta(minutes=11)
+"""A process that stands still so long has lost its leases; its SMTP connection would still be there."""
+RENUMBERINGS = (0, 0, 1, 2)
+"""How often at most in one run; renumbered mails are answered less often, so many runs have none."""
+FATES = {fate: 3 if fate in {Fate.LOSE_MAIL, Fate.LOSE_REPLY} else 1 for fate in Fate if fate is not Fate.ACCEPT}
+"""What may happen to a mail, and how likely beside the others."""
+LATE_COPIES = (timedelta(0), timedelta(minutes=5), timedelta(minutes=60), timedelta(minutes=100))
+"""How long a copy takes to the audit mailbox; the last is longer than anybody waits for it."""
+SIZE_BYTES_MAX = 100_000
+PAUSES_MAX = 4
+
+
+class PowerCut(BaseException):
+    """The process is killed. Nothing may catch it, nothing that it does afterwards may have an effect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """How likely what is, at each seam (per mail sent: the fates)."""
+
+    name: str
+    power_cut: float = 0.0
+    unavailable: float = 0.0
+    stall: float = 0.0
+    renumber: float = 0.0
+    fates: float = 0.0
+    lost_commits: bool = False
+    """Whether the answer to a COMMIT may be lost, too."""
+
+
+CALM = Weather(name="calm")
+WEATHERS = (
+    Weather(name="power cuts", power_cut=0.03, renumber=0.01, fates=0.3),
+    Weather(name="storm", unavailable=0.15, renumber=0.01, fates=0.4),
+    Weather(name="stalls", stall=0.5, renumber=0.01, fates=0.3),
+    Weather(
+        name="all at once",
+        power_cut=0.02,
+        unavailable=0.03,
+        stall=0.2,
+        renumber=0.01,
+        fates=0.4,
+        lost_commits=True,
+    ),
+)
+
+
+@dataclass(slots=True)
+class Process:
+    """A running worker, as far as the power supply is concerned."""
+
+    name: str
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+    excused: bool = False
+    """The register was unavailable a moment ago: a storm does not strike twice while the damage is mended."""
+
+    def kill(self) -> None:
+        self.dead.set()
+        raise PowerCut(self.name)
+
+
+PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
+"""Whose code is running; None: the operator's, or the world's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A mail that the server took over."""
+
+    recipient: str
+    message_id: str
+    raw: bytes
+    at: datetime
+    copy_at: datetime
+    """When its copy can be seen in the audit mailbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """That the audit mailbox was asked, and knew nothing."""
+
+    message_id: str
+    at: datetime
+
+
+class World:
+    """See the module. `weather` may be changed at any time."""
+
+    def __init__(self, rng: random.Random, weather: Weather) -> None:
+        self.rng = rng
+        self.weather = weather
+        self.now = AT
+        self.stalls = 0
+        self.renumberings = 0
+        self.renumberings_max = rng.choice(RENUMBERINGS)
+        self.cuts = 0
+        self.mailbox = FakeMailbox(clock=lambda: self.now, size_bytes_max=SIZE_BYTES_MAX, trouble=self.seam)
+        self.audit = FakeMailbox(clock=lambda: self.now, size_bytes_max=SIZE_BYTES_MAX)
+        self.server = FakeMailer()
+        self.transfers: list[Transfer] = []
+        self.questions: list[Question] = []
+        self._copies: list[tuple[datetime, bytes]] = []
+        self._taken_over = 0
+        self._active = 0
+        self._may_stall = False
+        self._stalled: asyncio.Future[None] | None = None
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def pass_time(self, time: timedelta) -> None:
+        self.now += time
+        for copy in [copy for copy in self._copies if copy[0] <= self.now]:
+            self._copies.remove(copy)
+            self.audit.deliver(copy[1])
+
+    def seam(self, name: str) -> None:
+        """A point at which things may go wrong. Raises PowerCut and Unavailable."""
+        self.pass_time(TICK)
+        process = PROCESS.get()
+        if process is None:
+            return
+        weather, draw = self.weather, self.rng.random
+        if process.dead.is_set():
+            process.kill()
+        if draw() < weather.power_cut:
+            self.cuts += 1
+            process.kill()
+        moving = name.startswith("move:")
+        if draw() < weather.renumber and self.renumberings < self.renumberings_max and not moving:
+            self.renumberings += 1
+            self.mailbox.renumber()
+        possible = name != "sending" and (name != "committed" or weather.lost_commits)
+        if possible and draw() < weather.unavailable:
+            register = name in {"begin", "commit", "committed"}
+            if not (register and process.excused):
+                process.excused = register
+                raise Unavailable(f"the weather at {name}")
+        if name == "committed":
+            process.excused = False
+
+    # Turns that run at once
+
+    def begin_step(self, turns: int) -> None:
+        """So many turns begin; one of them may stall."""
+        self._active = turns
+        self._may_stall = True
+
+    def end_turn(self) -> None:
+        self._active -= 1
+        if not self._active and self._stalled is not None and not self._stalled.done():
+            self._stalled.set_result(None)
+
+    def somebody_stalls(self) -> bool:
+        return self._stalled is not None and not self._stalled.done()
+
+    async def stall(self) -> None:
+        """Stand still, or not, until time has passed and all the others have done what they were at."""
+        if PROCESS.get() is None or not self._may_stall or self.rng.random() >= self.weather.stall:
+            return
+        self._may_stall = False
+        self.stalls += 1
+        self.pass_time(STALL)
+        if self._active > 1:
+            self._stalled = asyncio.get_running_loop().create_future()
+            self._active -= 1
+            try:
+                await self._stalled
+            finally:
+                self._active += 1
+
+    async def pause(self) -> None:
+        """Let others go first, or not."""
+        for _ in range(self.rng.randrange(PAUSES_MAX)):
+            await asyncio.sleep(0)
+
+    def fate(self) -> Fate:
+        if self.rng.random() >= self.weather.fates:
+            return Fate.ACCEPT
+        return self.rng.choices(list(FATES), weights=list(FATES.values()))[0]
+
+    def take_over(self) -> None:
+        """See to the copies of what the server has accepted since."""
+        fresh, self._taken_over = self.server.accepted[self._taken_over :], len(self.server.accepted)
+        for outgoing in fresh:
+            late = self.rng.choice(LATE_COPIES) if self.weather.fates else LATE_COPIES[0]
+            transfer = Transfer(
+                recipient=outgoing.recipient,
+                message_id=message_id(outgoing.raw),
+                raw=outgoing.raw,
+                at=self.now,
+                copy_at=self.now + late,
+            )
+            self.transfers.append(transfer)
+            if outgoing.audit == AUDIT:
+                self._copies.append((transfer.copy_at, outgoing.raw))
+        self.pass_time(timedelta(0))
+
+    def forge(self, outgoing: Outgoing) -> None:
+        """Somebody sends the audit mailbox a mail under the Message-ID of one of ours."""
+        head, _, _ = outgoing.raw.partition(b"\r\n\r\n")
+        self.audit.deliver(head + b"\r\n\r\nnot what was sent\r\n")
+
+
+def message_id(raw: bytes) -> str:
+    return str(BytesHeaderParser(policy=compat32).parsebytes(raw)["Message-ID"])
+
+
+# What the service sees of it, each call with its seams
+
+
+class Inbox:
+    """`ports.Mailbox`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def list(self) -> Listing:
+        listing = await self._world.mailbox.list()
+        await self._world.pause()
+        self._world.seam("listed")
+        return listing
+
+    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        await self._world.pause()
+        async for mail in self._world.mailbox.fetch(listing, uids):
+            yield mail
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        await self._world.pause()
+        await self._world.mailbox.move(listing, uids, folder)
+
+    async def wait(self, seconds: float) -> bool:
+        return False
+
+    async def close(self) -> None:
+        pass
+
+
+class AuditMailbox:
+    """`ports.Copies`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        world = self._world
+        world.seam("find")
+        await world.pause()
+        await world.stall()
+        found = await world.audit.find(message_id)
+        world.questions.append(Question(message_id=message_id, at=world.now))
+        world.seam("found")
+        return found
+
+    async def close(self) -> None:
+        pass
+
+
+class MailServer:
+    """`ports.Mailer`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        world = self._world
+
+        async def slowly() -> bool:
+            await world.stall()
+            world.seam("sending")
+            ours = await before_data()
+            await world.stall()
+            world.seam("sending")
+            return ours
+
+        await world.pause()
+        fate = world.fate()
+        world.server.fates = [fate]
+        if fate is Fate.LOSE_MAIL:
+            world.forge(outgoing)
+        result = await world.server.send(outgoing, slowly)
+        world.take_over()
+        world.seam("sending")
+        return result
+
+    async def close(self) -> None:
+        pass
