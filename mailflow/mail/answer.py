@@ -5,7 +5,7 @@ are frozen costs nothing: they are composed again.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -58,15 +58,17 @@ class Composer:
         certificate = reply.context.encrypt_to or self._enrolled_certificate(reply.context.sender, at)
         if certificate is None:
             return Composed(answer=None, reason="no valid encryption certificate")
-        returns = {}
-        parts = [entities.text_part(wording.answer_text(reply, self.environment, self.contact))]
+        returns: dict[str, bytes] = {}
+        named: list[tuple[str, bytes]] = []
         for file in reply.files:
             octets = composition.returned.get(file.record or "")
             if octets is None:
                 octets = write_return(file, environment=self.environment)
                 if file.record is not None:
                     returns[file.record] = octets
-            parts.append(entities.file_part(return_name(file.file.name), octets, "application/xml"))
+            named.append((return_name(file.file.name), octets))
+        parts = [entities.text_part(wording.answer_text(reply, self.environment, self.contact))]
+        parts += [entities.file_part(name, octets, "application/xml") for name, octets in _distinct(named)]
         parts.append(entities.file_part(f"accuse-{reply.intake}.xml", self._receipt(reply), "application/xml"))
         content = entities.mixed(parts, _boundary(composition.message_id, "content"))
         signed = cms.multipart_signed(
@@ -115,6 +117,18 @@ class Composer:
         if original := reply.context.message_id:
             headers += [("In-Reply-To", original), ("References", original)]
         return headers
+
+
+def _distinct(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Each file once; those of one name with other octets get `-2`, `-3`, so that none is saved over another."""
+    contents: dict[str, list[bytes]] = {}
+    for name, octets in files:
+        known = contents.setdefault(name, [])
+        if octets in known:
+            continue
+        known.append(octets)
+        stem, _, extension = name.rpartition(".")
+        yield (name if len(known) == 1 else f"{stem}-{len(known)}.{extension}"), octets
 
 
 def _boundary(message_id: str, part: str) -> str:

@@ -29,4 +29,6 @@ def read_der(octets: bytes, label: str) -> tuple[bytes, ...]:
         raise PemError("not base64") from None
     if not found:
         raise PemError(f"no {label} in it")
+    if not all(found):
+        raise PemError(f"an empty {label}")
     return found
