@@ -37,7 +37,7 @@ from mailflow.mail.model import (
     VerifiedMail,
 )
 from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
-from mailflow.wire.reader import FileLimits, read_file
+from mailflow.wire.reader import MAIL_ANOMALIES_MAX, FileLimits, bounded_together, read_file
 
 T = TypeVar("T")
 
@@ -249,7 +249,7 @@ class Judge:
             too_many = Rejected(anomalies=(Anomaly(code=Code.MAIL_TOO_MANY_REQUESTS),), reply=context)
             raise _Refusal("contents", too_many)
         steps.passed("contents", f"{len(files)} files, {requests} requests")
-        return files
+        return bounded_together(files, MAIL_ANOMALIES_MAX)
 
     # Step 8
     def _answer_certificate(

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -23,6 +23,8 @@ from mailflow.wire.xsd import validator
 
 ANOMALIES_MAX = 100
 """How many anomalies of one request are told, and how many faults of structure of a file."""
+MAIL_ANOMALIES_MAX = 5_000
+"""How many anomalies of all files of one mail are told: beyond, each file and request tells an equal share."""
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 """How far a desk's clock may run ahead of ours; the same as for signing times."""
 
@@ -111,6 +113,28 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     )
 
 
+def bounded_together(files: tuple[RequestFile, ...], anomalies_max: int) -> tuple[RequestFile, ...]:
+    """`files` of one mail with `anomalies_max` anomalies or little more: each makes some 1,400 octets of the answer.
+
+    What was refused stays refused: that there are more blocks as well.
+    """
+    found = [anomalies for file in files for anomalies in (file.anomalies, *(r.anomalies for r in file.requests))]
+    if sum(map(len, found)) <= anomalies_max:
+        return files
+    share = max(1, anomalies_max // len(found))
+    return tuple(
+        replace(
+            file,
+            anomalies=_bounded(file.anomalies, _AT_ROOT, share),
+            requests=tuple(
+                replace(request, anomalies=_bounded(request.anomalies, f"{_AT_ROOT}/demande[{number}]", share))
+                for number, request in enumerate(file.requests, start=1)
+            ),
+        )
+        for file in files
+    )
+
+
 def digest_of(form: HousingRequest) -> str:
     """SHA-256 (hex) of the form's canonical JSON: wire names, sorted, what is absent left out."""
     data = form.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -135,11 +159,14 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
     )
 
 
-def _bounded(anomalies: list[Anomaly], path: str) -> tuple[Anomaly, ...]:
-    """The first `ANOMALIES_MAX`, and that there are more if so: one request or file must not fill the answer."""
-    if len(anomalies) <= ANOMALIES_MAX:
+def _bounded(anomalies: Sequence[Anomaly], path: str, most: int = ANOMALIES_MAX) -> tuple[Anomaly, ...]:
+    """The first `most`, and that there are more if so: one request or file must not fill the answer.
+
+    Warnings alone are all told: that there are more would block.
+    """
+    if len(anomalies) <= most or not any(anomaly.blocks for anomaly in anomalies):
         return tuple(anomalies)
-    return (*anomalies[:ANOMALIES_MAX], Anomaly(code=Code.MORE_ANOMALIES, path=path))
+    return (*anomalies[:most], Anomaly(code=Code.MORE_ANOMALIES, path=path))
 
 
 def _grouped(faults: Iterable[Anomaly]) -> dict[int, list[Anomaly]]:
