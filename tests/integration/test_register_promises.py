@@ -55,7 +55,8 @@ async def test_what_is_there_once(used: Register) -> None:
         f"""INSERT INTO request ({A_REQUEST})
             SELECT number, 'r9', territory, desk, sender, state, expires_on, registered_at, file_record, 9
             FROM request""",
-        "INSERT INTO request_reference SELECT desk, token, 'x', request_id FROM request_reference",
+        """INSERT INTO request_reference (desk, token, digest, request_id)
+           SELECT desk, token, 'x', request_id FROM request_reference""",
         """INSERT INTO active_identity (territory, token, ordinal, request_id)
            SELECT territory, token, ordinal, request_id FROM active_identity""",
         """INSERT INTO active_identity (territory, token, ordinal, nir_token, request_id)

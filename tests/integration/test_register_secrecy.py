@@ -88,8 +88,10 @@ async def test_a_request_under_another_number_does_not_open(register: Register) 
     await execute(
         register,
         """
-        INSERT INTO request SELECT '059112600000259123', 'r2', territory, desk, sender, state, expires_on,
-            registered_at, key_id, payload, file_record, 9 FROM request
+        INSERT INTO request (number, id, territory, desk, sender, state, expires_on, registered_at, key_id, payload,
+            file_record, position)
+        SELECT '059112600000259123', 'r2', territory, desk, sender, state, expires_on, registered_at, key_id, payload,
+            file_record, 9 FROM request
         """,
     )
     async with register.read() as tx:
