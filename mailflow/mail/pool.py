@@ -6,12 +6,14 @@ the trust store, and read no clock, file or network.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import resource
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TaskTimeout
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -101,22 +103,27 @@ class Pool:
         self, task: Callable[[Sequence[T], datetime], list[U]], work: Sequence[T], at: datetime
     ) -> list[U]:
         assert self._processes is not None, "serve comes first"
-        share = -(-len(work) // self._limits.processes) or 1
+        if not work:
+            return []
+        share = -(-len(work) // self._limits.processes)
         slices = [work[i : i + share] for i in range(0, len(work), share)]
         try:
             seconds = self._limits.task_seconds_max
             futures = [self._processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
+            # Gathered with their errors, which would else be logged as never retrieved, content and all.
+            await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+            return [one for future in futures for one in _result(future)]
         except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
             self.served = None
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
-        await asyncio.wait([asyncio.wrap_future(future) for future in futures])
-        return [one for future in futures for one in _result(future)]
 
 
 def _result(future: "Future[list[U]]") -> list[U]:
     error = future.exception()
     if error is None:
         return future.result()
+    if isinstance(error, BrokenProcessPool):
+        raise error
     if isinstance(error, TaskTimeout):
         raise TaskFailed("timeout") from None
     if isinstance(error, ProcessExpired):
@@ -124,13 +131,7 @@ def _result(future: "Future[list[U]]") -> list[U]:
     if isinstance(error, MemoryError):
         raise TaskFailed("memory") from None
     # The message of an unforeseen exception may hold content; its type and place never do.
-    raise TaskFailed(type(error).__name__.lower(), _place(error)) from None
-
-
-def _place(error: BaseException) -> str:
-    remote = error.__cause__ if error.__cause__ is not None else error
-    frames = traceback.extract_tb(remote.__traceback__)
-    return f"{frames[-1].filename.rpartition('/')[2]}-{frames[-1].lineno}" if frames else ""
+    raise TaskFailed(type(error).__name__.lower(), next(reversed(getattr(error, "__notes__", [])), "")) from None
 
 
 # Inside a process of the pool
@@ -157,9 +158,22 @@ def _make(
 
 def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
     judge: Judge = _here["judge"]
-    return [judge.judge(mail, at) for mail in mails]
+    with _noting_the_place():
+        return [judge.judge(mail, at) for mail in mails]
 
 
 def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:
     composer: Composer = _here["composer"]
-    return [composer.compose(composition, at) for composition in compositions]
+    with _noting_the_place():
+        return [composer.compose(composition, at) for composition in compositions]
+
+
+@contextlib.contextmanager
+def _noting_the_place() -> Iterator[None]:
+    """An exception leaves its traceback behind in the process; where it was raised goes along as a note."""
+    try:
+        yield
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        error.add_note(f"{frame.filename.rpartition('/')[2]}-{frame.lineno}")
+        raise

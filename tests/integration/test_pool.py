@@ -1,0 +1,224 @@
+"""The pool of processes: order is kept, and whatever a mail does to its process it does alone."""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from mailflow.errors import Misconfigured, Unavailable
+from mailflow.mail.answer import Composition
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Accepted, Rejected, Reply, Verdict
+from mailflow.mail.pool import Pool, PoolLimits, TaskFailed
+from mailflow.mail.trust import TrustMaterial
+from tests.support.judging import JUDGED_AT, RECEIVED_AT, a_mail, accepted, everybody, mairie
+from tests.support.pki import shared_pki
+from tests.support.pool_parts import (
+    BREAKS,
+    DAWDLES,
+    DIES,
+    EATS,
+    EXIT_CODE,
+    HANGS,
+    MakeComposer,
+    MakeStumblingJudge,
+)
+
+LIMITS = PoolLimits(processes=2, task_seconds_max=4.0, memory_bytes_max=2 << 30)
+SECONDS_MAX = 60
+
+
+def service_pair() -> tuple[bytes, bytes]:
+    return shared_pki().service_ec.key_pem, shared_pki().service_ec.pem
+
+
+def a_pool(*, fails_in_process: bool = False, limits: PoolLimits = LIMITS) -> Pool:
+    key, certificate = service_pair()
+    judge = MakeStumblingJudge(key=key, certificate=certificate, fails_in_process=fails_in_process)
+    return Pool(limits, judge, MakeComposer(key=key, certificate=certificate))
+
+
+def material(generation: int = 1, *, enrolled: bool = True) -> TrustMaterial:
+    given = everybody().material
+    senders = given.directory.senders if enrolled else ()
+    return replace(given, directory=replace(given.directory, generation=generation, senders=senders))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    """One for all tests that leave it whole: processes start slowly."""
+    opened = a_pool()
+    asyncio.run(opened.serve(material()))
+    yield opened
+    asyncio.run(opened.close())
+
+
+def unjudged(*mails: bytes) -> list[Unjudged]:
+    return [Unjudged(intake=number, raw=raw, received_at=RECEIVED_AT) for number, raw in enumerate(mails)]
+
+
+async def judged(pool: Pool, *mails: bytes) -> list[Verdict]:
+    async with asyncio.timeout(SECONDS_MAX):
+        return await pool.judge(unjudged(*mails), JUDGED_AT)
+
+
+def intakes(verdicts: list[Verdict]) -> list[int | None]:
+    return [verdict.submission.intake if isinstance(verdict, Accepted) else None for verdict in verdicts]
+
+
+async def test_each_mail_has_its_verdict_in_order(pool: Pool) -> None:
+    good, bad = a_mail(), b"From: a@b.example\r\n\r\n"
+    assert intakes(await judged(pool, good, bad, good, good, bad)) == [0, None, 2, 3, None]
+    assert intakes(await judged(pool, good)) == [0]
+    assert await judged(pool) == []
+
+
+async def test_the_verdicts_are_those_of_the_judge_itself(pool: Pool) -> None:
+    (verdict,) = await judged(pool, a_mail())
+    assert isinstance(verdict, Accepted)
+    assert replace(verdict.submission, intake=7) == accepted(a_mail()).submission
+
+
+async def test_answers_are_composed_in_order(pool: Pool) -> None:
+    context = accepted(a_mail()).reply
+    reply = Reply(context=context, intake=1, received_at=RECEIVED_AT, decided_at=JUDGED_AT, files=(), anomalies=())
+    orders = [
+        Composition(
+            reply=replace(reply, context=replace(context, encrypt_to=mairie().identity.der)),
+            message_id=f"<{number}@service.example>",
+            dated_at=JUDGED_AT,
+            returned={},
+        )
+        for number in range(5)
+    ]
+    composed = await pool.compose(orders, JUDGED_AT)
+    assert [one.answer.message_id for one in composed if one.answer] == [order.message_id for order in orders]
+
+
+@pytest.mark.parametrize(
+    ("mail", "what", "place"),
+    [
+        (HANGS, "timeout", ""),
+        (DIES, "died", f"exit-{EXIT_CODE}"),
+        (EATS, "memory", ""),
+        (BREAKS + b" over Durand", "valueerror", "pool_parts.py"),
+    ],
+    ids=["hangs", "dies", "eats memory", "breaks"],
+)
+async def test_a_mail_that_harms_its_process_fails_by_name_and_the_pool_goes_on(
+    pool: Pool, mail: bytes, what: str, place: str
+) -> None:
+    with pytest.raises(TaskFailed) as failed:
+        await judged(pool, a_mail(), mail)
+    assert failed.value.what == what
+    assert failed.value.place.startswith(place)
+    assert "Durand" not in str(failed.value)
+    assert intakes(await judged(pool, a_mail(), a_mail(), a_mail())) == [0, 1, 2]
+
+
+async def test_others_that_are_judged_at_the_same_time_are_not_harmed(pool: Pool) -> None:
+    poison, good = await asyncio.gather(judged(pool, DIES), judged(pool, a_mail()), return_exceptions=True)
+    assert isinstance(poison, TaskFailed)
+    assert not isinstance(good, BaseException)
+    assert intakes(good) == [0]
+
+
+# Generations
+
+
+async def test_a_new_generation_is_served_and_work_under_way_ends_under_the_former() -> None:
+    pool = a_pool()
+    try:
+        await pool.serve(first := material(1))
+        assert pool.served is first
+        under_way = asyncio.create_task(judged(pool, DAWDLES + b": x\r\n" + a_mail()))
+        await asyncio.sleep(0.1)
+        await pool.serve(second := material(2, enrolled=False))
+        assert pool.served is second
+        (former,) = await under_way
+        (now,) = await judged(pool, a_mail())
+    finally:
+        await pool.close()
+    assert isinstance(former, Accepted)
+    assert former.submission.submitter.trust_generation == 1
+    assert isinstance(now, Rejected)
+    assert now.anomalies[0].code.name == "SIGNER_NOT_ENROLLED"
+
+
+@pytest.mark.parametrize("wrong", ["anchors", "key"])
+async def test_unusable_material_is_told_at_once_and_the_former_goes_on(pool: Pool, wrong: str) -> None:
+    served = pool.served
+    if wrong == "anchors":
+        with pytest.raises(Misconfigured):
+            await pool.serve(replace(material(2), anchors=(b"no certificate",)))
+    else:
+        strange = a_pool()
+        strange._makers = (
+            MakeStumblingJudge(key=mairie().identity.key_pem, certificate=service_pair()[1]),
+            MakeComposer(key=service_pair()[0], certificate=service_pair()[1]),
+        )
+        with pytest.raises(Misconfigured):
+            await strange.serve(material())
+        assert strange.served is None
+        await strange.close()
+    assert pool.served is served
+    assert intakes(await judged(pool, a_mail())) == [0]
+
+
+async def test_processes_that_cannot_begin_are_nobodys_fault_but_the_surroundings() -> None:
+    pool = a_pool(fails_in_process=True)
+    try:
+        for _ in range(2):
+            await pool.serve(material())
+            with pytest.raises(Unavailable):
+                await judged(pool, a_mail())
+            assert pool.served is None, "so that whoever asks next serves anew"
+    finally:
+        await pool.close()
+
+
+async def test_when_idle_processes_are_killed_no_mail_is_to_blame() -> None:
+    """By the kernel, say, when memory is short."""
+    pool = a_pool()
+    others = set(psutil.Process().children())
+    try:
+        await pool.serve(material())
+        assert intakes(await judged(pool, a_mail(), a_mail())) == [0, 1]
+        for process in set(psutil.Process().children()) - others:
+            process.kill()
+        for _ in range(3):
+            if pool.served is None:
+                await pool.serve(material())
+            with contextlib.suppress(Unavailable):
+                assert intakes(await judged(pool, a_mail())) == [0]
+                break
+        else:
+            pytest.fail("the pool does not come back")
+    finally:
+        await pool.close()
+
+
+async def test_what_a_mail_broke_is_not_told_on_any_way(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    """The message of an exception may hold what somebody wrote."""
+    with pytest.raises(TaskFailed):
+        await judged(pool, BREAKS + b" over Durand")
+    gc.collect()
+    await asyncio.sleep(0)
+    assert "Durand" not in caplog.text
+
+
+async def test_closing_does_not_wait_for_what_hangs() -> None:
+    pool = a_pool(limits=replace(LIMITS, task_seconds_max=300.0))
+    await pool.serve(material())
+    hanging = asyncio.create_task(pool.judge(unjudged(HANGS), JUDGED_AT))
+    await asyncio.sleep(0.5)
+    hanging.cancel()
+    async with asyncio.timeout(SECONDS_MAX):
+        await pool.close()
+        await pool.close()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging

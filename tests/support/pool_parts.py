@@ -1,0 +1,74 @@
+"""Makers for the processes of the pool: the real judge, which stumbles over mails that say so."""
+
+import multiprocessing
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailflow.core.model import Environment
+from mailflow.errors import Misconfigured
+from mailflow.mail import cms
+from mailflow.mail.answer import Composer
+from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.mail.trust import Trust
+from tests.support.judging import LIMITS, SERVICE
+
+HANGS, DIES, EATS, BREAKS, DAWDLES = b"hangs", b"dies", b"eats", b"breaks", b"dawdles"
+EXIT_CODE = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StumblingJudge(Judge):
+    """Judges as the judge does, but what such a mail says happens first."""
+
+    def judge(self, mail: Unjudged, at: datetime) -> Verdict:
+        if mail.raw.startswith(HANGS):
+            time.sleep(600)
+        elif mail.raw.startswith(DIES):
+            os._exit(EXIT_CODE)
+        elif mail.raw.startswith(EATS):
+            len(bytearray(1 << 40))
+        elif mail.raw.startswith(BREAKS):
+            raise ValueError(mail.raw.decode())
+        elif mail.raw.startswith(DAWDLES):
+            time.sleep(0.5)
+        return Judge.judge(self, mail, at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeStumblingJudge:
+    """Picklable, as the pool wants it."""
+
+    key: bytes
+    certificate: bytes
+    fails_in_process: bool = False
+
+    def __call__(self, trust: Trust) -> Judge:
+        if self.fails_in_process and multiprocessing.parent_process() is not None:
+            raise Misconfigured("not here")
+        return StumblingJudge(
+            trust=trust,
+            keys=(cms.load_decryption_key(self.key, self.certificate),),
+            limits=LIMITS,
+            own_addresses=frozenset({SERVICE}),
+            own_domain="service.example",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeComposer:
+    key: bytes
+    certificate: bytes
+
+    def __call__(self, trust: Trust) -> Composer:
+        return Composer(
+            trust=trust,
+            signing_key=cms.load_signing_key(self.key, self.certificate),
+            archive=None,
+            service_name="Enregistrement",
+            service_address=SERVICE,
+            contact="assistance@service.example",
+            environment=Environment.PRODUCTION,
+        )
