@@ -2,6 +2,8 @@
 
 No column holds personal data in clear: sealed values are BLOBs under a content key, look-ups go through tokens.
 In clear are codes, numbers, digests, instants, states, file names and the enrolled addresses of senders.
+
+Large values stand last in their tables: SQLite reads through all of a mail to reach what stands behind it.
 """
 
 from collections.abc import Iterable
@@ -87,7 +89,6 @@ intake = sa.Table(
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("taken_at", Instant, nullable=False),
     _key(),
-    sa.Column("raw", sa.LargeBinary),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("detail", sa.Text),
@@ -97,6 +98,7 @@ intake = sa.Table(
     sa.Column("solo", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("next_at", Instant),  # when work is due; NULL when none is left
     *_lease(),
+    sa.Column("raw", sa.LargeBinary),
     sa.UniqueConstraint("account", "mailbox", "uidvalidity", "uid"),
     _one_of("state", IntakeState, "state"),
     sa.CheckConstraint("(next_at IS NOT NULL) = (state IN ('received', 'undetermined'))", name="due"),
@@ -104,12 +106,17 @@ intake = sa.Table(
     sa.CheckConstraint("attempts >= 0", name="attempts"),
     sqlite_autoincrement=True,
 )
-sa.Index(
+# All that a claim asks is in the index: what waits, or is leased, is passed over without a look at its row.
+_partial_index(
     "ix_intake_due",
     intake.c.received_at,
     intake.c.id,
-    sqlite_where=intake.c.next_at.is_not(None),
-    postgresql_where=intake.c.next_at.is_not(None),
+    intake.c.next_at,
+    intake.c.lease_owner,
+    intake.c.solo,
+    intake.c.attempts,
+    intake.c.size_bytes,
+    where=intake.c.next_at.is_not(None),
 )
 sa.Index(
     "ix_intake_lease",
@@ -155,9 +162,9 @@ request = sa.Table(
     sa.Column("expires_on", sa.Date, nullable=False),
     sa.Column("registered_at", Instant, nullable=False),
     _key(),
-    sa.Column("payload", sa.LargeBinary),
     sa.Column("file_record", sa.Text, sa.ForeignKey("file.record"), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary),
     sa.UniqueConstraint("file_record", "position"),
     _one_of("state", RequestState, "state"),
     *_grammar(
@@ -229,8 +236,6 @@ outbox = sa.Table(
     sa.Column("dated_at", Instant, nullable=False),
     sa.Column("queued_at", Instant, nullable=False),
     _key(),
-    sa.Column("payload", sa.LargeBinary),
-    sa.Column("raw", sa.LargeBinary),
     sa.Column("body_digest", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
@@ -239,6 +244,8 @@ outbox = sa.Table(
     sa.Column("sending_at", Instant),
     sa.Column("sent_at", Instant),
     *_lease(),
+    sa.Column("payload", sa.LargeBinary),
+    sa.Column("raw", sa.LargeBinary),
     sa.UniqueConstraint("kind", "key", "part"),
     _one_of("state", OutboxState, "state"),
     sa.CheckConstraint("(next_at IS NOT NULL) = (state IN ('queued', 'composed'))", name="due"),

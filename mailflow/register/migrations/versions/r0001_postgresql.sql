@@ -17,7 +17,6 @@ CREATE TABLE intake (
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     taken_at TIMESTAMP WITH TIME ZONE NOT NULL,
     key_id TEXT,
-    raw BYTEA,
     state TEXT NOT NULL,
     reason TEXT,
     detail TEXT,
@@ -28,6 +27,7 @@ CREATE TABLE intake (
     next_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
+    raw BYTEA,
     CONSTRAINT pk_intake PRIMARY KEY (id),
     CONSTRAINT ck_intake_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT uq_intake_account_mailbox_uidvalidity_uid UNIQUE (account, mailbox, uidvalidity, uid),
@@ -41,7 +41,7 @@ CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NU
 
 CREATE INDEX ix_intake_digest ON intake (digest)
 
-CREATE INDEX ix_intake_due ON intake (received_at, id) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes) WHERE next_at IS NOT NULL
 
 CREATE TABLE counter (
     territory TEXT NOT NULL,
@@ -129,8 +129,6 @@ CREATE TABLE outbox (
     dated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     queued_at TIMESTAMP WITH TIME ZONE NOT NULL,
     key_id TEXT,
-    payload BYTEA,
-    raw BYTEA,
     body_digest TEXT,
     state TEXT NOT NULL,
     reason TEXT,
@@ -140,6 +138,8 @@ CREATE TABLE outbox (
     sent_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
+    payload BYTEA,
+    raw BYTEA,
     CONSTRAINT pk_outbox PRIMARY KEY (id),
     CONSTRAINT ck_outbox_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT uq_outbox_kind_key_part UNIQUE (kind, key, part),
@@ -207,9 +207,9 @@ CREATE TABLE request (
     expires_on DATE NOT NULL,
     registered_at TIMESTAMP WITH TIME ZONE NOT NULL,
     key_id TEXT,
-    payload BYTEA,
     file_record TEXT NOT NULL,
     position INTEGER NOT NULL,
+    payload BYTEA,
     CONSTRAINT pk_request PRIMARY KEY (number),
     CONSTRAINT uq_request_file_record_position UNIQUE (file_record, position),
     CONSTRAINT ck_request_state CHECK (state IN ('active', 'deregistered', 'removed')),

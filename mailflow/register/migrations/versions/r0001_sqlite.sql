@@ -17,7 +17,6 @@ CREATE TABLE intake (
     received_at DATETIME NOT NULL,
     taken_at DATETIME NOT NULL,
     key_id TEXT,
-    raw BLOB,
     state TEXT NOT NULL,
     reason TEXT,
     detail TEXT,
@@ -28,6 +27,7 @@ CREATE TABLE intake (
     next_at DATETIME,
     lease_owner TEXT,
     lease_until DATETIME,
+    raw BLOB,
     CONSTRAINT ck_intake_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT uq_intake_account_mailbox_uidvalidity_uid UNIQUE (account, mailbox, uidvalidity, uid),
     CONSTRAINT ck_intake_state CHECK (state IN ('received', 'undetermined', 'answered', 'set_aside', 'held', 'same_delivery')),
@@ -40,7 +40,7 @@ CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NU
 
 CREATE INDEX ix_intake_digest ON intake (digest)
 
-CREATE INDEX ix_intake_due ON intake (received_at, id) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes) WHERE next_at IS NOT NULL
 
 CREATE TABLE counter (
     territory TEXT NOT NULL,
@@ -126,8 +126,6 @@ CREATE TABLE outbox (
     dated_at DATETIME NOT NULL,
     queued_at DATETIME NOT NULL,
     key_id TEXT,
-    payload BLOB,
-    raw BLOB,
     body_digest TEXT,
     state TEXT NOT NULL,
     reason TEXT,
@@ -137,6 +135,8 @@ CREATE TABLE outbox (
     sent_at DATETIME,
     lease_owner TEXT,
     lease_until DATETIME,
+    payload BLOB,
+    raw BLOB,
     CONSTRAINT ck_outbox_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT uq_outbox_kind_key_part UNIQUE (kind, "key", part),
     CONSTRAINT ck_outbox_state CHECK (state IN ('queued', 'composed', 'sending', 'sent', 'held')),
@@ -202,9 +202,9 @@ CREATE TABLE request (
     expires_on DATE NOT NULL,
     registered_at DATETIME NOT NULL,
     key_id TEXT,
-    payload BLOB,
     file_record TEXT NOT NULL,
     position INTEGER NOT NULL,
+    payload BLOB,
     CONSTRAINT pk_request PRIMARY KEY (number),
     CONSTRAINT uq_request_file_record_position UNIQUE (file_record, position),
     CONSTRAINT ck_request_state CHECK (state IN ('active', 'deregistered', 'removed')),
