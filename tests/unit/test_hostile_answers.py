@@ -19,7 +19,8 @@ def files_of(*, files: int, requests: int, changes: dict[str, Any]) -> tuple[Req
 
 
 def anomalies_of(files: tuple[RequestFile, ...]) -> list[Anomaly]:
-    return [a for file in files for found in (file, *file.requests) for a in found.anomalies]
+    requests = [anomaly for file in files for request in file.requests for anomaly in request.anomalies]
+    return [*(anomaly for file in files for anomaly in file.anomalies), *requests]
 
 
 def test_a_thousand_wrong_requests_make_an_answer_that_can_be_sent() -> None:
