@@ -196,6 +196,8 @@ class Worker:
 
     def __init__(self, house: House, name: str) -> None:
         self.process = Process(name)
+        self.busy: set[object] = set()
+        """Stages that are at work: none of them does two turns at once."""
         self.door = MailDoor(
             register=house.register,
             mailbox=Inbox(house.world),

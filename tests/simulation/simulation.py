@@ -154,13 +154,15 @@ class Simulation:
             self.world.end_turn()
 
     async def _turn(self, one: Worker, turn: Turn) -> None:
-        if one.process.dead.is_set():
+        if one.process.dead.is_set() or turn in one.busy:
             return
+        one.busy.add(turn)
         work = asyncio.create_task(turn(one.door))
         death = asyncio.create_task(one.process.dead.wait())
         await asyncio.wait({work, death}, timeout=TURN_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         killed, stuck = death.done(), not work.done() and not death.done()
         await _settle([work, death])
+        one.busy.discard(turn)
         if stuck:
             raise Stuck
         if killed or work.cancelled():

@@ -5,13 +5,16 @@ range `a:b` plays only those, so that one that failed can be looked at alone.
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.simulation import oracle
+from tests.simulation.crew import Crew, Job
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.registers import Copies, PostgresCopies, SqliteCopies
-from tests.simulation.simulation import play
+from tests.simulation.registers import PostgresCopies, SqliteCopies
+from tests.simulation.simulation import Run, play
 from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
@@ -20,25 +23,24 @@ QUICK = 8
 """Seeds of `make check`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
-MUTANT_SEEDS = range(12)
+MUTANT_SEEDS = tuple(range(16))
+STORY = 3
+"""A seed with weather of every kind."""
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteCopies:
-    return SqliteCopies(folder=tmp_path_factory.mktemp("simulation"))
+def crew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """Has begun every job of the tests that were selected."""
+    selected = (item for item in request.session.items if isinstance(item, pytest.Function))
+    jobs = [item.callspec.params.get("job") for item in selected if hasattr(item, "callspec")]
+    made = Crew(tmp_path_factory.mktemp("simulation"), [job for job in jobs if isinstance(job, Job)])
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
 def postgresql(postgres_server: PostgresDatabases) -> PostgresCopies:
     return PostgresCopies(server=postgres_server.server)
-
-
-def _findings(seed: int, copies: Copies) -> list[str]:
-    url = copies.fresh()
-    try:
-        return play(seed, url, oracle.judge)
-    finally:
-        copies.drop(url)
 
 
 def _told(seed: int, kind: str, findings: list[str]) -> str:
@@ -47,22 +49,39 @@ def _told(seed: int, kind: str, findings: list[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "seed", [seed if seed < QUICK else pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS]
+    "job",
+    [pytest.param(Job((seed,)), id=f"{seed}", marks=[pytest.mark.slow] if seed >= QUICK else []) for seed in SEEDS],
 )
-def test_every_promise_survives_on_sqlite(seed: int, sqlite: SqliteCopies) -> None:
-    findings = _findings(seed, sqlite)
-    assert not findings, _told(seed, "on_sqlite", findings)
+def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
+    findings = crew.findings(job)
+    assert not findings, _told(job.seeds[0], "on_sqlite", findings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", [pytest.param(Job(MUTANT_SEEDS, name), id=name) for name in MUTANTS])
+def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
+    assert crew.findings(job), f"nobody noticed that {job.mutant}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS[::POSTGRESQL_EVERY])
 def test_every_promise_survives_on_postgresql(seed: int, postgresql: PostgresCopies) -> None:
-    findings = _findings(seed, postgresql)
+    url = postgresql.fresh()
+    findings = play(seed, url, oracle.judge)
+    postgresql.drop(url)
     assert not findings, _told(seed, "on_postgresql", findings)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MUTANTS)
-def test_a_planted_fault_is_found(name: str, sqlite: SqliteCopies, monkeypatch: pytest.MonkeyPatch) -> None:
-    MUTANTS[name](monkeypatch)
-    assert any(_findings(seed, sqlite) for seed in MUTANT_SEEDS), f"nobody noticed that {name}"
+def test_a_seed_tells_the_same_story_each_time(tmp_path: Path) -> None:
+    copies = SqliteCopies(folder=tmp_path)
+    stories: list[str] = []
+
+    async def tell(run: Run) -> list[str]:
+        world = run.world
+        sent = [(transfer.message_id, transfer.at) for transfer in world.transfers]
+        stories.append(repr((world.now, world.cuts, world.stalls, world.questions, sent)))
+        return []
+
+    for _ in range(2):
+        play(STORY, copies.fresh(), tell)
+    assert stories[0] == stories[1]

@@ -55,7 +55,7 @@ class Weather:
 CALM = Weather(name="calm")
 WEATHERS = (
     Weather(name="power cuts", power_cut=0.03, renumber=0.01, fates=0.3),
-    Weather(name="storm", unavailable=0.15, renumber=0.01, fates=0.4),
+    Weather(name="storm", unavailable=0.1, renumber=0.01, fates=0.4),
     Weather(name="stalls", stall=0.5, renumber=0.01, fates=0.3),
     Weather(
         name="all at once",

@@ -1,6 +1,6 @@
 """Mistakes in deciding: numbers, repeats, rights, and what belongs into one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -9,14 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from mailflow import registrar
-from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import Receipt, Submission
 from mailflow.mail import deciding, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.model import Rejected, Undetermined, Verdict
 from mailflow.mail.trust import Trust, TrustError
-from mailflow.register import Transaction, directory, intake, journal, numbers, outbox, requests
+from mailflow.register import Transaction, directory, files, intake, journal, numbers, outbox, requests
 from mailflow.register.tables import counter
 from mailflow.registrar import Terms, naming
 from mailflow.registrar.work import FileWork
@@ -90,11 +89,8 @@ def the_mail_is_settled_in_a_second_transaction(patch: pytest.MonkeyPatch) -> No
 
 
 @mutant
-def a_file_that_comes_again_is_judged_anew(patch: pytest.MonkeyPatch) -> None:
-    def taken(work: FileWork, digest: str, decided: object) -> None:
-        work.anomalies.append(Anomaly(code=Code.FILE_NAME_TAKEN))
-
-    patch.setattr(naming, "_same_name", taken)
+def a_file_that_comes_again_is_taken_for_another(patch: pytest.MonkeyPatch) -> None:
+    _digests_by_name(patch, "")
 
 
 @mutant
@@ -107,10 +103,26 @@ def known_content_under_a_new_name_is_judged_anew(patch: pytest.MonkeyPatch) -> 
 
 @mutant
 def other_content_under_a_known_name_is_the_same_file(patch: pytest.MonkeyPatch) -> None:
-    def same(work: FileWork, digest: str, decided: Any) -> None:
-        work.same_as = decided
+    class Same(str):
+        __slots__ = ()
 
-    patch.setattr(naming, "_same_name", same)
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 0
+
+    _digests_by_name(patch, Same())
+
+
+def _digests_by_name(patch: pytest.MonkeyPatch, digest: str) -> None:
+    """Have every file that is known by its name carry this digest."""
+    by_name = files.by_name
+
+    async def changed(tx: Transaction, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], files.StoredFile]:
+        return {name: replace(stored, digest=digest) for name, stored in (await by_name(tx, names)).items()}
+
+    patch.setattr(files, "by_name", changed)
 
 
 @mutant
