@@ -1,6 +1,5 @@
 """`mailflow sender`, `desk` and `mandate`: who may act for whom. Every change is recorded with who and why."""
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -8,13 +7,22 @@ from pathlib import Path
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, show_plan, show_rows, wait_for
+from mailflow.cli.certificates import doubts, read_offered, refuse_of_others
+from mailflow.cli.invocation import (
+    Act,
+    Exit,
+    Invocation,
+    act_options,
+    json_option,
+    show_plan,
+    show_rows,
+    wait_for,
+    warn,
+)
 from mailflow.core import calendar, numbers
 from mailflow.core.model import CertificateUse, Environment, Mandate, Right, SenderCode, Standing
 from mailflow.core.numbers import DeskCode, Territory
-from mailflow.mail import pem
 from mailflow.mail.smtp import is_addr_spec
-from mailflow.mail.trust_files import read_pem_file
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
 
@@ -72,27 +80,30 @@ def add_sender(
     for address in (*addresses, answer_address):
         if not is_addr_spec(address):
             raise click.BadParameter(f"{address} should be a bare address, name@example.org")
-    certificates = [
-        (hashlib.sha256(der).hexdigest(), der, use)
-        for use, files in ((CertificateUse.SIGN, signing), (CertificateUse.ENCRYPT, encryption or signing))
-        for file in files
-        for der in read_pem_file(file, pem.CERTIFICATE)[:1]
+    offered = [
+        *read_offered(signing, CertificateUse.SIGN),
+        *read_offered(encryption or signing, CertificateUse.ENCRYPT),
     ]
+    for doubt in wait_for(doubts(invocation.settings, offered, app.now())):
+        warn(doubt)
 
     async def work(tx: Transaction, change: Change) -> None:
         who = SenderCode(code)
+        await refuse_of_others(tx, who, offered)
         await directory.add_sender(
             tx, who, name=name, answer_address=answer_address.lower(), legacy_encryption=legacy, change=change
         )
         for address in addresses:
             await directory.add_address(tx, who, address, change)
-        for fingerprint, der, use in certificates:
-            await directory.add_certificate(tx, who, fingerprint=fingerprint, der=der, use=use, change=change)
+        for one in offered:
+            await directory.add_certificate(
+                tx, who, fingerprint=one.fingerprint, der=one.der, use=one.use, change=change
+            )
 
     plan = [
         f"enrol the sender {code} ({name}), answers to {answer_address}",
         *(f"accept mail from {address}" for address in addresses),
-        *(f"accept certificate {fingerprint} to {use.value}" for fingerprint, _, use in certificates),
+        *(f"accept certificate {one.fingerprint} to {one.use.value}" for one in offered),
     ]
     return _perform(invocation, plan, work, act)
 

@@ -96,6 +96,11 @@ def say(text: str) -> None:
     click.echo(text)
 
 
+def warn(text: str) -> None:
+    """One line that is to be seen whatever becomes of the output."""
+    click.echo(f"warning: {text}", err=True)
+
+
 def show_json(data: object) -> None:
     """`data` as JSON, instants and paths as text."""
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))

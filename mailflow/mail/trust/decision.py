@@ -203,7 +203,7 @@ class Trust:
                 continue
             try:
                 if not self._remembers(enrolled.use, enrolled.der, at, at):
-                    path, good_until = self._prove_encryption(enrolled.der, at)
+                    path, good_until = self._prove(enrolled.der, enrolled.use, at)
                     self._remember(enrolled.use, enrolled.der, path, at, good_until)
             except TrustError:
                 continue
@@ -219,13 +219,20 @@ class Trust:
         certificate then serves.
         """
         try:
-            self._prove_encryption(der, at)
+            self._prove(der, CertificateUse.ENCRYPT, at)
         except (TrustError, TrustUndetermined) as error:
             raise TrustError(Code.ANSWER_CERTIFICATE_REFUSED, str(error)) from None
 
-    def _prove_encryption(self, der: bytes, at: datetime) -> tuple[Path, datetime]:
+    def check_enrolment(self, der: bytes, use: CertificateUse, at: datetime) -> None:
+        """Whether a certificate could serve now, with nothing but what is installed here.
+
+        For whoever enrols it. Raises TrustError and TrustUndetermined with the reason that a mail would be given.
+        """
+        self._prove(der, use, at)
+
+    def _prove(self, der: bytes, use: CertificateUse, at: datetime) -> tuple[Path, datetime]:
         """The path, and until when its revocation lists hold."""
-        path = self._paths.find(_fit(der, CertificateUse.ENCRYPT), (), at)
+        path = self._paths.find(_fit(der, use), (), at)
         return path, self.lists.check([path], at)
 
     def _sender_of(self, certificate: bytes) -> EnrolledSender:
