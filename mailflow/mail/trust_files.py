@@ -36,7 +36,10 @@ class TrustFiles:
 
     def _look(self) -> State:
         files = [file for folder in self._folders() for file in _files(folder)]
-        return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file in files for stat in [file.stat()])
+        try:
+            return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file in files for stat in [file.stat()])
+        except OSError as error:  # replaced this very moment
+            raise Misconfigured(f"{error.filename}: cannot be read: {error.strerror}") from None
 
     def _folders(self) -> tuple[Path, Path, Path]:
         return (self.anchors, self.intermediates, self.revocation_lists)
