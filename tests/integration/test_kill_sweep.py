@@ -95,21 +95,31 @@ class Case:
     """The worker is killed at these points, each time when it is started anew; then it may finish."""
 
     kills: tuple[str, ...]
-    reached: bool
+    codes: tuple[int, ...]
     wrong: list[str]
+    said: str
+    """By all runs."""
+
+    @property
+    def reached(self) -> bool:
+        return all(code == KILLED for code in self.codes)
+
+    def __str__(self) -> str:
+        return "\n".join([" then ".join(self.kills), *self.wrong, f"exit codes {self.codes}", self.said])
 
 
 def play(world: MailWorld, stage: Stage, *kills: str) -> Case:
     world.begin_anew()
     world.post([letter.raw for letter in stage.letters])
-    codes = []
+    codes, texts = [], []
     for number, kill in enumerate(kills):
-        code, _ = world.run("--kill", kill, "--later", str(number * LATER_MINUTES))
+        code, said = world.run("--kill", kill, "--later", str(number * LATER_MINUTES))
         codes.append(code)
+        texts.append(said)
         world.settle()
-    world.finish(later=len(kills) * LATER_MINUTES)
+    texts.append(world.finish(later=len(kills) * LATER_MINUTES))
     wrong = verdict(world, stage.letters, stage.at)
-    return Case(kills=kills, reached=all(code == KILLED for code in codes), wrong=wrong)
+    return Case(kills=kills, codes=tuple(codes), wrong=wrong, said="".join(texts))
 
 
 def play_all(stage: Stage, cases: Sequence[tuple[str, ...]]) -> list[Case]:
@@ -127,8 +137,8 @@ def play_all(stage: Stage, cases: Sequence[tuple[str, ...]]) -> list[Case]:
 
     with ThreadPoolExecutor(len(stage.worlds)) as threads:
         played = list(threads.map(one, cases))
-    wrong = {" then ".join(case.kills): case.wrong for case in played if case.wrong}
-    assert not wrong
+    if wrong := [case for case in played if case.wrong]:
+        pytest.fail("\n\n".join(map(str, wrong)))
     return played
 
 

@@ -94,6 +94,7 @@ service imap-login {{
   }}
 }}
 service lmtp {{
+  restart_request_count = unlimited
   inet_listener lmtp {{
     listen = 127.0.0.1
     port = {lmtp_port}
@@ -180,6 +181,9 @@ class Dovecot:
         if kill:
             self._process.kill()
             (self._run / "base" / "master.pid").unlink(missing_ok=True)
+            # It would wait two minutes before it takes the locks of a dead process for stale.
+            for lock in (self._run / "mail").rglob("*.lock"):
+                lock.unlink()
         else:
             self._process.stop()
         self._start()
@@ -241,6 +245,17 @@ class Dovecot:
     def maildir(self, user: str) -> Path:
         """Where the mails of `user` lie. Made when the user first logs in, or gets a mail."""
         return self._run / "mail" / user / "Maildir"
+
+    @contextmanager
+    def without_user(self, user: str) -> Iterator[None]:
+        """For a while the server knows no such user, and refuses their mail; what lies in their mailbox stays."""
+        users = self._run / "users"
+        everybody = users.read_text()
+        users.write_text("".join(line for line in everybody.splitlines(True) if not line.startswith(f"{user}:")))
+        try:
+            yield
+        finally:
+            users.write_text(everybody)
 
     def token(self, user: str, *, lifetime_seconds: int = 3600) -> str:
         """An OAuth access token (a JWT, RFC 7519) that this server believes."""

@@ -5,11 +5,13 @@ that need it are skipped by `tests.support.available.require`. Nothing can leave
 the LMTP one is `error:`.
 """
 
+import contextlib
 import grp
 import os
 import pwd
 import shutil
 import smtplib
+import stat
 import subprocess
 import tempfile
 import time
@@ -61,7 +63,7 @@ maximal_backoff_time = 2s
 queue_run_delay = 1s
 default_process_limit = 50
 in_flow_delay = 0
-{tls}{settings}"""
+{tls}"""
 
 _TLS_SERVICE = """\
 127.0.0.1:{smtps_port} inet n - n - - smtpd
@@ -127,6 +129,8 @@ class Postfix:
         self.port, self.smtps_port = free_ports(2)
         self._run: Path
         self._process: ServerProcess
+        self._log_before = 0
+        """Length of the log of former runs: whoever was killed never said goodbye."""
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -158,6 +162,7 @@ class Postfix:
             self._process.kill()
         else:
             self._process.stop()
+        self._log_before = len(self.log())
         self._start()
 
     def _start(self) -> None:
@@ -192,11 +197,11 @@ class Postfix:
 
     def _is_quiet(self) -> bool:
         queued = any(
-            file.is_file()
+            _is_complete(file)
             for name in ("maildrop", "incoming", "active", "deferred")
             for file in (self._run / "queue" / name).rglob("*")
         )
-        log = self.log()
+        log = self.log()[self._log_before :]
         return not queued and log.count(": connect from") == log.count(": disconnect from")
 
     def _configure(self) -> None:
@@ -208,16 +213,17 @@ class Postfix:
         tls = "smtpd_tls_security_level = none\n"
         if self.certificate is not None:
             tls = _TLS.format(certificate=self.certificate.certificate.resolve(), key=self.certificate.key.resolve())
-        (run / "etc" / "main.cf").write_text(
-            _MAIN.format(
-                run=run,
-                domain=DOMAIN,
-                recipients=", ".join(f"{local}@{DOMAIN}=1" for local in self.recipients),
-                lmtp_port=self.lmtp_port,
-                tls=tls,
-                settings="".join(f"{name} = {value}\n" for name, value in self.settings.items()),
-            )
+        main = _MAIN.format(
+            run=run,
+            domain=DOMAIN,
+            recipients=", ".join(f"{local}@{DOMAIN}=1" for local in self.recipients),
+            lmtp_port=self.lmtp_port,
+            tls=tls,
         )
+        named = (line.partition("=") for line in main.splitlines())
+        settings = {name.strip(): value.strip() for name, _, value in named} | self.settings
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        (run / "etc" / "main.cf").write_text("".join(lines))
         # Postfix waits while main.cf is younger than two seconds: somebody might still be writing it.
         os.utime(run / "etc" / "main.cf", (0, 0))
         services = _MASTER.format(smtp_port=self.port)
@@ -240,6 +246,13 @@ class Postfix:
             os.chown(folder, owner.pw_uid, postdrop)
             folder.chmod(mode)
         (self._run / "queue" / "pid").chmod(0o755)
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether it is a mail that Postfix has accepted: it then becomes executable. The others are never delivered."""
+    with contextlib.suppress(FileNotFoundError):  # delivered meanwhile
+        return bool(file.is_file() and file.stat().st_mode & stat.S_IXUSR)
+    return False
 
 
 def _daemon_directory() -> Path:

@@ -121,14 +121,13 @@ class MailWorld:
 
     def begin_anew(self) -> None:
         """Empty mailboxes, and a register that knows the enrolments and nothing else."""
-        for user, folders in (
-            (SERVICE_USER, (self.inbox, PROCESSED, QUARANTINE)),
-            (AUDIT_USER, (INBOX,)),
-            *((one.sender, (INBOX,)) for one in self.software),
-        ):
+        with self.dovecot.session(SERVICE_USER) as client:
+            _empty(client, self.inbox)
+            for folder in (PROCESSED, QUARANTINE):
+                client.delete(folder)  # refused when there is none
+        for user in (AUDIT_USER, *(one.sender for one in self.software)):
             with self.dovecot.session(user) as client:
-                for folder in folders:
-                    _empty(client, folder)
+                _empty(client, INBOX)
         if self._postgres is None:
             for file in self.installation.folder.glob("register.db*"):
                 file.unlink()
@@ -148,6 +147,14 @@ class MailWorld:
             for raw in mails:
                 status, _ = client.append(self.inbox, "", "", raw)
                 assert status == "OK"
+
+    def renumber(self) -> None:
+        """The inbox is made anew with the same mails: other UIDs under another UIDVALIDITY."""
+        mails = self.dovecot.messages(SERVICE_USER, self.inbox)
+        with self.dovecot.session(SERVICE_USER) as client:
+            for command in (client.delete, client.create):
+                assert command(self.inbox)[0] == "OK"
+        self.post(mails)
 
     def settle(self) -> None:
         """Until Postfix has delivered all that it accepted: the minutes that the worker waits for a doubtful send."""
