@@ -85,11 +85,12 @@ def _keys(settings: Settings) -> list[_Missing]:
     lookup = settings.register_.lookup_key_file
     if not lookup.exists():
         found.append(_random_key(lookup, "key of the look-up tokens: it can never be changed"))
-    pairs = [(settings.keys.signing_key_file, settings.keys.signing_certificate_file, "signing")]
-    pairs += [(pair.key_file, pair.certificate_file, "decryption") for pair in settings.keys.decryption]
-    for key, certificate, use in pairs:
+    uses = {(settings.keys.signing_key_file, settings.keys.signing_certificate_file): ["signing"]}
+    for pair in settings.keys.decryption:
+        uses.setdefault((pair.key_file, pair.certificate_file), []).append("decryption")
+    for (key, certificate), named in uses.items():
         if not key.exists() and not certificate.exists():
-            found.append(_pair(settings, key, certificate, use))
+            found.append(_pair(settings, key, certificate, " and ".join(named)))
     return found
 
 

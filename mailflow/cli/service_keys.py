@@ -24,16 +24,18 @@ class KeyPair:
 
 
 def service_key_pair(name: str, address: str, use: str, at: datetime) -> KeyPair:
-    """A fresh RSA key with a certificate for `use` (`signing` or `decryption`), valid for two years from `at`."""
+    """A fresh RSA key with a certificate for `use`, valid for two years from `at`.
+
+    `use` is `signing`, `decryption`, or `signing and decryption`.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} ({use})"[:64])])
-    signs = use == "signing"
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (
             x509.KeyUsage(
-                digital_signature=signs,
-                key_encipherment=not signs,
+                digital_signature="signing" in use,
+                key_encipherment="decryption" in use,
                 content_commitment=False,
                 data_encipherment=False,
                 key_agreement=False,
