@@ -56,6 +56,8 @@ def send(
     Example: mailflow desk-client send DEM59123-202611251030-000001.xml --key desk.key --certificate desk.pem
     --encrypt-to service.pem --from logiciel@desk.example --to demandes@example.org --smtp localhost:25
     """
+    if as_json and not (smtp or out):
+        raise click.UsageError("--json wants --smtp or --out: else the mail itself is what is printed")
     protection = desk.Protection(
         signing_key=cms.load_signing_key(key.read_bytes(), certificate.read_bytes()),
         encrypt_to=read_pem_file(encrypt_to, pem.CERTIFICATE)[0] if encrypt_to else None,
@@ -79,6 +81,8 @@ def send(
         return Exit.DONE if result.state is Sending.SENT else Exit.TEMPORARY
     if out:
         out.write_bytes(raw)
+        if as_json:
+            show_json({"state": "written", "detail": str(out)})
     else:
         sys.stdout.buffer.write(raw)
     return Exit.DONE

@@ -148,9 +148,9 @@ class Decision:
 
     def announce(self) -> Progress:
         """One log line per mail, once it is committed; and the counts."""
-        outcomes = [o for reply in self.replies for file in reply.files for o in file.outcomes]
-        registered = [o for o in outcomes if isinstance(o, Registered)]
-        fresh = sum(not outcome.replayed for outcome in registered)
+        outcomes = [(file, o) for reply in self.replies for file in reply.files for o in file.outcomes]
+        registered = [(file, o) for file, o in outcomes if isinstance(o, Registered)]
+        fresh = sum(not (file.repeated or outcome.replayed) for file, outcome in registered)
         for settlement in self.settlements:
             event(
                 log,

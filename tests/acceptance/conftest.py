@@ -49,3 +49,9 @@ def either_world(request: pytest.FixtureRequest) -> World:
     made: World = request.getfixturevalue("shared_world" if request.param == "sqlite" else "postgres_world")
     made.begin_anew()
     return made
+
+
+@pytest.fixture
+def at() -> datetime:
+    """When the mails of a story are written."""
+    return datetime.now(UTC).replace(microsecond=0)

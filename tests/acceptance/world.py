@@ -7,6 +7,7 @@ import re
 import smtplib
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
@@ -102,6 +103,26 @@ class World(MailWorld):
         file.write_text(text, encoding="utf-8")
         yield file
         file.unlink()
+
+    @property
+    def database_url(self) -> str:
+        """Where the register of now lies."""
+        settings = tomllib.loads(self.installation.config.read_text(encoding="utf-8"))
+        return str(settings["register"]["url"])
+
+    # The mail server
+
+    def uidvalidity(self) -> int:
+        """Of the service's inbox."""
+        with self.dovecot.session(SERVICE_USER) as client:
+            _, (answer,) = client.status(INBOX, "(UIDVALIDITY)")
+        return int(answer.rpartition(b"UIDVALIDITY ")[2].strip(b" )"))
+
+    def forget_uids(self) -> None:
+        """The service's inbox loses all UIDs, as after a move to another server."""
+        maildir = self.dovecot.maildir(SERVICE_USER)
+        for file in maildir.glob("dovecot*"):
+            file.unlink()
 
     # The desks
 

@@ -1,0 +1,207 @@
+"""What every command promises: exit codes, plans that change nothing without `--apply`, JSON for programs."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+import pytest
+
+from mailflow.cli.main import cli
+from mailflow.demo.story import MARTIN
+from tests.acceptance.world import World, finished
+from tests.servers.process import free_ports
+from tests.support.documents import walk
+from tests.support.letters import Writer
+
+
+@pytest.fixture
+def registered(world: World, at: datetime, tmp_path: Path) -> tuple[World, Path]:
+    """A world with one number given, and the mail that asked for it as a file."""
+    writer, lille = Writer(world.installation, at), world.software[0]
+    letter = writer.letter("one person", lille, writer.file(lille, MARTIN))
+    file = tmp_path / "request.eml"
+    file.write_bytes(letter.raw)
+    world.post([letter.raw])
+    done = world.mailflow("run", "--once")
+    assert done.code == 0, done.err
+    world.settle()
+    (answer,) = world.dovecot.messages(lille.sender)
+    (tmp_path / "answer.eml").write_bytes(answer)
+    return world, tmp_path
+
+
+def commands_with(option: str) -> set[str]:
+    return {name for name, command in walk(cli) if any(option in parameter.opts for parameter in command.params)}
+
+
+def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[World, Path]) -> None:
+    world, folder = registered
+    lille = world.software[0]
+    certificate, key = lille.identity.write(folder)
+    request = folder / "DEMZ5935-202611250900-000001.xml"
+    request.write_bytes(b"<interfaceNuu/>")
+    desk = ("--key", str(key), "--certificate", str(certificate))
+    sending = ("--from", lille.address, "--to", "demandes@service.example", "--out", str(folder / "out.eml"))
+    service = ("--service", str(world.installation.folder / "keys/service.pem"))
+    calls = {
+        "run": ("--once",),
+        "ingest": (str(folder / "request.eml"), "--apply"),
+        "check-config": (),
+        "verify": (str(folder / "request.eml"),),
+        "queue": (),
+        "show": ("1",),
+        "sender list": (),
+        "desk list": (),
+        "mandate list": (),
+        "desk-client send": (str(request), *desk, *sending),
+        "desk-client read": (str(folder / "answer.eml"), *desk, *service),
+    }
+    assert calls.keys() | commands_with("--apply") == commands_with("--json")
+    for name, arguments in calls.items():
+        done = world.mailflow(*name.split(), *arguments, "--json")
+        assert done.code == 0, (name, done.err)
+        assert done.out[0] in "[{", (name, done.out)
+        assert done.json is not None
+    number = next(e["number"] for e in world.mailflow("show", "1", "--json").json["history"] if e["number"])
+    assert world.mailflow("show", number, "--json").json["number"] == number
+
+
+def test_a_plan_without_apply_changes_nothing(registered: tuple[World, Path]) -> None:
+    world, folder = registered
+    lille = world.software[0]
+    certificate, _ = lille.identity.write(folder)
+    mandate = (lille.sender, lille.desk, lille.territory)
+    calls = {
+        "init": (),
+        "ingest": (str(folder / "request.eml"),),
+        "sender add": ("new", "--name", "New", "--address", "new@desks.example", "--sign", str(certificate)),
+        "sender suspend": (lille.sender,),
+        "sender release": (lille.sender,),
+        "desk add": ("Z0009", "--name", "New"),
+        "desk suspend": (lille.desk,),
+        "desk release": (lille.desk,),
+        "mandate add": (*mandate[:2], "062"),
+        "mandate suspend": mandate,
+    }
+    assert calls.keys() == commands_with("--apply")
+    before = state(world)
+    for name, arguments in calls.items():
+        done = world.mailflow(*name.split(), *arguments, "--json")
+        assert done.code == 0, (name, done.err)
+        assert done.json["plan"], name
+        assert not done.json["applied"], name
+        assert state(world) == before, name
+    done = world.mailflow("sender", "suspend", lille.sender)
+    assert "would: suspend the sender mairie-lille" in done.out
+    assert "Add --apply" in done.out
+    assert state(world) == before
+
+
+def test_init_twice_changes_nothing(world: World) -> None:
+    before = state(world)
+    done = world.mailflow("init", "--apply")
+    assert done.code == 0, done.err
+    assert "does: make" not in done.out
+    assert state(world) == before
+
+
+def state(world: World) -> dict[str, str]:
+    """A digest of every file of the installation, and of what the register holds."""
+    files = {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in world.installation.folder.rglob("*")
+        if file.is_file() and not file.name.startswith("register.db")
+    }
+    return files | dict(_dump(world))
+
+
+def _dump(world: World) -> Iterator[tuple[str, str]]:
+    with sqlite3.connect(world.installation.folder / "register.db") as register:
+        lines = list(register.iterdump())
+    yield "register", hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_verify_says_step_by_step_why_a_mail_passes_or_fails(registered: tuple[World, Path]) -> None:
+    world, folder = registered
+    done = world.mailflow("verify", str(folder / "request.eml"))
+    assert done.code == 0, done.err
+    assert "FAIL" not in done.out
+    assert "accepted" in done.out
+    # In the text of an envelope there is no harmless place for another octet.
+    raw = (folder / "request.eml").read_bytes()
+    middle = raw.index(b"\r\n", len(raw) // 2) + 12
+    (folder / "altered.eml").write_bytes(
+        raw[:middle] + (b"A" if raw[middle : middle + 1] != b"A" else b"B") + raw[middle + 1 :]
+    )
+    done = world.mailflow("verify", str(folder / "altered.eml"), "--json")
+    assert done.code == 65, done.err
+    assert done.json["verdict"] == "set aside, never answered"
+    *passed, failed = done.json["steps"]
+    assert [step["passed"] for step in passed] == [True] * len(passed)
+    assert (failed["passed"], failed["detail"][:13]) == (False, "CTRL_SIG_0022")
+    assert [one["code"] for one in done.json["anomalies"]] == ["CTRL_SIG_0022"]
+    text = world.mailflow("verify", "-", stdin=(folder / "altered.eml").read_bytes()).out
+    assert "FAIL" in text
+    assert "CTRL_SIG_0022" in text
+
+
+def test_a_setting_that_is_wrong_is_named_with_its_right_form(world: World) -> None:
+    wrong = {
+        ('security = "plain"', 'security = "clear"'): ("mailbox.security", "starttls"),
+        ("processes = 1", 'processes = "one"'): ("worker.processes", ""),
+        ("processes = 1", "process = 1"): ("worker.process", "did you mean processes"),
+        ("[register]\nurl", "[register]\nuri"): ("register.url", ""),
+        ('url = "sqlite:///register.db"', 'url = "mysql://localhost/x"'): ("register.url", "postgresql"),
+    }
+    for change, (setting, form) in wrong.items():
+        with world.changed_settings(change) as config:
+            done = world.mailflow("run", "--once", config=config)
+        assert (done.code, setting in done.err, form in done.err) == (78, True, True), (change, done.err)
+        assert "Traceback" not in done.err
+
+
+def test_what_a_setting_names_must_be_there(world: World) -> None:
+    with world.changed_settings(('secret_file = "secrets/mail"', 'secret_file = "secrets/absent"')) as config:
+        done = world.mailflow("run", "--once", config=config)
+        assert (done.code, "secrets/absent" in done.err) == (78, True), done.err
+        done = world.mailflow("check-config", "--json", config=config)
+        assert done.code == 78
+        assert any("secrets/absent" in finding["detail"] for finding in done.json if not finding["ok"])
+
+
+def test_a_server_that_is_down_is_temporary_and_nothing_is_lost(world: World, at: datetime) -> None:
+    """IMAP, SMTP and database, all at the same time, since each takes its patience."""
+    writer, lille = Writer(world.installation, at), world.software[0]
+    letter = writer.letter("one person", lille, writer.file(lille, MARTIN))
+    world.post([letter.raw])
+    (closed,) = free_ports(1)
+    imap, smtp = f"port = {world.dovecot.imap_port}", f"port = {world.postfix.port}"
+    with world.changed_settings((imap, f"port = {closed}")) as config:
+        worker = world.spawn("run", "--once", "--json", config=config)
+        check = world.mailflow("check-config", "--json", config=config)
+        done = finished(worker)
+    assert (done.code, done.json["unavailable"].split()) == (75, ["receive"]), done.err
+    assert check.code == 75
+    with world.changed_settings(
+        ('"sqlite:///register.db"', '"postgresql://nobody@127.0.0.1/x?connect_timeout=2"')
+    ) as config:
+        done = world.mailflow("run", "--once", config=config)
+    assert done.code == 75, done.err
+    assert "unavailable" in done.err
+    with world.changed_settings((smtp, f"port = {closed}")) as config:
+        done = world.mailflow("run", "--once", "--json", config=config)
+    assert (done.code, done.json["registered"], done.json["sent"]) == (75, 1, 0), done.err
+    assert world.answers(lille) == {}
+    (waiting,) = world.mailflow("queue", "--json").json
+    assert (waiting["what"], waiting["state"]) == ("answer", "composed")
+    world.finish()
+    assert len(world.answers(lille)[letter.message_id]) == 1
+
+
+def test_help_of_every_command_shows_an_example() -> None:
+    for name, command in walk(cli):
+        said = command.get_help(click.Context(command))
+        assert "Example" in said, name
