@@ -202,7 +202,8 @@ def spoken(trace: Sequence[Line], protocol: re.Pattern[bytes]) -> list[Line]:
 
 def kind_of(line: Line) -> tuple[Side, list[bytes]]:
     """Lines that say the same kind of thing: the same first words, whatever the tag and the numbers."""
-    return line[0], WORDS.findall(line[2])[:2]
+    words = WORDS.findall(line[2])[:2]
+    return line[0], words[:1] if words[:1] == [b"250-"] else words
 
 
 def first_and_last(lines: Sequence[Line]) -> list[Line]:
