@@ -14,23 +14,22 @@ SAMPLE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the worker used, and the servers meanwhile."""
+    """What the worker used."""
 
     seconds: float
     """From its start to its end."""
     exit_code: int
     cpu_seconds: Mapping[str, float]
-    """By group: `main` and `pool` of the worker, then the servers."""
+    """Of `main` and `pool`."""
     peak_bytes: int
     """Sum of PSS of all processes of the worker, at its highest."""
     peak_parts: Mapping[str, int]
     """The same for `main` and `pool`, at that moment."""
 
 
-def watch(worker: "subprocess.Popen[bytes]", servers: Mapping[str, int]) -> Usage:
-    """Wait for the worker to end, looking every SAMPLE_SECONDS. `servers`: process id of each server's master."""
+def watch(worker: "subprocess.Popen[bytes]") -> Usage:
+    """Wait for the worker to end, looking every SAMPLE_SECONDS."""
     started = time.monotonic()
-    before = {name: cpu_seconds(pid) for name, pid in servers.items()}
     main = psutil.Process(worker.pid)
     own, peak = 0.0, {"main": 0, "pool": 0}
     while True:
@@ -47,12 +46,10 @@ def watch(worker: "subprocess.Popen[bytes]", servers: Mapping[str, int]) -> Usag
     seconds = time.monotonic() - started
     worker.returncode = os.waitstatus_to_exitcode(status)
     # Its children are all awaited, so that its own account includes them.
-    used = {"main": own, "pool": rusage.ru_utime + rusage.ru_stime - own}
-    used |= {name: cpu_seconds(pid) - before[name] for name, pid in servers.items()}
     return Usage(
         seconds=seconds,
         exit_code=worker.returncode,
-        cpu_seconds=used,
+        cpu_seconds={"main": own, "pool": rusage.ru_utime + rusage.ru_stime - own},
         peak_bytes=sum(peak.values()),
         peak_parts=peak,
     )

@@ -28,17 +28,19 @@ def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
     """Fill the mailbox, run one batch, and see what it took."""
     world.fill(mails)
     log = world.folder / "drain.log"
+    before = world.cpu_seconds()
     started = time.time()
     with log.open("wb") as errors, (world.folder / "drain.json").open("wb") as output:
         worker = subprocess.Popen(_command(world, "run", "--once", "--json"), stdout=output, stderr=errors)
-        usage = processes.watch(worker, world.servers)
+        usage = processes.watch(worker)
     progress = json.loads((world.folder / "drain.json").read_text() or "{}")
     count = len(mails)
     if usage.exit_code or progress.get("sent") != count or progress.get("registered") != count:
         raise NotAsExpectedError(f"exit code {usage.exit_code}, {progress}; see {log}")
     accepted = _accepted(log)[-1] - started
     delivered = world.wait_until_delivered(count) - started
-    cpu = {name: 1000 * seconds / count for name, seconds in usage.cpu_seconds.items()}
+    servers = {name: seconds - before[name] for name, seconds in world.cpu_seconds().items()}
+    cpu = {name: 1000 * seconds / count for name, seconds in {**usage.cpu_seconds, **servers}.items()}
     return {
         "mails": count,
         "mail_bytes_mean": round(statistics.mean(map(len, mails))),
@@ -47,7 +49,7 @@ def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
         "mails_per_second_delivered": count / delivered,
         "cpu_ms_per_mail": cpu,
         "cpu_ms_per_mail_all": sum(cpu.values()),
-        "cores_busy": sum(usage.cpu_seconds.values()) / usage.seconds / cores,
+        "cores_busy": sum(cpu.values()) / 1000 * count / delivered / cores,
         "rate_bound_by_all_cpu": 1000 * cores / sum(cpu.values()),
         "peak_pss_bytes": usage.peak_bytes,
         "peak_pss_parts": usage.peak_parts,

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mailflow import app, log
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.stages import Stage
 from mailflow.settings import load
-
-STAGES = ("receive", "process", "compose", "deliver", "doubtful")
 
 _stage: ContextVar[str] = ContextVar("stage", default="")
 _seconds: dict[str, float] = defaultdict(float)
@@ -53,10 +53,7 @@ class _Timed(Coroutine[Any, Any, Any]):
 
 
 def _name() -> str:
-    """The stage whose task this is, or whose task made it."""
-    task = asyncio.current_task()
-    if not _stage.get() and task is not None and task.get_name() in STAGES:
-        _stage.set(task.get_name())
+    """The stage in whose turn this task is, or was made."""
     return _stage.get() or "loop"
 
 
@@ -66,9 +63,24 @@ def _factory(
     return asyncio.Task(_Timed(work), loop=loop, context=context, **options)
 
 
+def _put_down(stage: Stage) -> None:
+    turn = stage.turn
+
+    async def put_down(door: MailDoor) -> Progress:
+        _stage.set(stage.name)
+        return await turn(door)
+
+    stage.turn = put_down
+
+
 async def _batch(config: Path) -> None:
     asyncio.get_running_loop().set_task_factory(_factory)
-    await app.run_once(load(config))
+    settings = load(config)
+    async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
+        stages = app.stages_of(door, settings)
+        for stage in (stages.receive, stages.process, stages.compose, stages.deliver, stages.doubtful):
+            _put_down(stage)
+        await stages.drain(asyncio.Event())
 
 
 def main() -> None:
