@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from mailflow.core import backoff
 from mailflow.errors import Unavailable
 from mailflow.log import event
@@ -19,6 +21,7 @@ from mailflow.mail import audit
 from mailflow.mail.answer import Composed, Composition
 from mailflow.mail.deciding import REPLY
 from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.model import Reply
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import Transaction, files, outbox
@@ -41,7 +44,11 @@ async def compose(door: MailDoor) -> Progress:
         queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
     if not queued:
         return Progress()
-    replies = {row.id: REPLY.validate_json(row.payload) for row in queued}
+    replies = await _read_orders(door, queued)
+    if not replies:
+        return Progress(held=len(queued))
+    unreadable = Progress(held=len(queued) - len(replies))
+    queued = [row for row in queued if row.id in replies]
     records = {file.record for reply in replies.values() for file in reply.files if file.record}
     async with door.register.read() as tx:
         returned = await files.returned(tx, sorted(records))
@@ -55,7 +62,20 @@ async def compose(door: MailDoor) -> Progress:
         for row in queued
     ]
     composed = await _compose(door, compositions, at)
-    return await _freeze(door, [row.id for row in queued], composed)
+    return unreadable + await _freeze(door, [row.id for row in queued], composed)
+
+
+async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, Reply]:
+    """What is to be told, by row. An order that another version of the program wrote may not fit: it is held alone."""
+    replies: dict[int, Reply] = {}
+    for row in queued:
+        try:
+            replies[row.id] = REPLY.validate_json(row.payload)
+        except ValidationError:
+            async with door.register.begin() as tx:
+                await outbox.hold(tx, [row.id], CANNOT_COMPOSE, door.clock())
+            event(log, "held", level=logging.ERROR, outbox=row.id, reason=CANNOT_COMPOSE.replace(" ", "-"))
+    return replies
 
 
 async def _compose(door: MailDoor, compositions: Sequence[Composition], at: datetime) -> list[Composed]:

@@ -13,6 +13,7 @@ from mailflow.register import journal, keys
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches
 from mailflow.register.types import IntakeState
+from mailflow.register.vault import SealBroken
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
@@ -97,7 +98,8 @@ def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> d
         "state": state.value,
         "reason": reason,
         "settled_at": None if waits else at,
-        "next_at": at if waits else None,
+        # Never later than the server's clock says: ours may be ahead, and be set back.
+        "next_at": min(at, arrival.received_at) if waits else None,
     }
 
 
@@ -168,7 +170,7 @@ async def claim_chunk(
         if ids and size > size_bytes_max:
             break
         ids.append(row.id)
-    return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until})
+    return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until}, at)
 
 
 async def claim_solo(
@@ -182,11 +184,11 @@ async def claim_solo(
         .with_for_update(skip_locked=True)
     )
     spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
-    await _set_aside(tx, [row.id for row in spent], at)
+    await _set_aside(tx, [row.id for row in spent], "third strike", at)
     left = alone.where(intake.c.attempts < attempts_max)
     ids = [row.id for row in await tx.all(left.order_by(intake.c.received_at, intake.c.id).limit(1))]
     attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
-    claimed = await _lease(tx, ids, attempt)
+    claimed = await _lease(tx, ids, attempt, at)
     return claimed[0] if claimed else None
 
 
@@ -197,35 +199,39 @@ async def _expire(tx: Transaction, at: datetime) -> None:
             await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(solo=True, **_FREE))
 
 
-async def _set_aside(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
+async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime) -> None:
     settled: dict[str, Any] = {
         "state": IntakeState.SET_ASIDE.value,
         "reason": Code.INTERNAL_FAULT.value,
-        "detail": "third strike",
+        "detail": why,
         "settled_at": at,
         "next_at": None,
+        **_FREE,
     }
     for batch in batches(ids):
         await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(**settled))
-    detail = {"reason": Code.INTERNAL_FAULT.value, "detail": "third strike"}
+    detail = {"reason": Code.INTERNAL_FAULT.value, "detail": why}
     await journal.append(tx, [journal.Entry(kind="mail-set-aside", intake_id=id_, detail=detail) for id_ in ids], at)
 
 
-async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any]) -> list[Claimed]:
+async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any], at: datetime) -> list[Claimed]:
+    """A mail whose octets do not open any more is set aside: it must not stand in the way of the others for ever."""
     rows: list[Any] = []
     for batch in batches(ids):
         lease = sa.update(intake).where(intake.c.id.in_(batch)).values(**values)
         rows += await tx.all(lease.returning(*intake.c))
     content_keys = await keys.of_intakes(tx, ids)
-    return [
-        Claimed(
-            id=row.id,
-            raw=tx.vault.open(content_keys[row.id], row.raw, context(row)),
-            received_at=row.received_at,
-            attempts=row.attempts,
-        )
-        for row in sorted(rows, key=lambda row: (row.received_at, row.id))
-    ]
+    claimed: list[Claimed] = []
+    broken: list[int] = []
+    for row in sorted(rows, key=lambda row: (row.received_at, row.id)):
+        try:
+            raw = tx.vault.open(content_keys[row.id], row.raw or b"", context(row))
+        except (KeyError, SealBroken):
+            broken.append(row.id)
+        else:
+            claimed.append(Claimed(id=row.id, raw=raw, received_at=row.received_at, attempts=row.attempts))
+    await _set_aside(tx, broken, "seal broken", at)
+    return claimed
 
 
 async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:

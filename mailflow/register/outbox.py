@@ -11,7 +11,10 @@ from mailflow.register import journal, keys
 from mailflow.register.tables import intake, outbox
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
-from mailflow.register.vault import ContentKey, WrappedKey
+from mailflow.register.vault import SealBroken, WrappedKey
+
+ORDERS_BYTES_MAX = 16 * 1024 * 1024
+"""Of the orders that are composed together, but at least one: as objects they take many times that."""
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 _COMPOSED = OutboxState.COMPOSED.value
@@ -109,7 +112,8 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
                 "key_id": key.id,
                 "payload": tx.vault.seal(key, draft.payload, _context("payload", *name)),
                 "state": OutboxState.QUEUED.value,
-                "next_at": at,
+                # Never later than the server's clock says: ours may be ahead, and be set back.
+                "next_at": at if draft.intake_id is None else min(at, received[draft.intake_id]),
             }
         )
     named = (outbox.c.kind, outbox.c.key, outbox.c.part)
@@ -123,29 +127,23 @@ def _context(column: str, kind: str, key: str, part: int) -> str:
     return f"outbox.{column}:{kind}\0{key}\0{part}"
 
 
-def _open(tx: Transaction, content_keys: Mapping[str, ContentKey], row: sa.Row[Any], column: str) -> bytes:
-    context = _context(column, row.kind, row.key, row.part)
-    return tx.vault.open(content_keys[row.key_id], getattr(row, column), context)
-
-
 # Compose
 
 
 async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime) -> list[Queued]:
     """Lease the oldest orders without octets that are due. A lease that ran out is nobody's."""
-    ids = [row.id for row in await tx.all(_due(OutboxState.QUEUED, at).limit(limit))]
+    ids = await _oldest(tx, OutboxState.QUEUED, outbox.c.payload, limit, at, size_bytes_max=ORDERS_BYTES_MAX)
     rows = await _lease(tx, ids, owner, lease_until)
-    content_keys = await keys.find(tx, {row.key_id for row in rows})
     return [
         Queued(
             id=row.id,
-            payload=_open(tx, content_keys, row, "payload"),
+            payload=payload,
             message_id=row.message_id,
             dated_at=row.dated_at,
             recipient=row.recipient,
             intake_id=row.intake_id,
         )
-        for row in rows
+        for row, payload in await _opened(tx, rows, "payload", at)
     ]
 
 
@@ -191,29 +189,48 @@ async def claim_composed(
     tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime, *, size_bytes_max: int
 ) -> list[Composed]:
     """Lease the frozen mails that are due, those whose time runs longest first; at least one, however large."""
-    sizes = _due(OutboxState.COMPOSED, at).add_columns(sa.func.length(outbox.c.raw).label("size"))
-    ids: list[int] = []
-    total = 0
-    for row in await tx.all(sizes.limit(limit)):
-        total += row.size
-        if ids and total > size_bytes_max:
-            break
-        ids.append(row.id)
+    ids = await _oldest(tx, OutboxState.COMPOSED, outbox.c.raw, limit, at, size_bytes_max=size_bytes_max)
     rows = await _lease(tx, ids, owner, lease_until)
-    content_keys = await keys.find(tx, {row.key_id for row in rows})
     return [
         Composed(
             id=row.id,
             recipient=row.recipient,
             message_id=row.message_id,
-            raw=_open(tx, content_keys, row, "raw"),
+            raw=raw,
             body_digest=row.body_digest,
             attempts=row.attempts,
             received_at=row.received_at,
             intake_id=row.intake_id,
         )
-        for row in rows
+        for row, raw in await _opened(tx, rows, "raw", at)
     ]
+
+
+async def _oldest(
+    tx: Transaction, state: OutboxState, sealed: sa.Column[bytes], limit: int, at: datetime, *, size_bytes_max: int
+) -> list[int]:
+    """Those that are due, as many as `limit` and the size of their sealed values allow; at least one."""
+    ids: list[int] = []
+    total = 0
+    for row in await tx.all(_due(state, at).add_columns(sa.func.length(sealed).label("size")).limit(limit)):
+        total += row.size
+        if ids and total > size_bytes_max:
+            break
+        ids.append(row.id)
+    return ids
+
+
+async def _opened(tx: Transaction, rows: Sequence[Any], column: str, at: datetime) -> list[tuple[Any, bytes]]:
+    """The rows with what is sealed in a column. One that does not open any more is held: the others go on."""
+    content_keys = await keys.find(tx, {row.key_id for row in rows})
+    found: list[tuple[Any, bytes]] = []
+    for row in rows:
+        try:
+            context = _context(column, row.kind, row.key, row.part)
+            found.append((row, tx.vault.open(content_keys[row.key_id], getattr(row, column) or b"", context)))
+        except (KeyError, SealBroken):
+            await hold(tx, [row.id], "seal broken", at)
+    return found
 
 
 def _due(state: OutboxState, at: datetime) -> sa.Select[Any]:

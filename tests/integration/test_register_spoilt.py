@@ -1,0 +1,109 @@
+"""What does not open any more, or was timed by a wrong clock, never stands in the way of the others."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailflow.register import Register, files, intake, outbox, queues
+from tests.support.records import (
+    LATER,
+    NOW,
+    a_draft,
+    arrival,
+    claim,
+    claim_solo,
+    execute,
+    frozen,
+    registered,
+    rows,
+    take_in,
+)
+
+
+async def _spoil(register: Register, table: str, id_: int, how: str) -> None:
+    """Lose the content key of a row, or have it wrapped wrongly."""
+    ((key,),) = await rows(register, f"SELECT key_id FROM {table} WHERE id = {id_}")
+    if how == "lost":
+        await execute(register, "DELETE FROM content_key WHERE id = :key", key=key)
+    else:
+        await execute(register, "UPDATE content_key SET wrapped = :octets WHERE id = :key", key=key, octets=b"spoilt")
+
+
+@pytest.mark.parametrize("how", ["lost", "spoilt"])
+async def test_a_mail_that_does_not_open_is_set_aside_and_the_others_go_on(register: Register, how: str) -> None:
+    await take_in(register, 3)
+    await _spoil(register, "intake", 1, how)
+    assert [mail.id for mail in await claim(register)] == [2, 3]
+    async with register.read() as tx:
+        found = await queues.find_intake(tx, 1)
+    assert found is not None
+    assert (found.state, found.reason, found.detail) == ("set_aside", "CTRL_SYS_0001", "seal broken")
+    assert (found.lease_owner, found.next_at) == (None, None)
+    assert await rows(register, "SELECT kind FROM journal WHERE intake_id = 1") == [("mail-set-aside",)]
+
+
+async def test_a_mail_that_does_not_open_is_set_aside_when_it_runs_alone_too(register: Register) -> None:
+    await take_in(register, 2)
+    await execute(register, "UPDATE intake SET solo = :yes", yes=True)
+    await _spoil(register, "intake", 1, "spoilt")
+    assert await claim_solo(register) is None
+    alone = await claim_solo(register)
+    assert alone is not None
+    assert alone.id == 2
+
+
+@pytest.mark.parametrize("how", ["lost", "spoilt"])
+async def test_an_order_that_does_not_open_is_held_and_the_others_go_on(register: Register, how: str) -> None:
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None, key=str(key)) for key in range(2)], NOW)
+    await _spoil(register, "outbox", 1, how)
+    async with register.begin() as tx:
+        assert [row.id for row in await outbox.claim_queued(tx, "me", 50, NOW, LATER)] == [2]
+    assert await rows(register, "SELECT state, reason FROM outbox WHERE id = 1") == [("held", "seal broken")]
+
+
+async def test_an_answer_that_does_not_open_is_held_and_the_others_go_on(register: Register) -> None:
+    await frozen(register, 2)
+    await _spoil(register, "outbox", 1, "spoilt")
+    async with register.begin() as tx:
+        found = await outbox.claim_composed(tx, "me", 50, LATER, LATER + timedelta(hours=1), size_bytes_max=1 << 20)
+    assert [row.id for row in found] == [2]
+    assert await rows(register, "SELECT state, reason FROM outbox WHERE id = 1") == [("held", "seal broken")]
+
+
+async def test_a_return_file_that_does_not_open_is_composed_again(register: Register) -> None:
+    await registered(register)
+    async with register.begin() as tx:
+        await files.freeze_return(tx, [("f1", b"<RET/>")])
+    await execute(register, "UPDATE content_key SET wrapped = :octets", octets=b"spoilt")
+    async with register.read() as tx:
+        assert await files.returned(tx, ["f1"]) == {}
+
+
+async def test_few_orders_are_composed_together_when_they_are_large(register: Register) -> None:
+    sizes = [outbox.ORDERS_BYTES_MAX * share // 10 for share in (12, 4, 4, 4)]
+    async with register.begin() as tx:
+        drafts = [a_draft(None, key=str(key), payload=bytes(size)) for key, size in enumerate(sizes)]
+        await outbox.queue(tx, drafts, NOW)
+    counts = []
+    for _ in range(3):
+        async with register.begin() as tx:
+            counts.append(len(await outbox.claim_queued(tx, "me", 50, NOW, LATER)))
+    assert counts == [1, 2, 1]
+
+
+async def test_a_clock_that_was_ahead_for_a_moment_delays_nothing(register: Register) -> None:
+    ahead = NOW + timedelta(days=365)
+    async with register.begin() as tx:
+        await intake.take_in(tx, [arrival(1)], ahead)
+    (mail,) = await claim(register, at=NOW)
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(mail.id)], ahead)
+    async with register.begin() as tx:
+        assert len(await outbox.claim_queued(tx, "me", 50, NOW, LATER)) == 1
+
+
+async def test_a_mail_server_whose_clock_is_ahead_delays_nothing(register: Register) -> None:
+    async with register.begin() as tx:
+        await intake.take_in(tx, [arrival(1, minutes_ago=-600)], NOW)
+    assert len(await claim(register, at=NOW)) == 1
