@@ -215,7 +215,10 @@ async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime
 
 
 async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any], at: datetime) -> list[Claimed]:
-    """A mail whose octets do not open any more is set aside: it must not stand in the way of the others for ever."""
+    """A mail whose octets do not open any more is set aside: it must not stand in the way of the others for ever.
+
+    A content key that does not open is another matter: the master key may be the wrong one, for all of them.
+    """
     rows: list[Any] = []
     for batch in batches(ids):
         lease = sa.update(intake).where(intake.c.id.in_(batch)).values(**values)

@@ -3,7 +3,6 @@
 Deleting a row here erases all that was sealed under it.
 """
 
-import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 
 from mailflow.register.tables import content_key, intake
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.vault import ContentKey, SealBroken, WrappedKey
+from mailflow.register.vault import ContentKey, WrappedKey
 
 
 async def keep(tx: Transaction, wrapped: Sequence[WrappedKey], at: datetime) -> None:
@@ -21,19 +20,18 @@ async def keep(tx: Transaction, wrapped: Sequence[WrappedKey], at: datetime) -> 
 
 
 async def find(tx: Transaction, ids: Iterable[str | None]) -> Mapping[str, ContentKey]:
-    """Those content keys of `ids` that have not been deleted, nor spoilt."""
+    """Those content keys of `ids` that have not been deleted."""
     wanted = sorted({key_id for key_id in ids if key_id is not None})
     found: dict[str, ContentKey] = {}
     for batch in batches(wanted):
         columns = sa.select(content_key.c.id, content_key.c.master, content_key.c.wrapped)
         for row in await tx.all(columns.where(content_key.c.id.in_(batch))):
-            with contextlib.suppress(SealBroken):
-                found[row.id] = tx.vault.unwrap(WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped))
+            found[row.id] = tx.vault.unwrap(WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped))
     return found
 
 
 async def of_intakes(tx: Transaction, ids: Collection[int]) -> Mapping[int, ContentKey]:
-    """The content keys of these intakes, as far as there are any that open; kept for the rest of the transaction."""
+    """The content keys of these intakes, as far as there are any; kept for the rest of the transaction."""
     missing = sorted(set(ids) - tx.intake_keys.keys())
     for batch in batches(missing):
         statement = (
@@ -43,8 +41,7 @@ async def of_intakes(tx: Transaction, ids: Collection[int]) -> Mapping[int, Cont
         )
         for row in await tx.all(statement):
             kept = WrappedKey(id=row.key_id, master=row.master, wrapped=row.wrapped)
-            with contextlib.suppress(SealBroken):
-                tx.intake_keys[row.id] = tx.vault.unwrap(kept)
+            tx.intake_keys[row.id] = tx.vault.unwrap(kept)
     return tx.intake_keys
 
 
