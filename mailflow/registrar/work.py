@@ -1,7 +1,7 @@
 """What the registrar works on inside one transaction: files and requests on their way to an outcome."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TypeVar
@@ -149,19 +149,18 @@ def may(mandates: Iterable[Mandate], right: str, territory: Territory | None = N
     return any(right in m.rights and territory in (None, m.territory) for m in mandates)
 
 
-def in_turns(items: Sequence[T], keys: Callable[[T], set[object]]) -> Iterator[list[T]]:
-    """All items, those that share a key in successive turns and in their order."""
-    pending = list(items)
-    while pending:
-        taken: set[object] = set()
-        turn: list[T] = []
-        later: list[T] = []
-        for item in pending:
-            mine = keys(item)
-            (later if mine & taken else turn).append(item)
-            taken |= mine
-        yield turn
-        pending = later
+def in_turns(items: Iterable[T], keys: Callable[[T], set[object]]) -> list[list[T]]:
+    """All items, those that share a key in successive turns and in their order. Linear, whatever they share."""
+    turns: list[list[T]] = []
+    last: dict[object, int] = {}
+    for item in items:
+        mine = keys(item)
+        turn = max((last[key] + 1 for key in mine if key in last), default=0)
+        last |= dict.fromkeys(mine, turn)
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(item)
+    return turns
 
 
 def request_path(position: int) -> str:
