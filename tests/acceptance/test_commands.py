@@ -153,7 +153,7 @@ def test_a_setting_that_is_wrong_is_named_with_its_right_form(world: World) -> N
         ('security = "plain"', 'security = "clear"'): ("mailbox.security", "starttls"),
         ("processes = 1", 'processes = "one"'): ("worker.processes", ""),
         ("processes = 1", "process = 1"): ("worker.process", "did you mean processes"),
-        ("[register]\nurl", "[register]\nuri"): ("register.url", ""),
+        ("[register]\nurl", "[register]\nuri"): ("register.uri", "did you mean url"),
         ('url = "sqlite:///register.db"', 'url = "mysql://localhost/x"'): ("register.url", "postgresql"),
     }
     for change, (setting, form) in wrong.items():

@@ -1,7 +1,8 @@
 """Who may act: suspended senders and desks, ended mandates, and what operators do about them, by command."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from mailflow.core.calendar import legal_day
 from mailflow.demo.story import LEFEBVRE, MARTIN
 from tests.acceptance.world import World
 from tests.support.letters import Letter, Writer
@@ -53,7 +54,8 @@ def test_a_suspended_desk_and_an_ended_mandate_are_named_in_the_answer(world: Wo
     assert world.mailflow("desk", "release", lille.desk, *WHY).code == 0
     assert world.mailflow("mandate", "suspend", lille.sender, lille.desk, lille.territory, *WHY).code == 0
     assert send_one(world, ended) == 0
-    added = world.mailflow("mandate", "add", lille.sender, lille.desk, lille.territory, *WHY)
+    yesterday = (legal_day(at) - timedelta(days=1)).isoformat()
+    added = world.mailflow("mandate", "add", lille.sender, lille.desk, lille.territory, "--from", yesterday, *WHY)
     assert added.code == 0, added.err
     assert send_one(world, allowed) == 0
     said = [codes(world, letter, at) for letter in (suspended, ended, allowed)]

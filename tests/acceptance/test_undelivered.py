@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from mailflow.demo.pki import Fault
+from mailflow.demo.pki import DAY
 from mailflow.demo.story import MARTIN
 from tests.acceptance.world import World
 from tests.support.letters import Writer
@@ -37,7 +37,7 @@ def test_an_answer_without_a_valid_encryption_certificate_is_held(world: World, 
     identity = world.pki.issue("closing", kind="p256")
     closing = replace(region, sender="closing", address="closing@desks.example", identity=identity)
     sign, _ = identity.write(tmp_path)
-    encrypt, _ = world.pki.faulty(Fault.EXPIRED).write(tmp_path)
+    encrypt, _ = world.pki.issue("past", kind="p256", starts=-400 * DAY, ends=-20 * DAY).write(tmp_path)
     for command in (
         (
             *("sender", "add", "closing", "--name", "Closing", "--address", closing.address),
