@@ -64,9 +64,12 @@ def call(arguments: list[str]) -> int:
         code = cli.main(arguments, prog_name="mailflow", standalone_mode=False)
     except click.exceptions.Abort:
         return 130
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return Exit.SET_ASIDE
     except Misconfigured as error:
         return _fail(f"configuration: {error}", Exit.CONFIGURATION)
     except Unavailable as error:

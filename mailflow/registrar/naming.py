@@ -80,7 +80,7 @@ async def bind_names(tx: Transaction, works: Sequence[FileWork]) -> None:
     for work, claim in zip(named, claims, strict=True):
         if claim.record in bound:
             work.record = claim.record
-        elif (known := stored[claim.desk, claim.name]).digest == claim.digest:
+        elif (known := stored[claim.desk, claim.name]).digest == claim.digest and known.receipt:
             work.same_as = FILE_RECEIPT.validate_json(known.receipt)
         else:
             work.anomalies.append(Anomaly(code=Code.FILE_NAME_TAKEN))
