@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
-
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
 from tests.servers.dovecot import Dovecot
@@ -220,21 +218,15 @@ class Worker:
         self.process.wait()
 
 
-def _await_end_of_children(session: int) -> None:
+def _await_end_of_children(group: int) -> None:
     """Processes of the pool end by themselves when their worker was killed."""
     until = time.monotonic() + ORPHAN_SECONDS_MAX
-    while left := [process.pid for process in psutil.process_iter() if _session_of(process.pid) == session]:
-        if time.monotonic() > until:
-            os.killpg(session, signal.SIGKILL)
-            raise AssertionError(f"{len(left)} processes of a killed worker live on")
-        time.sleep(0.02)
-
-
-def _session_of(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return 0
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        os.killpg(group, signal.SIGKILL)
+        raise AssertionError("processes of a worker live on after its end")
 
 
 def _empty(client: imaplib.IMAP4, folder: str) -> None:
