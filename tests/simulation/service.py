@@ -48,6 +48,7 @@ class House:
         self.world = world
         self.chunk = chunk
         self.late_list_is_out = False
+        self._toggling = False
         self.suspensions: list[datetime] = []
         """When the suspect was suspended, released, suspended again and so on."""
         self.one_at_a_time = asyncio.Lock() if url.startswith("sqlite") else None
@@ -57,7 +58,8 @@ class House:
 
     async def perhaps_toggle_suspect(self) -> None:
         """Just when it matters, and only while anything goes wrong at all."""
-        if self.world.weather.fates and len(self.suspensions) < SUSPENSIONS_MAX and self.world.rng.random() < 0.4:
+        possible = self.world.weather.fates and len(self.suspensions) < SUSPENSIONS_MAX
+        if possible and not self._toggling and self.world.rng.random() < 0.4:
             await self.toggle_suspect()
 
     async def toggle_suspect(self) -> None:
@@ -66,12 +68,16 @@ class House:
         standing = Standing.ACTIVE if suspended else Standing.SUSPENDED
         change = directory.Change(by="operator", why="simulation", at=self.world.now)
         token = PROCESS.set(None)
+        self._toggling = True
         try:
             async with self.register.begin() as tx:
                 await directory.set_sender_standing(tx, the_cast().suspect.code, standing, change)
+                before = self.world.now
         finally:
             PROCESS.reset(token)
-        self.suspensions.append(self.world.now)
+            self._toggling = False
+        # What is decided just then may be decided either way.
+        self.suspensions.append(before if suspended else self.world.now)
 
 
 class SeamedRegister(Register):
@@ -177,14 +183,14 @@ class InProcess:
             verdicts.append(judge.judge(mail, at))
         if any(b"From: suspect@" in mail.raw for mail in mails):
             await self._house.perhaps_toggle_suspect()
-        await self._world.stall()
+        await self._world.stall("judged")
         self._world.seam("judged")
         return verdicts
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         self._world.seam("compose")
         composer = self._composer
-        await self._world.stall()
+        await self._world.stall("compose")
         return [composer.compose(composition, at) for composition in compositions]
 
     async def close(self) -> None:
@@ -228,5 +234,6 @@ def _pace(chunk: int) -> Pace:
         undetermined_retry=timedelta(minutes=20),
         defer_first=timedelta(minutes=1),
         defer_most=timedelta(minutes=30),
+        gather=timedelta(0),
         **times,
     )

@@ -15,7 +15,7 @@ from mailflow.register import queues
 from tests.simulation.cast import the_cast
 from tests.simulation.letters import Letter, Writing
 from tests.simulation.service import House, Worker
-from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, World
+from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
 STEPS = 40
 CASES = 5
@@ -67,6 +67,7 @@ class Simulation:
         world = World(self.rng, weather)
         self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)))
         self.world = world
+        world.meanwhile = self._others_go_on
         self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES))
         self.workers = [Worker(self.house, "0.0"), Worker(self.house, "1.0")]
         self.lives = 0
@@ -130,7 +131,7 @@ class Simulation:
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
         """Run these lines of turns at once; a worker that was killed is started anew."""
-        self.world.begin_step(len(several))
+        self.world.may_stall()
         running = [asyncio.create_task(self._line(self.workers[index], turns)) for index, turns in several]
         try:
             for done in asyncio.as_completed(running):
@@ -142,16 +143,16 @@ class Simulation:
                 self.lives += 1
                 self.workers[index] = Worker(self.house, f"{index}.{self.lives}")
 
+    async def _others_go_on(self, stalled: Process) -> None:
+        """The other worker takes over what the one that stands still has let go."""
+        for one in self.workers:
+            if one.process is not stalled:
+                await asyncio.create_task(self._line(one, TURNS))
+
     async def _line(self, one: Worker, turns: Sequence[Turn]) -> None:
         PROCESS.set(one.process)
-        try:
-            for turn in turns:
-                await self._turn(one, turn)
-            if self.world.somebody_stalls():  # who lives goes on meanwhile, with what the other has let go
-                for turn in TURNS:
-                    await self._turn(one, turn)
-        finally:
-            self.world.end_turn()
+        for turn in turns:
+            await self._turn(one, turn)
 
     async def _turn(self, one: Worker, turn: Turn) -> None:
         if one.process.dead.is_set() or turn in one.busy:
@@ -159,10 +160,12 @@ class Simulation:
         one.busy.add(turn)
         work = asyncio.create_task(turn(one.door))
         death = asyncio.create_task(one.process.dead.wait())
-        await asyncio.wait({work, death}, timeout=TURN_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
-        killed, stuck = death.done(), not work.done() and not death.done()
-        await _settle([work, death])
-        one.busy.discard(turn)
+        try:
+            await asyncio.wait({work, death}, timeout=TURN_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+            killed, stuck = death.done(), not work.done() and not death.done()
+        finally:
+            await _settle([work, death])
+            one.busy.discard(turn)
         if stuck:
             raise Stuck
         if killed or work.cancelled():

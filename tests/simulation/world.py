@@ -6,7 +6,7 @@ unavailable, time may pass or the mailbox may be renumbered, as the seed will ha
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +24,8 @@ from tests.support.pki import AT
 TICK = timedelta(milliseconds=20)
 STALL = timedelta(minutes=11)
 """A process that stands still so long has lost its leases; its SMTP connection would still be there."""
+STALLS = ("judged", "judged", "judged", "compose", "compose", "claimed", "data")
+"""Where, as likely as it is named."""
 RENUMBERINGS = (0, 0, 1, 2)
 """How often at most in one run; renumbered mails are answered less often, so many runs have none."""
 FATES = {fate: 3 if fate in {Fate.LOSE_MAIL, Fate.LOSE_REPLY} else 1 for fate in Fate if fate is not Fate.ACCEPT}
@@ -55,13 +57,13 @@ class Weather:
 CALM = Weather(name="calm")
 WEATHERS = (
     Weather(name="power cuts", power_cut=0.03, renumber=0.01, fates=0.3),
-    Weather(name="storm", unavailable=0.1, renumber=0.01, fates=0.4),
-    Weather(name="stalls", stall=0.5, renumber=0.01, fates=0.3),
+    Weather(name="storm", unavailable=0.12, renumber=0.01, fates=0.4),
+    Weather(name="stalls", stall=0.7, renumber=0.01, fates=0.3),
     Weather(
         name="all at once",
         power_cut=0.02,
         unavailable=0.03,
-        stall=0.2,
+        stall=0.4,
         renumber=0.01,
         fates=0.4,
         lost_commits=True,
@@ -125,9 +127,9 @@ class World:
         self.questions: list[Question] = []
         self._copies: list[tuple[datetime, bytes]] = []
         self._taken_over = 0
-        self._active = 0
-        self._may_stall = False
-        self._stalled: asyncio.Future[None] | None = None
+        self._stalls_at = ""
+        self.meanwhile: Callable[[Process], Awaitable[None]] = _nothing
+        """What others do while a process stands still."""
 
     def clock(self) -> datetime:
         return self.now
@@ -163,35 +165,19 @@ class World:
         if name == "committed":
             process.excused = False
 
-    # Turns that run at once
+    def may_stall(self) -> None:
+        """From now on one process may stall once, at one place."""
+        self._stalls_at = self.rng.choice(STALLS)
 
-    def begin_step(self, turns: int) -> None:
-        """So many turns begin; one of them may stall."""
-        self._active = turns
-        self._may_stall = True
-
-    def end_turn(self) -> None:
-        self._active -= 1
-        if not self._active and self._stalled is not None and not self._stalled.done():
-            self._stalled.set_result(None)
-
-    def somebody_stalls(self) -> bool:
-        return self._stalled is not None and not self._stalled.done()
-
-    async def stall(self) -> None:
-        """Stand still, or not, until time has passed and all the others have done what they were at."""
-        if PROCESS.get() is None or not self._may_stall or self.rng.random() >= self.weather.stall:
+    async def stall(self, place: str) -> None:
+        """Stand still, or not, while time passes and others take over what is not theirs."""
+        process = PROCESS.get()
+        if process is None or self._stalls_at != place or self.rng.random() >= self.weather.stall:
             return
-        self._may_stall = False
+        self._stalls_at = ""
         self.stalls += 1
         self.pass_time(STALL)
-        if self._active > 1:
-            self._stalled = asyncio.get_running_loop().create_future()
-            self._active -= 1
-            try:
-                await self._stalled
-            finally:
-                self._active += 1
+        await self.meanwhile(process)
 
     async def pause(self) -> None:
         """Let others go first, or not."""
@@ -224,6 +210,10 @@ class World:
         """Somebody sends the audit mailbox a mail under the Message-ID of one of ours."""
         head, _, _ = outgoing.raw.partition(b"\r\n\r\n")
         self.audit.deliver(head + b"\r\n\r\nnot what was sent\r\n")
+
+
+async def _nothing(process: Process) -> None:
+    pass
 
 
 def message_id(raw: bytes) -> str:
@@ -271,7 +261,6 @@ class AuditMailbox:
         world = self._world
         world.seam("find")
         await world.pause()
-        await world.stall()
         found = await world.audit.find(message_id)
         world.questions.append(Question(message_id=message_id, at=world.now))
         world.seam("found")
@@ -291,10 +280,10 @@ class MailServer:
         world = self._world
 
         async def slowly() -> bool:
-            await world.stall()
+            await world.stall("claimed")
             world.seam("sending")
             ours = await before_data()
-            await world.stall()
+            await world.stall("data")
             world.seam("sending")
             return ours
 
