@@ -36,6 +36,7 @@ FETCH_BATCH = 50
 MOVE_BATCH = 200
 DEFER_FIRST = timedelta(minutes=1)
 DEFER_MOST = timedelta(minutes=30)
+GATHER = timedelta(milliseconds=20)
 XML_NODES_MAX = 400_000
 """Elements, attributes and the like in one file: a thousand full requests are a quarter of it."""
 
@@ -272,6 +273,7 @@ def pace_of(settings: Settings) -> Pace:
         audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),
         defer_first=DEFER_FIRST,
         defer_most=DEFER_MOST,
+        gather=GATHER,
     )
 
 

@@ -127,7 +127,7 @@ async def deliver(door: MailDoor) -> Progress:
         )
     if not rows:
         return Progress()
-    marks = Marks(door)
+    marks = Marks(door, gather=pace.gather if len(rows) > 1 else timedelta(0))
     async with asyncio.TaskGroup() as group:
         sends = [group.create_task(_send(door, marks, row)) for row in rows]
     return sum((send.result() for send in sends), Progress())
@@ -199,8 +199,9 @@ class Mark:
 class Marks:
     """Marks of many sends at once, as many as have gathered in one transaction: a commit for each would be the cost."""
 
-    def __init__(self, door: MailDoor) -> None:
+    def __init__(self, door: MailDoor, *, gather: timedelta) -> None:
         self._door = door
+        self._gather = gather
         self._waiting: list[tuple[Mark, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -214,6 +215,8 @@ class Marks:
 
     async def _write(self) -> None:
         while self._waiting:
+            if self._gather:
+                await asyncio.sleep(self._gather.total_seconds())
             batch, self._waiting = self._waiting, []
             try:
                 ours = await self._commit([mark for mark, _ in batch])
@@ -233,7 +236,8 @@ class Marks:
         async with self._door.register.begin() as tx:
             about = [mark.id for mark in marks if not mark.final]
             ours = await outbox.mark_sending(tx, self._door.owner, about, at) if about else set()
-            await outbox.mark_sent(tx, [m.id for m in final if m.state is Sending.SENT], at)
+            if sent := [mark.id for mark in final if mark.state is Sending.SENT]:
+                await outbox.mark_sent(tx, sent, at)
             for mark in final:
                 if mark.state is Sending.DEFERRED:
                     assert mark.until is not None

@@ -63,6 +63,8 @@ class Pace:
     """Time left to the deadline at which a doubtful send is no longer waited for."""
     defer_first: timedelta
     defer_most: timedelta
+    gather: timedelta
+    """How long what is to be recorded of one send waits for others, while there are any: they share a commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ PACE = Pace(
     audit_reserve=timedelta(hours=2),
     defer_first=timedelta(minutes=1),
     defer_most=timedelta(minutes=30),
+    gather=timedelta(0),
 )
 
 
