@@ -133,10 +133,15 @@ class FileWork:
 
     @property
     def may_bind_its_name(self) -> bool:
-        """A name is bound only by a sender who may act for the desk, lest others could use it up."""
+        """A name is bound, and its answer repeated, only for a sender who may do this for the desk now.
+
+        Else others could use it up, or a suspension would still be told when it is over.
+        """
         never = {
             Code.FILE_NAME_WRONG,
             Code.DESK_NOT_MANDATED,
+            Code.DESK_SUSPENDED,
+            Code.OPERATION_NOT_MANDATED,
             Code.SCHOOL_DESK,
             Code.NOT_A_SCHOOL_DESK,
             Code.FILE_NAME_REPEATED,

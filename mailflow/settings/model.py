@@ -274,7 +274,7 @@ class Worker(Section):
     processes: Count = Field(default=2, le=256)
     """Processes that judge and compose: one for each core."""
     task_seconds_max: Count = 30
-    """Longest time for judging or composing one mail; then its process is ended."""
+    """Longest time for judging or composing a share of a chunk, or one mail alone; then its process is ended."""
     task_memory_bytes_max: Count = 1_073_741_824
     """Address space that one such process may use."""
     lease_seconds: Count = 600

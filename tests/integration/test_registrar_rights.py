@@ -100,13 +100,14 @@ async def test_the_right_of_one_mandate_is_not_lent_to_the_territory_of_another(
 async def test_a_mandate_without_creation_registers_nothing(reception: Reception) -> None:
     await reception.enrol(desk="59777", rights=frozenset({Right.CONSULT, Right.RENEWAL}))
     assert await refused(reception, of("59777")) == [Code.OPERATION_NOT_MANDATED]
+    assert await bound(reception) == 0
 
 
 async def test_a_suspended_desk_is_refused_until_it_is_released(reception: Reception) -> None:
     await reception.suspend_desk("59123")
     assert await refused(reception, of("59123")) == [Code.DESK_SUSPENDED]
     await reception.suspend_desk("59123", Standing.ACTIVE)
-    assert number_of((await decide(reception, of("59123", sequence=2))).outcomes[0])
+    assert number_of((await decide(reception, of("59123"))).outcomes[0])  # the refusal has bound no name
 
 
 async def test_an_unknown_desk_is_told_before_a_suspension(reception: Reception) -> None:
