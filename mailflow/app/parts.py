@@ -7,18 +7,16 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured
-from mailflow.mail import cms, pem
-from mailflow.mail.answer import Composer
+from mailflow.mail import pem
 from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
+from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
@@ -92,51 +90,6 @@ async def migrate(settings: Settings) -> None:
 # Judging and composing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeJudge:
-    """Makes a judge inside a process of the pool: picklable, holds the keys as they were read."""
-
-    decryption: tuple[tuple[bytes, bytes], ...]
-    """Private key and certificate, both PEM."""
-    limits: JudgeLimits
-    own_addresses: frozenset[str]
-    own_domain: str
-
-    def __call__(self, trust: Trust) -> Judge:
-        """Raises Misconfigured when a key does not fit its certificate."""
-        return Judge(
-            trust=trust,
-            keys=tuple(cms.load_decryption_key(*pair) for pair in self.decryption),
-            limits=self.limits,
-            own_addresses=self.own_addresses,
-            own_domain=self.own_domain,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeComposer:
-    """Makes a composer inside a process of the pool, likewise."""
-
-    signing_key: bytes
-    signing_certificates: bytes
-    """The certificate and its chain, PEM."""
-    archive: bytes | None
-    service: settings_model.Service
-    environment: Environment
-
-    def __call__(self, trust: Trust) -> Composer:
-        """Raises Misconfigured when the key does not fit the certificate."""
-        return Composer(
-            trust=trust,
-            signing_key=cms.load_signing_key(self.signing_key, self.signing_certificates),
-            archive=self.archive,
-            service_name=self.service.name,
-            service_address=self.service.address,
-            contact=self.service.contact,
-            environment=self.environment,
-        )
-
-
 def make_judge(settings: Settings) -> MakeJudge:
     """What judges with these settings. Raises Misconfigured when a key file cannot be read."""
     addresses = {settings.service.address, settings.audit.address, settings.service.bounce_address}
@@ -180,7 +133,9 @@ def make_composer(settings: Settings) -> MakeComposer:
         signing_key=_octets(keys.signing_key_file),
         signing_certificates=_octets(keys.signing_certificate_file) + b"\n" + chain,
         archive=read_pem_file(archive, pem.CERTIFICATE)[0] if archive else None,
-        service=settings.service,
+        service_name=settings.service.name,
+        service_address=settings.service.address,
+        contact=settings.service.contact,
         environment=settings.environment,
     )
 
