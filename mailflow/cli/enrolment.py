@@ -287,7 +287,7 @@ def end_mandate(
     *,
     act: Act,
 ) -> int:
-    """End a mandate; a new one can be added at any time.
+    """End a mandate. A new one can be added, with another first day.
 
     Example: mailflow mandate suspend ville-lille 59123 059 --why "contract ended" --apply
     """
