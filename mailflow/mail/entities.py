@@ -24,6 +24,7 @@ _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=?-]{1,70}")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE = re.compile(rb"[^\t\r\n\x20-\x7e]|\r(?!\n)|(?<!\r)\n|[^\n]{%d}" % (LINE_OCTETS_MAX + 2))
+_ESCAPED = re.compile(rb"[^\t\x20-\x3c\x3e-\x7e]|[ \t]\Z|\A\.|\AF(?=rom )")
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; [a-z-]+=[A-Za-z0-9.+-]+)*")
 _ENCODED_WORD_OCTETS = 36
 """Of text in one encoded word: 60 characters when encoded, so that it fits a line of 76 (RFC 2047 section 2)."""
@@ -147,29 +148,20 @@ def _name_parameter(parameter: str, name: str) -> str:
 
 
 def _base64_lines(content: bytes) -> bytes:
-    step = _WIDTH // 4 * 3
-    lines = (b2a_base64(content[start : start + step], newline=False) for start in range(0, len(content), step))
-    return b"".join(line + b"\r\n" for line in lines) or b"\r\n"
+    text = b2a_base64(content, newline=False)
+    return b"\r\n".join(text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)) + b"\r\n"
 
 
 def _quoted_printable(line: bytes) -> bytes:
     """One line, encoded and broken. Also escaped is what programs on the way are known to change: blanks at
     the end, a leading dot, a leading `From `."""
-    tokens = [_token(octet) for octet in line]
-    if tokens and tokens[-1] in (b" ", b"\t"):
-        tokens[-1] = b"=%02X" % line[-1]
-    if tokens and (line.startswith((b".", b"From "))):
-        tokens[0] = b"=%02X" % line[0]
+    rest = _ESCAPED.sub(lambda found: b"=%02X" % ord(found[0]), line)
     written: list[bytes] = []
-    width = 0
-    for token in tokens:
-        if width + len(token) >= _WIDTH:
-            written.append(b"=\r\n")
-            width = 0
-        written.append(token)
-        width += len(token)
-    return b"".join(written) + b"\r\n"
-
-
-def _token(octet: int) -> bytes:
-    return bytes((octet,)) if octet in b"\t" or (0x20 <= octet <= 0x7E and octet != 0x3D) else b"=%02X" % octet
+    while len(rest) >= _WIDTH:
+        cut = _WIDTH - 1
+        escape = rest.find(b"=", cut - 2, cut)
+        if escape >= 0:
+            cut = escape  # no escape is torn apart
+        written.append(rest[:cut])
+        rest = rest[cut:]
+    return b"=\r\n".join([*written, rest]) + b"\r\n"
