@@ -32,6 +32,8 @@ _ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
 _ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
 """5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
 
+_ACCEPTED = {"MAIL": (250,), "RCPT": (250, 251)}
+
 _LOST = (aiosmtplib.SMTPException, OSError, ValueError)
 """What aiosmtplib raises when a connection is of no more use (ValueError: an undecodable challenge)."""
 
@@ -195,18 +197,18 @@ class SmtpMailer:
             options.append("BODY=8BITMIME")
         if client.supports_extension("dsn"):
             options += ["RET=HDRS", f"ENVID={xtext(outgoing.envelope_id)}"]
-        command = client.mail(outgoing.envelope_from, options=options)
+        command = _command(client, "MAIL", f"FROM:<{outgoing.envelope_from}>", *options)
         return await self._ask(connection, _Step.MAIL, command)
 
     async def _address(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
         """None when the recipient and the audit mailbox are accepted, both."""
         client = connection.client
         dsn = client.supports_extension("dsn")
-        command = client.rcpt(outgoing.recipient, options=["NOTIFY=FAILURE"] if dsn else [])
+        command = _command(client, "RCPT", f"TO:<{outgoing.recipient}>", *(["NOTIFY=FAILURE"] if dsn else []))
         refusal = await self._ask(connection, _Step.RECIPIENT, command)
         if refusal is not None or outgoing.audit is None:
             return refusal
-        command = client.rcpt(outgoing.audit, options=["NOTIFY=NEVER"] if dsn else [])
+        command = _command(client, "RCPT", f"TO:<{outgoing.audit}>", *(["NOTIFY=NEVER"] if dsn else []))
         return await self._ask(connection, _Step.AUDIT, command)
 
     async def _ask(
@@ -278,6 +280,14 @@ class SmtpMailer:
                 connection.abort()
         self._idle = usable
         return usable.pop() if usable else None
+
+
+async def _command(client: aiosmtplib.SMTP, *words: str) -> aiosmtplib.SMTPResponse:
+    """MAIL or RCPT. `client.mail` and `client.rcpt` would first parse the address, which is known to be bare."""
+    response = await client.execute_command(*(word.encode("ascii") for word in words))
+    if response.code not in _ACCEPTED[words[0]]:
+        raise aiosmtplib.SMTPResponseException(response.code, response.message)
+    return response
 
 
 async def _quit(connection: _Connection) -> None:
