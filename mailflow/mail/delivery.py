@@ -26,7 +26,6 @@ from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import Transaction, files, outbox
 
-NOBODY_TO_ENCRYPT_TO = "no valid encryption certificate"
 CANNOT_COMPOSE = "cannot be composed"
 
 log = logging.getLogger(__name__)
@@ -134,11 +133,16 @@ async def deliver(door: MailDoor) -> Progress:
 
 
 async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:
+    taken = False
+
     async def before_data() -> bool:
+        nonlocal taken
         try:
-            return await marks.add(Mark(row.id, Sending.DOUBTFUL))
+            ours = await marks.add(Mark(row.id, Sending.DOUBTFUL))
         except Unavailable:
             return False  # nothing is on record, so nothing may be sent
+        taken = not ours
+        return ours
 
     token = outbox.envelope_id(row.message_id)
     outgoing = Outgoing(
@@ -149,6 +153,8 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         raw=row.raw,
     )
     result = await door.mailer.send(outgoing, before_data)
+    if taken:
+        return Progress()  # what becomes of it is for whoever has it now to say
     try:
         await marks.add(_mark(door, row, result))
     except Unavailable:
