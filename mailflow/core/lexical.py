@@ -12,7 +12,9 @@ from pydantic import BeforeValidator, StringConstraints
 
 from mailflow.core.calendar import PARIS
 
-_SPACES = re.compile(r"[ \t\r\n]+")
+SPACES = " \t\r\n"
+"""What counts as white space."""
+_RUN_OF_SPACES = re.compile(f"[{SPACES}]+")
 _DAY = re.compile(DAY_PATTERN := "[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(
     MOMENT_PATTERN := "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
@@ -24,7 +26,7 @@ _TEXT = r"^[^\p{Cc}\uFFFE\uFFFF]*$"
 
 def collapse(value: Any) -> Any:
     """White space collapsed, when it is text; anything else as it is."""
-    return _SPACES.sub(" ", value).strip(" ") if isinstance(value, str) else value
+    return _RUN_OF_SPACES.sub(" ", value).strip(" ") if isinstance(value, str) else value
 
 
 def read_day(value: Any) -> Any:

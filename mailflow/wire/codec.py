@@ -13,7 +13,7 @@ from lxml import etree
 from pydantic import ValidationError
 
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.lexical import collapse
+from mailflow.core.lexical import SPACES
 from mailflow.core.shapes import FieldShape, WireModel, item_path, shape_of
 
 NUU = "http://nuu.application.i2/"
@@ -163,7 +163,8 @@ def _value(element: etree._Element, shape: FieldShape, namespace: str, path: str
 
 def _has_text(element: etree._Element) -> bool:
     """Whether there is text, beside white space, between the children of an element."""
-    return bool(collapse(element.text or "")) or any(collapse(child.tail or "") for child in element)
+    texts = (element.text, *(child.tail for child in element))
+    return any(text.strip(SPACES) for text in texts if text)
 
 
 def _locate(model: type[WireModel], location: tuple[int | str, ...], path: str) -> tuple[str, FieldShape | None]:

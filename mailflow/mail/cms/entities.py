@@ -1,12 +1,13 @@
 """The MIME entities around CMS structures (RFC 8551 section 3): content headers and body, no transport headers."""
 
-import base64
+from binascii import b2a_base64
 from datetime import datetime
 
 from mailflow.mail.cms.keys import SigningKey
 from mailflow.mail.cms.sign import digest_name, sign
 from mailflow.mail.cms.structures import ContentType, read_content_type
 
+_WIDTH = 76
 _MICALG = {"sha256": b"sha-256", "sha384": b"sha-384", "sha512": b"sha-512"}
 
 
@@ -59,7 +60,8 @@ def _part(content_type: bytes, file_name: bytes) -> bytes:
 
 
 def _base64(der: bytes) -> bytes:
-    return base64.encodebytes(der).replace(b"\n", b"\r\n")
+    text = b2a_base64(der, newline=False)
+    return b"".join(text[start : start + _WIDTH] + b"\r\n" for start in range(0, len(text), _WIDTH))
 
 
 def _check_canonical(entity: bytes) -> None:

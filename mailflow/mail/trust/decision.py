@@ -197,7 +197,7 @@ class Trust:
 
         A known revocation excludes; an unknown state does not, since holding answers protects nobody.
         """
-        usable: list[tuple[datetime, bytes]] = []
+        usable: list[bytes] = []
         for enrolled in sender.certificates:
             if enrolled.use is not CertificateUse.ENCRYPT or enrolled.standing is not Standing.ACTIVE:
                 continue
@@ -209,8 +209,10 @@ class Trust:
                 continue
             except TrustUndetermined:
                 pass
-            usable.append((read(enrolled.der).not_valid_before_utc, enrolled.der))
-        return max(usable)[1] if usable else None
+            usable.append(enrolled.der)
+        if len(usable) < 2:
+            return usable[0] if usable else None
+        return max(usable, key=lambda der: (read(der).not_valid_before_utc, der))
 
     def check_answer_certificate(self, der: bytes, at: datetime) -> None:
         """Whether an answer may be encrypted to a certificate (`CER*`) that came in a signed mail.
