@@ -27,7 +27,7 @@ ADDRESS_LENGTH_MAX = 254
 
 _ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]+"
 _ADDR_SPEC = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
-_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_NOT_XCHAR = re.compile(rb"[^\x21-\x2a\x2c-\x3c\x3e-\x7e]")
 _ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
 _ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
 """5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
@@ -308,7 +308,8 @@ def fault_of(outgoing: Outgoing) -> str:
         return "address is not a bare addr-spec"
     if len(xtext(outgoing.envelope_id)) > ENVELOPE_ID_LENGTH_MAX:
         return "envelope id is too long"
-    if not outgoing.raw.endswith(b"\r\n") or _BARE_LINE_END.search(outgoing.raw):
+    raw = outgoing.raw
+    if not raw.endswith(b"\r\n") or not raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n"):
         # aiosmtplib would mend the line ends, and break the signature over them.
         return "line ends are not CRLF"
     return ""
@@ -316,10 +317,8 @@ def fault_of(outgoing: Outgoing) -> str:
 
 def xtext(text: str) -> str:
     """RFC 3461, 4: printable ASCII without `+` and `=`; any other octet as `+` and two hexadecimal digits."""
-    return "".join(
-        chr(octet) if 33 <= octet <= 126 and octet not in b"+=" else f"+{octet:02X}"
-        for octet in text.encode("utf-8", "backslashreplace")
-    )
+    octets = text.encode("utf-8", "backslashreplace")
+    return _NOT_XCHAR.sub(lambda found: b"+%02X" % ord(found[0]), octets).decode("ascii")
 
 
 def _refusal(step: _Step, refusal: aiosmtplib.SMTPResponseException) -> SendResult:
