@@ -32,6 +32,8 @@ __all__ = [
 
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+# The line end behind is only looked at: the next delimiter may begin with it.
+_DELIMITER_REST = re.compile(rb"(?P<closing>--)?[ \t]*+\r?(?=\n|\Z)")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}")
 _QP_FAULT = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))|[\x80-\xff]")
 _QP_PADDING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
@@ -253,26 +255,32 @@ def _parts(entity: Entity) -> Iterator[Entity]:
         raise MimeError(Code.MAIL_UNREADABLE, "a multipart in a transfer encoding")
     start = -1
     count = 0
-    # The line end of the header begins the first line of the body.
-    for line in _delimiter(entity.parameter("boundary")).finditer(entity.raw, entity.body_start - 1, entity.end):
+    for before, rest in _delimiters(entity):
         if start >= 0:
             count += 1
             if count > limits.parts_max:
                 raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "too many parts")
-            end = line.start() - (1 if entity.raw[line.start() - 1 : line.start()] == b"\r" else 0)
+            end = before - (1 if entity.raw[before - 1 : before] == b"\r" else 0)
             yield _entity(entity.raw, start, max(start, end), entity.depth + 1, limits)
-        if line["closing"]:
+        if rest["closing"]:
             return
-        start = min(line.end() + 1, entity.end)
+        start = min(rest.end() + 1, entity.end)
     raise MimeError(Code.MAIL_UNREADABLE, "a multipart without its closing delimiter")
 
 
-def _delimiter(boundary: str) -> re.Pattern[bytes]:
+def _delimiters(entity: Entity) -> Iterator[tuple[int, re.Match[bytes]]]:
+    """Where the line feed before each delimiter is, and what stands behind the boundary."""
+    boundary = entity.parameter("boundary")
     if not _BOUNDARY.fullmatch(boundary):
         raise MimeError(Code.MAIL_UNREADABLE, "a multipart without a legal boundary")
-    # The literal begins with a line end, so that a body of dashes alone is not compared at each of them. The line
-    # end behind is only looked at: the next delimiter may begin with it.
-    return re.compile(rb"\n--" + re.escape(boundary.encode("ascii")) + rb"(?P<closing>--)?[ \t]*+\r?(?=\n|\Z)")
+    # It begins with a line end, so that a body of dashes alone is not compared at each of them.
+    mark = b"\n--" + boundary.encode("ascii")
+    position = entity.body_start - 1  # the line end of the header begins the first line of the body
+    while (before := entity.raw.find(mark, position, entity.end)) >= 0:
+        rest = _DELIMITER_REST.match(entity.raw, before + len(mark), entity.end)
+        if rest is not None:
+            yield before, rest
+        position = before + len(mark)
 
 
 def _from_base64(body: bytes) -> bytes:
