@@ -190,7 +190,7 @@ class Smtp(Section):
     """File that holds the password, in one line."""
     ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
     """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
-    connections: Count = Field(default=4, le=50)
+    connections: Count = Field(default=8, le=50)
     """Connections that are held open side by side."""
     timeout_seconds: Count = 60
     """Longest wait for one reply, the reply to the final dot excepted."""
