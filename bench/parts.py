@@ -18,6 +18,7 @@ NUMBER = UniqueNumber("0590123000001Z0001")
 WARM_UP = 20
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def measure(settings: Settings, mails: Sequence[bytes], at: datetime) -> dict[str, float]:
@@ -25,10 +26,9 @@ def measure(settings: Settings, mails: Sequence[bytes], at: datetime) -> dict[st
     judge = asyncio.run(_judge(settings))
     composer = app.make_composer(settings)(judge.trust)
     unjudged = [Unjudged(intake=n, raw=raw, received_at=at) for n, raw in enumerate(mails)]
-    verdicts: list[Verdict] = []
-    judging = _milliseconds(lambda mail: verdicts.append(judge.judge(mail, at)), unjudged)
+    judging, verdicts = _milliseconds(lambda mail: judge.judge(mail, at), unjudged)
     compositions = [_composition(verdict, at) for verdict in verdicts]
-    composing = _milliseconds(lambda composition: composer.compose(composition, at), compositions)
+    composing, _ = _milliseconds(lambda composition: composer.compose(composition, at), compositions)
     return {"judge": judging, "compose": composing}
 
 
@@ -37,13 +37,12 @@ async def _judge(settings: Settings) -> Judge:
         return await app.judge_of(settings, register)
 
 
-def _milliseconds(work: Callable[[T], object], items: Sequence[T]) -> float:
+def _milliseconds(work: Callable[[T], U], items: Sequence[T]) -> tuple[float, list[U]]:
     for item in items[:WARM_UP]:
         work(item)
     begun = time.thread_time()
-    for item in items[WARM_UP:]:
-        work(item)
-    return 1000 * (time.thread_time() - begun) / (len(items) - WARM_UP)
+    done = [work(item) for item in items]
+    return 1000 * (time.thread_time() - begun) / len(items), done
 
 
 def _composition(verdict: Verdict, at: datetime) -> Composition:
