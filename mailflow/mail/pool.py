@@ -64,6 +64,7 @@ class Pool:
         self._makers = (judge, composer)
         self._processes: ProcessPool | None = None
         self.served: TrustMaterial | None = None
+        self._serving = asyncio.Lock()
 
     async def serve(self, material: TrustMaterial) -> None:
         """Work from this material from now on. Tasks that are under way end under the former.
@@ -71,6 +72,11 @@ class Pool:
         Raises Misconfigured when a trust file or a key is not usable: here, where it can be told, and not in a
         process, where it would look as if a mail were to blame.
         """
+        async with self._serving:  # two stages may find the same news at once
+            if material != self.served:
+                await self._serve(material)
+
+    async def _serve(self, material: TrustMaterial) -> None:
         await asyncio.to_thread(_make, material, *self._makers)
         former = self._processes
         self._processes = ProcessPool(
