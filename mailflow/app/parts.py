@@ -3,6 +3,7 @@
 import base64
 import binascii
 import contextlib
+import gc
 import os
 import socket
 import ssl
@@ -267,6 +268,7 @@ async def mail_door(settings: Settings, register: Register) -> AsyncIterator[Mai
     async with contextlib.AsyncExitStack() as closing:
         for part in (door.mailbox, door.copies, door.mailer, door.judges):
             closing.push_async_callback(part.close)
+        gc.freeze()  # what is here now stays: the garbage collector need not look at it again
         yield door
 
 

@@ -7,6 +7,7 @@ the trust store, and read no clock, file or network.
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import resource
 import traceback
@@ -153,6 +154,7 @@ def _begin(
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
     _here["judge"], _here["composer"] = _make(material, judge, composer)
+    gc.freeze()  # what is here now stays: the garbage collector need not look at it again
 
 
 def _make(
