@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def state(world: World) -> dict[str, str]:
 
 
 def _dump(world: World) -> Iterator[tuple[str, str]]:
-    with sqlite3.connect(world.installation.folder / "register.db") as register:
+    with closing(sqlite3.connect(world.installation.folder / "register.db")) as register:
         lines = list(register.iterdump())
     yield "register", hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

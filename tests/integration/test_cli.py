@@ -160,9 +160,9 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "desk of a mandate": (["mandate", "add", "lille", "Z0009", "059", "--apply"], SET_ASIDE, "there is no desk Z0009"),
     "mandate": (["mandate", "suspend", "lille", "Z0001", "111", "--apply"], SET_ASIDE, "there is no such mandate"),
     "desk again": (["desk", "add", "Z0001", "--name", "x", "--apply"], SET_ASIDE, "there is such a desk already"),
-    "number": (["show", "059112500000059123"], 1, "no such number"),
-    "intake": (["show", "99"], 1, "there is no intake 99"),
-    "mail": (["verify", "nowhere.eml"], 1, "nowhere.eml: cannot be read"),
+    "number": (["show", "059112500000059123"], 65, "no such number"),
+    "intake": (["show", "99"], 65, "there is no intake 99"),
+    "mail": (["verify", "nowhere.eml"], 65, "nowhere.eml: cannot be read"),
     "command": (["frobnicate"], USAGE, "No such command"),
 }
 
