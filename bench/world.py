@@ -17,7 +17,7 @@ from tests.servers.postgres import postgres
 SERVICE_USER, AUDIT_USER = "svc", "audit"
 SERVICE = f"{SERVICE_USER}@{DOMAIN}"
 AUDIT = f"{AUDIT_USER}@{DOMAIN}"
-POSTFIX = {"lmtp_destination_recipient_limit": "50", "lmtp_destination_concurrency_limit": "3"}
+POSTFIX = {"lmtp_destination_recipient_limit": "50", "lmtp_destination_concurrency_limit": "2"}
 """The tests want each recipient to fail alone; in earnest the desk's mail and its copy travel together. More than a
 few deliveries at once only wait for each other's locks in the audit mailbox (twice the CPU time with 20)."""
 DELIVERY_SECONDS_MAX = 300.0
