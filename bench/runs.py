@@ -26,7 +26,7 @@ class NotAsExpectedError(Exception):
 
 def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
     """Fill the mailbox, run one batch, and see what it took."""
-    world.fill(mails)
+    world.dovecot.fill(SERVICE_USER, mails)
     log = world.folder / "drain.log"
     before = world.cpu_seconds()
     started = time.time()
@@ -77,7 +77,7 @@ def lone(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
 
 def stages(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
     """Drain once more with every step of every task timed: CPU milliseconds per mail, by stage."""
-    world.fill(mails)
+    world.dovecot.fill(SERVICE_USER, mails)
     report = world.folder / "stages.json"
     command = [sys.executable, "-m", "bench.stages", str(world.installation.config), str(report), str(len(mails))]
     with (world.folder / "stages.log").open("wb") as log:
