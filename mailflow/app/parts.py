@@ -35,7 +35,7 @@ FETCH_BATCH = 50
 MOVE_BATCH = 200
 DEFER_FIRST = timedelta(minutes=1)
 DEFER_MOST = timedelta(minutes=30)
-GATHER = timedelta(milliseconds=10)
+GATHER = timedelta(milliseconds=5)
 XML_NODES_MAX = 400_000
 """Elements, attributes and the like in one file: a thousand full requests are a quarter of it."""
 

@@ -190,8 +190,8 @@ class Smtp(Section):
     """File that holds the password, in one line."""
     ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
     """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
-    connections: Count = Field(default=8, le=50)
-    """Connections that are held open side by side."""
+    connections: Count = Field(default=16, le=50)
+    """Most connections that are open side by side. Fewer where the server allows fewer to one client."""
     timeout_seconds: Count = 60
     """Longest wait for one reply, the reply to the final dot excepted."""
     data_timeout_seconds: Count = 600
