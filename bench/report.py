@@ -57,6 +57,7 @@ def _rows(measured: list[Mapping[str, Any]]) -> Rows:
     lone = [one["lone"] for one in measured]
     rows.append(("a lone mail, seconds to answer accepted: median", [f"{one['median_seconds']:.3f}" for one in lone]))
     rows.append(("  worst", [f"{one['worst_seconds']:.3f}" for one in lone]))
+    rows.append(("  since it was read: median", [f"{one['median_seconds_since_read']:.3f}" for one in lone]))
     rows.append(("  the first, which starts the pool", [f"{one['first_seconds']:.3f}" for one in lone]))
     return rows
 

@@ -37,7 +37,7 @@ def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
     count = len(mails)
     if usage.exit_code or progress.get("sent") != count or progress.get("registered") != count:
         raise NotAsExpectedError(f"exit code {usage.exit_code}, {progress}; see {log}")
-    accepted = _accepted(log)[-1] - started
+    accepted = _instants(log, "sent")[-1] - started
     delivered = world.wait_until_delivered(count) - started
     servers = {name: seconds - before[name] for name, seconds in world.cpu_seconds().items()}
     cpu = {name: 1000 * seconds / count for name, seconds in {**usage.cpu_seconds, **servers}.items()}
@@ -67,11 +67,13 @@ def lone(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
             samples.append(_wait_for_answer(log, number) - handed_in)
             time.sleep(0.3)
     first, *others = samples
+    inside = [end - begun for begun, end in zip(_instants(log, "taken-in"), _instants(log, "sent"), strict=True)]
     return {
         "samples": len(others),
         "median_seconds": statistics.median(others),
         "worst_seconds": max(others),
         "first_seconds": first,
+        "median_seconds_since_read": statistics.median(inside[1:]),
     }
 
 
@@ -103,14 +105,14 @@ def _command(world: World, *arguments: str) -> list[str]:
 
 def _wait_for_answer(log: Path, number: int) -> float:
     deadline = time.monotonic() + ANSWER_SECONDS_MAX
-    while len(accepted := _accepted(log)) < number:
+    while len(accepted := _instants(log, "sent")) < number:
         if time.monotonic() > deadline:
             raise NotAsExpectedError(f"mail {number} was not answered; see {log}")
         time.sleep(LOOK_SECONDS)
     return accepted[number - 1]
 
 
-def _accepted(log: Path) -> list[float]:
-    """When the server had accepted each answer, by the worker's own log."""
+def _instants(log: Path, stage: str) -> list[float]:
+    """When mails came to this stage, by the worker's own log; `sent`: the server has accepted the answer."""
     lines = log.read_text().splitlines()
-    return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines if " stage=sent " in line]
+    return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines if f" stage={stage} " in line]
