@@ -1,0 +1,28 @@
+"""The benchmark runs, on a few mails; how fast is no matter of a test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.available import require
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, database: str) -> None:
+    for needed in ("dovecot", "postfix", "postgresql"):
+        require(needed)
+    report = tmp_path / "report.json"
+    few = ["--mails", "8", "--staged", "4", "--lone", "2", "--database", database]
+    command = [sys.executable, "-m", "bench", *few, "--folder", str(tmp_path / "bench"), "--json", str(report)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(report.read_text())["databases"][database]
+    assert measured["drain"]["mails"] == 8
+    assert measured["drain"]["peak_pss_parts"]["pool"] > 0
+    assert {"main", "pool", "dovecot", "postfix"} <= measured["drain"]["cpu_ms_per_mail"].keys()
+    assert {"receive", "process", "compose", "deliver"} <= measured["stages"].keys()
+    assert measured["lone"]["samples"] == 2
