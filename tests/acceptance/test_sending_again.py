@@ -78,7 +78,7 @@ def test_mails_that_come_back_with_another_uidvalidity_are_put_away_without_an_a
     with world.dovecot.session(SERVICE_USER) as client:
         client.select(PROCESSED, readonly=True)
         client.copy("1", INBOX)
-    world.forget_uids()
+    world.dovecot.forget_uids(SERVICE_USER)
     assert world.uidvalidity() != before
     counts = run(world, [])
     assert (counts["received"], counts["answered"], counts["sent"]) == (1, 0, 0)

@@ -118,12 +118,6 @@ class World(MailWorld):
             _, (answer,) = client.status(INBOX, "(UIDVALIDITY)")
         return int(answer.rpartition(b"UIDVALIDITY ")[2].strip(b" )"))
 
-    def forget_uids(self) -> None:
-        """The service's inbox loses all UIDs, as after a move to another server."""
-        maildir = self.dovecot.maildir(SERVICE_USER)
-        for file in maildir.glob("dovecot*"):
-            file.unlink()
-
     # The desks
 
     def send(self, raw: bytes, software: DeskSoftware | None = None) -> None:

@@ -269,6 +269,11 @@ class Dovecot:
         arguments = [program or "doveadm", "-c", str(self.folder / "dovecot.conf"), *command]
         return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
+    def forget_uids(self, user: str) -> None:
+        """All UIDs of `user` become others, as after a move to another server."""
+        for file in (self._run / "mail" / user / self.driver).glob("dovecot*"):
+            file.unlink()
+
     @contextmanager
     def without_user(self, user: str) -> Iterator[None]:
         """For a while the server knows no such user, and refuses their mail; what lies in their mailbox stays."""
