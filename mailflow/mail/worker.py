@@ -28,7 +28,15 @@ log = logging.getLogger(__name__)
 
 
 async def receive(door: MailDoor) -> Progress:
-    """Take in the oldest mails of the inbox, then move them to where they belong. Raises Unavailable."""
+    """Take in the oldest mails of the inbox, then move them to where they belong. Raises Unavailable.
+
+    One worker at a time: two that move the same mail leave two copies of it behind.
+    """
+    async with door.register.alone("receive") as ours:
+        return await _receive(door) if ours else Progress()
+
+
+async def _receive(door: MailDoor) -> Progress:
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -127,6 +128,30 @@ class Register:
             finally:
                 await _unbroken(connection.close())
 
+    @contextlib.asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[bool]:
+        """Whether `what` is ours to do until the block ends; False when another worker is at it. Raises Unavailable.
+
+        The lock dies with its holder. It saves double work; that none of it does harm is not its task.
+        """
+        if self._engine.dialect.name == "sqlite":
+            with _file_lock(Path(f"{self._engine.url.database}.{what}.lock")) as ours:
+                yield ours
+            return
+        key = sa.func.hashtextextended(what, 0)
+        with _translated():
+            connection = await self._engine.connect()
+            try:
+                _ = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                ours = bool(await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+                try:
+                    yield ours
+                finally:
+                    if ours:
+                        await _unbroken(_unlock(connection, key))
+            finally:
+                await _unbroken(connection.close())
+
     async def migrate(self) -> None:
         """Make the tables, or bring them up to date. Safe to run twice, and from two places at once."""
         async with self.begin() as tx:
@@ -153,6 +178,30 @@ async def _commit(connection: AsyncConnection) -> None:
     except sa.exc.SQLAlchemyError:
         await connection.invalidate()
         raise
+
+
+async def _unlock(connection: AsyncConnection, key: sa.ColumnElement[int]) -> None:
+    """A connection that could not unlock must not go back to the pool: it would hold the lock for ever."""
+    try:
+        await connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+    except sa.exc.SQLAlchemyError:
+        await connection.invalidate()
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[bool]:
+    """The file stays: to delete it would let a third process lock another file of the same name."""
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise Unavailable(f"{path.name}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True  # closing unlocks
 
 
 async def _unbroken(work: Coroutine[Any, Any, None]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,10 @@ async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             await gone.migrate()
         await gone.close()
+    # The driver's threads of connections that were never made still say so to the loop, which must be there.
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
 
 
 async def test_a_wrong_statement_is_a_bug_or_unavailable_but_never_silent(register: Register) -> None:
@@ -179,3 +184,49 @@ async def test_instants_without_a_time_zone_are_refused(register: Register) -> N
     with pytest.raises(sa.exc.StatementError, match=re.escape("time zone")):
         async with register.begin() as tx:
             await intake.claim_chunk(tx, "me", 1, NOW.replace(tzinfo=None), NOW, size_bytes_max=1)
+
+
+async def test_one_at_a_time_is_alone_with_a_task_and_others_go_on_without_waiting(
+    register: Register, register_url: str
+) -> None:
+    async with another(register_url) as second:
+        async with register.alone("receive") as ours, second.alone("receive") as theirs, second.alone("other") as other:
+            assert (ours, theirs, other) == (True, False, True)
+        async with second.alone("receive") as theirs, register.alone("receive") as ours:
+            assert (theirs, ours) == (True, False)
+
+
+async def test_a_task_is_free_again_when_it_failed(register: Register, register_url: str) -> None:
+    async def fail() -> None:
+        async with register.alone("receive"):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    async with another(register_url) as second, second.alone("receive") as theirs:
+        assert theirs
+
+
+HOLDER = """
+import asyncio, os, signal, sys
+from mailflow.register import Register
+from tests.support.databases import VAULT
+
+async def main(url: str) -> None:
+    async with Register.open(url, VAULT).alone("receive") as ours:
+        assert ours
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_task_is_free_again_when_its_process_was_killed(register: Register, register_url: str) -> None:
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, register_url)
+    assert await holder.wait() == -9
+    for _ in range(100):
+        async with register.alone("receive") as ours:
+            if ours:
+                return
+        await asyncio.sleep(0.05)
+    raise AssertionError("still locked")
