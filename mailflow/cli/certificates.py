@@ -44,7 +44,7 @@ async def doubts(settings: Settings, offered: Sequence[Offered], at: datetime) -
 
     The rest only warns: a certificate may be enrolled before its time, or bring its chain along with each mail.
     """
-    nobody = Directory(generation=0, senders=(), suspended_desks=frozenset())
+    nobody = Directory(generation=0, senders=(), desks={})
     try:
         trust = Trust(await app.trust_files(settings).material(nobody))
     except Misconfigured as error:

@@ -68,7 +68,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
 
 async def _keys(settings: Settings) -> str:
     """Private keys fit their certificates, and the trust files can be read."""
-    nobody = Directory(generation=0, senders=(), suspended_desks=frozenset())
+    nobody = Directory(generation=0, senders=(), desks={})
     material = await app.trust_files(settings).material(nobody)
     trust = await asyncio.to_thread(Trust, material)
     await asyncio.to_thread(app.make_judge(settings), trust)

@@ -162,17 +162,42 @@ for _group in (sender, desk):
 
 @desk.command("add")
 @click.argument("code")
-@click.option("--name", required=True, help="Name of the desk, for people.")
+@click.option("--name", required=True, help="Name of the desk, as attestations are to state it.")
+@click.option("--address", required=True, help="Its postal address on one line, as attestations are to state it.")
 @act_options
 @click.pass_obj
-def add_desk(invocation: Invocation, code: str, name: str, *, act: Act) -> int:
-    """Put a desk on record. Example: mailflow desk add 59123 --name "Mairie de Lille" --apply"""
+def add_desk(invocation: Invocation, code: str, name: str, address: str, *, act: Act) -> int:
+    """Put a desk on record.
+
+    Example: mailflow desk add 59123 --name "Mairie de Lille" --address "Place Augustin Laurent, 59000 Lille" --apply
+    """
     _check_desk(code, invocation.settings.environment)
 
     async def work(tx: Transaction, change: Change) -> None:
-        await directory.add_desk(tx, DeskCode(code), name=name, change=change)
+        await directory.add_desk(tx, DeskCode(code), name=name, address=address, change=change)
 
-    return _perform(invocation, [f"put the desk {code} ({name}) on record"], work, act)
+    return _perform(invocation, [f"put the desk {code} ({name}, {address}) on record"], work, act)
+
+
+@desk.command("amend")
+@click.argument("code")
+@click.option("--name", help="Its new name.")
+@click.option("--address", help="Its new postal address, on one line.")
+@act_options
+@click.pass_obj
+def amend_desk(invocation: Invocation, code: str, name: str | None, address: str | None, *, act: Act) -> int:
+    """Give a desk another name or address; attestations made before keep the old one.
+
+    Example: mailflow desk amend 59123 --address "1 place de la République, 59000 Lille" --apply
+    """
+    given = [f"{what} {value}" for what, value in (("name", name), ("address", address)) if value]
+    if not given:
+        raise click.UsageError("give --name, --address or both")
+
+    async def work(tx: Transaction, change: Change) -> None:
+        await directory.amend_desk(tx, DeskCode(code), name=name or None, address=address or None, change=change)
+
+    return _perform(invocation, [f"give the desk {code} the {' and the '.join(given)}"], work, act)
 
 
 def _check_desk(code: str, environment: Environment) -> None:
@@ -192,10 +217,11 @@ def list_desks(invocation: Invocation, as_json: bool) -> int:
     async def rows() -> list[dict[str, object]]:
         async with app.register_of(invocation.settings) as register, register.read() as tx:
             return [
-                {"code": d.code, "name": d.name, "standing": d.standing.value} for d in await directory.list_desks(tx)
+                {"code": d.code, "name": d.name, "address": d.address, "standing": d.standing.value}
+                for d in await directory.list_desks(tx)
             ]
 
-    show_rows(wait_for(rows()), ("code", "name", "standing"), as_json=as_json, empty="No desk is on record.")
+    show_rows(wait_for(rows()), ("code", "name", "address", "standing"), as_json=as_json, empty="No desk is on record.")
     return Exit.DONE
 
 

@@ -1,5 +1,6 @@
 """The words that every door shares. All frozen: a stage is passed on, never edited."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -110,12 +111,24 @@ class EnrolledSender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledDesk:
+    """A desk on record."""
+
+    code: DeskCode
+    name: str
+    address: str
+    """Postal, on one line; attestations state it. Empty when nobody has told it yet."""
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """Who may act for whom, as it stood at one generation. Every change of an enrolment makes a new one."""
 
     generation: int
     senders: tuple[EnrolledSender, ...]
-    suspended_desks: frozenset[DeskCode]
+    desks: Mapping[DeskCode, EnrolledDesk]
+    """Every desk on record, by code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,10 @@ class Installation:
             *(["--legacy"] if software.legacy else []),
             "--apply",
         )
-        self.command("desk", "add", software.desk, "--name", f"Guichet {software.desk}", "--apply")
+        self.command(
+            *("desk", "add", software.desk, "--name", f"Guichet {software.desk}"),
+            *("--address", "1 place de la République, 59000 Lille", "--apply"),
+        )
         self.command("mandate", "add", software.sender, software.desk, software.territory, "--apply")
 
     def command(self, *arguments: str) -> None:

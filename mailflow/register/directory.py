@@ -16,6 +16,7 @@ from mailflow.core.model import (
     CertificateUse,
     Directory,
     EnrolledCertificate,
+    EnrolledDesk,
     EnrolledSender,
     Mandate,
     Right,
@@ -46,15 +47,6 @@ class Change:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolledDesk:
-    """A desk on record."""
-
-    code: DeskCode
-    name: str
-    standing: Standing
-
-
 async def generation(tx: Transaction) -> int:
     """The present generation. In a transaction that writes, changes of enrolments wait until it has ended."""
     statement = sa.select(trust_generation.c.generation)
@@ -69,7 +61,7 @@ async def read(tx: Transaction) -> Directory:
     return Directory(
         generation=now,
         senders=await list_senders(tx),
-        suspended_desks=frozenset(found.code for found in await list_desks(tx) if found.standing is Standing.SUSPENDED),
+        desks={found.code: found for found in await list_desks(tx)},
     )
 
 
@@ -117,7 +109,7 @@ async def list_senders(tx: Transaction) -> tuple[EnrolledSender, ...]:
 async def list_desks(tx: Transaction) -> tuple[EnrolledDesk, ...]:
     """Every desk, by code."""
     rows = await tx.all(sa.select(desk).order_by(desk.c.code))
-    return tuple(EnrolledDesk(code=r.code, name=r.name, standing=Standing(r.standing)) for r in rows)
+    return tuple(EnrolledDesk(code=r.code, name=r.name, address=r.address, standing=Standing(r.standing)) for r in rows)
 
 
 # Senders
@@ -190,10 +182,17 @@ async def set_certificate_standing(tx: Transaction, fingerprint: str, standing: 
 # Desks and mandates
 
 
-async def add_desk(tx: Transaction, code: DeskCode, *, name: str, change: Change) -> None:
+async def add_desk(tx: Transaction, code: DeskCode, *, name: str, address: str, change: Change) -> None:
     """Put a desk on record, active. Raises AlreadyEnrolled."""
-    await _add(tx, desk, {"code": code, "name": name, "standing": Standing.ACTIVE.value})
+    await _add(tx, desk, {"code": code, "name": name, "address": address, "standing": Standing.ACTIVE.value})
     await _changed(tx, "desk-added", change, desk=code)
+
+
+async def amend_desk(tx: Transaction, code: DeskCode, *, name: str | None, address: str | None, change: Change) -> None:
+    """Give a desk another name or address; None leaves it. Attestations made before keep theirs. Raises NotEnrolled."""
+    given = {column: value for column, value in (("name", name), ("address", address)) if value is not None}
+    await _set(tx, desk, desk.c.code == code, **given)
+    await _changed(tx, "desk-amended", change, desk=code)
 
 
 async def set_desk_standing(tx: Transaction, code: DeskCode, standing: Standing, change: Change) -> None:

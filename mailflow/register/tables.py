@@ -316,6 +316,7 @@ desk = sa.Table(
     metadata,
     sa.Column("code", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
     sa.Column("standing", sa.Text, nullable=False),
     *_grammar("code", f"code ~ '^{DESK_REGEX}$'", f"code GLOB '{DESK_GLOB}'"),
     _one_of("standing", Standing, "standing"),

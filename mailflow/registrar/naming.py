@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailflow.core import calendar, numbers
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Right, Submission
+from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Right, Standing, Submission
 from mailflow.register import Transaction, files
 from mailflow.registrar.work import FILE_RECEIPT, FileWork, Terms, may
 
@@ -43,7 +43,7 @@ def _open_file(
             anomalies.append(Anomaly(code=Code.NOT_A_SCHOOL_DESK))
         elif not mandates:
             anomalies.append(Anomaly(code=Code.DESK_NOT_MANDATED))
-        elif file.desk in terms.directory.suspended_desks:
+        elif terms.directory.desks[file.desk].standing is Standing.SUSPENDED:
             anomalies.append(Anomaly(code=Code.DESK_SUSPENDED))
         elif (right := _right(file)) is not None and not may(mandates, right):
             anomalies.append(Anomaly(code=Code.OPERATION_NOT_MANDATED))

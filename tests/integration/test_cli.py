@@ -90,7 +90,7 @@ def test_a_plan_changes_nothing(run: Run, pki: Pki, tmp_path: Path) -> None:
     for command in (
         ["sender", "add", "roubaix", "--name", "R", "--address", "a@roubaix.example", "--sign", certificate],
         ["sender", "suspend", "lille"],
-        ["desk", "add", "Z0002", "--name", "R"],
+        ["desk", "add", "Z0002", "--name", "R", "--address", "1 place"],
         ["desk", "suspend", "Z0001"],
         ["mandate", "add", "lille", "Z0001", "111"],
         ["mandate", "suspend", "lille", "Z0001", "059"],
@@ -106,7 +106,14 @@ def test_what_was_enrolled_is_listed(run: Run, software: DeskSoftware) -> None:
     (sender,) = listed(run, "sender", "list")
     assert (sender["code"], sender["standing"], sender["addresses"]) == ("lille", "active", "logiciel@lille.example")
     assert software.identity.fingerprint[:16] in sender["certificates"]
-    assert listed(run, "desk", "list") == [{"code": "Z0001", "name": "Guichet Z0001", "standing": "active"}]
+    assert listed(run, "desk", "list") == [
+        {
+            "code": "Z0001",
+            "name": "Guichet Z0001",
+            "address": "1 place de la République, 59000 Lille",
+            "standing": "active",
+        }
+    ]
     (mandate,) = listed(run, "mandate", "list")
     assert (mandate["sender"], mandate["desk"], mandate["territory"], mandate["rights"]) == (
         *("lille", "Z0001", "059"),
@@ -138,8 +145,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "territory": (["mandate", "add", "lille", "Z0001", "999"], USAGE, "999 is no territory"),
     "right": (["mandate", "add", "lille", "Z0001", "059", "--right", "XYZ"], USAGE, "XYZ"),
     "day": (["mandate", "add", "lille", "Z0001", "059", "--until", "31/12/2026"], USAGE, "31/12/2026"),
-    "desk code": (["desk", "add", "z1", "--name", "x"], USAGE, "z1 should have five characters"),
-    "desk of production": (["desk", "add", "59123", "--name", "x"], USAGE, "codes that begin with Z"),
+    "desk code": (["desk", "add", "z1", "--name", "x", "--address", "y"], USAGE, "z1 should have five characters"),
+    "desk of production": (["desk", "add", "59123", "--name", "x", "--address", "y"], USAGE, "codes that begin with Z"),
     "address": (
         ["sender", "add", "x", "--name", "x", "--address", "A <a@b.example>", "--sign", __file__],
         USAGE,
@@ -159,7 +166,11 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "sender of a mandate": (["mandate", "add", "nobody", "Z0001", "059", "--apply"], SET_ASIDE, "no sender nobody"),
     "desk of a mandate": (["mandate", "add", "lille", "Z0009", "059", "--apply"], SET_ASIDE, "there is no desk Z0009"),
     "mandate": (["mandate", "suspend", "lille", "Z0001", "111", "--apply"], SET_ASIDE, "there is no such mandate"),
-    "desk again": (["desk", "add", "Z0001", "--name", "x", "--apply"], SET_ASIDE, "there is such a desk already"),
+    "desk again": (
+        ["desk", "add", "Z0001", "--name", "x", "--address", "y", "--apply"],
+        SET_ASIDE,
+        "there is such a desk already",
+    ),
     "number": (["show", "059112500000059123"], 65, "no such number"),
     "intake": (["show", "99"], 65, "there is no intake 99"),
     "mail": (["verify", "nowhere.eml"], 65, "nowhere.eml: cannot be read"),

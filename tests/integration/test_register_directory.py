@@ -7,7 +7,15 @@ from datetime import date
 
 import pytest
 
-from mailflow.core.model import CertificateUse, EnrolledCertificate, Mandate, Right, SenderCode, Standing
+from mailflow.core.model import (
+    CertificateUse,
+    EnrolledCertificate,
+    EnrolledDesk,
+    Mandate,
+    Right,
+    SenderCode,
+    Standing,
+)
 from mailflow.core.numbers import DeskCode
 from mailflow.register import Register, Transaction, directory, journal
 from tests.support.records import DESK, NORD, NOW, another, rows
@@ -30,7 +38,7 @@ async def _enrol(tx: Transaction) -> None:
     await directory.add_address(tx, ACME, "Desk@Acme.test", CHANGE)
     for use in CertificateUse:
         await directory.add_certificate(tx, ACME, fingerprint="ab" * 32, der=b"\0der", use=use, change=CHANGE)
-    await directory.add_desk(tx, DESK, name="Mairie", change=CHANGE)
+    await directory.add_desk(tx, DESK, name="Mairie", address="1 place", change=CHANGE)
     await directory.add_mandate(tx, ACME, MANDATE, CHANGE)
 
 
@@ -49,8 +57,8 @@ async def test_what_was_enrolled_is_read_back(register: Register) -> None:
         EnrolledCertificate(fingerprint="ab" * 32, der=b"\0der", use=use, standing=Standing.ACTIVE)
         for use in (CertificateUse.ENCRYPT, CertificateUse.SIGN)
     )
-    assert desks == (directory.EnrolledDesk(code=DESK, name="Mairie", standing=Standing.ACTIVE),)
-    assert found.suspended_desks == frozenset()
+    assert desks == (EnrolledDesk(code=DESK, name="Mairie", address="1 place", standing=Standing.ACTIVE),)
+    assert found.desks == {DESK: desks[0]}
 
 
 async def test_suspensions_and_ends_are_read_back(register: Register) -> None:
@@ -59,6 +67,7 @@ async def test_suspensions_and_ends_are_read_back(register: Register) -> None:
         await directory.set_sender_standing(tx, ACME, Standing.SUSPENDED, CHANGE)
         await directory.set_certificate_standing(tx, "ab" * 32, Standing.SUSPENDED, CHANGE)
         await directory.set_desk_standing(tx, DESK, Standing.SUSPENDED, CHANGE)
+        await directory.amend_desk(tx, DESK, name=None, address="2 place", change=CHANGE)
         await directory.remove_address(tx, ACME, "DESK@acme.test", CHANGE)
         await directory.end_mandate(tx, ACME, DESK, NORD, ends_on=date(2026, 11, 30), change=CHANGE)
         found = await directory.read(tx)
@@ -67,7 +76,7 @@ async def test_suspensions_and_ends_are_read_back(register: Register) -> None:
     assert {certificate.standing for certificate in sender.certificates} == {Standing.SUSPENDED}
     assert sender.addresses == frozenset()
     assert sender.mandates == (replace(MANDATE, ends_on=date(2026, 11, 30)),)
-    assert found.suspended_desks == {DESK}
+    assert found.desks[DESK] == EnrolledDesk(code=DESK, name="Mairie", address="2 place", standing=Standing.SUSPENDED)
 
 
 CHANGES: dict[str, Callable[[Transaction], Awaitable[None]]] = {
@@ -115,7 +124,7 @@ async def test_what_is_there_already_or_not_at_all_is_said(register: Register) -
                 tx, ACME, fingerprint="ab" * 32, der=b"", use=CertificateUse.SIGN, change=CHANGE
             )
         with pytest.raises(directory.AlreadyEnrolled, match="desk"):
-            await directory.add_desk(tx, DESK, name="", change=CHANGE)
+            await directory.add_desk(tx, DESK, name="", address="", change=CHANGE)
         with pytest.raises(directory.AlreadyEnrolled, match="mandate"):
             await directory.add_mandate(tx, ACME, MANDATE, CHANGE)
         with pytest.raises(directory.NotEnrolled, match="no desk"):

@@ -13,7 +13,7 @@ from mailflow.mail.trust_files import TrustFiles
 from tests.support.pki import shared_pki
 from tests.support.trust import WINDOW
 
-DIRECTORY = Directory(generation=1, senders=(), suspended_desks=frozenset())
+DIRECTORY = Directory(generation=1, senders=(), desks={})
 
 
 @pytest.fixture

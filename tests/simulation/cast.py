@@ -111,7 +111,7 @@ async def enrol(register: Register, senders: Sequence[Software]) -> None:
                     tx, sender.code, fingerprint=identity.fingerprint, der=identity.der, use=use, change=change
                 )
             for desk, territory in sender.desks:
-                await directory.add_desk(tx, desk, name=f"Guichet {desk}", change=change)
+                await directory.add_desk(tx, desk, name=f"Guichet {desk}", address="1 place", change=change)
                 mandate = Mandate(
                     desk=desk,
                     territory=territory,

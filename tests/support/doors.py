@@ -143,7 +143,7 @@ class House:
                 await directory.add_certificate(
                     tx, sender.code, fingerprint=identity.fingerprint, der=identity.der, use=use, change=change
                 )
-            await directory.add_desk(tx, mandate.desk, name="mairie", change=change)
+            await directory.add_desk(tx, mandate.desk, name="mairie", address="1 place", change=change)
             await directory.add_mandate(tx, sender.code, mandate, change)
 
     def door(self, owner: str = "me", pace: Pace = PACE) -> MailDoor:

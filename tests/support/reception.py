@@ -129,7 +129,7 @@ class Reception:
                     change=CHANGE,
                 )
             if desk not in self._desks:
-                await directory.add_desk(tx, DeskCode(desk), name=desk, change=CHANGE)
+                await directory.add_desk(tx, DeskCode(desk), name=desk, address="1 place", change=CHANGE)
                 self._desks.add(desk)
             for territory in territories:
                 mandate = Mandate(

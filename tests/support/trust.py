@@ -70,7 +70,7 @@ def a_trust(
     lists = pki.crls() if crls is None else tuple(crls)
     return Trust(
         TrustMaterial(
-            directory=Directory(generation=1, senders=senders, suspended_desks=frozenset()),
+            directory=Directory(generation=1, senders=senders, desks={}),
             anchors=pki.anchors if anchors is None else tuple(anchors),
             intermediates=(*known, *(authority.identity.der for authority in also)),
             crls=(*lists, *(pki.crl(authority) for authority in also)),

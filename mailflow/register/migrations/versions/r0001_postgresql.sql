@@ -80,6 +80,7 @@ CREATE TABLE sender (
 CREATE TABLE desk (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
+    address TEXT NOT NULL,
     standing TEXT NOT NULL,
     CONSTRAINT pk_desk PRIMARY KEY (code),
     CONSTRAINT ck_desk_code CHECK (code ~ '^[0-9A-Z]{5}$'),

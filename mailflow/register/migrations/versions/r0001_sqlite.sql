@@ -78,6 +78,7 @@ CREATE TABLE sender (
 CREATE TABLE desk (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
+    address TEXT NOT NULL,
     standing TEXT NOT NULL,
     CONSTRAINT pk_desk PRIMARY KEY (code),
     CONSTRAINT ck_desk_code CHECK (code GLOB '[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
