@@ -10,7 +10,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
   $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench schemas clean
+.PHONY: help install lock demo test check fix lint bench schemas reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,14 @@ bench: $(STAMP) ## measure end to end; prints a table and JSON
 	$(BIN)/python -m bench
 
 schemas: $(STAMP) ## write what we publish anew from the models
+	$(BIN)/python -m mailflow.wire.publish schemas
+
+# By the ordinary npm client; what it unpacks is only read. Another year: make reference LIST=@etalab/…@VERSION
+LIST ?= @etalab/decoupage-administratif
+reference: $(STAMP) ## fetch the official list of municipalities anew (needs npm) and publish it
+	folder=$$(mktemp -d) && npm pack --silent --pack-destination "$$folder" $(LIST) >/dev/null \
+	  && tar -xzf "$$folder"/*.tgz -C "$$folder" && $(BIN)/python -m tests.support.reference "$$folder/package"; \
+	  done=$$?; rm -rf "$$folder"; exit $$done
 	$(BIN)/python -m mailflow.wire.publish schemas
 
 lock: ## resolve the dependencies anew (needs uv on the PATH)

@@ -74,7 +74,7 @@ def is_municipality_code(text: str) -> bool:
 def territory_of(commune_code: str) -> Territory | None:
     """The territory of an INSEE municipality code; None when it lies in none, or is no such code.
 
-    Only the département is looked at: which municipalities exist changes every year and is not our knowledge.
+    Only the département is looked at; which municipalities exist changes every year and is told by `core.places`.
     """
     if not is_municipality_code(commune_code):
         return None

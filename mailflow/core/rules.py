@@ -15,6 +15,7 @@ from mailflow.core.codes import code_lists
 from mailflow.core.form import PLACES_MAX, HousingRequest, Person
 from mailflow.core.identity import exact_key, is_usable
 from mailflow.core.numbers import DeskCode, Territory, is_municipality_code, territory_of
+from mailflow.core.rules_places import places_exist, postcode_is_of_the_town
 from mailflow.core.shapes import coded_values
 
 AGE_MAX_YEARS = 120
@@ -239,5 +240,7 @@ RULES: tuple[Rule, ...] = (
     types_are_distinct,
     places_are_usable,
     territory_is_one,
+    places_exist,
+    postcode_is_of_the_town,
 )
 """Creations only, so far; every rule is independent of the others."""

@@ -28,6 +28,7 @@ from mailflow.core.model import (
     SenderCode,
 )
 from mailflow.core.numbers import DeskCode, Territory, compose
+from mailflow.core.places import MUNICIPALITIES_FILE, TERRITORIES_FILE, content
 from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
@@ -54,6 +55,8 @@ def published() -> dict[str, bytes]:
         EXTENSION_FILE: extension_schema(),
         "codes.json": _json(_codes()),
         "anomalies.json": _json(_anomalies()),
+        "communes.csv": content(MUNICIPALITIES_FILE),
+        "territoires.csv": content(TERRITORIES_FILE),
         "demandeLogement.schema.json": _json(HousingRequest.model_json_schema(by_alias=True)),
         f"exemples/creation/{SAMPLE_FILE}": creation,
         f"exemples/creation/{return_name(SAMPLE_FILE)}": write_return(accepted, environment=Environment.SCHOOL),
