@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from mailflow.app.daily import job_terms, keep_jobs, run_job
 from mailflow.app.parts import (
     check_audit,
     check_mailbox,
@@ -21,6 +22,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
+from mailflow.core.calendar import PARIS
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
 from mailflow.settings import Settings
@@ -30,6 +32,7 @@ __all__ = [
     "check_mailbox",
     "check_smtp",
     "drain",
+    "job_terms",
     "judge_of",
     "mail_door",
     "make_composer",
@@ -38,6 +41,7 @@ __all__ = [
     "now",
     "register_of",
     "run",
+    "run_job",
     "run_once",
     "trust_files",
 ]
@@ -69,13 +73,16 @@ async def drain(door: MailDoor, settings: Settings) -> Drained:
 async def run(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT."""
     async with register_of(settings) as register, mail_door(settings, register) as door:
-        stages, stop = stages_of(door, settings), _stop_signal()
-        scheduler = _scheduler(stages)
+        stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
+        scheduler = _scheduler(stages, settings.jobs.at, day)
+        jobs = asyncio.create_task(keep_jobs(register, job_terms(settings), day))
         try:
             work = stages.run(settings.mailbox.idle_seconds, stop)
             await _until_stopped(door, work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
+            jobs.cancel()
+            await asyncio.wait({jobs})
 
 
 def _stop_signal() -> asyncio.Event:
@@ -109,8 +116,8 @@ async def _until_stopped(
         await let_go(door)
 
 
-def _scheduler(stages: Stages) -> AsyncIOScheduler:
-    """Jobs only wake stages: a run that is missed or comes late loses nothing."""
+def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event) -> AsyncIOScheduler:
+    """It only wakes the stages, and once a day the jobs: what is missed or comes late loses nothing."""
     scheduler = AsyncIOScheduler(
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}, timezone=UTC
     )
@@ -121,5 +128,7 @@ def _scheduler(stages: Stages) -> AsyncIOScheduler:
     for stage in (stages.receive, stages.process, stages.compose, stages.deliver, stages.doubtful):
         seconds = stage.interval_seconds
         scheduler.add_job(wake, "interval", args=[stage.wake], seconds=seconds, id=stage.name)
+    hour, minute = daily_at.split(":")
+    scheduler.add_job(wake, "cron", args=[day], hour=hour, minute=minute, timezone=PARIS, id="day")
     scheduler.start()
     return scheduler

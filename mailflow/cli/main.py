@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mailflow import __version__
-from mailflow.cli import check, desk_client, enrolment, init, queue, run, verify
+from mailflow.cli import check, desk_client, enrolment, init, jobs, queue, run, verify
 from mailflow.cli.invocation import Exit, Invocation
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 
@@ -45,6 +45,7 @@ for command in (
     verify.verify,
     queue.queue,
     queue.show,
+    jobs.jobs,
     enrolment.sender,
     enrolment.desk,
     enrolment.mandate,

@@ -125,6 +125,7 @@ sa.Index(
     postgresql_where=intake.c.lease_until.is_not(None),
 )
 sa.Index("ix_intake_digest", intake.c.digest)
+_partial_index("ix_intake_kept", intake.c.settled_at, intake.c.id, where=intake.c.raw.is_not(None))
 
 file = sa.Table(
     "file",
@@ -257,6 +258,12 @@ outbox = sa.Table(
     sqlite_autoincrement=True,
 )
 _partial_index("ix_outbox_due", outbox.c.state, outbox.c.received_at, outbox.c.id, where=outbox.c.next_at.is_not(None))
+_partial_index(
+    "ix_outbox_kept",
+    outbox.c.sent_at,
+    outbox.c.id,
+    where=sa.and_(outbox.c.raw.is_not(None), outbox.c.intake_id.is_(None)),
+)
 sa.Index(
     "ix_outbox_sending",
     outbox.c.sending_at,

@@ -1,5 +1,6 @@
 """Every setting with its meaning, unit and default; the sample and the operator's table are made from it."""
 
+import time
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -297,6 +298,25 @@ class Worker(Section):
         return self
 
 
+def _time_of_day(value: str) -> str:
+    try:
+        time.strptime(value, "%H:%M")
+    except ValueError:
+        raise PydanticCustomError("time", "should be a time of day such as 02:30") from None
+    return value
+
+
+class Jobs(Section):
+    """What time does."""
+
+    at: Annotated[str, AfterValidator(_time_of_day)] = "02:30"
+    """Time of day in Paris at which the jobs of the day begin. What a stop has missed is made up for at the start."""
+    notice_days: int = Field(default=45, strict=True, ge=31, le=180)
+    """How long before its last day the desk of a request is told; the law wants a month at least."""
+    retention_days: Count = 90
+    """How long mails and answers are kept once the answer has left; then only digests, names and instants stay."""
+
+
 class Log(Section):
     """One line for each transition, on standard error."""
 
@@ -320,6 +340,7 @@ class Settings(Section):
     trust: Trust
     limits: Limits
     worker: Worker
+    jobs: Jobs
     log: Log
 
     @model_validator(mode="before")

@@ -36,6 +36,8 @@ CREATE TABLE intake (
     CONSTRAINT ck_intake_attempts CHECK (attempts >= 0)
 )
 
+CREATE INDEX ix_intake_kept ON intake (settled_at, id) WHERE raw IS NOT NULL
+
 CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
 
 CREATE INDEX ix_intake_digest ON intake (digest)
@@ -155,6 +157,8 @@ CREATE TABLE outbox (
 CREATE INDEX ix_outbox_due ON outbox (state, received_at, id) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
+
+CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND intake_id IS NULL
 
 CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
 

@@ -1,0 +1,59 @@
+"""What a job is: what it would do at an instant, and one bounded step of doing it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailflow.core.model import Environment
+from mailflow.register import Register, Transaction
+
+BATCH = 500
+"""Requests, or mails, that one transaction changes."""
+EXAMPLES = 20
+"""How many of what is due a preview names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTerms:
+    """On what terms the jobs work."""
+
+    environment: Environment
+    domain: str
+    """Right-hand side of the Message-IDs of the mails that they order."""
+    notice: timedelta
+    """How long before its last day a request's desk is told."""
+    retention: timedelta
+    """How long a mail is kept once it is done with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What a job would do."""
+
+    count: int
+    examples: tuple[str, ...]
+    """The first of them: numbers, or intakes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Something that time does.
+
+    What is due follows from the register and the instant alone: a day that was missed is made up for, and what was
+    done is not due any more, so that a job can be killed at any line and run again at any time.
+    """
+
+    name: str
+    what: str
+    """For the operator, one sentence."""
+    due: Callable[[Transaction, JobTerms, datetime], Awaitable[Due]]
+    step: Callable[[Register, JobTerms, datetime], Awaitable[int]]
+    """Do the next of what is due, in transactions of a bounded size; how much was done, 0 when nothing is left."""
+
+
+async def run(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
+    """Do all that is due; how much was done. Raises Unavailable; what was done until then stays done."""
+    done = 0
+    while step := await job.step(register, terms, at):
+        done += step
+    return done

@@ -1,0 +1,77 @@
+"""Mails that are done with: after a time their octets go, and what was made of them; the proof that they were stays.
+
+Their content key is deleted, and with it all that was sealed under it: the mail itself, the receipts and `RET` files of
+its files, its answers. What stays is in clear: digests, names of files, instants, states.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.register import journal, keys
+from mailflow.register.tables import file, intake, outbox
+from mailflow.register.transaction import Transaction
+from mailflow.register.types import IntakeState, OutboxState
+
+_DONE_WITH = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
+_SENT = OutboxState.SENT.value
+
+
+def _intakes(before: datetime) -> sa.Select[Any]:
+    """Mails that were settled, and whose answers left, before that instant. One that is held waits for a person."""
+    lingers = sa.exists().where(
+        outbox.c.intake_id == intake.c.id, sa.or_(outbox.c.state != _SENT, outbox.c.sent_at >= before)
+    )
+    return sa.select(intake.c.id, intake.c.key_id).where(
+        intake.c.settled_at < before, intake.c.raw.is_not(None), intake.c.state.in_(_DONE_WITH), ~lingers
+    )
+
+
+def _own_mails(before: datetime) -> sa.Select[Any]:
+    """Mails of ours that answer none, sent before that instant in all their parts, which share a key."""
+    part = outbox.alias("part")
+    lingers = sa.exists().where(
+        part.c.kind == outbox.c.kind,
+        part.c.key == outbox.c.key,
+        sa.or_(part.c.state != _SENT, part.c.sent_at >= before),
+    )
+    return sa.select(outbox.c.id, outbox.c.key_id).where(
+        outbox.c.sent_at < before, outbox.c.raw.is_not(None), outbox.c.intake_id.is_(None), ~lingers
+    )
+
+
+async def count_due(tx: Transaction, before: datetime) -> tuple[int, int]:
+    """How many mails of others, and how many of ours that answer none, are to be erased."""
+    theirs, ours = (
+        sa.select(sa.func.count()).select_from(due.subquery()) for due in (_intakes(before), _own_mails(before))
+    )
+    return int((await tx.all(theirs))[0][0]), int((await tx.all(ours))[0][0])
+
+
+async def intakes_due(tx: Transaction, before: datetime, limit: int) -> list[int]:
+    """The oldest mails to be erased."""
+    return [row.id for row in await tx.all(_intakes(before).order_by(intake.c.settled_at, intake.c.id).limit(limit))]
+
+
+async def erase_intakes(tx: Transaction, before: datetime, limit: int, at: datetime) -> int:
+    """Erase the oldest mails that are done with, their files' receipts and their answers; how many."""
+    oldest = _intakes(before).order_by(intake.c.settled_at, intake.c.id).limit(limit)
+    rows = await tx.all(oldest.with_for_update(of=intake))
+    ids = [row.id for row in rows]
+    await keys.erase(tx, [row.key_id for row in rows])
+    await tx.run(sa.update(file).where(file.c.intake_id.in_(ids)).values(receipt=None, returned=None))
+    await tx.run(sa.update(outbox).where(outbox.c.intake_id.in_(ids)).values(payload=None, raw=None))
+    await tx.run(sa.update(intake).where(intake.c.id.in_(ids)).values(raw=None))
+    await journal.append(tx, [journal.Entry(kind="mail-erased", intake_id=id_) for id_ in ids], at)
+    return len(ids)
+
+
+async def erase_own_mails(tx: Transaction, before: datetime, limit: int, at: datetime) -> int:
+    """Erase the oldest mails of ours that answer none; how many."""
+    rows = await tx.all(_own_mails(before).order_by(outbox.c.sent_at, outbox.c.id).limit(limit).with_for_update())
+    ids = [row.id for row in rows]
+    await keys.erase(tx, sorted({row.key_id for row in rows}))
+    await tx.run(sa.update(outbox).where(outbox.c.id.in_(ids)).values(payload=None, raw=None))
+    await journal.append(tx, [journal.Entry(kind="outbox-erased", detail={"outbox": id_}) for id_ in ids], at)
+    return len(ids)
