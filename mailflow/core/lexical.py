@@ -5,23 +5,50 @@ collapsed as `xs:token` does it, and nothing but the four XML white space charac
 """
 
 import re
+from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 from mailflow.core.calendar import PARIS
 
 SPACES = " \t\r\n"
 """What counts as white space."""
 _RUN_OF_SPACES = re.compile(f"[{SPACES}]+")
-_DAY = re.compile(DAY_PATTERN := "[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(
-    MOMENT_PATTERN := "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
-    r"(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+\-](0[0-9]|1[0-3]):[0-5][0-9])?)?"
-)
 _TEXT = r"^[^\p{Cc}\uFFFE\uFFFF]*$"
 """No control characters, and nothing that XML cannot carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a value is written, for whoever makes a schema of it; marks those that are not text."""
+
+    name: str
+    """Of the type in the XSD."""
+    bases: tuple[str, ...]
+    """The types of XML Schema that it restricts: one, or a choice."""
+    pattern: str
+    """A regular expression for the whole text; XML Schema, Python and ECMAScript read it alike."""
+    length_max: int | None = None
+
+
+DAY = Written("Date", ("date",), "[0-9]{4}-[0-9]{2}-[0-9]{2}")
+MOMENT = Written(
+    "Datetime",
+    ("dateTime", "date"),
+    "20[0-9]{2}-[0-9]{2}-[0-9]{2}"
+    r"(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+\-](0[0-9]|1[0-3]):[0-5][0-9])?)?",
+)
+TRUTH = Written("Bool", ("boolean",), "true|false")
+COUNT = Written("Count", ("nonNegativeInteger",), "[0-9]{1,6}")
+YEAR = Written("Year", ("nonNegativeInteger",), "(19|20)[0-9]{2}")
+AMOUNT = Written("Amount", ("decimal",), r"[0-9]{1,8}(\.[0-9]{1,2})?")
+AREA = Written("Area", ("decimal",), r"[0-9]{1,4}(\.[0-9]{1,2})?")
+_DAY, _MOMENT, _COUNT, _YEAR, _AMOUNT, _AREA = (
+    re.compile(written.pattern) for written in (DAY, MOMENT, COUNT, YEAR, AMOUNT, AREA)
+)
 
 
 def collapse(value: Any) -> Any:
@@ -63,6 +90,49 @@ def read_truth(value: Any) -> Any:
     return text == "true"
 
 
+def _read_whole(value: Any, pattern: re.Pattern[str]) -> Any:
+    """A whole number from its digits; a number as it is, if it may be written. Raises ValueError for all else."""
+    text = str(value) if type(value) is int else collapse(value)
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError("not such a number")
+    return int(text)
+
+
+def _read_decimal(value: Any, pattern: re.Pattern[str]) -> Any:
+    """An exact decimal from its digits, as many after the point as were written; never from a binary fraction.
+
+    Raises ValueError for what is neither text nor Decimal, and for what the pattern refuses.
+    """
+    text = str(value) if isinstance(value, Decimal) else collapse(value)
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError("not such a number")
+    return Decimal(text)
+
+
+def read_count(value: Any) -> Any:
+    """How many: at most six digits. Raises ValueError for all else."""
+    return _read_whole(value, _COUNT)
+
+
+def read_year(value: Any) -> Any:
+    """A year of this century or the last. Raises ValueError for all else."""
+    return _read_whole(value, _YEAR)
+
+
+def read_amount(value: Any) -> Any:
+    """Euros and cents, from text or Decimal. Raises ValueError for all else."""
+    return _read_decimal(value, _AMOUNT)
+
+
+def read_area(value: Any) -> Any:
+    """Square metres, from text or Decimal. Raises ValueError for all else."""
+    return _read_decimal(value, _AREA)
+
+
+def _as_text(written: Written) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({written.pattern})$"})
+
+
 # Constraints stand next to `str`, so that pydantic checks them itself; a validator that runs before comes last.
 _collapsed = BeforeValidator(collapse)
 Name = Annotated[str, StringConstraints(max_length=100, pattern=_TEXT), _collapsed]
@@ -73,8 +143,19 @@ Token = Annotated[str, StringConstraints(max_length=64, pattern=_TEXT), _collaps
 """A code, number or reference whose grammar a rule checks."""
 Sentence = Annotated[str, StringConstraints(max_length=1000, pattern=_TEXT), _collapsed]
 """What the service says: sentences, remedies, paths."""
-Day = Annotated[date, BeforeValidator(read_day)]
+Day = Annotated[date, DAY, BeforeValidator(read_day)]
 """A calendar day, without time or zone."""
-Moment = Annotated[datetime, BeforeValidator(read_moment)]
+Moment = Annotated[datetime, MOMENT, BeforeValidator(read_moment)]
 """An instant."""
-Truth = Annotated[bool, BeforeValidator(read_truth)]
+Truth = Annotated[bool, TRUTH, BeforeValidator(read_truth)]
+Count = Annotated[
+    int, COUNT, BeforeValidator(read_count), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 999_999})
+]
+"""How many of something."""
+Year = Annotated[
+    int, YEAR, BeforeValidator(read_year), WithJsonSchema({"type": "integer", "minimum": 1900, "maximum": 2099})
+]
+Amount = Annotated[Decimal, AMOUNT, BeforeValidator(read_amount), _as_text(AMOUNT)]
+"""Euros, with at most two digits after the point; in JSON a text, because a number there is a binary fraction."""
+Area = Annotated[Decimal, AREA, BeforeValidator(read_area), _as_text(AREA)]
+"""Square metres, with at most two digits after the point; in JSON a text."""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from mailflow.core.lexical import Written
+
 
 @dataclass(frozen=True, slots=True)
 class Coded:
@@ -53,6 +55,8 @@ class FieldShape:
     """The Python type of a plain value, or of each item."""
     text: StringConstraints | None
     """Length and pattern of a plain text."""
+    written: Written | None
+    """How a plain value that is not text is written."""
     coded: Coded | None
     repeated: bool
     items: Items | None
@@ -92,6 +96,7 @@ def shape_of(model: type[WireModel]) -> tuple[FieldShape, ...]:
                 model=inner if is_model else None,
                 plain=None if is_model else inner,
                 text=next((m for m in found if isinstance(m, StringConstraints)), None),
+                written=next((m for m in found if isinstance(m, Written)), None),
                 coded=next((m for m in found if isinstance(m, Coded)), None),
                 repeated=repeated,
                 items=next((m for m in found if isinstance(m, Items)), None),

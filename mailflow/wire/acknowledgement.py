@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.calendar import PARIS
-from mailflow.core.lexical import Moment, Sentence, Token
+from mailflow.core.lexical import Count, Moment, Sentence, Token
 from mailflow.core.model import Door, Environment, FileReceipt, Registered, SenderCode
 from mailflow.core.shapes import Items, WireModel
 from mailflow.wire.codec import EXTENSION, to_bytes, write
@@ -25,8 +25,8 @@ class AcknowledgedFile(WireModel):
     """Left out when it is no name of the interface."""
     digest: Sentence = Field(alias="empreinte")
     """SHA-256 (hex) of the file."""
-    registered: int = Field(alias="enregistrees", ge=0)
-    refused: int = Field(alias="refusees", ge=0)
+    registered: Count = Field(alias="enregistrees")
+    refused: Count = Field(alias="refusees")
 
 
 class Acknowledgement(WireModel):

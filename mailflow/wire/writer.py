@@ -1,6 +1,7 @@
 """The `RET` file: the document that a desk sent, returned with numbers or anomalies."""
 
 from mailflow.core.calendar import PARIS
+from mailflow.core.form import without_nir
 from mailflow.core.model import (
     Environment,
     FileReceipt,
@@ -43,6 +44,6 @@ def _returned(request: Request, outcome: Outcome) -> RequestElement:
         reference=request.reference,
         state=STATE_ACTIVE if number else None,
         number=number,
-        form=request.form,
+        form=request.form and without_nir(request.form),
         anomalies=anomaly_elements(outcome.anomalies),
     )

@@ -4,13 +4,12 @@ Elements are qualified, attributes of the interface are not. Elements stand in a
 and code lists are rules, not schema: a rule can name every fault at once.
 """
 
-from datetime import date, datetime
 from functools import cache
 from typing import Any
 
 from lxml import etree
 
-from mailflow.core.lexical import DAY_PATTERN, MOMENT_PATTERN
+from mailflow.core.lexical import Written
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, Acknowledgement
 from mailflow.wire.codec import EXTENSION, NUU
@@ -141,24 +140,23 @@ class _Schema:
 
     def _simple_type(self, shape: FieldShape) -> str:
         """The name of the simple type of a plain value, which is defined when it is first needed."""
-        assert shape.plain is not None
-        length = shape.text.max_length if shape.text else None
-        name = f"Text{length}" if length else shape.plain.__name__.capitalize()
-        if name not in self._simple:
-            self._simple.add(name)
-            self._define(self.add("simpleType", name=name), shape.plain, length)
-        return f"tns:{name}"
+        written = shape.written
+        if written is None:
+            assert shape.text is not None
+            length = shape.text.max_length
+            written = Written(f"Text{length}", ("token",), r"\P{Cc}*", length)
+        if written.name not in self._simple:
+            self._simple.add(written.name)
+            self._define(written)
+        return f"tns:{written.name}"
 
-    def _define(self, definition: etree._Element, plain: type, length: int | None) -> None:
-        if plain is datetime:
-            restriction = self.add("restriction", definition)
-            self.add("union", self.add("simpleType", restriction), memberTypes="xs:dateTime xs:date")
-            self.add("pattern", restriction, value=MOMENT_PATTERN)
-            return
-        base = {str: "token", bool: "boolean", date: "date", int: "nonNegativeInteger"}[plain]
-        restriction = self.add("restriction", definition, base=f"xs:{base}")
-        if length is not None:
-            self.add("maxLength", restriction, value=str(length))
-        pattern = {str: r"\P{Cc}*", date: DAY_PATTERN, bool: "true|false"}.get(plain)
-        if pattern is not None:
-            self.add("pattern", restriction, value=pattern)
+    def _define(self, written: Written) -> None:
+        restriction = self.add("restriction", self.add("simpleType", name=written.name))
+        if len(written.bases) == 1:
+            restriction.set("base", f"xs:{written.bases[0]}")
+        else:
+            union = self.add("union", self.add("simpleType", restriction))
+            union.set("memberTypes", " ".join(f"xs:{base}" for base in written.bases))
+        if written.length_max is not None:
+            self.add("maxLength", restriction, value=str(written.length_max))
+        self.add("pattern", restriction, value=written.pattern)

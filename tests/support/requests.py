@@ -1,6 +1,7 @@
 """Request files for tests: a valid form, changes to it, and whatever hypothesis can think of."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
@@ -96,6 +97,9 @@ def _values(shape: FieldShape) -> st.SearchStrategy[Any]:
         one = st.booleans()
     elif shape.plain is date:
         one = st.dates()
+    elif shape.written is not None:
+        read = int if shape.plain is int else Decimal
+        one = st.from_regex(shape.written.pattern, fullmatch=True, alphabet=st.characters(codec="ascii")).map(read)
     elif shape.coded is not None and shape.coded.code_list:
         one = st.sampled_from(sorted(code_lists().lists[shape.coded.code_list])) | TEXTS
     else:

@@ -1,13 +1,14 @@
 """How values may be written, and that nothing else gets in."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from mailflow.core.form import HousingRequest
+from mailflow.core.form import HousingRequest, without_nir
 from tests.support.requests import FORM, a_form, forms
 
 
@@ -58,6 +59,43 @@ def test_a_date_is_written_in_one_way_only(written: Any) -> None:
 def test_a_truth_value_is_true_or_false(written: Any) -> None:
     with pytest.raises(ValidationError):
         a_form({"logementRecherche/demandeElargie": written})
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["12,50", "1 200", "1.234", "-5", "+5", "1e3", "1_0", "٥", ".5", "5.", "123456789", "NaN", "", 12, 12.5, True],
+)
+def test_an_amount_is_euros_and_cents_never_a_binary_fraction(written: Any) -> None:
+    with pytest.raises(ValidationError):
+        a_form({"logementRecherche/loyerMaximum": written})
+
+
+@pytest.mark.parametrize("written", [Decimal("1E+3"), Decimal("0.001"), Decimal("NaN"), Decimal(-1)])
+def test_an_amount_that_could_not_be_written_is_none(written: Decimal) -> None:
+    with pytest.raises(ValidationError):
+        a_form({"logementRecherche/loyerMaximum": written})
+
+
+def test_an_amount_keeps_the_digits_that_were_written() -> None:
+    form = a_form({"logementRecherche/loyerMaximum": " 650.50\n"})
+    assert form.sought
+    assert str(form.sought.rent_max) == "650.50"
+
+
+@pytest.mark.parametrize("written", ["-1", "1.0", "1234567", "", "٣", True, 1_000_000])
+def test_a_count_is_a_few_digits(written: Any) -> None:
+    with pytest.raises(ValidationError):
+        a_form({"personnePhysique/nombrePersonne": written})
+
+
+def test_a_nir_shows_nowhere() -> None:
+    nir = "290025935012306"
+    form = a_form({"personnePhysique/demandeur/nir": nir, "personnePhysique/listePersonneACharge": [{"nir": nir}]})
+    assert nir not in repr(form)
+    assert nir not in str(form)
+    bare = without_nir(form)
+    assert nir not in bare.model_dump_json()
+    assert bare == a_form({"personnePhysique/listePersonneACharge": [{}]})
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "a\x1bb", "a\x7f", "\x85", "\ufffe", "x" * 101, 12])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.form import HousingRequest
+from mailflow.core.form import HousingRequest, without_nir
 from mailflow.core.model import (
     Door,
     Environment,
@@ -124,7 +124,7 @@ def test_a_value_that_the_model_cannot_hold_is_not_repeated() -> None:
 def test_any_form_is_returned_valid_and_whole(form: HousingRequest) -> None:
     receipt = receipt_for(a_file(form))
     (request,) = returned(receipt).requests
-    assert request.form == form
+    assert request.form == without_nir(form)
     assert write_return(receipt, environment=Environment.SCHOOL) == write_return(
         receipt, environment=Environment.SCHOOL
     )
