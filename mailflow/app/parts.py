@@ -220,6 +220,7 @@ def pace_of(settings: Settings) -> Pace:
     worker = settings.worker
     return Pace(
         chunk=worker.chunk,
+        requests_max=settings.limits.requests_max,
         chunk_bytes_max=CHUNK_BYTES_MAX,
         lease=timedelta(seconds=worker.lease_seconds),
         attempts_max=worker.attempts_max,

@@ -26,17 +26,40 @@ ANSWER = "answer"
 log = logging.getLogger(__name__)
 
 
-async def decide(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
-    """Judge these mails and write what follows, in one transaction. Raises whatever stands in the way.
+Judged = tuple[intake.Claimed, Verdict]
+"""A mail with its verdict, to be decided."""
+
+
+async def judge(door: MailDoor, mails: Sequence[intake.Claimed]) -> list[list[Judged]]:
+    """The verdicts, as many mails together as one transaction may decide; some mails may be left out, for later.
+
+    Raises Unavailable; anything else means that one of the mails cannot be judged.
+    """
+    unjudged = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in mails]
+    verdicts = await door.judges.judge(unjudged, door.clock())
+    portions: list[list[Judged]] = []
+    requests = 0
+    for mail, verdict in zip(mails, verdicts, strict=True):
+        if verdict is None:
+            continue
+        more = verdict.requests if isinstance(verdict, Accepted) else 0
+        if not portions or requests + more > door.pace.requests_max:
+            portions.append([])
+            requests = 0
+        portions[-1].append((mail, verdict))
+        requests += more
+    return portions
+
+
+async def decide(door: MailDoor, terms: Terms, judged: Sequence[Judged]) -> Progress:
+    """Write what follows of these verdicts, in one transaction. Raises whatever stands in the way.
 
     `Unavailable` (a stale directory and a lost lease included) says nothing against the mails; anything else means
     that one of them cannot be processed, and that nothing was.
     """
-    unjudged = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in mails]
-    verdicts = await door.judges.judge(unjudged, door.clock())
     decision = Decision(door=door, at=door.clock())
     async with door.register.begin() as tx:
-        await decision.register(tx, terms, list(zip(mails, verdicts, strict=True)))
+        await decision.register(tx, terms, judged)
         await decision.write(tx)
     return decision.announce()
 
@@ -53,7 +76,7 @@ class Decision:
     bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
     entries: list[journal.Entry] = field(default_factory=list)
 
-    async def register(self, tx: Transaction, terms: Terms, judged: Sequence[tuple[intake.Claimed, Verdict]]) -> None:
+    async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
         """Have the registrar decide what was accepted; sort the rest."""
         submissions = [v.submission for _, v in judged if isinstance(v, Accepted)]
         receipts = iter(await registrar.submit(tx, submissions, terms, self.at))

@@ -25,8 +25,11 @@ class Judges(Protocol):
 
     async def serve(self, material: TrustMaterial) -> None: ...
 
-    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
-        """One verdict per mail, in order. Raises TaskFailed for the whole chunk when one of them breaks."""
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> Sequence[Verdict | None]:
+        """One verdict per mail, in order; None for those that were left for another time, never for the first.
+
+        Raises TaskFailed for the whole chunk when one of them breaks.
+        """
         ...
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
@@ -48,6 +51,8 @@ class Pace:
 
     chunk: int
     """Mails in one transaction."""
+    requests_max: int
+    """Requests in one transaction; a single mail with more still goes through alone."""
     chunk_bytes_max: int
     """Octets of the mails in one transaction; a single larger one still goes through alone."""
     lease: timedelta

@@ -85,6 +85,11 @@ class Accepted:
     anomalies: tuple[Anomaly, ...] = ()
     """Of the mail as a whole, beside what each file says; none of them blocks the files that could be read."""
 
+    @property
+    def requests(self) -> int:
+        """How many requests it holds."""
+        return sum(len(file.requests) for file in self.submission.files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:

@@ -91,8 +91,11 @@ class Pool:
             former.close()
             await asyncio.to_thread(former.join)
 
-    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
-        """One verdict per mail, in order. Raises TaskFailed for the whole chunk when one of them breaks."""
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
+        """One verdict per mail, in order; None for those that were left for another time (`Judge.judge_some`).
+
+        Raises TaskFailed for the whole chunk when one of them breaks.
+        """
         return await self._spread(_judge, mails, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
@@ -164,10 +167,10 @@ def _make(
     return judge(trust), composer(trust)
 
 
-def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
     judge: Judge = _here["judge"]
     with _noting_the_place():
-        return [judge.judge(mail, at) for mail in mails]
+        return judge.judge_some(mails, at)
 
 
 def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event, fault
-from mailflow.mail.deciding import Decision, decide
+from mailflow.mail.deciding import Decision, decide, judge
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.pool import TaskFailed
@@ -100,24 +100,34 @@ async def process(door: MailDoor) -> Progress:
 
 
 async def _attempt_chunk(door: MailDoor, terms: Terms, chunk: Sequence[intake.Claimed]) -> Progress:
-    """Any failure that is not the surroundings' sends the mails of the chunk off one by one."""
-    ids = [mail.id for mail in chunk]
+    """Any failure that is not the surroundings' sends the mails off one by one that are not decided yet.
+
+    So many requests that they are too much for one transaction are decided in several, or are left for the next turn.
+    """
+    done, left = Progress(), {mail.id for mail in chunk}
     try:
-        return await decide(door, terms, chunk)
+        for portion in await judge(door, chunk):
+            done += await decide(door, terms, portion)
+            left -= {mail.id for mail, _ in portion}
     except Unavailable as error:
-        await _give_back(door, ids, error, refund=False)
-        return Progress(retried=len(ids))
+        await _give_back(door, sorted(left), None if done else error, refund=False)
     except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
-        _tell("chunk-failed", error, mails=len(ids))
+        _tell("chunk-failed", error, mails=len(left))
         async with door.register.begin() as tx:
-            await intake.make_solo(tx, door.owner, ids)
-        return Progress(retried=len(ids))
+            await intake.make_solo(tx, door.owner, sorted(left))
+    else:
+        if left:
+            event(log, "left-for-later", mails=len(left))
+            await _give_back(door, sorted(left), None, refund=False)
+        return done
+    return done + Progress(retried=len(left))
 
 
 async def _attempt_alone(door: MailDoor, terms: Terms, mail: intake.Claimed) -> Progress:
     """The attempt is on record already, so that even a mail that kills the process runs out of them."""
     try:
-        return await decide(door, terms, [mail])
+        (portion,) = await judge(door, [mail])
+        return await decide(door, terms, portion)
     except Unavailable as error:
         await _give_back(door, [mail.id], error, refund=True)
         return Progress(retried=1)
@@ -133,14 +143,15 @@ async def _attempt_alone(door: MailDoor, terms: Terms, mail: intake.Claimed) -> 
         return decision.announce()
 
 
-async def _give_back(door: MailDoor, ids: Sequence[int], error: Unavailable, *, refund: bool) -> None:
+async def _give_back(door: MailDoor, ids: Sequence[int], error: Unavailable | None, *, refund: bool) -> None:
     """The mails are not to blame: they are free again at once, and the stage backs off.
 
-    When even that fails the leases run out by themselves. Enrolments that changed are no reason to back off.
+    When even that fails the leases run out by themselves. Enrolments that changed are no reason to back off, nor is
+    what befell the rest of a chunk (None): the next turn finds out whether it lasts.
     """
     async with door.register.begin() as tx:
         await intake.release(tx, door.owner, ids, door.clock(), refund=refund)
-    if not isinstance(error, StaleDirectory):
+    if error is not None and not isinstance(error, StaleDirectory):
         raise error
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import psutil
@@ -61,12 +61,12 @@ def unjudged(*mails: bytes) -> list[Unjudged]:
     return [Unjudged(intake=number, raw=raw, received_at=RECEIVED_AT) for number, raw in enumerate(mails)]
 
 
-async def judged(pool: Pool, *mails: bytes) -> list[Verdict]:
+async def judged(pool: Pool, *mails: bytes) -> list[Verdict | None]:
     async with asyncio.timeout(SECONDS_MAX):
         return await pool.judge(unjudged(*mails), JUDGED_AT)
 
 
-def intakes(verdicts: list[Verdict]) -> list[int | None]:
+def intakes(verdicts: Sequence[Verdict | None]) -> list[int | None]:
     return [verdict.submission.intake if isinstance(verdict, Accepted) else None for verdict in verdicts]
 
 

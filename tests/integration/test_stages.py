@@ -1,17 +1,20 @@
 """The stages as loops: a batch to its end, the service until it is stopped, and what each does when things fail."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from mailflow import registrar
+from mailflow.core.model import Submission
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import stages
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
-from mailflow.register import Register
+from mailflow.register import Register, Transaction
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
@@ -87,6 +90,54 @@ async def test_a_mail_larger_than_a_chunk_still_goes_through(house: House) -> No
     house.mailbox.deliver(letter(1))
     drained = await drain(house.door(pace=replace(PACE, chunk_bytes_max=1)))
     assert (house.judges.chunks, drained.progress.sent) == ([1, 1], 2)
+
+
+async def test_a_transaction_holds_no_more_requests_than_it_may(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+    submit = registrar.submit
+
+    async def counted(tx: Transaction, submissions: Sequence[Submission], *rest: Any) -> Any:
+        together.append(sum(len(file.requests) for one in submissions for file in one.files))
+        return await submit(tx, submissions, *rest)
+
+    monkeypatch.setattr(registrar, "submit", counted)
+    counts = (3, 2, 1, 5, 1)
+    for number, count in enumerate(counts):
+        house.mailbox.deliver(a_mail(dem_part(number, surname="Nom" + chr(97 + number), count=count)))
+    drained = await drain(house.door(pace=replace(PACE, requests_max=4)))
+    assert (drained.progress.answered, drained.progress.registered) == (5, sum(counts))
+    assert (house.judges.chunks, together) == ([5], [3, 3, 5, 1])
+
+
+async def test_mails_of_many_requests_are_left_for_the_next_turn_untouched(house: House) -> None:
+    for number in range(4):
+        house.mailbox.deliver(a_mail(dem_part(number, surname="Nom" + chr(97 + number), count=12)))
+    drained = await drain(house.door())
+    assert house.judges.chunks == [4, 2], "the judge stops after the mail that makes it more than 20 requests"
+    assert (drained.progress.answered, drained.progress.registered, drained.progress.retried) == (4, 48, 0)
+    assert await states(house) == [("answered", None, 0)] * 4
+
+
+async def test_what_is_decided_of_a_chunk_stays_decided_when_the_rest_fails(house: House) -> None:
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+    begun = 0
+    door = house.door(pace=replace(PACE, requests_max=1))
+    submit = registrar.submit
+
+    async def fails_once(*args: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            raise Unavailable("away")
+        return await submit(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registrar, "submit", fails_once)
+        drained = await drain(door)
+    assert (drained.unavailable, drained.progress.retried) == ((), 2)
+    assert (drained.progress.answered, drained.progress.registered, drained.progress.sent) == (3, 3, 3)
+    assert await states(house) == [("answered", None, 0)] * 3
 
 
 async def test_a_poisonous_mail_falls_alone_at_the_third_strike(house: House) -> None:

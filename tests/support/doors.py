@@ -22,6 +22,7 @@ from tests.support.pool_parts import BREAKS, MakeComposer, MakeStumblingJudge
 AUDIT = "audit@service.example"
 PACE = Pace(
     chunk=50,
+    requests_max=1_000,
     chunk_bytes_max=1 << 24,
     lease=timedelta(minutes=10),
     attempts_max=3,
@@ -69,7 +70,7 @@ class InProcess:
     async def serve(self, material: TrustMaterial) -> None:
         self._trust, self.served = Trust(material), material
 
-    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
         assert self._trust is not None
         self.chunks.append(len(mails))
         self.trouble()
@@ -77,7 +78,7 @@ class InProcess:
             raise TaskFailed("valueerror", "mime.py-1")
         key = shared_pki().service_ec
         judge = MakeStumblingJudge(key=key.key_pem, certificate=key.pem)(self._trust)
-        return [judge.judge(mail, at) for mail in mails]
+        return judge.judge_some(mails, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         assert self._trust is not None

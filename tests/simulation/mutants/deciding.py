@@ -56,9 +56,9 @@ def the_answer_is_ordered_in_a_second_transaction(patch: pytest.MonkeyPatch) -> 
         drafts.extend(ordered)
         return set()
 
-    async def decide_then_order(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
+    async def decide_then_order(door: MailDoor, terms: Terms, judged: Sequence[deciding.Judged]) -> Progress:
         drafts.clear()
-        progress = await decide(door, terms, mails)
+        progress = await decide(door, terms, judged)
         ordered = list(drafts)
         async with door.register.begin() as tx:
             await queue(tx, ordered, door.clock())
@@ -76,9 +76,9 @@ def the_mail_is_settled_in_a_second_transaction(patch: pytest.MonkeyPatch) -> No
     async def remember(tx: Transaction, owner: str, settled: Sequence[intake.Settlement], at: datetime) -> None:
         waiting.extend(settled)
 
-    async def decide_then_settle(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
+    async def decide_then_settle(door: MailDoor, terms: Terms, judged: Sequence[deciding.Judged]) -> Progress:
         waiting.clear()
-        progress = await decide(door, terms, mails)
+        progress = await decide(door, terms, judged)
         settled = list(waiting)
         async with door.register.begin() as tx:
             await settle(tx, door.owner, settled, door.clock())
@@ -189,10 +189,10 @@ def the_journal_is_written_in_a_transaction_of_its_own(patch: pytest.MonkeyPatch
     async def remember(tx: Transaction, entries: Sequence[journal.Entry], at: datetime) -> None:
         waiting.extend(entries)
 
-    async def write_then_decide(door: MailDoor, terms: Terms, mails: Sequence[intake.Claimed]) -> Progress:
+    async def write_then_decide(door: MailDoor, terms: Terms, judged: Sequence[deciding.Judged]) -> Progress:
         waiting.clear()
         try:
-            return await decide(door, terms, mails)
+            return await decide(door, terms, judged)
         finally:
             async with door.register.begin() as tx:
                 await append(tx, list(waiting), door.clock())
