@@ -9,8 +9,9 @@ from typing import TypeVar
 from mailflow import app
 from mailflow.core.model import FileReceipt, Registered
 from mailflow.core.numbers import UniqueNumber
-from mailflow.mail.answer import Composition
 from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.letter import Composition
 from mailflow.mail.model import Accepted, Reply, Verdict
 from mailflow.settings import Settings
 
@@ -61,4 +62,11 @@ def _composition(verdict: Verdict, at: datetime) -> Composition:
     reply = Reply(
         context=verdict.reply, intake=intake, received_at=at, decided_at=at, files=files, anomalies=verdict.anomalies
     )
-    return Composition(reply=reply, message_id=f"<{intake:032x}@example.test>", dated_at=at, returned={})
+    return Composition(
+        kind=ANSWER,
+        order=reply,
+        recipient=verdict.reply.recipient,
+        message_id=f"<{intake:032x}@example.test>",
+        further="",
+        dated_at=at,
+    )

@@ -17,6 +17,7 @@ from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
+from mailflow.mail.letter import Letterhead
 from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
@@ -134,10 +135,13 @@ def make_composer(settings: Settings) -> MakeComposer:
         signing_key=_octets(keys.signing_key_file),
         signing_certificates=_octets(keys.signing_certificate_file) + b"\n" + chain,
         archive=read_pem_file(archive, pem.CERTIFICATE)[0] if archive else None,
-        service_name=settings.service.name,
-        service_address=settings.service.address,
-        contact=settings.service.contact,
-        environment=settings.environment,
+        letterhead=Letterhead(
+            name=settings.service.name,
+            address=settings.service.address,
+            contact=settings.service.contact,
+            environment=settings.environment,
+        ),
+        mail_bytes_max=settings.limits.answer_bytes_max,
     )
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pydantic import TypeAdapter
-
 from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import FileReceipt, Registered
@@ -14,14 +12,10 @@ from mailflow.log import event
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
+from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
 from mailflow.register import Transaction, intake, journal, outbox, queues
 from mailflow.registrar import Terms
-
-REPLY = TypeAdapter(Reply)
-"""How what is to be told is kept in the outbox."""
-ANSWER = "answer"
-"""Kind of the outbox rows that answer a mail; their key is the intake."""
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +127,7 @@ class Decision:
 
     async def write(self, tx: Transaction) -> None:
         """Orders for answers, journal and the mails' new states; the last check is that the claims still hold."""
-        await outbox.queue(tx, [self._draft(tx, reply) for reply in self.replies], self.at)
+        await outbox.queue(tx, [self._draft(reply) for reply in self.replies], self.at)
         for mail, bounce in self.bounces:
             await queues.record_bounce(
                 tx,
@@ -155,18 +149,16 @@ class Decision:
                 detail=verdict.detail,
             )
 
-    def _draft(self, tx: Transaction, reply: Reply) -> outbox.Draft:
-        """The immutable order; its Message-ID depends on the intake alone, so that a repeat is recognised."""
-        token = tx.vault.token("message-id", f"{ANSWER}:{reply.intake}:1")[:40]
+    def _draft(self, reply: Reply) -> outbox.Draft:
+        """The immutable order. It is named after the intake alone, so that a repeat is recognised."""
         return outbox.Draft(
             kind=ANSWER,
             key=str(reply.intake),
-            part=1,
             intake_id=reply.intake,
             recipient=reply.context.recipient,
-            message_id=f"<{token}@{self.door.address.rpartition('@')[2]}>",
+            domain=self.door.address.rpartition("@")[2],
             dated_at=self.at,
-            payload=REPLY.dump_json(reply),
+            payload=KINDS[ANSWER].order.dump_json(reply),
         )
 
     def announce(self) -> Progress:

@@ -18,15 +18,16 @@ from mailflow.core import backoff
 from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
-from mailflow.mail.answer import Composed, Composition
-from mailflow.mail.deciding import REPLY
 from mailflow.mail.door import MailDoor, Progress, current_terms
-from mailflow.mail.model import Reply
+from mailflow.mail.kinds import KINDS
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import Transaction, files, outbox
 
 CANNOT_COMPOSE = "cannot be composed"
+COMPOSE_ATTEMPTS_MAX = 8
+"""About two hours at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
 
 log = logging.getLogger(__name__)
 
@@ -43,66 +44,87 @@ async def compose(door: MailDoor) -> Progress:
         queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
     if not queued:
         return Progress()
-    replies = await _read_orders(door, queued)
-    if not replies:
-        return Progress(held=len(queued))
-    unreadable = Progress(held=len(queued) - len(replies))
-    queued = [row for row in queued if row.id in replies]
-    records = {file.record for reply in replies.values() for file in reply.files if file.record}
+    orders = await _read_orders(door, queued)
+    unreadable = Progress(held=len(queued) - len(orders))
+    queued = [row for row in queued if row.id in orders]
+    if not queued:
+        return unreadable
+    records = {row.id: KINDS[row.kind].records(orders[row.id]) for row in queued}
     async with door.register.read() as tx:
-        returned = await files.returned(tx, sorted(records))
+        returned = await files.returned(tx, sorted({record for some in records.values() for record in some}))
     compositions = [
         Composition(
-            reply=replies[row.id],
+            kind=row.kind,
+            order=orders[row.id],
+            recipient=row.recipient,
             message_id=row.message_id,
+            further=row.further,
             dated_at=row.dated_at,
-            returned={r: returned[r] for f in replies[row.id].files if (r := f.record) and r in returned},
+            returned={record: returned[record] for record in records[row.id] if record in returned},
         )
         for row in queued
     ]
-    composed = await _compose(door, compositions, at)
-    return unreadable + await _freeze(door, [row.id for row in queued], composed)
+    composed = await _compose(door, queued, compositions, at)
+    return unreadable + await _freeze(door, composed)
 
 
-async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, Reply]:
+async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
     """What is to be told, by row. An order that another version of the program wrote may not fit: it is held alone."""
-    replies: dict[int, Reply] = {}
+    orders: dict[int, object] = {}
     for row in queued:
         try:
-            replies[row.id] = REPLY.validate_json(row.payload)
-        except ValidationError:
+            orders[row.id] = KINDS[row.kind].order.validate_json(row.payload)
+        except (KeyError, ValidationError):
             async with door.register.begin() as tx:
                 await outbox.hold(tx, [row.id], CANNOT_COMPOSE, door.clock())
             event(log, "held", level=logging.ERROR, outbox=row.id, reason=CANNOT_COMPOSE.replace(" ", "-"))
-    return replies
+    return orders
 
 
-async def _compose(door: MailDoor, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
-    """All at once; when that fails one by one, so that one answer that cannot be composed falls alone."""
+async def _compose(
+    door: MailDoor, queued: Sequence[outbox.Queued], compositions: Sequence[Composition], at: datetime
+) -> dict[int, Composed]:
+    """All at once, by row; when that fails one by one, so that one order that cannot be composed falls alone."""
     try:
-        return await door.judges.compose(compositions, at)
+        return {row.id: one for row, one in zip(queued, await door.judges.compose(compositions, at), strict=True)}
     except TaskFailed as error:
-        if len(compositions) == 1:
-            failed = compositions[0].reply.intake
-            event(log, "compose-failed", intake=failed, error=error.what, at=error.place or None)
-            return [Composed(answer=None, reason=CANNOT_COMPOSE)]
-    return [one for composition in compositions for one in await _compose(door, [composition], at)]
+        if len(queued) == 1:
+            return await _try_later(door, queued[0], error)
+    composed: dict[int, Composed] = {}
+    for row, composition in zip(queued, compositions, strict=True):
+        composed |= await _compose(door, [row], [composition], at)
+    return composed
 
 
-async def _freeze(door: MailDoor, ids: Sequence[int], composed: Sequence[Composed]) -> Progress:
-    answers = {id_: one.answer for id_, one in zip(ids, composed, strict=True) if one.answer is not None}
-    held = [(id_, one.reason) for id_, one in zip(ids, composed, strict=True) if one.answer is None]
-    returns = {record: octets for answer in answers.values() for record, octets in answer.returns}
+async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> dict[int, Composed]:
+    """Memory may be short, or the machine slow: that passes. What fails again and again waits for a person."""
+    event(log, "compose-failed", level=logging.ERROR, outbox=row.id, error=error.what, at=error.place or None)
+    if row.attempts + 1 >= COMPOSE_ATTEMPTS_MAX:
+        return {row.id: Composed(reason=CANNOT_COMPOSE)}
+    async with door.register.begin() as tx:
+        until = _next_attempt(door, row.attempts + 1)
+        await outbox.compose_later(tx, door.owner, row.id, until, f"{CANNOT_COMPOSE} now")
+    return {}
+
+
+async def _freeze(door: MailDoor, composed: Mapping[int, Composed]) -> Progress:
+    mails = {id_: one.mails for id_, one in composed.items() if one.mails}
+    held = {id_: one.reason for id_, one in composed.items() if not one.mails}
+    returns = {record: octets for one in composed.values() for record, octets in one.returns}
+    octets = {
+        id_: [outbox.Octets(message_id=m.message_id, raw=m.raw, body_digest=audit.body_digest(m.raw)) for m in parts]
+        for id_, parts in mails.items()
+    }
     async with door.register.begin() as tx:
         await _freeze_returns(tx, returns)
-        await outbox.freeze(tx, [(id_, a.raw, audit.body_digest(a.raw)) for id_, a in answers.items()])
-        for id_, reason in held:
+        await outbox.freeze(tx, octets)
+        for id_, reason in held.items():
             await outbox.hold(tx, [id_], reason, door.clock())
-    for id_ in answers:
-        event(log, "composed", outbox=id_)
-    for id_, reason in held:
+    for id_, parts in mails.items():
+        event(log, "composed", outbox=id_, parts=len(parts) if len(parts) > 1 else None)
+    for id_, reason in held.items():
         event(log, "held", outbox=id_, reason=reason.replace(" ", "-"))
-    return Progress(composed=len(answers), held=len(held))
+    return Progress(composed=len(mails), held=len(held))
 
 
 async def _freeze_returns(tx: Transaction, returns: Mapping[str, bytes]) -> None:
@@ -178,16 +200,20 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
 
 
 def _mark(door: MailDoor, row: outbox.Composed, result: SendResult) -> "Mark":
+    until = _next_attempt(door, row.attempts + 1)
+    return Mark(row.id, result.state, final=True, until=until, detail=result.detail)
+
+
+def _next_attempt(door: MailDoor, attempts: int) -> datetime:
     pace = door.pace
     seconds = backoff.delay(
-        row.attempts + 1,
+        attempts,
         first=pace.defer_first.total_seconds(),
         most=pace.defer_most.total_seconds(),
         spread=0.5,
         jitter=random.random(),  # noqa: S311  spreads load, protects nothing
     )
-    until = door.clock() + timedelta(seconds=seconds)
-    return Mark(row.id, result.state, final=True, until=until, detail=result.detail)
+    return door.clock() + timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

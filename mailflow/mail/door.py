@@ -8,8 +8,8 @@ from typing import Protocol, Self
 
 from mailflow.core.model import Directory, Environment
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.mail.answer import Composed, Composition
 from mailflow.mail.judge import Unjudged
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
@@ -33,7 +33,7 @@ class Judges(Protocol):
         ...
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
-        """One answer per composition, in order. Raises TaskFailed likewise."""
+        """What came of each composition, in order. Raises TaskFailed likewise."""
         ...
 
     async def close(self) -> None: ...

@@ -5,10 +5,10 @@ A process imports what this module needs, and nothing of the register or of the 
 
 from dataclasses import dataclass, field
 
-from mailflow.core.model import Environment
 from mailflow.mail import cms
-from mailflow.mail.answer import Composer
+from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, JudgeLimits
+from mailflow.mail.letter import Letterhead
 from mailflow.mail.trust import Trust
 
 
@@ -41,10 +41,8 @@ class MakeComposer:
     signing_certificates: bytes
     """The certificate and its chain, PEM."""
     archive: bytes | None
-    service_name: str
-    service_address: str
-    contact: str
-    environment: Environment
+    letterhead: Letterhead
+    mail_bytes_max: int
 
     def __call__(self, trust: Trust) -> Composer:
         """Raises Misconfigured when the key does not fit the certificate."""
@@ -52,8 +50,6 @@ class MakeComposer:
             trust=trust,
             signing_key=cms.load_signing_key(self.signing_key, self.signing_certificates),
             archive=self.archive,
-            service_name=self.service_name,
-            service_address=self.service_address,
-            contact=self.contact,
-            environment=self.environment,
+            letterhead=self.letterhead,
+            mail_bytes_max=self.mail_bytes_max,
         )

@@ -126,13 +126,3 @@ class Reply:
     files: tuple[FileReceipt, ...]
     anomalies: tuple[Anomaly, ...]
     """Of the mail as a whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A complete mail, ready to be frozen in the outbox. Made only by `mail.answer`."""
-
-    message_id: str
-    raw: bytes
-    returns: tuple[tuple[str, bytes], ...]
-    """Record and bytes of each `RET` file written for the first time with this answer."""

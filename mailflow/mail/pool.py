@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from mailflow.errors import MailflowError, Unavailable
-from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Verdict
 from mailflow.mail.trust import Trust, TrustMaterial
 
@@ -99,7 +100,7 @@ class Pool:
         return await self._spread(_judge, mails, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
-        """One answer per composition, in order; None in it where there is nobody to encrypt to."""
+        """What came of each composition, in order. Raises TaskFailed likewise."""
         return await self._spread(_compose, compositions, at)
 
     async def close(self) -> None:

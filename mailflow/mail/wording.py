@@ -17,6 +17,24 @@ def subject(intake: int, environment: Environment) -> str:
     return f"{school}Réponse à votre envoi {intake}"
 
 
+def part_subject(subject: str, number: int, count: int) -> str:
+    """The subject of one part of a letter; alone it is the letter's."""
+    return subject if count == 1 else f"{subject} (partie {number} sur {count})"
+
+
+def part_text(text: str, number: int, count: int, environment: Environment) -> str:
+    """The text of one part of a letter: the letter's in the first, before it what else comes."""
+    if count == 1:
+        return text
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    lines.append(f"Ce message est la partie {number} sur {count} : l'ensemble dépasse la taille d'un seul message.")
+    if number == 1:
+        lines += ["Les autres parties vous parviennent séparément, dans un ordre quelconque.", "", text]
+    else:
+        lines.append("Le texte et le récapitulatif se trouvent dans la partie 1 ; les pièces jointes suivent ici.")
+    return "\n".join(lines).removesuffix("\n") + "\n"
+
+
 def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
     """What became of the mail, file by file and request by request; lines end with LF."""
     lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []

@@ -1,7 +1,7 @@
 """Outgoing mails: ordered in the transaction that decides, composed once, frozen, then sent as often as it takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,28 +11,32 @@ from mailflow.register import journal, keys
 from mailflow.register.tables import intake, outbox
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
-from mailflow.register.vault import SealBroken, WrappedKey
+from mailflow.register.vault import SealBroken, Vault, WrappedKey
 
 ORDERS_BYTES_MAX = 16 * 1024 * 1024
 """Of the orders that are composed together, but at least one: as objects they take many times that."""
 
+TOKEN_CHARACTERS = 40
+
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+_SHARED_BY_PARTS = (
+    "kind", "key", "intake_id", "received_at", "recipient", "dated_at", "queued_at", "key_id", "next_at",
+)  # fmt: skip
 _COMPOSED = OutboxState.COMPOSED.value
 _SENDING = OutboxState.SENDING.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An order for a mail. (kind, key, part) is ordered once, for ever."""
+    """An order for a mail. (kind, key) is ordered once, for ever; it is composed into one part or several."""
 
     kind: str
     key: str
-    part: int
     intake_id: int | None
     """The mail that it answers; its content key then seals the order, else one of its own does."""
     recipient: str
-    message_id: str
-    """With its angle brackets; unique."""
+    domain: str
+    """Right-hand side of the Message-ID; its left-hand side is a token of (kind, key, part)."""
     dated_at: datetime
     payload: bytes
     """All that is needed to compose it."""
@@ -43,11 +47,24 @@ class Queued:
     """An order that is leased to us to be composed."""
 
     id: int
+    kind: str
     payload: bytes
     message_id: str
+    further: str
+    """A secret that the Message-IDs of further parts can be made of."""
     dated_at: datetime
     recipient: str
     intake_id: int | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Octets:
+    """A complete mail."""
+
+    message_id: str
+    raw: bytes = field(repr=False)
+    body_digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +98,24 @@ def envelope_id(message_id: str) -> str:
     return message_id.strip("<>").partition("@")[0]
 
 
-async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[tuple[str, str, int]]:
-    """Order mails. Returns the (kind, key, part) ordered now; those ordered before stay as they are."""
+def message_id(vault: Vault, *, kind: str, key: str, domain: str) -> str:
+    """Of the first part: it depends on what is ordered alone, so that the same mail is known again."""
+    return f"<{vault.token('message-id', f'{kind}:{key}:1')[:TOKEN_CHARACTERS]}@{domain}>"
+
+
+async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[tuple[str, str]]:
+    """Order mails. Returns the (kind, key) ordered now; those ordered before stay as they are."""
     intakes = sorted({draft.intake_id for draft in drafts if draft.intake_id is not None})
     content_keys = await keys.of_intakes(tx, intakes)
     received: dict[int, datetime] = {}
     for batch in batches(intakes):
         columns = sa.select(intake.c.id, intake.c.received_at).where(intake.c.id.in_(batch))
         received |= {row.id: row.received_at for row in await tx.all(columns)}
-    own: dict[tuple[str, str, int], WrappedKey] = {}
+    own: dict[tuple[str, str], WrappedKey] = {}
     rows = []
     for draft in drafts:
-        name = (draft.kind, draft.key, draft.part)
+        name = (draft.kind, draft.key)
+        first = message_id(tx.vault, kind=draft.kind, key=draft.key, domain=draft.domain)
         if draft.intake_id is None:
             key, own[name] = tx.vault.new_key()
         else:
@@ -101,16 +124,16 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
             {
                 "kind": draft.kind,
                 "key": draft.key,
-                "part": draft.part,
+                "part": 1,
                 "intake_id": draft.intake_id,
                 "received_at": at if draft.intake_id is None else received[draft.intake_id],
                 "recipient": draft.recipient,
-                "message_id": draft.message_id,
-                "envelope_id": envelope_id(draft.message_id),
+                "message_id": first,
+                "envelope_id": envelope_id(first),
                 "dated_at": draft.dated_at,
                 "queued_at": at,
                 "key_id": key.id,
-                "payload": tx.vault.seal(key, draft.payload, _context("payload", *name)),
+                "payload": tx.vault.seal(key, draft.payload, _context("payload", *name, 1)),
                 "state": OutboxState.QUEUED.value,
                 # Never later than the server's clock says: ours may be ahead, and be set back.
                 "next_at": at if draft.intake_id is None else min(at, received[draft.intake_id]),
@@ -118,7 +141,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
         )
     named = (outbox.c.kind, outbox.c.key, outbox.c.part)
     new = tx.insert(outbox).on_conflict_do_nothing(index_elements=named).returning(*named)
-    ordered = {(row.kind, row.key, row.part) for row in await tx.all(new, rows)}
+    ordered = {(row.kind, row.key) for row in await tx.all(new, rows)}
     await keys.keep(tx, [wrapped for name, wrapped in own.items() if name in ordered], at)
     return ordered
 
@@ -137,49 +160,67 @@ async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, le
     return [
         Queued(
             id=row.id,
+            kind=row.kind,
             payload=payload,
             message_id=row.message_id,
+            further=tx.vault.token("message-id", f"{row.kind}:{row.key}"),
             dated_at=row.dated_at,
             recipient=row.recipient,
             intake_id=row.intake_id,
+            attempts=row.attempts,
         )
         for row, payload in await _opened(tx, rows, "payload", at)
     ]
 
 
-async def freeze(tx: Transaction, mails: Sequence[tuple[int, bytes, str]]) -> None:
-    """Keep (id, octets, digest of the body) of composed mails, where there are none yet. They never change again."""
-    octets = {id_: (raw, body_digest) for id_, raw, body_digest in mails}
+async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]]) -> None:
+    """Keep the octets of composed mails, by the id of the order, where there are none yet. They never change again.
+
+    An order that came to several parts: the first is kept in its row, the others get rows of their own in this same
+    transaction, so that either all parts are on their way or none is.
+    """
     rows = []
-    for batch in batches(sorted(octets)):
+    for batch in batches(sorted(mails)):
         rows += await tx.all(
-            sa.select(outbox.c.id, outbox.c.kind, outbox.c.key, outbox.c.part, outbox.c.key_id)
+            sa.select(outbox)
             .where(outbox.c.id.in_(batch), outbox.c.state == OutboxState.QUEUED.value)
             .order_by(outbox.c.id)
             .with_for_update()
         )
     content_keys = await keys.find(tx, {row.key_id for row in rows})
-    frozen = [
-        {
-            "b_id": row.id,
-            "b_raw": tx.vault.seal(
-                content_keys[row.key_id], octets[row.id][0], _context("raw", row.kind, row.key, row.part)
-            ),
-            "b_digest": octets[row.id][1],
-        }
-        for row in rows
-    ]
+
+    def sealed(row: Any, part: int, octets: bytes) -> bytes:
+        return tx.vault.seal(content_keys[row.key_id], octets, _context("raw", row.kind, row.key, part))
+
+    first, further = [], []
+    for row in rows:
+        for part, mail in enumerate(mails[row.id], 1):
+            frozen = {"raw": sealed(row, part, mail.raw), "body_digest": mail.body_digest, "state": _COMPOSED}
+            if part == 1:
+                first.append({f"b_{name}": value for name, value in frozen.items()} | {"b_id": row.id})
+                continue
+            names = {"part": part, "message_id": mail.message_id, "envelope_id": envelope_id(mail.message_id)}
+            further.append({name: row._mapping[name] for name in _SHARED_BY_PARTS} | names | frozen)
     statement = (
         sa.update(outbox)
         .where(outbox.c.id == sa.bindparam("b_id"), outbox.c.raw.is_(None))
         .values(
             raw=sa.bindparam("b_raw"),
-            body_digest=sa.bindparam("b_digest"),
-            state=_COMPOSED,
+            body_digest=sa.bindparam("b_body_digest"),
+            state=sa.bindparam("b_state"),
+            attempts=0,
             **_FREE,
         )
     )
-    await tx.run(statement, frozen)
+    await tx.run(statement, first)
+    await tx.run(sa.insert(outbox), further)
+
+
+async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, reason: str) -> None:
+    """It could not be composed now: claimed again at `until`, if it is still leased to `owner`."""
+    ours = sa.and_(outbox.c.id == id_, outbox.c.lease_owner == owner)
+    values = {"next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **_FREE}
+    await _change(tx, ours, (OutboxState.QUEUED.value,), values)
 
 
 # Deliver

@@ -265,6 +265,8 @@ class Limits(Section):
     """How much larger an entry of a zip file may be than its compressed form."""
     zip_bytes_max: Count = 67_108_864
     """Size of all that a zip file unpacks to."""
+    answer_bytes_max: int = Field(default=8_388_608, strict=True, ge=262_144)
+    """Size of one mail that we send; an answer that would be larger comes in several."""
 
 
 class Worker(Section):

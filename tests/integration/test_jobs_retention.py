@@ -8,7 +8,7 @@ from mailflow.core.model import Environment
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import Due, JobTerms, run
 from mailflow.register import Register, files, intake, journal, outbox, queues
-from tests.support.records import LATER, NOW, ROOMY, a_draft, a_file, claim, rows, settlement, take_in
+from tests.support.records import LATER, NOW, ROOMY, a_draft, a_file, claim, octets, rows, settlement, take_in
 
 TERMS = JobTerms(
     environment=Environment.SCHOOL, domain="service.test", notice=timedelta(days=45), retention=timedelta(days=90)
@@ -21,7 +21,7 @@ async def send(register: Register, *, held: int | None = None) -> None:
     """Compose what is queued, and send it, but hold the one with that key."""
     async with register.begin() as tx:
         queued = await outbox.claim_queued(tx, "me", 50, NOW, LATER)
-        await outbox.freeze(tx, [(mail.id, b"octets", "digest") for mail in queued])
+        await outbox.freeze(tx, {mail.id: [octets(b"octets")] for mail in queued})
     async with register.begin() as tx:
         composed = await outbox.claim_composed(tx, "me", 50, NOW, LATER, size_bytes_max=ROOMY)
         sent = [mail.id for mail in composed if mail.intake_id is None or mail.intake_id != held]

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.mail.answer import Composition
 from mailflow.mail.judge import Unjudged
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.letter import Composition
 from mailflow.mail.model import Accepted, Rejected, Reply, Verdict
 from mailflow.mail.pool import Pool, PoolLimits, TaskFailed
 from mailflow.mail.trust import TrustMaterial
@@ -88,15 +89,17 @@ async def test_answers_are_composed_in_order(pool: Pool) -> None:
     reply = Reply(context=context, intake=1, received_at=RECEIVED_AT, decided_at=JUDGED_AT, files=(), anomalies=())
     orders = [
         Composition(
-            reply=replace(reply, context=replace(context, encrypt_to=mairie().identity.der)),
+            kind=ANSWER,
+            order=replace(reply, context=replace(context, encrypt_to=mairie().identity.der)),
             message_id=f"<{number}@service.example>",
             dated_at=JUDGED_AT,
-            returned={},
+            further="secret",
+            recipient=context.recipient,
         )
         for number in range(5)
     ]
     composed = await pool.compose(orders, JUDGED_AT)
-    assert [one.answer.message_id for one in composed if one.answer] == [order.message_id for order in orders]
+    assert [one.mails[0].message_id for one in composed] == [order.message_id for order in orders]
 
 
 @pytest.mark.parametrize(

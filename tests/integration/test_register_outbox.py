@@ -14,11 +14,14 @@ from tests.support.records import (
     a_mail,
     claim,
     frozen,
+    name_of,
+    octets,
     rows,
     take_in,
 )
 
 ACT = queues.Act(by="anna", why="a reason")
+ENVID = outbox.envelope_id(name_of("0"))
 
 
 async def _compose(register: Register, owner: str = "me", limit: int = 50) -> list[outbox.Queued]:
@@ -26,9 +29,9 @@ async def _compose(register: Register, owner: str = "me", limit: int = 50) -> li
         return await outbox.claim_queued(tx, owner, limit, NOW, LATER)
 
 
-async def _deliver(register: Register, owner: str = "me", *, octets: int = ROOMY) -> list[outbox.Composed]:
+async def _deliver(register: Register, owner: str = "me", *, bytes_max: int = ROOMY) -> list[outbox.Composed]:
     async with register.begin() as tx:
-        return await outbox.claim_composed(tx, owner, 50, NOW, LATER, size_bytes_max=octets)
+        return await outbox.claim_composed(tx, owner, 50, NOW, LATER, size_bytes_max=bytes_max)
 
 
 async def _sending(register: Register, owner: str = "me") -> int:
@@ -50,9 +53,9 @@ async def test_an_order_comes_back_as_it_was_given(register: Register) -> None:
     mail = await a_mail(register)
     async with register.begin() as tx:
         drafts = [a_draft(mail, payload=b"\0order"), a_draft(None, key="notice")]
-        assert await outbox.queue(tx, drafts, NOW) == {("answer", "1", 1), ("answer", "notice", 1)}
+        assert await outbox.queue(tx, drafts, NOW) == {("answer", "1"), ("answer", "notice")}
     one, other = await _compose(register)
-    assert (one.payload, one.intake_id, one.message_id) == (b"\0order", mail, "<1-1@service.test>")
+    assert (one.payload, one.intake_id, one.message_id) == (b"\0order", mail, name_of("1"))
     assert (one.recipient, one.dated_at) == ("desk@vendor.test", NOW)
     assert (other.payload, other.intake_id) == (b"order", None)
     assert await _compose(register, "other") == []
@@ -61,8 +64,8 @@ async def test_an_order_comes_back_as_it_was_given(register: Register) -> None:
 async def test_what_is_ordered_again_stays_as_it_is(register: Register) -> None:
     async with register.begin() as tx:
         await outbox.queue(tx, [a_draft(None)], NOW)
-        again = [a_draft(None, payload=b"another"), a_draft(None, part=2)]
-        assert await outbox.queue(tx, again, NOW) == {("answer", "1", 2)}
+        again = [a_draft(None, payload=b"another"), a_draft(None, key="2")]
+        assert await outbox.queue(tx, again, NOW) == {("answer", "2")}
         assert await outbox.queue(tx, [], NOW) == set()
     assert [row.payload for row in await _compose(register)] == [b"order", b"order"]
     assert len(await rows(register, "SELECT * FROM content_key")) == 2
@@ -74,7 +77,7 @@ async def test_the_order_whose_time_runs_longest_comes_first(register: Register)
     async with register.begin() as tx:
         drafts = [a_draft(None, key="n"), a_draft(young.id, key="y"), a_draft(old.id, key="o")]
         await outbox.queue(tx, drafts, NOW)
-    assert [row.message_id for row in await _compose(register)] == [f"<{key}-1@service.test>" for key in "oyn"]
+    assert [row.message_id for row in await _compose(register)] == [name_of(key) for key in "oyn"]
 
 
 async def test_an_abandoned_order_is_composed_by_somebody_else(register: Register) -> None:
@@ -89,18 +92,51 @@ async def test_an_abandoned_order_is_composed_by_somebody_else(register: Registe
 async def test_octets_are_frozen_once(register: Register) -> None:
     (id_,) = await frozen(register)
     async with register.begin() as tx:
-        await outbox.freeze(tx, [(id_, b"others", "digest")])
+        await outbox.freeze(tx, {id_: [octets(b"others"), octets(b"and more", message_id="<2@service.test>")]})
     (composed,) = await _deliver(register)
     assert (composed.raw, composed.body_digest) == (b"octets %d" % id_, f"digest {id_}")
     assert (composed.attempts, composed.received_at, composed.recipient) == (0, NOW, "desk@vendor.test")
     assert await _compose(register) == []
 
 
+async def test_all_parts_of_a_letter_are_frozen_together(register: Register) -> None:
+    mail = await a_mail(register)
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(mail)], NOW)
+    (order,) = await _compose(register)
+    parts = [octets(b"one"), octets(b"two", "d2", message_id="<2@service.test>")]
+    async with register.begin() as tx:
+        await outbox.freeze(tx, {order.id: parts})
+        await outbox.freeze(tx, {order.id: [*parts, octets(b"three", message_id="<3@service.test>")]})
+    first, second = await _deliver(register)
+    assert (first.raw, first.message_id) == (b"one", name_of("1"))
+    assert (second.raw, second.message_id, second.body_digest) == (b"two", "<2@service.test>", "d2")
+    assert (second.recipient, second.received_at, second.intake_id) == (first.recipient, first.received_at, mail)
+    async with register.read() as tx:
+        assert [(row.kind, row.key, row.part) for row in await queues.find_outbox(tx, intake_id=mail)] == [
+            ("answer", "1", 1),
+            ("answer", "1", 2),
+        ]
+
+
+async def test_what_cannot_be_composed_now_is_claimed_again_later(register: Register) -> None:
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None)], NOW)
+    (order,) = await _compose(register)
+    async with register.begin() as tx:
+        await outbox.compose_later(tx, "somebody else", order.id, NOW, "not his")
+        await outbox.compose_later(tx, "me", order.id, LATER, "no memory")
+    assert await _compose(register) == []
+    async with register.begin() as tx:
+        (again,) = await outbox.claim_queued(tx, "me", 50, LATER, LONG_AFTER)
+    assert (again.id, again.attempts) == (order.id, 1)
+
+
 async def test_a_chunk_of_mails_stays_below_its_octets(register: Register) -> None:
     ids = await frozen(register, 3)
     size = len((await rows(register, "SELECT raw FROM outbox"))[0].raw)
-    assert [row.id for row in await _deliver(register, octets=2 * size)] == ids[:2]
-    assert [row.id for row in await _deliver(register, octets=1)] == ids[2:]
+    assert [row.id for row in await _deliver(register, bytes_max=2 * size)] == ids[:2]
+    assert [row.id for row in await _deliver(register, bytes_max=1)] == ids[2:]
 
 
 async def test_only_who_holds_the_lease_may_send(register: Register) -> None:
@@ -137,7 +173,7 @@ async def test_a_mail_cut_off_is_doubtful_once_its_lease_has_run_out(register: R
     async with register.read() as tx:
         assert await outbox.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
         (row,) = await outbox.doubtful(tx, 10, LATER)
-    assert (row.id, row.since, row.body_digest, row.message_id) == (id_, NOW, f"digest {id_}", "<0-1@service.test>")
+    assert (row.id, row.since, row.body_digest, row.message_id) == (id_, NOW, f"digest {id_}", name_of("0"))
 
 
 async def test_a_doubtful_mail_that_arrived_is_sent(register: Register) -> None:
@@ -186,7 +222,7 @@ async def _bounce(register: Register, mail: int, **names: str) -> int | None:
 
 
 @pytest.mark.parametrize(
-    "names", [{"envelope_id": "0-1"}, {"message_id": "<0-1@service.test>"}, {"envelope_id": "other", "verp": "0-1"}]
+    "names", [{"envelope_id": ENVID}, {"message_id": name_of("0")}, {"envelope_id": "other", "verp": ENVID}]
 )
 async def test_a_bounce_holds_the_mail_that_it_names(register: Register, names: dict[str, str]) -> None:
     mail = await a_mail(register)
@@ -205,7 +241,7 @@ async def test_a_bounce_holds_the_mail_that_it_names(register: Register, names: 
 async def test_a_forged_bounce_stops_no_mail_on_its_way(register: Register) -> None:
     mail = await a_mail(register)
     (id_,) = await frozen(register)
-    assert await _bounce(register, mail, verp="0-1") == id_
+    assert await _bounce(register, mail, verp=ENVID) == id_
     assert (await _find(register, id_)).state == "composed"
     assert await _bounce(register, mail, verp=str(id_)) is None
     assert await _bounce(register, mail) is None
@@ -214,8 +250,8 @@ async def test_a_forged_bounce_stops_no_mail_on_its_way(register: Register) -> N
 async def test_outgoing_mails_are_found_by_what_operators_know(register: Register) -> None:
     mail = await a_mail(register)
     async with register.begin() as tx:
-        await outbox.queue(tx, [a_draft(mail), a_draft(mail, part=2)], NOW)
+        await outbox.queue(tx, [a_draft(mail), a_draft(mail, key="2")], NOW)
         await intake.release(tx, "me", [mail], NOW, refund=False)
         assert len(await queues.find_outbox(tx, intake_id=mail)) == 2
-        assert [row.part for row in await queues.find_outbox(tx, message_id="<1-2@service.test>")] == [2]
+        assert [row.key for row in await queues.find_outbox(tx, message_id=name_of("2"))] == ["2"]
         assert await queues.find_outbox(tx) == []

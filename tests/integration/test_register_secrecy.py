@@ -55,7 +55,7 @@ async def test_nothing_of_a_person_can_be_read_in_any_column(register: Register)
         await files.freeze_return(tx, [("f1", octets)])
         await outbox.queue(tx, [a_draft(mail.id, payload=octets), a_draft(None, key="n", payload=octets)], NOW)
         ids = [row.id for row in await outbox.claim_queued(tx, "me", 9, NOW, NOW)]
-        await outbox.freeze(tx, [(id_, octets, "digest") for id_ in ids])
+        await outbox.freeze(tx, {id_: [outbox.Octets(message_id="", raw=octets, body_digest="digest")] for id_ in ids})
         await intake.settle(tx, "me", [settlement(mail.id)], NOW)
     dump = await _everything(register)
     assert a_request("r1", 1, "f1").number in dump

@@ -20,8 +20,9 @@ from mailflow import app
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from mailflow.mail import stages
-from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Verdict
 from mailflow.mail.stages import Drained
 from mailflow.mail.trust import Trust, TrustMaterial

@@ -8,10 +8,11 @@ from typing import Any
 
 from mailflow.core.model import Directory, Environment, Standing
 from mailflow.mail import cms
-from mailflow.mail.answer import Composed, Composer, Composition
 from mailflow.mail.attachments import ContentLimits
+from mailflow.mail.composer import Composer
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
+from mailflow.mail.letter import Composed, Composition, Letterhead
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.model import Verdict
 from mailflow.mail.pool import TaskFailed
@@ -164,10 +165,13 @@ class InProcess:
             trust=trust,
             signing_key=cms.load_signing_key(cast.service.key_pem, cast.service.pem),
             archive=None,
-            service_name="Enregistrement",
-            service_address=SERVICE,
-            contact="assistance@service.example",
-            environment=Environment.PRODUCTION,
+            letterhead=Letterhead(
+                name="Enregistrement",
+                address=SERVICE,
+                contact="assistance@service.example",
+                environment=Environment.PRODUCTION,
+            ),
+            mail_bytes_max=1 << 23,
         )
         self.served = material
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from mailflow.core.model import CertificateUse, Directory, Environment
 from mailflow.errors import Unavailable
-from mailflow.mail.answer import Composed, Composition
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Unjudged
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.trust import Trust, TrustMaterial

@@ -9,8 +9,9 @@ from datetime import datetime
 from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured
 from mailflow.mail import cms
-from mailflow.mail.answer import Composer
+from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.letter import Letterhead
 from mailflow.mail.model import Verdict
 from mailflow.mail.trust import Trust
 from tests.support.judging import LIMITS, SERVICE
@@ -67,8 +68,11 @@ class MakeComposer:
             trust=trust,
             signing_key=cms.load_signing_key(self.key, self.certificate),
             archive=None,
-            service_name="Enregistrement",
-            service_address=SERVICE,
-            contact="assistance@service.example",
-            environment=Environment.PRODUCTION,
+            letterhead=Letterhead(
+                name="Enregistrement",
+                address=SERVICE,
+                contact="assistance@service.example",
+                environment=Environment.PRODUCTION,
+            ),
+            mail_bytes_max=1 << 23,
         )

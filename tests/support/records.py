@@ -84,17 +84,25 @@ def person(key: str, request_id: str, *, ordinal: int = 0, nir: str | None = Non
     return requests.IdentityClaim(territory=NORD, key=key, ordinal=ordinal, request_id=request_id, nir=nir)
 
 
-def a_draft(intake_id: int | None, *, key: str = "1", part: int = 1, payload: bytes = b"order") -> outbox.Draft:
+def a_draft(intake_id: int | None, *, key: str = "1", payload: bytes = b"order") -> outbox.Draft:
     return outbox.Draft(
         kind="answer",
         key=key,
-        part=part,
         intake_id=intake_id,
         recipient="desk@vendor.test",
-        message_id=f"<{key}-{part}@service.test>",
+        domain="service.test",
         dated_at=NOW,
         payload=payload,
     )
+
+
+def name_of(key: str) -> str:
+    """Message-ID of the mail that was ordered under this key."""
+    return outbox.message_id(VAULT, kind="answer", key=key, domain="service.test")
+
+
+def octets(raw: bytes, body_digest: str = "digest", *, message_id: str = "") -> outbox.Octets:
+    return outbox.Octets(message_id=message_id, raw=raw, body_digest=body_digest)
 
 
 async def registered(register: Register, sequence: int = 1, *, payload: bytes = b"{}") -> UniqueNumber:
@@ -116,7 +124,7 @@ async def frozen(register: Register, count: int = 1) -> list[int]:
         await outbox.queue(tx, [a_draft(None, key=str(key)) for key in range(count)], NOW)
     async with register.begin() as tx:
         ids = [row.id for row in await outbox.claim_queued(tx, "composer", 50, NOW, LATER)]
-        await outbox.freeze(tx, [(id_, b"octets %d" % id_, f"digest {id_}") for id_ in ids])
+        await outbox.freeze(tx, {id_: [octets(b"octets %d" % id_, f"digest {id_}")] for id_ in ids})
     return ids
 
 

@@ -1,11 +1,14 @@
 """Answers: opened as a desk opens them, the same each time, with nothing told on the outside."""
 
 import hashlib
+import random
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
+from io import BytesIO
 
 import pytest
 
@@ -21,10 +24,12 @@ from mailflow.core.model import (
 from mailflow.core.numbers import UniqueNumber
 from mailflow.demo.certificates import Identity
 from mailflow.mail import cms
-from mailflow.mail.answer import Composer, Composition
 from mailflow.mail.cms import DecryptionKey
+from mailflow.mail.composer import Composer
 from mailflow.mail.desk import AnswerRefused, OpenedAnswer, open_answer
-from mailflow.mail.model import Answer, Reply, ReplyContext
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.letter import Composed, Composition, Letterhead
+from mailflow.mail.model import Reply, ReplyContext
 from mailflow.wire.reader import read_file
 from mailflow.wire.writer import write_return
 from tests.support.judging import JUDGED_AT, LIMITS, MAIRIE, RECEIVED_AT, SERVICE, a_dem, dem_name, mairie
@@ -37,7 +42,10 @@ SECRETS = ("Durand", "Zoé", "59123", NUMBER, "mairie.example", "1990")
 
 
 def a_composer(
-    environment: Environment = Environment.PRODUCTION, archive: bytes | None = None, encryption: bool = True
+    environment: Environment = Environment.PRODUCTION,
+    archive: bytes | None = None,
+    encryption: bool = True,
+    mail_bytes_max: int = 1 << 23,
 ) -> Composer:
     pki = shared_pki()
     enrolments = [mairie().enrolment()] if encryption else []
@@ -45,10 +53,13 @@ def a_composer(
         trust=a_trust(*enrolments),
         signing_key=cms.load_signing_key(pki.service_ec.key_pem, pki.service_ec.pem),
         archive=archive,
-        service_name="Enregistrement des demandes",
-        service_address=SERVICE,
-        contact="assistance@service.example",
-        environment=environment,
+        letterhead=Letterhead(
+            name="Enregistrement des demandes",
+            address=SERVICE,
+            contact="assistance@service.example",
+            environment=environment,
+        ),
+        mail_bytes_max=mail_bytes_max,
     )
 
 
@@ -90,17 +101,29 @@ def nobody(reply: Reply) -> Reply:
     return replace(reply, context=replace(reply.context, encrypt_to=None))
 
 
-def composed(reply: Reply, composer: Composer | None = None, returned: dict[str, bytes] | None = None) -> Answer:
-    composition = Composition(
-        reply=reply, message_id=MESSAGE_ID, dated_at=JUDGED_AT + timedelta(seconds=1), returned=returned or {}
+def order(reply: Reply, returned: dict[str, bytes] | None = None) -> Composition:
+    return Composition(
+        kind=ANSWER,
+        order=reply,
+        recipient=MAIRIE,
+        message_id=MESSAGE_ID,
+        further="a secret",
+        dated_at=JUDGED_AT + timedelta(seconds=1),
+        returned=returned or {},
     )
-    answer = (composer or a_composer()).compose(composition, JUDGED_AT).answer
-    assert answer is not None
-    return answer
 
 
-def opened(answer: Answer, key: DecryptionKey | None = None) -> OpenedAnswer:
-    return open_answer(answer.raw, [key or mairie().decryption_key], [shared_pki().service_ec.der], JUDGED_AT)
+def composed(reply: Reply, composer: Composer | None = None, returned: dict[str, bytes] | None = None) -> Composed:
+    return (composer or a_composer()).compose(order(reply, returned), JUDGED_AT)
+
+
+def raw_of(answer: Composed) -> bytes:
+    (mail,) = answer.mails
+    return mail.raw
+
+
+def opened(answer: Composed, key: DecryptionKey | None = None) -> OpenedAnswer:
+    return open_answer(raw_of(answer), [key or mairie().decryption_key], [shared_pki().service_ec.der], JUDGED_AT)
 
 
 @pytest.mark.parametrize("old_client", [False, True])
@@ -120,7 +143,7 @@ def test_the_two_ways_of_encryption_differ_as_enrolled() -> None:
     rsa = shared_pki().issue("answered-rsa", kind="rsa")
     structures = []
     for reply in (a_reply(a_receipt(), encrypt_to=rsa), legacy(a_reply(a_receipt(), encrypt_to=rsa))):
-        raw = composed(reply).raw
+        raw = raw_of(composed(reply))
         structures.append(message_from_bytes(raw).get_param("smime-type"))
     assert structures == ["authEnveloped-data", "enveloped-data"]
 
@@ -142,7 +165,7 @@ def test_nobody_else_opens_it_but_the_archive() -> None:
 def test_an_answer_that_somebody_else_signed_is_refused() -> None:
     answer = composed(a_reply(a_receipt()))
     with pytest.raises(AnswerRefused):
-        open_answer(answer.raw, [mairie().decryption_key], [mairie().identity.der], JUDGED_AT)
+        open_answer(raw_of(answer), [mairie().decryption_key], [mairie().identity.der], JUDGED_AT)
 
 
 # On the outside
@@ -150,7 +173,7 @@ def test_an_answer_that_somebody_else_signed_is_refused() -> None:
 
 def test_headers_tell_nothing_but_intake_and_environment() -> None:
     answer = composed(a_reply(a_receipt(refusal=Code.REQUEST_EXISTS), anomalies=[Code.PART_UNREADABLE]))
-    mail = message_from_bytes(answer.raw, policy=default)
+    mail = message_from_bytes(raw_of(answer), policy=default)
     assert {name: str(value) for name, value in mail.items() if not name.lower().startswith("content-")} == {
         "From": f"Enregistrement des demandes <{SERVICE}>",
         "To": MAIRIE,
@@ -164,26 +187,26 @@ def test_headers_tell_nothing_but_intake_and_environment() -> None:
         "References": "<1@mairie.example>",
         "MIME-Version": "1.0",
     }
-    assert answer.message_id == MESSAGE_ID
+    assert answer.mails[0].message_id == MESSAGE_ID
 
 
 def test_a_mail_without_message_id_is_answered_without_reference() -> None:
     reply = a_reply(a_receipt())
-    mail = message_from_bytes(composed(replace(reply, context=replace(reply.context, message_id=""))).raw)
+    mail = message_from_bytes(raw_of(composed(replace(reply, context=replace(reply.context, message_id="")))))
     assert mail["In-Reply-To"] is None
     assert mail["References"] is None
 
 
 def test_the_body_is_ciphertext() -> None:
     answer = composed(a_reply(a_receipt()))
-    decoded = message_from_bytes(answer.raw).get_payload(decode=True)
+    decoded = message_from_bytes(raw_of(answer)).get_payload(decode=True)
     assert isinstance(decoded, bytes)
     assert not [secret for secret in SECRETS if secret.encode() in decoded]
 
 
 def test_the_school_says_so_everywhere() -> None:
     answer = composed(a_reply(a_receipt()), a_composer(Environment.SCHOOL))
-    mail = message_from_bytes(answer.raw, policy=default)
+    mail = message_from_bytes(raw_of(answer), policy=default)
     assert str(mail["Subject"]) == "[ÉCOLE] Réponse à votre envoi 812"
     assert mail["X-Mailflow-Environment"] == "ecole"
     found = opened(answer)
@@ -197,11 +220,11 @@ def test_the_school_says_so_everywhere() -> None:
 
 def test_the_same_order_gives_the_same_content() -> None:
     first, again = (composed(a_reply(a_receipt(), anomalies=[Code.ZIP_REFUSED])) for _ in range(2))
-    assert first.raw != again.raw, "keys and nonces are new each time"
+    assert raw_of(first) != raw_of(again), "keys and nonces are new each time"
     key = mairie().decryption_key
 
-    def inside(answer: Answer) -> bytes:
-        octets = message_from_bytes(answer.raw).get_payload(decode=True)
+    def inside(answer: Composed) -> bytes:
+        octets = message_from_bytes(raw_of(answer)).get_payload(decode=True)
         assert isinstance(octets, bytes)
         signed = cms.decrypt(octets, [key], at=JUDGED_AT)
         # An ECDSA signature has a random part; what it covers has none.
@@ -249,14 +272,10 @@ def test_a_file_with_a_wild_name_is_returned_under_a_tame_one() -> None:
 
 
 def test_without_anybody_to_encrypt_to_there_is_no_answer() -> None:
-    composition = Composition(
-        reply=nobody(a_reply(a_receipt())), message_id=MESSAGE_ID, dated_at=JUDGED_AT, returned={}
-    )
-    held = a_composer(encryption=False).compose(composition, JUDGED_AT)
-    assert held.answer is None
-    assert held.reason == "no valid encryption certificate"
+    held = composed(nobody(a_reply(a_receipt())), a_composer(encryption=False))
+    assert (held.mails, held.reason) == ((), "no valid encryption certificate")
     long_after = JUDGED_AT + timedelta(days=9999)
-    assert a_composer().compose(composition, long_after).answer is None, "no expired certificate serves"
+    assert not a_composer().compose(order(nobody(a_reply())), long_after).mails, "no expired certificate serves"
 
 
 def test_a_certificate_that_was_enrolled_since_serves() -> None:
@@ -264,7 +283,55 @@ def test_a_certificate_that_was_enrolled_since_serves() -> None:
 
 
 def test_an_order_does_not_show_what_it_returns() -> None:
-    order = Composition(
-        reply=a_reply(), message_id=MESSAGE_ID, dated_at=JUDGED_AT, returned={"r1": b"<nom>Durand</nom>"}
-    )
-    assert "Durand" not in repr(order)
+    assert "Durand" not in repr(order(a_reply(), returned={"r1": b"<nom>Durand</nom>"}))
+
+
+# In several mails
+
+MAIL_BYTES_MAX = 1 << 20
+
+
+def an_opened_part(raw: bytes) -> OpenedAnswer:
+    assert len(raw) <= MAIL_BYTES_MAX
+    return open_answer(raw, [mairie().decryption_key], [shared_pki().service_ec.der], JUDGED_AT)
+
+
+def test_an_answer_that_is_too_large_comes_in_parts() -> None:
+    """Each below the limit, each saying which it is; together they hold every file once."""
+    chance = random.Random(7)
+    frozen = {f"r{n}": chance.randbytes(200_000) for n in range(8)}
+    receipts = [a_receipt(request_file(f"DEM59123-202603021000-{n:06}.xml"), f"r{n}") for n in range(8)]
+    composer = a_composer(mail_bytes_max=MAIL_BYTES_MAX)
+    answer = composed(a_reply(*receipts), composer, frozen)
+    parts = [an_opened_part(mail.raw) for mail in answer.mails]
+    assert len(parts) == 4
+    assert [name for part in parts for name in part.files] == [
+        *(f"RET59123-202603021000-{n:06}.xml" for n in range(8)),
+        "accuse-812.xml",
+    ]
+    mails = [message_from_bytes(mail.raw, policy=default) for mail in answer.mails]
+    assert [str(mail["Subject"]) for mail in mails] == [
+        f"Réponse à votre envoi 812 (partie {n} sur 4)" for n in (1, 2, 3, 4)
+    ]
+    assert [NUMBER in part.text for part in parts] == [True, False, False, False]
+    assert all(f"partie {n} sur 4" in part.text for n, part in enumerate(parts, 1))
+    names = [str(mail["Message-ID"]) for mail in mails]
+    assert names == [mail.message_id for mail in answer.mails]
+    assert names[0] == MESSAGE_ID
+    assert len(set(names)) == 4
+    assert {str(mail["In-Reply-To"]) for mail in mails} == {"<1@mairie.example>"}
+    assert [mail["References"].split() for mail in mails[1:]] == [["<1@mairie.example>", MESSAGE_ID]] * 3
+    again = composed(a_reply(*receipts), composer, frozen)
+    assert [mail.message_id for mail in again.mails] == names
+    other = composer.compose(replace(order(a_reply(*receipts), frozen), further="another"), JUDGED_AT)
+    assert {mail.message_id for mail in other.mails} & set(names) == {MESSAGE_ID}
+
+
+def test_a_file_that_is_larger_than_a_mail_goes_zipped() -> None:
+    frozen = b"<?xml version='1.0'?>" + b"<nom>Durand</nom>" * 200_000
+    answer = composed(a_reply(a_receipt()), a_composer(mail_bytes_max=MAIL_BYTES_MAX), {"r1": frozen})
+    (mail,) = answer.mails
+    files = an_opened_part(mail.raw).files
+    with zipfile.ZipFile(BytesIO(files["RET59123-202603021000-000001.xml.zip"])) as archive:
+        assert archive.namelist() == ["RET59123-202603021000-000001.xml"]
+        assert archive.read("RET59123-202603021000-000001.xml") == frozen

@@ -52,7 +52,7 @@ def the_answer_is_ordered_in_a_second_transaction(patch: pytest.MonkeyPatch) -> 
     decide, queue = deciding.decide, outbox.queue
     drafts: list[outbox.Draft] = []
 
-    async def remember(tx: Transaction, ordered: Sequence[outbox.Draft], at: datetime) -> set[tuple[str, str, int]]:
+    async def remember(tx: Transaction, ordered: Sequence[outbox.Draft], at: datetime) -> set[tuple[str, str]]:
         drafts.extend(ordered)
         return set()
 

@@ -1,6 +1,6 @@
 """Mistakes in composing and delivering answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from mailflow.mail import audit, delivery
-from mailflow.mail.answer import Composed, Composer, Composition
+from mailflow.mail.composer import Composer
+from mailflow.mail.letter import Composed, Composition
+from mailflow.mail.model import Reply
 from mailflow.mail.ports import Sending
 from mailflow.register import Transaction, files, keys, outbox
 from mailflow.register.tables import outbox as outbox_table
@@ -30,14 +32,14 @@ def octets_are_composed_anew_for_each_send(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def octets_are_frozen_over_others(patch: pytest.MonkeyPatch) -> None:
-    async def freeze(tx: Transaction, mails: Sequence[tuple[int, bytes, str]]) -> None:
-        for id_, raw, digest in mails:
+    async def freeze(tx: Transaction, mails: Mapping[int, Sequence[outbox.Octets]]) -> None:
+        for id_, parts in mails.items():
             (row,) = await tx.all(sa.select(outbox_table).where(outbox_table.c.id == id_))
             key = (await keys.find(tx, [row.key_id]))[row.key_id]
-            sealed = tx.vault.seal(key, raw, outbox._context("raw", row.kind, row.key, row.part))
+            sealed = tx.vault.seal(key, parts[0].raw, outbox._context("raw", row.kind, row.key, row.part))
             values = {
                 "raw": sealed,
-                "body_digest": digest,
+                "body_digest": parts[0].body_digest,
                 "state": "composed",
                 "lease_owner": None,
                 "lease_until": None,
@@ -69,8 +71,10 @@ def a_return_is_written_anew_for_each_answer(patch: pytest.MonkeyPatch) -> None:
     compose = Composer.compose
 
     def dated(self: Composer, composition: Composition, at: datetime) -> Composed:
-        files_now = tuple(replace(f, decided_at=composition.dated_at) for f in composition.reply.files)
-        return compose(self, replace(composition, reply=replace(composition.reply, files=files_now)), at)
+        reply = composition.order
+        assert isinstance(reply, Reply)
+        files_now = tuple(replace(f, decided_at=composition.dated_at) for f in reply.files)
+        return compose(self, replace(composition, order=replace(reply, files=files_now)), at)
 
     patch.setattr(files, "returned", nothing)
     patch.setattr(files, "freeze_return", all_fresh)

@@ -1,0 +1,36 @@
+"""The kinds of outgoing mails: how the order of each is kept, and who writes what it says. Pure.
+
+A new kind is a type for its order, a function that writes the letter, and a line here (DESIGN.md, "Outgoing mails").
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from mailflow.mail import answer
+from mailflow.mail.letter import Letter, Letterhead
+from mailflow.mail.model import Reply
+
+Order = TypeVar("Order")
+
+ANSWER = "answer"
+"""The answer to a mail; its key is the intake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[Order]):
+    """One kind of outgoing mail."""
+
+    order: TypeAdapter[Order]
+    """How what is to be told is kept in the outbox: immutable, all that the letter needs."""
+    write: Callable[[Order, Letterhead, Mapping[str, bytes]], Letter]
+    """The same letter for the same order; the mapping has the frozen `RET` files of its `records`."""
+    records: Callable[[Order], Collection[str]] = lambda _: ()
+    """The records of files whose `RET`, once frozen, must be told in the same octets."""
+
+
+KINDS: Mapping[str, Kind[Any]] = {
+    ANSWER: Kind(order=TypeAdapter(Reply), write=answer.write, records=answer.records),
+}
