@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from mailflow import app
-from mailflow.core.model import FileReceipt, Registered
+from mailflow.core.model import FileReceipt, Registered, RequestState
 from mailflow.core.numbers import UniqueNumber
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.kinds import ANSWER
@@ -54,7 +54,9 @@ def _composition(verdict: Verdict, at: datetime) -> Composition:
             record=None,
             decided_at=at,
             anomalies=(),
-            outcomes=tuple(Registered(number=NUMBER, anomalies=()) for _ in file.requests),
+            outcomes=tuple(
+                Registered(number=NUMBER, state=RequestState.ACTIVE, expires_on=at.date()) for _ in file.requests
+            ),
         )
         for file in verdict.submission.files
     )

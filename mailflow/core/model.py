@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import NewType
 
 from mailflow.core.anomalies import Anomaly
+from mailflow.core.attested import Attested
 from mailflow.core.form import HousingRequest
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.core.order import Deregistration, Holder
 
 SenderCode = NewType("SenderCode", str)
 """The operator's short name for a sender: whoever holds certificates and acts for desks."""
@@ -42,8 +44,19 @@ class Operation(StrEnum):
     COPY = "COP"
 
 
+class RequestState(StrEnum):
+    """Where a request stands in its life."""
+
+    ACTIVE = "active"
+    DEREGISTERED = "deregistered"
+    REMOVED = "removed"
+
+
 class Right(StrEnum):
-    """What a mandate allows. The operations by their file type, and `consulter`: to learn of others' requests."""
+    """What a mandate allows. The operations by their file type; `consulter`: to learn of others' requests.
+
+    `gerer`: to act as the manager of the territory, in those operations that the mandate allows.
+    """
 
     CREATION = "CRE"
     CREATION_AFTER_SEPARATION = "CRS"
@@ -52,6 +65,7 @@ class Right(StrEnum):
     DEREGISTRATION = "RAD"
     REMOVAL = "SUP"
     CONSULT = "consulter"
+    MANAGE = "gerer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +161,13 @@ class Request:
     """One request of a file, as far as it could be read. Facts of the register have not been applied yet."""
 
     form: HousingRequest | None
-    """None when its structure could not be read at all; `anomalies` then says why."""
+    """None when it could not be read, `anomalies` then says why, or when the operation goes without."""
+    number: str | None = None
+    """`numUnique` as it was given: of the request that the operation is about. None in a `CRE`."""
+    holder: Holder | None = None
+    """Who holds that request according to the sender."""
+    deregistration: Deregistration | None = None
+    """In a `RAD`."""
     anomalies: tuple[Anomaly, ...] = ()
     """All that reading and the pure rules found; a blocking one refuses the request."""
     reference: str | None = None
@@ -188,13 +208,18 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """The request is in the register under `number`."""
+    """The operation was done, or nothing was left to do: the request of `number` stands as is said here."""
 
     number: UniqueNumber
+    state: RequestState
+    expires_on: date
+    """The last day on which it is active, inclusive; without meaning in another state."""
+    attestation: Attested | None = None
+    """Of a creation (`CRE`, `CRS`) or renewal: what the applicant receives."""
     anomalies: tuple[Anomaly, ...] = ()
     """Warnings only."""
     replayed: bool = False
-    """True when an earlier submission had already received this number."""
+    """True when an earlier submission had already received this very outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,19 @@ not be written yet, within the transaction that claimed them. At its end it must
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core.life import Life
+from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register import keys
 from mailflow.register.tables import active_identity, request, request_reference
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import RequestState
+from mailflow.register.vault import ContentKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,8 @@ class KnownReference:
     digest: str
     """Of the request that bound it: another digest is another request."""
     number: UniqueNumber | None
-    """None while that request is not written yet, in this same transaction."""
+    """None, like `life`, while that request is not written yet, in this same transaction."""
+    life: Life | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +65,9 @@ class NewRequest:
     territory: Territory
     desk: DeskCode
     sender: str
-    expires_on: date
-    """Last day on which it is active, a legal day in Paris."""
+    life: Life
+    dated_at: datetime
+    """Of the file."""
     payload: bytes
     """All that it says; sealed under a content key of its own."""
     file_record: str
@@ -79,10 +84,15 @@ class StoredRequest:
     territory: Territory
     desk: DeskCode
     sender: str
-    state: RequestState
-    expires_on: date
+    life: Life
     registered_at: datetime
-    payload: bytes | None
+    revision: int
+    """Of the last entry in its history."""
+    dated_at: datetime
+    """Of the last file that was applied to it."""
+    key: ContentKey | None = field(repr=False)
+    """None when it was deleted."""
+    payload: bytes | None = field(repr=False)
     """None when its content key was deleted: the number and the fact stay."""
     file_record: str
     position: int
@@ -114,13 +124,16 @@ async def known_references(
     table = request_reference
     for batch in batches(sorted({token for _, token in tokens})):
         statement = (
-            sa.select(table.c.desk, table.c.token, table.c.digest, table.c.request_id, request.c.number)
+            sa.select(table.c.desk, table.c.token, table.c.digest, table.c.request_id, request.c.number, *_LIFE)
             .outerjoin(request, request.c.id == table.c.request_id)
             .where(table.c.token.in_(batch), table.c.desk.in_(sorted({desk for desk, _ in tokens})))
         )
         for row in await tx.all(statement):
             found[tokens[row.desk, row.token]] = KnownReference(
-                request_id=row.request_id, digest=row.digest, number=row.number
+                request_id=row.request_id,
+                digest=row.digest,
+                number=row.number,
+                life=life_of(row) if row.number else None,
             )
     return found
 
@@ -171,14 +184,20 @@ async def holders(tx: Transaction, persons: Collection[tuple[Territory, str]]) -
 
 
 async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
-    """Let go of the references and identities of requests that were claimed for and then not registered."""
+    """Let go of the references and identities of requests that are not registered after all, or removed."""
+    await release_identities(tx, request_ids)
     for batch in batches(request_ids):
-        await tx.run(sa.delete(active_identity).where(active_identity.c.request_id.in_(batch)))
         await tx.run(sa.delete(request_reference).where(request_reference.c.request_id.in_(batch)))
 
 
-async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> None:
-    """Write active requests. A number that exists already is ConstraintViolated."""
+async def release_identities(tx: Transaction, request_ids: Sequence[str]) -> None:
+    """The persons of these requests may have others."""
+    for batch in batches(request_ids):
+        await tx.run(sa.delete(active_identity).where(active_identity.c.request_id.in_(batch)))
+
+
+async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
+    """Write new requests; returns their content keys. A number that exists already is ConstraintViolated."""
     made = [tx.vault.new_key() for _ in requests]
     await keys.keep(tx, [wrapped for _, wrapped in made], at)
     rows = [
@@ -188,9 +207,11 @@ async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) 
             "territory": new.territory,
             "desk": new.desk,
             "sender": new.sender,
-            "state": RequestState.ACTIVE.value,
-            "expires_on": new.expires_on,
+            **life_columns(new.life),
+            "deposited_on": new.life.deposited_on,
             "registered_at": at,
+            "revision": 1,
+            "dated_at": new.dated_at,
             "key_id": key.id,
             "payload": tx.vault.seal(key, new.payload, f"request.payload:{new.number}"),
             "file_record": new.file_record,
@@ -199,29 +220,100 @@ async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) 
         for new, (key, _) in zip(requests, made, strict=True)
     ]
     await tx.run(sa.insert(request), rows)
+    return {new.number: key for new, (key, _) in zip(requests, made, strict=True)}
 
 
 async def find(tx: Transaction, number: str) -> StoredRequest | None:
     """The request under `number`, with its content."""
-    rows = await tx.all(sa.select(request).where(request.c.number == number))
-    if not rows:
-        return None
-    row = rows[0]
-    key = (await keys.find(tx, [row.key_id])).get(row.key_id)
-    sealed = row.payload
-    return StoredRequest(
-        id=row.id,
-        number=row.number,
-        territory=row.territory,
-        desk=row.desk,
-        sender=row.sender,
+    return (await _stored(tx, sa.select(request).where(request.c.number == number))).get(UniqueNumber(number))
+
+
+async def lock(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumber, StoredRequest]:
+    """Those requests of `numbers` that exist, ours until the transaction ends.
+
+    In sorted order, so that two seldom wait for each other; before any claim, since others claim after they lock.
+    """
+    found: dict[UniqueNumber, StoredRequest] = {}
+    for batch in batches(sorted(numbers)):
+        statement = sa.select(request).where(request.c.number.in_(batch)).order_by(request.c.number).with_for_update()
+        found |= await _stored(tx, statement)
+    return found
+
+
+async def update(tx: Transaction, changed: Sequence[StoredRequest]) -> None:
+    """Write how locked requests stand now: life, revision, date of the file, content."""
+    rows = [
+        {
+            "b_number": now.number,
+            **life_columns(now.life),
+            "revision": now.revision,
+            "dated_at": now.dated_at,
+            "payload": tx.vault.seal(now.key, now.payload, f"request.payload:{now.number}")
+            if now.key is not None and now.payload is not None
+            else None,
+        }
+        for now in changed
+    ]
+    columns = [name for name in rows[0] if name != "b_number"] if rows else []
+    statement = sa.update(request).where(request.c.number == sa.bindparam("b_number"))
+    await tx.run(statement.values({name: sa.bindparam(name) for name in columns}), rows)
+
+
+async def _stored(tx: Transaction, statement: sa.Select[Any]) -> dict[UniqueNumber, StoredRequest]:
+    rows = await tx.all(statement)
+    content_keys = await keys.find(tx, [row.key_id for row in rows])
+    found: dict[UniqueNumber, StoredRequest] = {}
+    for row in rows:
+        key, sealed = content_keys.get(row.key_id), row.payload
+        found[row.number] = StoredRequest(
+            id=row.id,
+            number=row.number,
+            territory=row.territory,
+            desk=row.desk,
+            sender=row.sender,
+            life=life_of(row),
+            registered_at=row.registered_at,
+            revision=row.revision,
+            dated_at=row.dated_at,
+            key=key,
+            payload=tx.vault.open(key, sealed, f"request.payload:{row.number}") if key and sealed is not None else None,
+            file_record=row.file_record,
+            position=row.position,
+        )
+    return found
+
+
+_LIFE = (
+    request.c.state,
+    request.c.motive,
+    request.c.deposited_on,
+    request.c.renewed_on,
+    request.c.expires_on,
+    request.c.ended_on,
+)
+
+
+def life_of(row: Any) -> Life:
+    """The life in a row of the request or of its history."""
+    return Life(
         state=RequestState(row.state),
+        motive=row.motive,
+        deposited_on=row.deposited_on,
+        renewed_on=row.renewed_on,
         expires_on=row.expires_on,
-        registered_at=row.registered_at,
-        payload=tx.vault.open(key, sealed, f"request.payload:{number}") if key and sealed is not None else None,
-        file_record=row.file_record,
-        position=row.position,
+        ended_on=row.ended_on,
     )
+
+
+def life_columns(life: Life) -> dict[str, Any]:
+    """All that can change."""
+    return {
+        "state": life.state.value,
+        "motive": life.motive,
+        "renewed_on": life.renewed_on,
+        "expires_on": life.expires_on,
+        "ended_on": life.ended_on,
+    }
 
 
 def _reference_token(tx: Transaction, desk: str, reference: str) -> str:

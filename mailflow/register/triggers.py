@@ -26,11 +26,13 @@ CONSTANT = (
     ("file", "name"),
     ("request", "number"),
     ("request", "id"),
+    ("request", "desk"),
+    ("request", "deposited_on"),
     ("outbox", "message_id"),
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "request", "file")
+KEPT = ("journal", "history", "request", "file")
 """Tables whose rows are never deleted: entries, numbers, and the names of decided files stay for good."""
 
 
@@ -53,6 +55,13 @@ def statements(dialect: str) -> list[str]:
     ]
     final = [
         _trigger(dialect, "journal_is_append_only", "UPDATE ON journal", ""),
+        _trigger(dialect, "history_is_append_only", "UPDATE ON history", ""),
+        _trigger(
+            dialect,
+            "request_removed_is_final",
+            "UPDATE OF state ON request",
+            "OLD.state = 'removed' AND NEW.state <> OLD.state",
+        ),
         _trigger(dialect, "file_settled_is_final", "UPDATE OF settled ON file", "OLD.settled AND NOT NEW.settled"),
         _trigger(
             dialect,

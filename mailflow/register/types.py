@@ -49,11 +49,3 @@ class OutboxState(StrEnum):
     SENDING = "sending"
     SENT = "sent"
     HELD = "held"
-
-
-class RequestState(StrEnum):
-    """Where a request stands in its life."""
-
-    ACTIVE = "active"
-    DEREGISTERED = "deregistered"
-    REMOVED = "removed"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from mailflow.core import identity, numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
+from mailflow.core.life import Life
 from mailflow.core.model import Refused, Right
 from mailflow.core.numbers import Territory
 from mailflow.register import Transaction, requests
@@ -39,7 +40,7 @@ def apply_rules(work: FileWork) -> None:
             request=request,
             form=form,
             territory=territory,
-            deposited_on=form.deposited_on,
+            life=Life.beginning(form.deposited_on),
             keys=_identity_keys(form),
             warnings=anomalies,
         )
@@ -82,7 +83,7 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Candidate], chunk: M
     for reference, owner in known.items():
         candidate = wanted[reference]
         if owner.digest == candidate.request.digest:
-            candidate.follow(owner.request_id, owner.number, chunk, replays=True)
+            candidate.follow(owner.request_id, owner.number, owner.life, chunk, replays=True)
         else:
             candidate.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=candidate.path))
 
@@ -101,7 +102,7 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Candidate], chunk: M
     for candidate in losers:
         found = (holders[candidate.territory, key] for key in candidate.keys)
         theirs = next(holder for holder in found if holder.request_id != candidate.id)
-        candidate.follow(theirs.request_id, theirs.number, chunk, replays=False)
+        candidate.follow(theirs.request_id, theirs.number, None, chunk, replays=False)
     await requests.release(tx, [c.id for c in losers])
 
 
@@ -109,13 +110,13 @@ async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None
     """Dense sequences by territory and month. The counters stay locked until the commit: this comes late."""
     groups: dict[tuple[Territory, str], list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault((candidate.territory, numbers.month_key(candidate.deposited_on)), []).append(candidate)
+        groups.setdefault((candidate.territory, numbers.month_key(candidate.life.deposited_on)), []).append(candidate)
     exhausted: list[Candidate] = []
     for key, group in sorted(groups.items()):
         sequences = await _allocate(tx, *key, len(group))
         for candidate, sequence in zip(group, sequences, strict=False):
             candidate.number = numbers.compose(
-                candidate.territory, candidate.deposited_on, sequence, candidate.file.file.desk
+                candidate.territory, candidate.life.deposited_on, sequence, candidate.file.file.desk
             )
         exhausted += group[len(sequences) :]
     for candidate in exhausted:

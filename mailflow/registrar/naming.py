@@ -48,7 +48,13 @@ def _open_file(
         elif (right := _right(file)) is not None and not may(mandates, right):
             anomalies.append(Anomaly(code=Code.OPERATION_NOT_MANDATED))
     return FileWork(
-        submission=submission, file=file, sender=sender, mandates=in_force, anomalies=anomalies, decided_at=at
+        submission=submission,
+        file=file,
+        sender=sender,
+        desk=terms.directory.desks.get(file.desk),
+        mandates=in_force,
+        anomalies=anomalies,
+        decided_at=at,
     )
 
 

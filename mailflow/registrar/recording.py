@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
+from mailflow.core.attested import Attested
+from mailflow.core.form import without_nir
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestState
 from mailflow.core.numbers import UniqueNumber
-from mailflow.register import Transaction, files, journal, requests
-from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower
+from mailflow.register import Transaction, files, history, journal, requests
+from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower, Known
 
 
 def _receipt_of(work: FileWork) -> FileReceipt:
@@ -37,20 +38,42 @@ def _receipt_of(work: FileWork) -> FileReceipt:
 
 def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
     match decided:
-        case Candidate(number=number, warnings=warnings):
-            assert number is not None, "a candidate that stands has its number"
-            return Registered(number=number, anomalies=warnings)
+        case Candidate():
+            return _registered(decided, decided, replayed=False)
         case Follower(owner=owner, candidate=candidate, replays=replays):
-            number = owner if isinstance(owner, str) else owner.number
-            if number is None:  # its owner, earlier in this chunk, came to nothing
+            if owner.number is None:  # its owner, earlier in this chunk, came to nothing
                 return Refused(anomalies=(*candidate.warnings, Anomaly(code=Code.INTERNAL_FAULT)))
             if replays:
-                return Registered(number=number, anomalies=candidate.warnings, replayed=True)
-            disclosed = number if candidate.may_learn_numbers else None
+                return _registered(candidate, owner, replayed=True)
+            disclosed = owner.number if candidate.may_learn_numbers else None
             exists = Anomaly(code=Code.REQUEST_EXISTS, path=candidate.path, number=disclosed)
             return Refused(anomalies=(*candidate.warnings, exists))
         case _:
             return decided
+
+
+def _registered(candidate: Candidate, owner: Candidate | Known, *, replayed: bool) -> Registered:
+    """`owner` is the request that was registered; `candidate`, which asks the same, may be another."""
+    assert owner.number is not None, "what was registered has its number"
+    assert owner.life is not None, "it stands somewhere in its life"
+    desk = candidate.file.desk
+    assert desk is not None, "a desk that is not on record registers nothing"
+    attested = Attested(
+        form=without_nir(candidate.form),
+        deposited_on=owner.life.deposited_on,
+        renewed_on=owner.life.renewed_on,
+        expires_on=owner.life.expires_on,
+        desk_name=desk.name,
+        desk_address=desk.address,
+    )
+    return Registered(
+        number=owner.number,
+        state=owner.life.state,
+        expires_on=owner.life.expires_on,
+        attestation=attested if owner.life.state is RequestState.ACTIVE else None,
+        anomalies=candidate.warnings,
+        replayed=replayed,
+    )
 
 
 async def write_records(tx: Transaction, works: Sequence[FileWork], at: datetime) -> None:
@@ -58,7 +81,8 @@ async def write_records(tx: Transaction, works: Sequence[FileWork], at: datetime
     for work in works:
         work.decided = _receipt_of(work)
     registered = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
-    await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
+    content_keys = await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
+    await history.append(tx, [_beginning(candidate) for candidate in registered], content_keys, at)
     settled = [(r.record, FILE_RECEIPT.dump_json(r)) for work in works if work.record and (r := work.receipt).record]
     await files.settle(tx, settled)
     await files.release(tx, [work.record for work in works if work.record and not work.receipt.record])
@@ -80,10 +104,34 @@ def _new_request(candidate: Candidate) -> requests.NewRequest:
         territory=candidate.territory,
         desk=candidate.file.file.desk,
         sender=candidate.file.sender.code,
-        expires_on=calendar.active_through(candidate.deposited_on),
-        payload=candidate.form.model_dump_json(by_alias=True, exclude_none=True).encode(),
+        life=candidate.life,
+        dated_at=candidate.dated_at,
+        payload=without_nir(candidate.form).model_dump_json(by_alias=True, exclude_none=True).encode(),
         file_record=candidate.file.record,
         position=candidate.position,
+    )
+
+
+def _beginning(candidate: Candidate) -> history.Entry:
+    assert candidate.number is not None
+    work = candidate.file
+    assert work.file.operation is not None
+    assert work.record is not None
+    return history.Entry(
+        number=candidate.number,
+        revision=1,
+        territory=candidate.territory,
+        operation=work.file.operation,
+        life=candidate.life,
+        origin=history.Origin(
+            desk=work.file.desk,
+            sender=work.sender.code,
+            door=work.submission.door,
+            intake_id=work.submission.intake,
+            file_record=work.record,
+            position=candidate.position,
+        ),
+        dated_at=candidate.dated_at,
     )
 
 

@@ -3,15 +3,17 @@
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
+from mailflow.core.life import Life
 from mailflow.core.model import (
     Directory,
+    EnrolledDesk,
     EnrolledSender,
     Environment,
     FileReceipt,
@@ -53,7 +55,7 @@ class Candidate:
     request: Request
     form: HousingRequest
     territory: Territory
-    deposited_on: date
+    life: Life
     keys: tuple[str, ...]
     """Identity keys of applicant and co-applicant."""
     warnings: tuple[Anomaly, ...]
@@ -68,6 +70,11 @@ class Candidate:
     @property
     def path(self) -> str:
         return request_path(self.position)
+
+    @property
+    def dated_at(self) -> datetime:
+        assert self.file.file.dated_at is not None, "a file without a date is refused"
+        return self.file.file.dated_at
 
     @property
     def stands(self) -> bool:
@@ -85,13 +92,23 @@ class Candidate:
         self,
         request_id: str,
         number: UniqueNumber | None,
+        life: Life | None,
         chunk: Mapping[str, "Candidate"],
         *,
         replays: bool,
     ) -> None:
         """Take the outcome from the request that came first; this very chunk may still have to number it."""
-        owner = number or chunk[request_id]
+        owner = Known(number=number, life=life) if number else chunk[request_id]
         self.file.outcomes[self.position] = Follower(candidate=self, owner=owner, replays=replays)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A request that was registered before."""
+
+    number: UniqueNumber
+    life: Life | None
+    """None where nobody asks."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +116,7 @@ class Follower:
     """A request whose outcome hangs on one that came before it."""
 
     candidate: Candidate
-    owner: UniqueNumber | Candidate
+    owner: Known | Candidate
     replays: bool
     """The same request again, by the desk's own reference; else another request of the same person."""
 
@@ -111,6 +128,8 @@ class FileWork:
     submission: Submission
     file: RequestFile
     sender: EnrolledSender
+    desk: EnrolledDesk | None
+    """None when there is none of that code."""
     mandates: tuple[Mandate, ...]
     """Those of the sender that hold today, for whichever desk."""
     anomalies: list[Anomaly]

@@ -25,6 +25,7 @@ from mailflow.core.model import (
     Outcome,
     Refused,
     Registered,
+    RequestState,
     SenderCode,
 )
 from mailflow.core.numbers import DeskCode, Territory, compose
@@ -48,7 +49,8 @@ def published() -> dict[str, bytes]:
     creation = sample_creation(sample_form())
     faulty = sample_creation(_faulty_form())
     number = compose(Territory("059"), date(2026, 1, 12), 42, _SAMPLE_DESK)
-    accepted = _receipt(creation, Registered(number=number))
+    registered = Registered(number=number, state=RequestState.ACTIVE, expires_on=date(2027, 1, 12))
+    accepted = _receipt(creation, registered)
     refused = _receipt(faulty, None)
     return {
         INTERFACE_FILE: interface_schema(),

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.form import HousingRequest
-from mailflow.core.lexical import Moment, Sentence, Token
+from mailflow.core.lexical import Day, Moment, Sentence, Token
+from mailflow.core.order import Deregistration, Holder
 from mailflow.core.shapes import Attribute, Items, WireModel
 
 ROOT = "interfaceNuu"
@@ -41,9 +42,14 @@ class RequestElement(WireModel):
     reference: Annotated[Token | None, Attribute(extension=True)] = None
     """The desk's own reference of the request."""
     state: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="etat")
-    """In a return: the state of the request in the register."""
+    """In a return: the state of the request in the register: `active`, `radiee` or `supprimee`."""
+    expires_on: Annotated[Day | None, Attribute(extension=True)] = Field(default=None, alias="echeance")
+    """In a return: the last day on which an active request is so."""
     number: Token | None = Field(default=None, alias="numUnique")
+    """Of the request that the operation is about, for `CRS` the couple's. In the return of a creation the new one."""
+    holder: Holder | None = Field(default=None, alias="titulaire")
     form: HousingRequest | None = Field(default=None, alias="demandeLogement")
+    deregistration: Deregistration | None = Field(default=None, alias="radiation")
     anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
 
 

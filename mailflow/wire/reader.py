@@ -154,6 +154,9 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
     return Request(
         form=element.form,
         anomalies=_bounded([*faults, *told], path),
+        number=element.number or None,
+        holder=element.holder,
+        deregistration=element.deregistration,
         reference=element.reference or None,
         digest=digest_of(element.form),
     )

@@ -9,12 +9,18 @@ from mailflow.core.model import (
     Outcome,
     Registered,
     Request,
+    RequestState,
 )
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement, anomaly_elements
 from mailflow.wire.names import speakable_name
 
-STATE_ACTIVE = "active"
+STATES = {
+    RequestState.ACTIVE: "active",
+    RequestState.DEREGISTERED: "radiee",
+    RequestState.REMOVED: "supprimee",
+}
+"""`etat` of a returned request."""
 
 
 def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
@@ -32,18 +38,26 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
         header=Header(file_type=Operation.RETURN, dated_at=receipt.decided_at.astimezone(PARIS).replace(microsecond=0)),
         anomalies=anomaly_elements(receipt.anomalies),
         requests=tuple(
-            _returned(request, outcome) for request, outcome in zip(file.requests, receipt.outcomes, strict=True)
+            _returned(request, outcome, file.operation)
+            for request, outcome in zip(file.requests, receipt.outcomes, strict=True)
         ),
     )
     return to_bytes(write(document, ROOT, NUU))
 
 
-def _returned(request: Request, outcome: Outcome) -> RequestElement:
-    number = outcome.number if isinstance(outcome, Registered) else None
+_CREATIONS = (Operation.CREATION, Operation.CREATION_AFTER_SEPARATION)
+
+
+def _returned(request: Request, outcome: Outcome, operation: Operation | None) -> RequestElement:
+    done = outcome if isinstance(outcome, Registered) else None
     return RequestElement(
         reference=request.reference,
-        state=STATE_ACTIVE if number else None,
-        number=number,
+        state=STATES[done.state] if done else None,
+        expires_on=done.expires_on if done and done.state is RequestState.ACTIVE else None,
+        # Of a creation that was refused no number is repeated: it could be taken for the new one.
+        number=done.number if done else (None if operation in _CREATIONS else request.number),
+        holder=request.holder,
         form=request.form and without_nir(request.form),
+        deregistration=request.deregistration,
         anomalies=anomaly_elements(outcome.anomalies),
     )

@@ -10,7 +10,10 @@ from tests.support.records import NOW, a_draft, execute, frozen, registered, row
 
 UNIQUE = "uq_|pk_|UNIQUE"
 FOREIGN = "fk_|FOREIGN KEY"
-A_REQUEST = "number, id, territory, desk, sender, state, expires_on, registered_at, file_record, position"
+A_REQUEST = """number, id, territory, desk, sender, state, deposited_on, expires_on, registered_at, revision, dated_at,
+    file_record, position"""
+THE_SAME = "state, deposited_on, expires_on, registered_at, revision, dated_at, file_record"
+AN_ENTRY = "number, revision, territory, sequence, operation, state, expires_on, dated_at, at"
 A_MAIL = "account, mailbox, uidvalidity, uid, size_bytes, received_at, taken_at, state"
 AN_ORDER = "kind, key, part, message_id, envelope_id, recipient, received_at, dated_at, queued_at, state, next_at"
 
@@ -53,8 +56,11 @@ async def test_what_is_there_once(used: Register) -> None:
         """INSERT INTO file (record, desk, name, digest, intake_id)
            SELECT 'f9', desk, name, 'x', intake_id FROM file""",
         f"""INSERT INTO request ({A_REQUEST})
-            SELECT number, 'r9', territory, desk, sender, state, expires_on, registered_at, file_record, 9
-            FROM request""",
+            SELECT number, 'r9', territory, desk, sender, {THE_SAME}, 9 FROM request""",
+        f"""INSERT INTO history ({AN_ENTRY})
+            SELECT number, revision, territory, 9, operation, state, expires_on, dated_at, at FROM history""",
+        f"""INSERT INTO history ({AN_ENTRY})
+            SELECT number, 9, territory, sequence, operation, state, expires_on, dated_at, at FROM history""",
         """INSERT INTO request_reference (desk, token, digest, request_id)
            SELECT desk, token, 'x', request_id FROM request_reference""",
         """INSERT INTO active_identity (territory, token, ordinal, request_id)
@@ -75,7 +81,7 @@ async def test_what_cannot_be(used: Register) -> None:
         [
             ("UPDATE intake SET state = 'lost'", "intake_state|intake_is_decided_once"),
             ("UPDATE outbox SET state = 'lost'", "ck_outbox_state|ck_outbox_due"),
-            ("UPDATE request SET state = 'lost'", "ck_request_state"),
+            ("UPDATE request SET state = 'lost'", "ck_request_state|ck_request_ended_on"),
             ("UPDATE intake SET next_at = taken_at", "ck_intake_due"),
             ("UPDATE intake SET lease_owner = 'me'", "ck_intake_lease_whole"),
             ("UPDATE intake SET lease_owner = 'me', lease_until = taken_at", "ck_intake_lease_only_while_due"),
@@ -87,11 +93,21 @@ async def test_what_cannot_be(used: Register) -> None:
             ("UPDATE outbox SET state = 'sent', next_at = NULL", "ck_outbox_sent_at"),
             ("UPDATE outbox SET next_at = NULL", "ck_outbox_due"),
             ("UPDATE request SET territory = '062'", "ck_request_territory"),
+            ("UPDATE request SET motive = 'RADABA'", "ck_request_motive"),
+            ("UPDATE request SET ended_on = expires_on", "ck_request_ended_on"),
+            (
+                f"""INSERT INTO history ({AN_ENTRY})
+                    SELECT number, 9, territory, 9, 'XYZ', state, expires_on, dated_at, at FROM history""",
+                "ck_history_operation",
+            ),
             ("INSERT INTO counter VALUES ('059', '1226', 1000000)", "ck_counter_last"),
             ("INSERT INTO trust_generation VALUES (2, 1)", "ck_trust_generation_one_row"),
-            ("INSERT INTO desk VALUES ('5912', 'Desk', 'active')", "ck_desk_code"),
-            ("INSERT INTO desk VALUES ('5912z', 'Desk', 'active')", "ck_desk_code"),
-            ("INSERT INTO desk VALUES ('59123', 'Desk', 'asleep')", "ck_desk_standing"),
+            ("INSERT INTO desk VALUES ('5912', 'Desk', '', 'active')", "ck_desk_code"),
+            ("INSERT INTO desk VALUES ('5912z', 'Desk', '', 'active')", "ck_desk_code"),
+            (
+                "INSERT INTO desk VALUES ('59123', 'Desk', '', 'asleep')",
+                "ck_desk_standing",
+            ),
             ("INSERT INTO sender VALUES ('acme', 'Acme', 'asleep', 'a@b.test', false)", "ck_sender_standing"),
             ("INSERT INTO sender_address VALUES ('nobody', 'a@b.test')", FOREIGN),
             ("INSERT INTO sender_address VALUES ('nobody', 'A@b.test')", "lower_case"),
@@ -122,6 +138,10 @@ async def test_what_never_changes(used: Register) -> None:
             ("UPDATE request SET number = '059112600000259123'", "request_number_never_changes"),
             ("UPDATE request SET id = 'x'", "request_id_never_changes"),
             ("UPDATE outbox SET message_id = 'x'", "outbox_message_id_never_changes"),
+            ("UPDATE request SET desk = '59777'", "request_desk_never_changes"),
+            ("UPDATE request SET deposited_on = expires_on", "request_deposited_on_never_changes"),
+            ("UPDATE history SET content_before = NULL", "history_is_append_only"),
+            ("DELETE FROM history", "history_is_kept"),
             ("UPDATE journal SET kind = 'x'", "journal_is_append_only"),
             ("DELETE FROM journal", "journal_is_kept"),
             ("DELETE FROM request", "request_is_kept"),
@@ -139,10 +159,16 @@ async def test_a_mail_that_was_sent_is_not_sent_again(used: Register) -> None:
     await _refused(used, [(again, "outbox_sent_is_final")])
 
 
+async def test_a_removed_request_stays_removed(used: Register) -> None:
+    await execute(used, "UPDATE request SET state = 'removed', ended_on = expires_on")
+    again = "UPDATE request SET state = 'active', ended_on = NULL"
+    await _refused(used, [(again, "request_removed_is_final")])
+
+
 async def test_the_grammar_of_numbers(used: Register) -> None:
     statement = f"""
         INSERT INTO request ({A_REQUEST})
-        SELECT :number, 'r2', substr(:number, 1, 3), desk, sender, state, expires_on, registered_at, file_record, 7
+        SELECT :number, 'r2', substr(:number, 1, 3), desk, sender, {THE_SAME}, 7
         FROM request
     """
     await execute(used, statement, number="02A1226000001ZAZ09")
@@ -176,5 +202,5 @@ async def test_retention_may_empty_what_is_written_once(used: Register) -> None:
 
 async def test_no_value_shows_in_the_error(used: Register) -> None:
     with pytest.raises(ConstraintViolated, match="ck_desk_code") as caught:
-        await execute(used, "INSERT INTO desk VALUES (:code, 'Desk', 'active')", code="Durand")
+        await execute(used, "INSERT INTO desk VALUES (:code, 'Desk', '', 'active')", code="Durand")
     assert "Durand" not in str(caught.value)

@@ -34,7 +34,7 @@ async def test_a_request_is_found_by_its_number(register: Register) -> None:
         assert await requests.find(tx, "059112699999959123") is None
     assert found is not None
     assert (found.id, found.number, found.territory, found.desk) == ("r1", number, NORD, DESK)
-    assert (found.state, found.expires_on, found.registered_at) == ("active", a_request("", 1, "").expires_on, NOW)
+    assert (found.life, found.registered_at, found.revision) == (a_request("", 1, "").life, NOW, 1)
     assert (found.payload, found.file_record) == (b"all that it says", "f1")
 
 
@@ -60,7 +60,7 @@ async def test_a_reference_is_bound_by_the_first(register: Register) -> None:
         assert bound == {(DESK, "a"), (DESK, "b")}
         asked = [(DESK, "a"), (DESK, "z"), (DeskCode("62001"), "a")]
         assert await requests.known_references(tx, asked) == {
-            (DESK, "a"): requests.KnownReference(request_id="r1", digest="d1", number=None)
+            (DESK, "a"): requests.KnownReference(request_id="r1", digest="d1", number=None, life=None)
         }
         await requests.insert(tx, [a_request("r1", 1, "f1"), a_request("r2", 2, "f1")], NOW)
     async with register.begin() as tx:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured
-from mailflow.register import Register, files, intake, keys, outbox, queues, requests
+from mailflow.register import Register, files, history, intake, keys, outbox, queues, requests
 from mailflow.register.tables import metadata
 from mailflow.register.vault import SealBroken, Vault
 from tests.support.records import (
@@ -16,6 +16,7 @@ from tests.support.records import (
     a_draft,
     a_file,
     a_request,
+    an_entry,
     arrival,
     claim,
     execute,
@@ -50,7 +51,9 @@ async def test_nothing_of_a_person_can_be_read_in_any_column(register: Register)
         await files.claim(tx, [a_file("f1", mail.id)])
         await requests.bind_references(tx, [(DESK, "REF-PRIVEE-77", "r1", "d")])
         await requests.claim_identities(tx, [person("KERMADEC|Yvonnick|1987-03-14", "r1", nir="187032912345678")])
-        await requests.insert(tx, [a_request("r1", 1, "f1", payload=octets)], NOW)
+        new = a_request("r1", 1, "f1", payload=octets)
+        content_keys = await requests.insert(tx, [new], NOW)
+        await history.append(tx, [an_entry(new, said=octets, content_before=octets)], content_keys, NOW)
         await files.settle(tx, [("f1", octets)])
         await files.freeze_return(tx, [("f1", octets)])
         await outbox.queue(tx, [a_draft(mail.id, payload=octets), a_draft(None, key="n", payload=octets)], NOW)
@@ -88,10 +91,10 @@ async def test_a_request_under_another_number_does_not_open(register: Register) 
     await execute(
         register,
         """
-        INSERT INTO request (number, id, territory, desk, sender, state, expires_on, registered_at, key_id, payload,
-            file_record, position)
-        SELECT '059112600000259123', 'r2', territory, desk, sender, state, expires_on, registered_at, key_id, payload,
-            file_record, 9 FROM request
+        INSERT INTO request (number, id, territory, desk, sender, state, deposited_on, expires_on, registered_at,
+            revision, dated_at, key_id, payload, file_record, position)
+        SELECT '059112600000259123', 'r2', territory, desk, sender, state, deposited_on, expires_on, registered_at,
+            revision, dated_at, key_id, payload, file_record, 9 FROM request
         """,
     )
     async with register.read() as tx:

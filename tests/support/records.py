@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core.life import Life
+from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
-from mailflow.register import Register, files, intake, outbox, requests
+from mailflow.register import Register, files, history, intake, outbox, requests
 from mailflow.register.types import Instant
 from tests.support.databases import VAULT
 
@@ -73,10 +75,25 @@ def a_request(request_id: str, sequence: int, record: str, *, payload: bytes = b
         territory=NORD,
         desk=DESK,
         sender="acme",
-        expires_on=date(2027, 11, 25),
+        life=Life.beginning(date(2026, 11, 25)),
+        dated_at=NOW,
         payload=payload,
         file_record=record,
         position=sequence,
+    )
+
+
+def an_entry(new: requests.NewRequest, revision: int = 1, **sealed: bytes) -> history.Entry:
+    """A change of that request which leaves its life as it is."""
+    return history.Entry(
+        number=new.number,
+        revision=revision,
+        territory=new.territory,
+        operation=Operation.CREATION if revision == 1 else Operation.AMENDMENT,
+        life=new.life,
+        origin=None,
+        dated_at=NOW,
+        **sealed,
     )
 
 
@@ -113,7 +130,8 @@ async def registered(register: Register, sequence: int = 1, *, payload: bytes = 
         await requests.bind_references(tx, [(DESK, "ref", "r1", "digest")])
         await requests.claim_identities(tx, [person("dupont", "r1")])
         new = a_request("r1", sequence, "f1", payload=payload)
-        await requests.insert(tx, [new], NOW)
+        content_keys = await requests.insert(tx, [new], NOW)
+        await history.append(tx, [an_entry(new)], content_keys, NOW)
         await files.settle(tx, [("f1", b"receipt")])
     return new.number
 

@@ -17,7 +17,6 @@ from mailflow.core.model import (
     Environment,
     FileReceipt,
     Refused,
-    Registered,
     RequestFile,
     SenderCode,
 )
@@ -33,6 +32,7 @@ from mailflow.mail.model import Reply, ReplyContext
 from mailflow.wire.reader import read_file
 from mailflow.wire.writer import write_return
 from tests.support.judging import JUDGED_AT, LIMITS, MAIRIE, RECEIVED_AT, SERVICE, a_dem, dem_name, mairie
+from tests.support.outcomes import done
 from tests.support.pki import shared_pki
 from tests.support.trust import a_trust
 
@@ -69,7 +69,7 @@ def request_file(name: str | None = None, surname: str = "Durand") -> RequestFil
 
 
 def a_receipt(file: RequestFile | None = None, record: str | None = "r1", refusal: Code | None = None) -> FileReceipt:
-    outcome = Refused(anomalies=(Anomaly(code=refusal),)) if refusal else Registered(number=NUMBER)
+    outcome = Refused(anomalies=(Anomaly(code=refusal),)) if refusal else done(NUMBER)
     return FileReceipt(file=file or request_file(), record=record, decided_at=JUDGED_AT, outcomes=(outcome,))
 
 

@@ -15,7 +15,6 @@ from mailflow.core.model import (
     FileReceipt,
     Outcome,
     Refused,
-    Registered,
     RequestFile,
     SenderCode,
 )
@@ -26,6 +25,7 @@ from mailflow.wire.envelope import InterfaceFile
 from mailflow.wire.reader import read_file
 from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import extension_schema, validator
+from tests.support.outcomes import done
 from tests.support.requests import LIMITS, NAME, RECEIVED_AT, a_file, a_form, forms
 
 NUMBER = UniqueNumber("059012600004259123")
@@ -51,7 +51,7 @@ def returned(receipt: FileReceipt) -> InterfaceFile:
 
 
 def test_a_registered_request_comes_back_with_its_number() -> None:
-    (request,) = returned(receipt_for(a_file(a_form(), reference="D-1"), Registered(number=NUMBER))).requests
+    (request,) = returned(receipt_for(a_file(a_form(), reference="D-1"), done(NUMBER))).requests
     assert (request.number, request.state, request.reference) == (NUMBER, "active", "D-1")
     assert request.form == a_form()
     assert request.anomalies == ()
@@ -78,9 +78,9 @@ def test_the_first_child_of_an_anomaly_holds_its_text() -> None:
 def test_good_and_bad_requests_come_back_in_their_order() -> None:
     receipt = receipt_for(
         a_file(a_form(), a_form(), a_form()),
-        Registered(number=NUMBER),
+        done(NUMBER),
         Refused(anomalies=(Anomaly(code=Code.REQUEST_EXISTS),)),
-        Registered(number=NUMBER, anomalies=(Anomaly(code=Code.FILE_CONTENT_KNOWN),)),
+        done(NUMBER, Anomaly(code=Code.FILE_CONTENT_KNOWN)),
     )
     requests = returned(receipt).requests
     assert [request.number for request in requests] == [NUMBER, None, NUMBER]
@@ -151,7 +151,7 @@ def test_every_code_of_the_catalogue_can_be_returned() -> None:
 
 
 def test_the_receipt_part_is_valid_and_counts_what_became_of_each_file() -> None:
-    receipt = receipt_for(a_file(a_form(), a_form()), Registered(number=NUMBER), Refused(anomalies=()))
+    receipt = receipt_for(a_file(a_form(), a_form()), done(NUMBER), Refused(anomalies=()))
     unread = FileReceipt(
         file=RequestFile(name="autre", desk=DeskCode(""), digest="f" * 64), record=None, decided_at=DECIDED_AT
     )

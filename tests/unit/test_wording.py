@@ -10,6 +10,7 @@ from mailflow.core.model import Environment, FileReceipt, Refused, Registered
 from mailflow.core.numbers import UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.model import Reply
+from tests.support.outcomes import done
 from tests.unit.test_answer import a_receipt, a_reply
 
 PARIS = "(heure de Paris)"
@@ -26,7 +27,7 @@ def with_outcomes(*outcomes: Registered | Refused) -> FileReceipt:
 
 def test_a_whole_answer_reads_so() -> None:
     missing = Anomaly(code=Code.VALUE_MISSING, path="/interfaceNuu/demande[2]/demandeLogement/dateCreationDemande")
-    receipt = with_outcomes(Registered(number=NUMBER), Refused(anomalies=(missing,)))
+    receipt = with_outcomes(done(NUMBER), Refused(anomalies=(missing,)))
     entry = catalogue()[Code.VALUE_MISSING]
     assert text(a_reply(receipt)).splitlines() == [
         "Bonjour,",
@@ -72,7 +73,7 @@ def test_a_refused_mail_is_answered_without_files() -> None:
 
 
 def test_a_repeat_says_that_it_is_one() -> None:
-    said = text(a_reply(replace(with_outcomes(Registered(number=NUMBER, replayed=True)), repeated=True)))
+    said = text(a_reply(replace(with_outcomes(done(NUMBER, replayed=True)), repeated=True)))
     assert "(déjà traité : même réponse)" in said
     assert f"numéro unique {NUMBER} (déjà enregistrée)" in said
 

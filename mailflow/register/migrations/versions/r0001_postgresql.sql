@@ -209,8 +209,14 @@ CREATE TABLE request (
     desk TEXT NOT NULL,
     sender TEXT NOT NULL,
     state TEXT NOT NULL,
+    motive TEXT,
+    deposited_on DATE NOT NULL,
+    renewed_on DATE,
     expires_on DATE NOT NULL,
+    ended_on DATE,
     registered_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    revision INTEGER NOT NULL,
+    dated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     key_id TEXT,
     file_record TEXT NOT NULL,
     position INTEGER NOT NULL,
@@ -218,10 +224,49 @@ CREATE TABLE request (
     CONSTRAINT pk_request PRIMARY KEY (number),
     CONSTRAINT uq_request_file_record_position UNIQUE (file_record, position),
     CONSTRAINT ck_request_state CHECK (state IN ('active', 'deregistered', 'removed')),
+    CONSTRAINT ck_request_motive CHECK ((motive IS NOT NULL) = (state = 'deregistered')),
+    CONSTRAINT ck_request_ended_on CHECK ((ended_on IS NULL) = (state = 'active')),
     CONSTRAINT ck_request_number CHECK (number ~ '^[0-9]{2}[0-9AB](0[1-9]|1[0-2])[0-9]{8}[0-9A-Z]{5}$'),
     CONSTRAINT ck_request_territory CHECK (substr(number, 1, 3) = territory),
     CONSTRAINT uq_request_id UNIQUE (id),
     CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
+)
+
+CREATE INDEX ix_request_expiry ON request (expires_on, number) WHERE state = 'active'
+
+CREATE TABLE history (
+    number TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    territory TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    operation TEXT NOT NULL,
+    state TEXT NOT NULL,
+    motive TEXT,
+    renewed_on DATE,
+    expires_on DATE NOT NULL,
+    ended_on DATE,
+    desk TEXT,
+    sender TEXT,
+    door TEXT,
+    intake_id BIGINT,
+    file_record TEXT,
+    position INTEGER,
+    dated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    said BYTEA,
+    content_before BYTEA,
+    CONSTRAINT pk_history PRIMARY KEY (number, revision),
+    CONSTRAINT uq_history_territory_sequence UNIQUE (territory, sequence),
+    CONSTRAINT ck_history_operation CHECK (operation IN ('CRE', 'CRS', 'MOD', 'REN', 'RAD', 'SUP', 'RET', 'DIS', 'COP')),
+    CONSTRAINT ck_history_state CHECK (state IN ('active', 'deregistered', 'removed')),
+    CONSTRAINT ck_history_door CHECK (door IN ('mail', 'operator')),
+    CONSTRAINT fk_history_number FOREIGN KEY(number) REFERENCES request (number)
+)
+
+CREATE TABLE history_counter (
+    territory TEXT NOT NULL,
+    last BIGINT NOT NULL,
+    CONSTRAINT pk_history_counter PRIMARY KEY (territory)
 )
 
 CREATE TABLE request_reference (
@@ -276,15 +321,25 @@ CREATE TRIGGER request_number_never_changes BEFORE UPDATE OF number ON request F
 
 CREATE TRIGGER request_id_never_changes BEFORE UPDATE OF id ON request FOR EACH ROW WHEN (NEW.id IS DISTINCT FROM OLD.id) EXECUTE FUNCTION mailflow_refuse()
 
+CREATE TRIGGER request_desk_never_changes BEFORE UPDATE OF desk ON request FOR EACH ROW WHEN (NEW.desk IS DISTINCT FROM OLD.desk) EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER request_deposited_on_never_changes BEFORE UPDATE OF deposited_on ON request FOR EACH ROW WHEN (NEW.deposited_on IS DISTINCT FROM OLD.deposited_on) EXECUTE FUNCTION mailflow_refuse()
+
 CREATE TRIGGER outbox_message_id_never_changes BEFORE UPDATE OF message_id ON outbox FOR EACH ROW WHEN (NEW.message_id IS DISTINCT FROM OLD.message_id) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER history_is_append_only BEFORE UPDATE ON history FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER request_removed_is_final BEFORE UPDATE OF state ON request FOR EACH ROW WHEN (OLD.state = 'removed' AND NEW.state <> OLD.state) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH ROW WHEN (OLD.settled AND NOT NEW.settled) EXECUTE FUNCTION mailflow_refuse()
 
@@ -293,6 +348,8 @@ CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH 
 CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_is_not_truncated BEFORE TRUNCATE ON journal EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON history EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER request_is_not_truncated BEFORE TRUNCATE ON request EXECUTE FUNCTION mailflow_refuse()
 

@@ -204,8 +204,14 @@ CREATE TABLE request (
     desk TEXT NOT NULL,
     sender TEXT NOT NULL,
     state TEXT NOT NULL,
+    motive TEXT,
+    deposited_on DATE NOT NULL,
+    renewed_on DATE,
     expires_on DATE NOT NULL,
+    ended_on DATE,
     registered_at DATETIME NOT NULL,
+    revision INTEGER NOT NULL,
+    dated_at DATETIME NOT NULL,
     key_id TEXT,
     file_record TEXT NOT NULL,
     position INTEGER NOT NULL,
@@ -213,10 +219,49 @@ CREATE TABLE request (
     CONSTRAINT pk_request PRIMARY KEY (number),
     CONSTRAINT uq_request_file_record_position UNIQUE (file_record, position),
     CONSTRAINT ck_request_state CHECK (state IN ('active', 'deregistered', 'removed')),
+    CONSTRAINT ck_request_motive CHECK ((motive IS NOT NULL) = (state = 'deregistered')),
+    CONSTRAINT ck_request_ended_on CHECK ((ended_on IS NULL) = (state = 'active')),
     CONSTRAINT ck_request_number CHECK (number GLOB '[0-9][0-9][0-9AB]0[1-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]' OR number GLOB '[0-9][0-9][0-9AB]1[0-2][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
     CONSTRAINT ck_request_territory CHECK (substr(number, 1, 3) = territory),
     CONSTRAINT uq_request_id UNIQUE (id),
     CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
+)
+
+CREATE INDEX ix_request_expiry ON request (expires_on, number) WHERE state = 'active'
+
+CREATE TABLE history (
+    number TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    territory TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    operation TEXT NOT NULL,
+    state TEXT NOT NULL,
+    motive TEXT,
+    renewed_on DATE,
+    expires_on DATE NOT NULL,
+    ended_on DATE,
+    desk TEXT,
+    sender TEXT,
+    door TEXT,
+    intake_id INTEGER,
+    file_record TEXT,
+    position INTEGER,
+    dated_at DATETIME NOT NULL,
+    at DATETIME NOT NULL,
+    said BLOB,
+    content_before BLOB,
+    CONSTRAINT pk_history PRIMARY KEY (number, revision),
+    CONSTRAINT uq_history_territory_sequence UNIQUE (territory, sequence),
+    CONSTRAINT ck_history_operation CHECK (operation IN ('CRE', 'CRS', 'MOD', 'REN', 'RAD', 'SUP', 'RET', 'DIS', 'COP')),
+    CONSTRAINT ck_history_state CHECK (state IN ('active', 'deregistered', 'removed')),
+    CONSTRAINT ck_history_door CHECK (door IN ('mail', 'operator')),
+    CONSTRAINT fk_history_number FOREIGN KEY(number) REFERENCES request (number)
+)
+
+CREATE TABLE history_counter (
+    territory TEXT NOT NULL,
+    last BIGINT NOT NULL,
+    CONSTRAINT pk_history_counter PRIMARY KEY (territory)
 )
 
 CREATE TABLE request_reference (
@@ -266,15 +311,25 @@ CREATE TRIGGER request_number_never_changes BEFORE UPDATE OF number ON request F
 
 CREATE TRIGGER request_id_never_changes BEFORE UPDATE OF id ON request FOR EACH ROW WHEN (NEW.id IS NOT OLD.id) BEGIN SELECT RAISE(ABORT, 'request_id_never_changes'); END
 
+CREATE TRIGGER request_desk_never_changes BEFORE UPDATE OF desk ON request FOR EACH ROW WHEN (NEW.desk IS NOT OLD.desk) BEGIN SELECT RAISE(ABORT, 'request_desk_never_changes'); END
+
+CREATE TRIGGER request_deposited_on_never_changes BEFORE UPDATE OF deposited_on ON request FOR EACH ROW WHEN (NEW.deposited_on IS NOT OLD.deposited_on) BEGIN SELECT RAISE(ABORT, 'request_deposited_on_never_changes'); END
+
 CREATE TRIGGER outbox_message_id_never_changes BEFORE UPDATE OF message_id ON outbox FOR EACH ROW WHEN (NEW.message_id IS NOT OLD.message_id) BEGIN SELECT RAISE(ABORT, 'outbox_message_id_never_changes'); END
 
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_kept'); END
+
+CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'history_is_kept'); END
 
 CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'request_is_kept'); END
 
 CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) BEGIN SELECT RAISE(ABORT, 'file_is_kept'); END
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_append_only'); END
+
+CREATE TRIGGER history_is_append_only BEFORE UPDATE ON history FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'history_is_append_only'); END
+
+CREATE TRIGGER request_removed_is_final BEFORE UPDATE OF state ON request FOR EACH ROW WHEN (OLD.state = 'removed' AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'request_removed_is_final'); END
 
 CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH ROW WHEN (OLD.settled AND NOT NEW.settled) BEGIN SELECT RAISE(ABORT, 'file_settled_is_final'); END
 
