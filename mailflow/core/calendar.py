@@ -1,5 +1,6 @@
 """Legal days: which day it is in Paris, and how long a request is active."""
 
+from calendar import monthrange
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,13 @@ def anniversary(day: date, years: int = 1) -> date:
         except ValueError:
             return date(year, 2, 28)
     return day.replace(year=year)
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day of the month `months` later; the last one of a month that has no such day."""
+    years, month = divmod(day.month - 1 + months, 12)
+    year, month = day.year + years, month + 1
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
 def active_through(deposited_or_renewed_on: date) -> date:

@@ -1,0 +1,206 @@
+"""What stands on an attestation, from what was registered and what is known of the places sought. Pure.
+
+Its first page states what articles L. 441-2-1 and R. 441-2-4 CCH ask for; the annexes are the summary of the request,
+the steps to come and the supporting documents, and what finds no room on the first page.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailflow.attestation import wording
+from mailflow.attestation.blocks import Block, bullets, heading, paragraph, rows
+from mailflow.attestation.summary import municipality_name, summary
+from mailflow.attestation.typography import displayable, french, written
+from mailflow.core import calendar, numbers
+from mailflow.core.attested import Attested
+from mailflow.core.codes import code_lists
+from mailflow.core.form import Address, Applicant, HousingRequest
+from mailflow.core.model import Environment
+from mailflow.core.numbers import UniqueNumber
+from mailflow.core.reference import Commission, Reference, department_of
+
+LANDLORDS_CHARACTERS_MAX = 700
+"""A longer list of landlords goes into an annex."""
+COMMISSIONS_MAX = 2
+"""More of them go into an annex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """One attestation to be typeset."""
+
+    number: UniqueNumber
+    attested: Attested = field(repr=False)
+    reference: Reference
+    environment: Environment
+
+
+def places_of(form: HousingRequest) -> tuple[str, ...]:
+    """INSEE codes of the municipalities sought, in the applicant's order, each once."""
+    sought = form.sought.places if form.sought else ()
+    return tuple(dict.fromkeys(place.municipality for place in sought if place.municipality))
+
+
+def content(attestation: Attestation) -> dict[str, Any]:
+    """All that the template sets, as JSON values."""
+    attested = attestation.attested
+    title = french(wording.REGISTRATION if attested.renewed_on is None else wording.RENEWAL)
+    page = _FrontPage(attestation)
+    return {
+        "title": title,
+        "service": wording.SERVICE,
+        "keywords": [attestation.number],
+        "school": attestation.environment is Environment.SCHOOL,
+        "mark": french(wording.SCHOOL_MARK),
+        "school_notice": french(wording.SCHOOL_NOTICE),
+        "introduction": french(wording.INTRODUCTION),
+        "number_label": french(wording.NUMBER),
+        "number": attestation.number,
+        "cards": [
+            {"title": wording.APPLICANT, "lines": _applicant_lines(attested.form)},
+            {"title": wording.DESK, "lines": _desk_lines(attested)},
+        ],
+        "facts": _facts(attested),
+        "columns": [page.left, page.right],
+        "annexes": page.annexes,
+        "footer": title,
+        "page": wording.PAGE,
+    }
+
+
+def _facts(attested: Attested) -> list[dict[str, str]]:
+    renewed = wording.NEVER_RENEWED if attested.renewed_on is None else written(attested.renewed_on)
+    through = french(wording.INCLUSIVE.format(day=written(attested.expires_on)))
+    facts = (
+        (wording.DEPOSITED, written(attested.deposited_on)),
+        (wording.RENEWED, renewed),
+        (wording.VALID_THROUGH, through),
+    )
+    return [{"title": french(title), "value": value} for title, value in facts]
+
+
+def _applicant_lines(form: HousingRequest) -> list[str]:
+    person = form.person
+    lines = [_name(one) for one in (person.applicant, person.co_applicant) if one] if person else []
+    contact = person.applicant.contact if person and person.applicant else None
+    address = _address_lines(contact.address) if contact and contact.address else []
+    return [line for line in (*lines, *address) if line] or [french(wording.NO_ADDRESS)]
+
+
+def _name(person: Any) -> str:
+    title = code_lists().lists["civilite"].get(person.title or "")
+    words = (title.label if title else None, person.surname, person.first_name)
+    name = displayable(" ".join(word for word in words if word))
+    return french(wording.USED_NAME).format(name=name, used=displayable(person.used_name)) if person.used_name else name
+
+
+def _address_lines(address: Address) -> list[str]:
+    town = " ".join(word for word in (address.postcode, address.town) if word)
+    lines = (address.complement, address.street, address.locality, town)
+    return [displayable(line) for line in lines if line]
+
+
+def _desk_lines(attested: Attested) -> list[str]:
+    return [displayable(attested.desk_name), displayable(attested.desk_address) or french(wording.NO_ADDRESS)]
+
+
+class _FrontPage:
+    """The two columns of the first page, and the annexes; what finds no room in a column goes into an annex."""
+
+    def __init__(self, attestation: Attestation) -> None:
+        self._attested = attestation.attested
+        self._reference = attestation.reference
+        self._places = places_of(self._attested.form)
+        self.annexes: list[dict[str, Any]] = []
+        self._annex(
+            wording.ANNEX_SUMMARY,
+            [paragraph(french(wording.SUMMARY_INTRODUCTION)), *summary(self._attested.form)],
+        )
+        self._annex(wording.ANNEX_STEPS, _steps(documents=len(self.annexes) + 2))
+        self._annex(wording.ANNEX_DOCUMENTS, _documents())
+        self.left = [*self._landlords(), *self._validity()]
+        self.right = [*self._mediation(), *self._progress()]
+
+    def _annex(self, title: str, blocks: list[Block]) -> int:
+        number = len(self.annexes) + 1
+        named = french(wording.ANNEX.format(n=number, title=title))
+        self.annexes.append({"title": named, "blocks": blocks})
+        return number
+
+    def _landlords(self) -> list[Block]:
+        known = self._reference.landlords
+        if not any(known.get(place) for place in self._places):
+            text = [paragraph(french(wording.LANDLORDS_UNKNOWN))]
+        else:
+            lines = [_landlords_of(place, known.get(place, ())) for place in self._places]
+            text = [paragraph(french(wording.LANDLORDS_INTRODUCTION)), bullets(lines)]
+            if sum(map(len, lines)) > LANDLORDS_CHARACTERS_MAX:
+                n = self._annex(wording.ANNEX_LANDLORDS, text)
+                text = [paragraph(french(wording.LANDLORDS_ANNEXED.format(n=n)))]
+        return [heading(2, french(wording.LANDLORDS)), *text]
+
+    def _mediation(self) -> list[Block]:
+        departments = list(dict.fromkeys(d for place in self._places if (d := department_of(place))))
+        known = {d: self._reference.commissions[d] for d in departments if d in self._reference.commissions}
+        blocks = [heading(2, french(wording.MEDIATION))]
+        lines = [self._seizable(d, known.get(d)) for d in departments]
+        if not known:
+            blocks.append(paragraph(french(wording.MEDIATION_UNKNOWN)))
+        elif len(lines) > COMMISSIONS_MAX:
+            n = self._annex(wording.ANNEX_COMMISSIONS, [bullets(lines)])
+            blocks.append(paragraph(french(wording.MEDIATION_ANNEXED.format(n=n))))
+        else:
+            delays = sorted({commission.delay_months for commission in known.values()})
+            blocks.append(paragraph(french(wording.MEDIATION_DELAY.format(months=_months(delays)))))
+            blocks += [paragraph(line) for line in lines]
+        cases = next((c.cases for c in known.values() if c.cases), ()) if len(known) == 1 else ()
+        blocks.append(paragraph(french(wording.MEDIATION_AT_ONCE)))
+        blocks.append(bullets(french(case) for case in cases or wording.MEDIATION_CASES))
+        return blocks
+
+    def _seizable(self, department: str, commission: Commission | None) -> str:
+        if commission is None:
+            return french(wording.MEDIATION_UNKNOWN_FROM.format(department=department))
+        day = written(calendar.months_later(self._attested.deposited_on, commission.delay_months))
+        name, address = displayable(commission.name), displayable(commission.address)
+        return french(wording.MEDIATION_FROM.format(day=day, name=name, address=address))
+
+    def _validity(self) -> list[Block]:
+        day = written(self._attested.expires_on)
+        return [
+            heading(2, french(wording.VALIDITY)),
+            *(paragraph(french(text.format(day=day))) for text in wording.VALIDITY_TEXT),
+            heading(2, french(wording.ENDING)),
+            paragraph(french(wording.ENDING_INTRODUCTION)),
+            bullets(map(french, wording.ENDING_CASES)),
+        ]
+
+    def _progress(self) -> list[Block]:
+        return [heading(2, french(wording.PROGRESS)), paragraph(french(wording.PROGRESS_TEXT))]
+
+
+def _landlords_of(place: str, landlords: tuple[str, ...]) -> str:
+    name = municipality_name(place)
+    if not landlords:
+        return french(wording.LANDLORDS_UNKNOWN_OF.format(municipality=name))
+    return french(wording.LANDLORDS_OF.format(municipality=name, landlords=", ".join(map(displayable, landlords))))
+
+
+def _months(delays: list[int]) -> str:
+    if len(delays) == 1:
+        return wording.MONTHS.format(n=delays[0])
+    return wording.MONTHS_BETWEEN.format(least=delays[0], most=delays[-1])
+
+
+def _steps(documents: int) -> list[Block]:
+    blocks = []
+    for n, (title, text) in enumerate(wording.STEPS, 1):
+        blocks += [heading(2, french(f"{n}. {title}")), paragraph(french(text.format(documents=documents)))]
+    return blocks
+
+
+def _documents() -> list[Block]:
+    blocks = [paragraph(french(wording.DOCUMENTS_INTRODUCTION))]
+    for title, items in wording.DOCUMENTS:
+        blocks += [heading(2, french(title)), bullets(map(french, items))]
+    return blocks

@@ -1,0 +1,47 @@
+"""The typesetter: the only module that knows typst. Template and fonts come with the release, content as data.
+
+The same attestation gives the same octets: no clock, no font of the machine, no file but the template is read.
+What is asked of the PDF is PDF/UA-1 (ISO 14289-1); typst refuses to write one that is not.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+
+import typst
+
+from mailflow.attestation.document import Attestation, content
+from mailflow.errors import MailflowError
+
+STANDARD = "ua-1"
+_NOWHERE = "/dev/null"
+"""Where the typesetter may look for files and packages: the template needs none, and none is fetched."""
+
+
+class CannotTypeset(MailflowError):
+    """The typesetter refused; a fault of the template, since all content is data."""
+
+
+def typeset(attestation: Attestation) -> bytes:
+    """The attestation as a tagged PDF. Raises CannotTypeset."""
+    inputs = {"content": json.dumps(content(attestation), ensure_ascii=False)}
+    try:
+        made = _compiler().compile(
+            input=_template(), format="pdf", sys_inputs=inputs, pdf_standards=STANDARD, timestamp=0
+        )
+    except typst.TypstError:
+        raise CannotTypeset("the attestation cannot be typeset") from None  # its message may hold content
+    assert isinstance(made, bytes)
+    return made
+
+
+@cache
+def _template() -> bytes:
+    return files("mailflow.attestation").joinpath("data/attestation.typ").read_bytes()
+
+
+@cache
+def _compiler() -> typst.Compiler:
+    return typst.Compiler(
+        _template(), root=_NOWHERE, ignore_system_fonts=True, package_path=_NOWHERE, package_cache_path=_NOWHERE
+    )
