@@ -23,4 +23,4 @@ def bullets(items: Iterable[str]) -> Block:
 
 def rows(pairs: Iterable[tuple[str, str]]) -> Block:
     """Label and value, side by side."""
-    return {"kind": "rows", "rows": [[french(f"{label} :"), value] for label, value in pairs]}
+    return {"kind": "rows", "rows": [[french("{label} :", label=label), value] for label, value in pairs]}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailflow.attestation import wording
-from mailflow.attestation.blocks import Block, bullets, heading, paragraph, rows
+from mailflow.attestation.blocks import Block, bullets, heading, paragraph
 from mailflow.attestation.summary import municipality_name, summary
 from mailflow.attestation.typography import displayable, french, written
-from mailflow.core import calendar, numbers
+from mailflow.core import calendar
 from mailflow.core.attested import Attested
 from mailflow.core.codes import code_lists
-from mailflow.core.form import Address, Applicant, HousingRequest
+from mailflow.core.form import Address, HousingRequest
 from mailflow.core.model import Environment
 from mailflow.core.numbers import UniqueNumber
 from mailflow.core.reference import Commission, Reference, department_of
@@ -70,7 +70,7 @@ def content(attestation: Attestation) -> dict[str, Any]:
 
 def _facts(attested: Attested) -> list[dict[str, str]]:
     renewed = wording.NEVER_RENEWED if attested.renewed_on is None else written(attested.renewed_on)
-    through = french(wording.INCLUSIVE.format(day=written(attested.expires_on)))
+    through = french(wording.INCLUSIVE, day=written(attested.expires_on))
     facts = (
         (wording.DEPOSITED, written(attested.deposited_on)),
         (wording.RENEWED, renewed),
@@ -91,7 +91,7 @@ def _name(person: Any) -> str:
     title = code_lists().lists["civilite"].get(person.title or "")
     words = (title.label if title else None, person.surname, person.first_name)
     name = displayable(" ".join(word for word in words if word))
-    return french(wording.USED_NAME).format(name=name, used=displayable(person.used_name)) if person.used_name else name
+    return french(wording.USED_NAME, name=name, used=displayable(person.used_name)) if person.used_name else name
 
 
 def _address_lines(address: Address) -> list[str]:
@@ -123,7 +123,7 @@ class _FrontPage:
 
     def _annex(self, title: str, blocks: list[Block]) -> int:
         number = len(self.annexes) + 1
-        named = french(wording.ANNEX.format(n=number, title=title))
+        named = french(wording.ANNEX, n=number, title=title)
         self.annexes.append({"title": named, "blocks": blocks})
         return number
 
@@ -136,7 +136,7 @@ class _FrontPage:
             text = [paragraph(french(wording.LANDLORDS_INTRODUCTION)), bullets(lines)]
             if sum(map(len, lines)) > LANDLORDS_CHARACTERS_MAX:
                 n = self._annex(wording.ANNEX_LANDLORDS, text)
-                text = [paragraph(french(wording.LANDLORDS_ANNEXED.format(n=n)))]
+                text = [paragraph(french(wording.LANDLORDS_ANNEXED, n=n))]
         return [heading(2, french(wording.LANDLORDS)), *text]
 
     def _mediation(self) -> list[Block]:
@@ -148,10 +148,10 @@ class _FrontPage:
             blocks.append(paragraph(french(wording.MEDIATION_UNKNOWN)))
         elif len(lines) > COMMISSIONS_MAX:
             n = self._annex(wording.ANNEX_COMMISSIONS, [bullets(lines)])
-            blocks.append(paragraph(french(wording.MEDIATION_ANNEXED.format(n=n))))
+            blocks.append(paragraph(french(wording.MEDIATION_ANNEXED, n=n)))
         else:
             delays = sorted({commission.delay_months for commission in known.values()})
-            blocks.append(paragraph(french(wording.MEDIATION_DELAY.format(months=_months(delays)))))
+            blocks.append(paragraph(french(wording.MEDIATION_DELAY, months=_months(delays))))
             blocks += [paragraph(line) for line in lines]
         cases = next((c.cases for c in known.values() if c.cases), ()) if len(known) == 1 else ()
         blocks.append(paragraph(french(wording.MEDIATION_AT_ONCE)))
@@ -160,16 +160,16 @@ class _FrontPage:
 
     def _seizable(self, department: str, commission: Commission | None) -> str:
         if commission is None:
-            return french(wording.MEDIATION_UNKNOWN_FROM.format(department=department))
+            return french(wording.MEDIATION_UNKNOWN_FROM, department=department)
         day = written(calendar.months_later(self._attested.deposited_on, commission.delay_months))
         name, address = displayable(commission.name), displayable(commission.address)
-        return french(wording.MEDIATION_FROM.format(day=day, name=name, address=address))
+        return french(wording.MEDIATION_FROM, day=day, name=name, address=address)
 
     def _validity(self) -> list[Block]:
         day = written(self._attested.expires_on)
         return [
             heading(2, french(wording.VALIDITY)),
-            *(paragraph(french(text.format(day=day))) for text in wording.VALIDITY_TEXT),
+            *(paragraph(french(text, day=day)) for text in wording.VALIDITY_TEXT),
             heading(2, french(wording.ENDING)),
             paragraph(french(wording.ENDING_INTRODUCTION)),
             bullets(map(french, wording.ENDING_CASES)),
@@ -182,20 +182,20 @@ class _FrontPage:
 def _landlords_of(place: str, landlords: tuple[str, ...]) -> str:
     name = municipality_name(place)
     if not landlords:
-        return french(wording.LANDLORDS_UNKNOWN_OF.format(municipality=name))
-    return french(wording.LANDLORDS_OF.format(municipality=name, landlords=", ".join(map(displayable, landlords))))
+        return french(wording.LANDLORDS_UNKNOWN_OF, municipality=name)
+    return french(wording.LANDLORDS_OF, municipality=name, landlords=", ".join(map(displayable, landlords)))
 
 
 def _months(delays: list[int]) -> str:
     if len(delays) == 1:
-        return wording.MONTHS.format(n=delays[0])
-    return wording.MONTHS_BETWEEN.format(least=delays[0], most=delays[-1])
+        return french(wording.MONTHS, n=delays[0])
+    return french(wording.MONTHS_BETWEEN, least=delays[0], most=delays[-1])
 
 
 def _steps(documents: int) -> list[Block]:
     blocks = []
     for n, (title, text) in enumerate(wording.STEPS, 1):
-        blocks += [heading(2, french(f"{n}. {title}")), paragraph(french(text.format(documents=documents)))]
+        blocks += [heading(2, french(f"{n}. {title}")), paragraph(french(text, documents=documents))]
     return blocks
 
 

@@ -1,13 +1,12 @@
 """Annex: the request as it was registered, read off the form's own shape, so that no field can be forgotten."""
 
+import tomllib
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
-
-import tomllib
 
 from mailflow.attestation import wording
 from mailflow.attestation.blocks import Block, heading, rows
@@ -44,7 +43,7 @@ def _blocks(model: WireModel, level: int) -> Iterator[Block]:
             plain.append((label, ", ".join(text for item in value for _, text in _plain_of(item))))
         else:
             one = label_of(shape.items.name if shape.items else shape.wire_name)
-            parts += [(french(wording.ITEM.format(label=one, n=n)), item) for n, item in enumerate(value, 1)]
+            parts += [(french(wording.ITEM, label=one, n=n), item) for n, item in enumerate(value, 1)]
     if plain:
         yield rows(plain)
     for label, part in parts:

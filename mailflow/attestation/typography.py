@@ -13,7 +13,7 @@ _MONTHS = (
 )
 _BEFORE_HIGH_MARK = re.compile(" (?=[;!?])")
 _BEFORE_COLON = re.compile(" (?=[:»])|(?<=«) ")
-_MARKS = "\u0300-\u036f"
+_MARKS = "\u0300-\u0304\u0306-\u030c\u0323-\u0328\u0331"
 # Scripts that the fonts of the typesetter have, with signs that names and addresses use. No control of direction:
 # it could make a name read as another. A test sets every one of them.
 _UNDISPLAYABLE = re.compile(
@@ -32,10 +32,14 @@ _STRAY_MARKS = re.compile(f"(?<![\u0041-\u024f\u0370-\u04ff\u1e00-\u1eff{_MARKS}
 UNKNOWN_SIGN = "\ufffd"
 
 
-def french(text: str) -> str:
-    """A sentence of ours with its non-breaking spaces; `~` stands for one that no rule finds."""
-    text = text.replace("~", NO_BREAK).replace("'", "’")
-    return _BEFORE_COLON.sub(NO_BREAK, _BEFORE_HIGH_MARK.sub(NARROW, text))
+def french(sentence: str, **values: object) -> str:
+    """A sentence of ours with its non-breaking spaces; `~` stands for one that no rule finds.
+
+    `values` fill its braces, as they are.
+    """
+    sentence = sentence.replace("~", NO_BREAK).replace("'", "’")
+    sentence = _BEFORE_COLON.sub(NO_BREAK, _BEFORE_HIGH_MARK.sub(NARROW, sentence))
+    return sentence.format(**values) if values else sentence
 
 
 def written(day: date) -> str:

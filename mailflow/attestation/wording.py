@@ -33,7 +33,9 @@ LANDLORDS_UNKNOWN = (
     "La liste des bailleurs qui ont des logements sociaux dans les communes que vous demandez est tenue à votre"
     " disposition par leurs mairies et par le guichet."
 )
-LANDLORDS_ANNEXED = "La liste des bailleurs qui ont des logements sociaux dans les communes demandées est en annexe~{n}."
+LANDLORDS_ANNEXED = (
+    "La liste des bailleurs qui ont des logements sociaux dans les communes demandées est en annexe~{n}."
+)
 
 MEDIATION = "Saisir la commission de médiation"
 MEDIATION_DELAY = (
@@ -55,8 +57,10 @@ MEDIATION_AT_ONCE = "Vous pouvez la saisir sans délai si vous êtes de bonne fo
 MEDIATION_CASES = (
     "dépourvu de logement ;",
     "menacé d'expulsion sans relogement ;",
-    "hébergé, ou logé temporairement, dans une structure d'hébergement, un logement de transition, un logement-foyer"
-    " ou une résidence hôtelière à vocation sociale ;",
+    (
+        "hébergé, ou logé temporairement, dans une structure d'hébergement, un logement de transition, un"
+        " logement-foyer ou une résidence hôtelière à vocation sociale ;"
+    ),
     "logé dans des locaux impropres à l'habitation, insalubres ou dangereux ;",
     "logé dans un logement suroccupé ou non décent, avec un enfant mineur ou une personne handicapée ;",
     "handicapé, ou en charge d'une personne handicapée, dans un logement qui n'y est pas adapté.",
@@ -66,9 +70,11 @@ MONTHS_BETWEEN = "{least} à {most}~mois, selon le département,"
 
 VALIDITY = "Durée, renouvellement, mise à jour"
 VALIDITY_TEXT = (
-    "La demande vaut un an : jusqu'au {day} inclus. Un avis vous est envoyé au moins un mois avant. Pour la prolonger"
-    " d'un an, renouvelez-la avant cette date auprès de tout guichet enregistreur ou sur le site"
-    " demande-logement-social.gouv.fr, avec votre numéro unique. L'ancienneté est conservée.",
+    (
+        "La demande vaut un an : jusqu'au {day} inclus. Un avis vous est envoyé au moins un mois avant. Pour la"
+        " prolonger d'un an, renouvelez-la avant cette date auprès de tout guichet enregistreur ou sur le site"
+        " demande-logement-social.gouv.fr, avec votre numéro unique. L'ancienneté est conservée."
+    ),
     "Signalez de la même manière tout changement : adresse, famille, ressources, logement recherché.",
 )
 ENDING = "Fin de la demande"
@@ -100,28 +106,39 @@ SUMMARY_INTRODUCTION = (
 STEPS = (
     (
         "Votre demande est visible",
-        "Les bailleurs sociaux, la mairie, la préfecture et les autres réservataires du territoire la consultent avec"
-        " votre numéro unique. Une seule demande suffit pour tout le territoire.",
+        (
+            "Les bailleurs sociaux, la mairie, la préfecture et les autres réservataires du territoire la consultent"
+            " avec votre numéro unique. Une seule demande suffit pour tout le territoire."
+        ),
     ),
     (
         "Elle est étudiée",
-        "Quand un logement peut vous convenir, un bailleur vous demande les pièces justificatives (annexe~{documents})."
-        " Répondez dans le délai indiqué : sans réponse à votre dernière adresse, la demande peut être radiée.",
+        (
+            "Quand un logement peut vous convenir, un bailleur vous demande les pièces justificatives"
+            " (annexe~{documents}). Répondez dans le délai indiqué : sans réponse à votre dernière adresse, la demande"
+            " peut être radiée."
+        ),
     ),
     (
         "La commission d'attribution décide",
-        "La commission d'attribution des logements et d'examen de l'occupation des logements du bailleur examine en"
-        " règle générale plusieurs candidatures pour un logement. Sa décision vous est notifiée avec ses motifs.",
+        (
+            "La commission d'attribution des logements et d'examen de l'occupation des logements du bailleur examine en"
+            " règle générale plusieurs candidatures pour un logement. Sa décision vous est notifiée avec ses motifs."
+        ),
     ),
     (
         "Vous répondez à la proposition",
-        "Si le logement vous est attribué, vous disposez d'au moins dix jours pour accepter ou refuser. Le silence vaut"
-        " refus. Une fois le bail signé, la demande est radiée.",
+        (
+            "Si le logement vous est attribué, vous disposez d'au moins dix jours pour accepter ou refuser. Le silence"
+            " vaut refus. Une fois le bail signé, la demande est radiée."
+        ),
     ),
     (
         "En attendant, chaque année",
-        "Renouvelez la demande avant son échéance et tenez-la à jour. Si l'attente dépasse le délai fixé pour votre"
-        " département, la commission de médiation peut être saisie.",
+        (
+            "Renouvelez la demande avant son échéance et tenez-la à jour. Si l'attente dépasse le délai fixé pour votre"
+            " département, la commission de médiation peut être saisie."
+        ),
     ),
 )
 DOCUMENTS_INTRODUCTION = (

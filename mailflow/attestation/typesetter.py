@@ -13,7 +13,6 @@ import typst
 from mailflow.attestation.document import Attestation, content
 from mailflow.errors import MailflowError
 
-STANDARD = "ua-1"
 _NOWHERE = "/dev/null"
 """Where the typesetter may look for files and packages: the template needs none, and none is fetched."""
 
@@ -27,7 +26,7 @@ def typeset(attestation: Attestation) -> bytes:
     inputs = {"content": json.dumps(content(attestation), ensure_ascii=False)}
     try:
         made = _compiler().compile(
-            input=_template(), format="pdf", sys_inputs=inputs, pdf_standards=STANDARD, timestamp=0
+            input=_template(), format="pdf", sys_inputs=inputs, pdf_standards="ua-1", timestamp=0
         )
     except typst.TypstError:
         raise CannotTypeset("the attestation cannot be typeset") from None  # its message may hold content
