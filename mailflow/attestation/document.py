@@ -9,12 +9,12 @@ from typing import Any
 
 from mailflow.attestation import wording
 from mailflow.attestation.blocks import Block, bullets, heading, paragraph
-from mailflow.attestation.summary import municipality_name, summary
+from mailflow.attestation.summary import address_lines, municipality_name, summary
 from mailflow.attestation.typography import displayable, french, written
 from mailflow.core import calendar
 from mailflow.core.attested import Attested
 from mailflow.core.codes import code_lists
-from mailflow.core.form import Address, HousingRequest
+from mailflow.core.form import HousingRequest, Person
 from mailflow.core.model import Environment
 from mailflow.core.numbers import UniqueNumber
 from mailflow.core.reference import Commission, Reference, department_of
@@ -80,24 +80,25 @@ def _facts(attested: Attested) -> list[dict[str, str]]:
 
 
 def _applicant_lines(form: HousingRequest) -> list[str]:
-    person = form.person
-    lines = [_name(one) for one in (person.applicant, person.co_applicant) if one] if person else []
-    contact = person.applicant.contact if person and person.applicant else None
-    address = _address_lines(contact.address) if contact and contact.address else []
-    return [line for line in (*lines, *address) if line] or [french(wording.NO_ADDRESS)]
+    """Who asks, and where they live."""
+    names: list[str] = []
+    contact = None
+    if person := form.person:
+        names = [_name(one) for one in (person.applicant, person.co_applicant) if one]
+        contact = person.applicant.contact if person.applicant else None
+    elif association := form.association:
+        names = [displayable(association.name or "")]
+        contact = association.contact
+    address = (contact.address or contact.mail_address) if contact else None
+    lines = [line for line in names if line] + (address_lines(address) if address else [])
+    return lines or [french(wording.NO_ADDRESS)]
 
 
-def _name(person: Any) -> str:
+def _name(person: Person) -> str:
     title = code_lists().lists["civilite"].get(person.title or "")
     words = (title.label if title else None, person.surname, person.first_name)
     name = displayable(" ".join(word for word in words if word))
     return french(wording.USED_NAME, name=name, used=displayable(person.used_name)) if person.used_name else name
-
-
-def _address_lines(address: Address) -> list[str]:
-    town = " ".join(word for word in (address.postcode, address.town) if word)
-    lines = (address.complement, address.street, address.locality, town)
-    return [displayable(line) for line in lines if line]
 
 
 def _desk_lines(attested: Attested) -> list[str]:

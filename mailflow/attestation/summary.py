@@ -13,11 +13,14 @@ from mailflow.attestation.blocks import Block, heading, rows
 from mailflow.attestation.typography import NARROW, displayable, french, written
 from mailflow.core import places
 from mailflow.core.codes import code_lists
+from mailflow.core.form import Address
+from mailflow.core.lexical import AMOUNT
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
 
 HIDDEN = frozenset({"nir"})
 """Never written on paper (the NIR is not in the form that is attested either)."""
 DEEPEST_HEADING = 3
+SHORT_FIELDS_MAX = 2
 
 
 def summary(form: WireModel) -> list[Block]:
@@ -29,21 +32,16 @@ def _blocks(model: WireModel, level: int) -> Iterator[Block]:
     """First what is said of the thing itself, then its parts, each under its heading."""
     plain: list[tuple[str, str]] = []
     parts: list[tuple[str, WireModel]] = []
-    for shape in shape_of(type(model)):
-        value = getattr(model, shape.attribute_name)
-        if value is None or value == () or shape.wire_name in HIDDEN:
-            continue
-        label = label_of(shape.wire_name)
-        if shape.model is None:
-            values = value if shape.repeated else (value,)
-            plain.append((label, ", ".join(_shown(one, shape) for one in values)))
-        elif not shape.repeated:
-            parts.append((label, value))
-        elif all(_single(item) for item in value):
-            plain.append((label, ", ".join(text for item in value for _, text in _plain_of(item))))
-        else:
+    for shape, value in _filled_in(model):
+        items = value if shape.repeated else (value,)
+        if shape.model is None or fits_a_row(shape.model):
+            between = ", " if shape.model is None else f"{NARROW}; "
+            plain.append((label_of(shape.wire_name), between.join(_shown(item, shape) for item in items)))
+        elif shape.repeated:
             one = label_of(shape.items.name if shape.items else shape.wire_name)
-            parts += [(french(wording.ITEM, label=one, n=n), item) for n, item in enumerate(value, 1)]
+            parts += [(french(wording.ITEM, label=one, n=n), item) for n, item in enumerate(items, 1)]
+        else:
+            parts.append((label_of(shape.wire_name), value))
     if plain:
         yield rows(plain)
     for label, part in parts:
@@ -53,19 +51,25 @@ def _blocks(model: WireModel, level: int) -> Iterator[Block]:
             yield from inner
 
 
-def _single(item: WireModel) -> bool:
-    """Whether an item of a list is one value only, as a place sought is its municipality."""
-    return len(shape_of(type(item))) == 1 and shape_of(type(item))[0].model is None
+def _filled_in(model: WireModel) -> Iterator[tuple[FieldShape, Any]]:
+    for shape in shape_of(type(model)):
+        value = getattr(model, shape.attribute_name)
+        if value is not None and value != () and shape.wire_name not in HIDDEN:
+            yield shape, value
 
 
-def _plain_of(item: WireModel) -> Iterator[tuple[str, str]]:
-    for shape in shape_of(type(item)):
-        value = getattr(item, shape.attribute_name)
-        if value is not None:
-            yield shape.wire_name, _shown(value, shape)
+@cache
+def fits_a_row(model: type[WireModel]) -> bool:
+    """An address, and what has one or two values: a resource and its amount, a place and its quarter."""
+    shapes = shape_of(model)
+    return model is Address or (len(shapes) <= SHORT_FIELDS_MAX and all(shape.model is None for shape in shapes))
 
 
 def _shown(value: Any, shape: FieldShape) -> str:
+    if isinstance(value, Address):
+        return ", ".join(address_lines(value))
+    if isinstance(value, WireModel):
+        return " – ".join(_shown(inner, inner_shape) for inner_shape, inner in _filled_in(value))
     if shape.coded is not None:
         if shape.coded.code_list is None:
             return municipality_name(value)
@@ -76,15 +80,23 @@ def _shown(value: Any, shape: FieldShape) -> str:
             return wording.YES if value else wording.NO
         case date():
             return written(value)
-        case int() | Decimal():
-            return number(value)
+        case Decimal():
+            unit = wording.EURO if shape.written is AMOUNT else wording.SQUARE_METRE
+            return french(unit, amount=number(value))
         case _:
             return displayable(str(value))
 
 
-def number(value: int | Decimal) -> str:
+def number(value: Decimal) -> str:
     """`1 234,50`, with narrow spaces that no line end may part."""
     return f"{value:,}".replace(",", NARROW).replace(".", ",")
+
+
+def address_lines(address: Address) -> list[str]:
+    """As on an envelope."""
+    town = " ".join(word for word in (address.postcode, address.town) if word)
+    lines = (address.complement, address.street, address.locality, town, address.country)
+    return [displayable(line) for line in lines if line]
 
 
 def municipality_name(code: str) -> str:

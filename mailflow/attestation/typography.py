@@ -29,6 +29,9 @@ _UNDISPLAYABLE = re.compile(
     "]"
 )
 _STRAY_MARKS = re.compile(f"(?<![\u0041-\u024f\u0370-\u04ff\u1e00-\u1eff{_MARKS}])[{_MARKS}]+")
+_LONG_WORD = re.compile(r"[^\s-]{31,}")
+_PIECE = re.compile(r".{1,15}")
+MAY_BREAK = "\u200b"
 UNKNOWN_SIGN = "\ufffd"
 
 
@@ -49,6 +52,10 @@ def written(day: date) -> str:
 
 
 def displayable(text: str) -> str:
-    """What somebody else wrote, as far as the fonts can show it; each sign that they cannot becomes U+FFFD."""
+    """What somebody else wrote, as far as the fonts can show it; each sign that they cannot becomes U+FFFD.
+
+    A word too long for any line may be broken.
+    """
     text = unicodedata.normalize("NFC", text)
-    return _UNDISPLAYABLE.sub(UNKNOWN_SIGN, _STRAY_MARKS.sub(UNKNOWN_SIGN, text))
+    text = _UNDISPLAYABLE.sub(UNKNOWN_SIGN, _STRAY_MARKS.sub(UNKNOWN_SIGN, text))
+    return _LONG_WORD.sub(lambda found: MAY_BREAK.join(_PIECE.findall(found[0])), text)

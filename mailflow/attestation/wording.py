@@ -199,5 +199,5 @@ DOCUMENTS = (
 YES = "oui"
 NO = "non"
 EURO = "{amount}~€"
+SQUARE_METRE = "{amount}~m²"
 ITEM = "{label} {n}"
-EMPTY = "néant"

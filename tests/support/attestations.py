@@ -10,6 +10,7 @@ from typing import Any
 from pypdf import PdfReader
 
 from mailflow.attestation import Attestation
+from mailflow.attestation.typography import MAY_BREAK
 from mailflow.core.attested import Attested
 from mailflow.core.form import (
     Address,
@@ -92,7 +93,7 @@ def an_attestation(
 @cache
 def pages(pdf: bytes) -> list[str]:
     """The text of each page, its white space of whatever width one space each."""
-    return [re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(BytesIO(pdf)).pages]
+    return [re.sub(r"\s+", " ", page.extract_text().replace(MAY_BREAK, "")) for page in PdfReader(BytesIO(pdf)).pages]
 
 
 def text(pdf: bytes) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from importlib.resources import files
 from io import BytesIO
 from itertools import pairwise
@@ -16,9 +17,21 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from mailflow.attestation import typeset
+from mailflow.attestation.summary import HIDDEN, fits_a_row, labels
 from mailflow.attestation.typography import UNKNOWN_SIGN, displayable, french, written
+from mailflow.core.form import (
+    Address,
+    Association,
+    Contact,
+    CurrentDwelling,
+    Dependant,
+    HousingRequest,
+    Motive,
+    ReceivedResource,
+)
 from mailflow.core.model import Environment
 from mailflow.core.reference import Commission, Reference
+from mailflow.core.shapes import WireModel, shape_of
 from tests.support.attestations import ASCQ, COMMISSION, LILLE, NUMBER, a_form, an_attestation, pages, structure, text
 
 CREATION = typeset(an_attestation())
@@ -66,7 +79,7 @@ def test_the_annexes_are_the_summary_the_steps_and_the_documents() -> None:
     for title in ("Récapitulatif de la demande", "Les étapes à venir", "Pièces justificatives"):
         assert title in annexes
         assert title not in pages(CREATION)[0]
-    for filled_in in ("Né(e) le : 1er mars 1990", "0320000000", "T3, T4", "Française", "Lille (59350), Roubaix"):
+    for filled_in in ("Né(e) le : 1er mars 1990", "0320000000", "T3, T4", "Française", "Lille (59350) ; Roubaix"):
         assert filled_in in annexes
 
 
@@ -158,6 +171,69 @@ def test_what_the_law_asks_for_stays_on_the_first_page_however_much_it_is() -> N
     assert others[0].lstrip().startswith("Attestation")
     assert "Annexe 1" in others[0]
     assert "Office public de l’habitat n° 29" in others[-1].replace("'", "’")
+
+
+def a_household() -> HousingRequest:
+    dependants = tuple(
+        Dependant(
+            surname=f"Durand{n}",
+            first_name="W" * 100,
+            born_on=date(2010, 1, 1 + n),
+            kinship="E",
+            received=(ReceivedResource(kind="AF", amount=Decimal("1234.50")),),
+        )
+        for n in range(15)
+    )
+    form = a_form()
+    assert form.person is not None
+    return form.model_copy(
+        update={
+            "person": form.person.model_copy(update={"dependants": dependants}),
+            "dwelling": CurrentDwelling(tenure="HLM", area=Decimal("62.5"), since=date(2019, 5, 1)),
+            "motives": (Motive(kind="01"), Motive(kind="07", note="escalier")),
+        }
+    )
+
+
+def test_a_large_household_flows_on_to_more_pages() -> None:
+    first, *annexes = pages(typeset(an_attestation(form=a_household())))
+    found = " ".join(annexes)
+    assert len(annexes) > len(pages(CREATION)) - 1
+    assert all(f"Durand{n}" in found for n in range(15))
+    for shown in (
+        "Personne à charge 15",
+        "Allocations familiales – 1 234,50 €",
+        "62,5 m²",
+        "Sans logement, hébergé ou en logement temporaire ; Handicap – escalier",
+    ):
+        assert shown in found
+    assert "Durand14" not in first
+
+
+def test_an_association_is_named_with_its_address() -> None:
+    address = Address(street="1 quai de l'Ouest", town="Bruxelles", country="Belgique")
+    association = Association(name="Toit pour tous", siren="123456789", contact=Contact(address=address))
+    form = a_form().model_copy(update={"person": None, "association": association})
+    first = pages(typeset(an_attestation(form=form)))[0]
+    assert "Toit pour tous 1 quai de l'Ouest Bruxelles Belgique" in first
+
+
+def test_every_element_of_the_form_has_a_label_but_the_nir_which_is_never_shown() -> None:
+    def shown(model: type[WireModel]) -> set[str]:
+        found: set[str] = set()
+        for shape in shape_of(model):
+            in_a_row = shape.model is None or fits_a_row(shape.model)
+            found.add(shape.items.name if shape.items and not in_a_row else shape.wire_name)
+            found |= shown(shape.model) if shape.model and not in_a_row else set()
+        return found
+
+    assert shown(HousingRequest) == labels().keys() | HIDDEN
+    form = a_form()
+    assert form.person is not None
+    assert form.person.applicant is not None
+    told = form.person.applicant.model_copy(update={"nir": "290035935012345"})
+    with_nir = form.model_copy(update={"person": form.person.model_copy(update={"applicant": told})})
+    assert "290035935012345" not in text(typeset(an_attestation(form=with_nir)))
 
 
 MARKUP = '#panic() *gras* $x^2$ <label> @ref `raw` \\ // /* */ "quotes" [x] {y} = titre - item'
