@@ -130,6 +130,9 @@ class Code(StrEnum):
     MUNICIPALITY_UNKNOWN = "CTRL_DEM_0046"
     MUNICIPALITY_FORMER = "CTRL_DEM_0047"
     REQUEST_EXISTS = "CTRL_UNI_0001"
+    HOMONYM_POSSIBLE = "CTRL_UNI_0002"
+    NIR_EXISTS = "CTRL_UNI_0003"
+    REQUEST_MAY_EXIST = "CTRL_UNI_0004"
     NUMBER_UNKNOWN = "CTRL_CYC_0001"
     NOT_ACTIVE = "CTRL_CYC_0002"
     NUMBER_REMOVED = "CTRL_CYC_0003"
@@ -176,7 +179,7 @@ class Anomaly:
     path: str = ""
     """Path of the element from the root of the file (`/interfaceNuu/demande[2]/…`); empty for the whole."""
     number: str | None = None
-    """The existing unique number, only where the sender may learn it (code `REQUEST_EXISTS`)."""
+    """The existing unique number, only where the sender may learn it (codes of uniqueness)."""
 
     @property
     def blocks(self) -> bool:

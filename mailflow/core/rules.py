@@ -13,6 +13,7 @@ from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.calendar import anniversary
 from mailflow.core.codes import code_lists
 from mailflow.core.form import PLACES_MAX, HousingRequest, Person
+from mailflow.core.identifiers import canonical_nir
 from mailflow.core.identity import exact_key, is_usable
 from mailflow.core.numbers import DeskCode, Territory, is_municipality_code, territory_of
 from mailflow.core.rules_places import places_exist, postcode_is_of_the_town
@@ -161,13 +162,14 @@ def names_are_usable(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
 
 
 def co_applicant_is_another(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
-    """The co-applicant is not the applicant again."""
+    """The co-applicant is not the applicant again: neither by names and birth date, nor by NIR."""
+    nirs = [nir for _, person in _persons(form, facts.at_root) if person.nir and (nir := canonical_nir(person.nir))]
     persons = [
         exact_key(person.surname, person.first_name, person.born_on)
         for _, person in _persons(form, facts.at_root)
         if person.surname and person.first_name and person.born_on
     ]
-    if len(persons) > len(set(persons)):
+    if len(persons) > len(set(persons)) or len(nirs) > len(set(nirs)):
         yield Anomaly(code=Code.CO_APPLICANT_IS_APPLICANT, path=f"{facts.at_root}/personnePhysique/coDemandeur")
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from mailflow.core.life import Life
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
-from mailflow.register import keys
+from mailflow.register import keys, likeness
 from mailflow.register.tables import active_identity, request, request_reference
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.vault import ContentKey
@@ -54,6 +54,19 @@ class Holder:
     number: UniqueNumber | None
     """None, like `desk`, while the request is not written yet, in this same transaction."""
     desk: DeskCode | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """An active request that stands in the way of a claim."""
+
+    request_id: str
+    number: UniqueNumber | None
+    """None while the request is not written yet, in this same transaction."""
+    ordinal: int
+    same_identity: bool
+    same_nir: bool | None
+    """None when one of the two has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +160,14 @@ async def claim_identities(tx: Transaction, claims: Sequence[IdentityClaim]) -> 
     indexes: dict[tuple[str, str, int, str], int] = {}
     rows = []
     for index, claim in enumerate(claims):
-        token = _identity_token(tx, claim.key)
+        token = identity_token(tx, claim.key)
         indexes.setdefault((claim.territory, token, claim.ordinal, claim.request_id), index)
         rows.append(
             {
                 "territory": claim.territory,
                 "token": token,
                 "ordinal": claim.ordinal,
-                "nir_token": None if claim.nir is None else tx.vault.token("nir", claim.nir),
+                "nir_token": _nir_token(tx, claim.nir),
                 "request_id": claim.request_id,
             }
         )
@@ -167,7 +180,7 @@ async def claim_identities(tx: Transaction, claims: Sequence[IdentityClaim]) -> 
 
 async def holders(tx: Transaction, persons: Collection[tuple[Territory, str]]) -> dict[tuple[Territory, str], Holder]:
     """Whose active request each (territory, key) is, as far as there is one; of homonyms the first."""
-    tokens = {(territory, _identity_token(tx, key)): (territory, key) for territory, key in persons}
+    tokens = {(territory, identity_token(tx, key)): (territory, key) for territory, key in persons}
     found: dict[tuple[Territory, str], Holder] = {}
     table = active_identity
     for batch in batches(sorted({token for _, token in tokens})):
@@ -183,6 +196,36 @@ async def holders(tx: Transaction, persons: Collection[tuple[Territory, str]]) -
     return found
 
 
+async def rivals(tx: Transaction, persons: Sequence[IdentityClaim]) -> list[list[Rival]]:
+    """Who else holds the identity or the NIR of each of these, in their order."""
+    table = active_identity
+    tokens = [identity_token(tx, person.key) for person in persons]
+    nirs = [_nir_token(tx, person.nir) for person in persons]
+    columns = (*table.c, request.c.number)
+    held: dict[tuple[str, str, int], Any] = {}
+    for column, wanted in ((table.c.token, tokens), (table.c.nir_token, nirs)):
+        for batch in batches(sorted({token for token in wanted if token is not None})):
+            joined = sa.select(*columns).outerjoin(request, request.c.id == table.c.request_id)
+            which = joined.where(column.in_(batch), table.c.territory.in_({person.territory for person in persons}))
+            held |= {(row.territory, row.token, row.ordinal): row for row in await tx.all(which)}
+    return [
+        [
+            Rival(
+                request_id=row.request_id,
+                number=row.number,
+                ordinal=row.ordinal,
+                same_identity=row.token == token,
+                same_nir=None if nir is None or row.nir_token is None else row.nir_token == nir,
+            )
+            for _, row in sorted(held.items())
+            if row.territory == person.territory
+            and row.request_id != person.request_id
+            and (row.token == token or (nir is not None and row.nir_token == nir))
+        ]
+        for person, token, nir in zip(persons, tokens, nirs, strict=True)
+    ]
+
+
 async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
     """Let go of the references and identities of requests that are not registered after all, or removed."""
     await release_identities(tx, request_ids)
@@ -191,9 +234,22 @@ async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
 
 
 async def release_identities(tx: Transaction, request_ids: Sequence[str]) -> None:
-    """The persons of these requests may have others."""
+    """The persons of these requests may have others, and are found no more.
+
+    Of homonyms one always has the ordinal 0: where that is free, so is the person.
+    """
+    await likeness.forget(tx, request_ids)
+    table = active_identity
     for batch in batches(request_ids):
-        await tx.run(sa.delete(active_identity).where(active_identity.c.request_id.in_(batch)))
+        gone = sa.delete(table).where(table.c.request_id.in_(batch))
+        freed = await tx.all(gone.returning(table.c.territory, table.c.token, table.c.ordinal))
+        first = {(row.territory, row.token) for row in freed if row.ordinal == 0}
+        lowest = sa.select(table.c.territory, table.c.token, sa.func.min(table.c.ordinal).label("ordinal"))
+        left = lowest.where(table.c.token.in_({token for _, token in first})).group_by(table.c.territory, table.c.token)
+        for row in await tx.all(left) if first else ():
+            if (row.territory, row.token) in first:
+                which = [table.c[name] == row._mapping[name] for name in ("territory", "token", "ordinal")]
+                await tx.run(sa.update(table).where(*which).values(ordinal=0))
 
 
 async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
@@ -320,5 +376,10 @@ def _reference_token(tx: Transaction, desk: str, reference: str) -> str:
     return tx.vault.token("reference", f"{desk}\0{reference}")
 
 
-def _identity_token(tx: Transaction, key: str) -> str:
+def identity_token(tx: Transaction, key: str) -> str:
+    """How the identity of a person is kept."""
     return tx.vault.token("identity", key)
+
+
+def _nir_token(tx: Transaction, nir: str | None) -> str | None:
+    return None if nir is None else tx.vault.token("nir", nir)

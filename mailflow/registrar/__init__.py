@@ -9,6 +9,7 @@ The steps, in the order that keeps the shared counters locked for the shortest t
 1. files: may this sender act for this desk, is the name free, was this very file decided before?
 2. requests: the rules, the mandate for the territory;
 3. claims: the desk's own reference and each person's identity become ours, or somebody else's already are;
+   and whose requests may be the same person's;
 4. numbers: the counters, last of all that can wait for another transaction;
 5. records: requests, file receipts, journal.
 """
@@ -21,6 +22,7 @@ from mailflow.register import Transaction, directory
 from mailflow.registrar.claiming import apply_rules, claim_keys, give_numbers
 from mailflow.registrar.naming import bind_names, names_and_content, open_files
 from mailflow.registrar.recording import write_records
+from mailflow.registrar.uniqueness import find_near
 from mailflow.registrar.work import Candidate, FileWork, StaleDirectory, Terms, in_turns
 
 __all__ = ["StaleDirectory", "Terms", "submit"]
@@ -49,5 +51,6 @@ async def _decide(tx: Transaction, works: Sequence[FileWork], at: datetime) -> N
             apply_rules(work)
     candidates = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
     await claim_keys(tx, candidates)
+    await find_near(tx, [c for c in candidates if c.stands])
     await give_numbers(tx, [c for c in candidates if c.stands])
     await write_records(tx, works, at)

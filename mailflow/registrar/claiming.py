@@ -3,14 +3,15 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from mailflow.core import identity, numbers, rules
+from mailflow.core import numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.form import HousingRequest
 from mailflow.core.life import Life
 from mailflow.core.model import Refused, Right
 from mailflow.core.numbers import Territory
+from mailflow.core.signers import signers
 from mailflow.register import Transaction, requests
 from mailflow.register import numbers as counters
+from mailflow.registrar.uniqueness import claim_persons
 from mailflow.registrar.work import Candidate, FileWork, in_turns, may, request_path
 
 
@@ -41,22 +42,9 @@ def apply_rules(work: FileWork) -> None:
             form=form,
             territory=territory,
             life=Life.beginning(form.deposited_on),
-            keys=_identity_keys(form),
+            signers=signers(form),
             warnings=anomalies,
         )
-
-
-def _identity_keys(form: HousingRequest) -> tuple[str, ...]:
-    """One key for each person who would sign the lease. Two persons of one request may not share a key."""
-    person = form.person
-    keys = []
-    for somebody in (person.applicant, person.co_applicant) if person else ():
-        if somebody is not None:
-            assert somebody.surname, "the rules refuse a person without a surname"
-            assert somebody.first_name, "the rules refuse a person without a first name"
-            assert somebody.born_on, "the rules refuse a person without a date of birth"
-            keys.append(identity.exact_key(somebody.surname, somebody.first_name, somebody.born_on))
-    return tuple(dict.fromkeys(keys))
 
 
 async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
@@ -83,27 +71,11 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Candidate], chunk: M
     for reference, owner in known.items():
         candidate = wanted[reference]
         if owner.digest == candidate.request.digest:
-            candidate.follow(owner.request_id, owner.number, owner.life, chunk, replays=True)
+            candidate.follow(owner.request_id, owner.number, owner.life, chunk, clash=None)
         else:
             candidate.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=candidate.path))
 
-    standing = [c for c in candidates if c.stands]
-    claims = [
-        requests.IdentityClaim(territory=c.territory, key=key, ordinal=0, request_id=c.id)
-        for c in standing
-        for key in c.keys
-    ]
-    ours = await requests.claim_identities(tx, claims) if claims else set()
-    lost = {claim.request_id for index, claim in enumerate(claims) if index not in ours}
-    losers = [c for c in standing if c.id in lost]
-    if not losers:
-        return
-    holders = await requests.holders(tx, [(c.territory, key) for c in losers for key in c.keys])
-    for candidate in losers:
-        found = (holders[candidate.territory, key] for key in candidate.keys)
-        theirs = next(holder for holder in found if holder.request_id != candidate.id)
-        candidate.follow(theirs.request_id, theirs.number, None, chunk, replays=False)
-    await requests.release(tx, [c.id for c in losers])
+    await claim_persons(tx, [c for c in candidates if c.stands], chunk)
 
 
 async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None:

@@ -7,9 +7,10 @@ from datetime import datetime
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.attested import Attested
 from mailflow.core.form import without_nir
-from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestState
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestFile, RequestState
 from mailflow.core.numbers import UniqueNumber
 from mailflow.register import Transaction, files, history, journal, requests
+from mailflow.registrar import uniqueness
 from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower, Known
 
 
@@ -18,7 +19,7 @@ def _receipt_of(work: FileWork) -> FileReceipt:
     if work.same_as is None:
         outcomes = tuple(_outcome(work.outcomes[position]) for position in sorted(work.outcomes))
         return FileReceipt(
-            file=work.file,
+            file=_bare(work.file),
             record=work.record if _decided(outcomes) else None,
             decided_at=work.decided_at,
             anomalies=tuple(work.anomalies),
@@ -28,7 +29,7 @@ def _receipt_of(work: FileWork) -> FileReceipt:
         return replace(work.same_as, repeated=True)
     return replace(
         work.same_as,
-        file=work.file,
+        file=_bare(work.file),
         record=work.record,
         decided_at=work.decided_at,
         anomalies=tuple(dict.fromkeys((*work.same_as.anomalies, *work.anomalies))),
@@ -36,17 +37,22 @@ def _receipt_of(work: FileWork) -> FileReceipt:
     )
 
 
+def _bare(file: RequestFile) -> RequestFile:
+    """The file as it may be kept and answered: nobody's NIR in it."""
+    return replace(file, requests=tuple(replace(r, form=r.form and without_nir(r.form)) for r in file.requests))
+
+
 def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
     match decided:
         case Candidate():
             return _registered(decided, decided, replayed=False)
-        case Follower(owner=owner, candidate=candidate, replays=replays):
+        case Follower(owner=owner, candidate=candidate, clash=clash):
             if owner.number is None:  # its owner, earlier in this chunk, came to nothing
                 return Refused(anomalies=(*candidate.warnings, Anomaly(code=Code.INTERNAL_FAULT)))
-            if replays:
+            if clash is None:
                 return _registered(candidate, owner, replayed=True)
             disclosed = owner.number if candidate.may_learn_numbers else None
-            exists = Anomaly(code=Code.REQUEST_EXISTS, path=candidate.path, number=disclosed)
+            exists = Anomaly(code=clash, path=candidate.path, number=disclosed)
             return Refused(anomalies=(*candidate.warnings, exists))
         case _:
             return decided
@@ -71,7 +77,7 @@ def _registered(candidate: Candidate, owner: Candidate | Known, *, replayed: boo
         state=owner.life.state,
         expires_on=owner.life.expires_on,
         attestation=attested if owner.life.state is RequestState.ACTIVE else None,
-        anomalies=candidate.warnings,
+        anomalies=(*candidate.warnings, *candidate.near_warnings),
         replayed=replayed,
     )
 
@@ -82,6 +88,7 @@ async def write_records(tx: Transaction, works: Sequence[FileWork], at: datetime
         work.decided = _receipt_of(work)
     registered = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
     content_keys = await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
+    await uniqueness.remember(tx, registered, content_keys, at)
     await history.append(tx, [_beginning(candidate) for candidate in registered], content_keys, at)
     settled = [(r.record, FILE_RECEIPT.dump_json(r)) for work in works if work.record and (r := work.receipt).record]
     await files.settle(tx, settled)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
+from mailflow.core.identity import Likeness
 from mailflow.core.life import Life
 from mailflow.core.model import (
     Directory,
@@ -26,7 +27,9 @@ from mailflow.core.model import (
     Submission,
 )
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.core.signers import Signer
 from mailflow.errors import Unavailable
+from mailflow.register.homonyms import Release
 
 T = TypeVar("T")
 
@@ -56,11 +59,23 @@ class Candidate:
     form: HousingRequest
     territory: Territory
     life: Life
-    keys: tuple[str, ...]
-    """Identity keys of applicant and co-applicant."""
+    signers: tuple[Signer, ...]
+    """Applicant and co-applicant."""
     warnings: tuple[Anomaly, ...]
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     number: UniqueNumber | None = None
+    near: list["Near"] = field(default_factory=list)
+    """Requests that may be of the same person."""
+    tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By which each of `signers`, by its element, is to be found."""
+    releases: tuple[Release, ...] = ()
+    """Of homonyms, that it makes use of."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What nobody else may hold in the territory: identities and NIR."""
+        nirs = (f"nir {signer.nir}" for signer in self.signers if signer.nir)
+        return tuple(dict.fromkeys((*(signer.key for signer in self.signers), *nirs)))
 
     @property
     def reference(self) -> tuple[DeskCode, str] | None:
@@ -85,6 +100,14 @@ class Candidate:
         """Whether its sender may consult in the territory (decision 12)."""
         return may(self.file.mandates, Right.CONSULT, self.territory)
 
+    @property
+    def near_warnings(self) -> tuple[Anomaly, ...]:
+        """Of requests that may be of the same person: for who may consult them (decision 12)."""
+        if not self.may_learn_numbers:
+            return ()
+        told = [Anomaly(code=Code.REQUEST_MAY_EXIST, path=near.path, number=near.number) for near in self.near]
+        return tuple(dict.fromkeys(anomaly for anomaly in told if anomaly.number is not None))
+
     def refuse(self, anomaly: Anomaly) -> None:
         self.file.outcomes[self.position] = Refused(anomalies=(*self.warnings, anomaly))
 
@@ -95,11 +118,11 @@ class Candidate:
         life: Life | None,
         chunk: Mapping[str, "Candidate"],
         *,
-        replays: bool,
+        clash: Code | None,
     ) -> None:
         """Take the outcome from the request that came first; this very chunk may still have to number it."""
         owner = Known(number=number, life=life) if number else chunk[request_id]
-        self.file.outcomes[self.position] = Follower(candidate=self, owner=owner, replays=replays)
+        self.file.outcomes[self.position] = Follower(candidate=self, owner=owner, clash=clash)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +140,23 @@ class Follower:
 
     candidate: Candidate
     owner: Known | Candidate
-    replays: bool
-    """The same request again, by the desk's own reference; else another request of the same person."""
+    clash: Code | None
+    """Why it is refused: another request of the same person. None: the same one again, by the desk's own reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """A request that may be of the same person as a candidate."""
+
+    owner: UniqueNumber | Candidate
+    likeness: Likeness
+    path: str
+    """Of the candidate's person."""
+
+    @property
+    def number(self) -> UniqueNumber | None:
+        """None when it came to nothing, earlier in this chunk."""
+        return self.owner if isinstance(self.owner, str) else self.owner.number
 
 
 @dataclass(slots=True, kw_only=True)

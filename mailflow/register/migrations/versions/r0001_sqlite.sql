@@ -289,6 +289,51 @@ CREATE TABLE active_identity (
 
 CREATE INDEX ix_active_identity_request_id ON active_identity (request_id)
 
+CREATE TABLE near_person (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT NOT NULL,
+    element TEXT NOT NULL,
+    tokens BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    CONSTRAINT uq_near_person_request_id_element UNIQUE (request_id, element),
+    CONSTRAINT fk_near_person_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+)
+
+CREATE TABLE near_token (
+    token BIGINT NOT NULL,
+    person BIGINT NOT NULL,
+    CONSTRAINT pk_near_token PRIMARY KEY (token, person)
+) WITHOUT ROWID
+
+CREATE TABLE probable_duplicate (
+    territory TEXT NOT NULL,
+    number TEXT NOT NULL,
+    other TEXT NOT NULL,
+    likeness TEXT NOT NULL,
+    found_at DATETIME NOT NULL,
+    CONSTRAINT pk_probable_duplicate PRIMARY KEY (territory, number, other),
+    CONSTRAINT ck_probable_duplicate_likeness CHECK (likeness IN ('exact', 'spelling', 'swapped-names', 'compound-name', 'used-name', 'typing-error', 'swapped-day-and-month', 'wrong-digit')),
+    CONSTRAINT fk_probable_duplicate_number FOREIGN KEY(number) REFERENCES request (number),
+    CONSTRAINT fk_probable_duplicate_other FOREIGN KEY(other) REFERENCES request (number)
+)
+
+CREATE INDEX ix_probable_duplicate_found_at ON probable_duplicate (found_at)
+
+CREATE TABLE homonym_release (
+    territory TEXT NOT NULL,
+    token TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    CONSTRAINT pk_homonym_release PRIMARY KEY (token, territory, desk)
+)
+
+CREATE TABLE nir (
+    request_id TEXT NOT NULL,
+    key_id TEXT,
+    sealed BLOB NOT NULL,
+    CONSTRAINT pk_nir PRIMARY KEY (request_id),
+    CONSTRAINT fk_nir_request_id FOREIGN KEY(request_id) REFERENCES request (id)
+)
+
 CREATE TRIGGER intake_raw_is_written_once BEFORE UPDATE OF raw ON intake FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'intake_raw_is_written_once'); END
 
 CREATE TRIGGER file_receipt_is_written_once BEFORE UPDATE OF receipt ON file FOR EACH ROW WHEN (OLD.receipt IS NOT NULL AND NEW.receipt IS NOT NULL AND NEW.receipt IS NOT OLD.receipt) BEGIN SELECT RAISE(ABORT, 'file_receipt_is_written_once'); END

@@ -1,0 +1,173 @@
+"""Near matches are told to who may know, homonyms are told apart, and what is released is free."""
+
+import pytest
+
+from mailflow.core.anomalies import Anomaly
+from mailflow.core.form import HousingRequest
+from mailflow.core.model import Outcome, Registered, Right
+from mailflow.core.numbers import DeskCode, Territory
+from mailflow.core.signers import signers
+from mailflow.register import Register, duplicates, files, homonyms, likeness, nir, requests
+from tests.support.reception import LILLE, PARIS, Reception, a_file, a_request, codes_of, number_of, sent
+from tests.support.records import rows
+
+CONSULTS = frozenset({Right.CREATION, Right.CONSULT})
+
+
+@pytest.fixture
+async def reception(register: Register) -> Reception:
+    """A desk that may only register, and one that may consult in the Nord as well."""
+    opened = Reception(register)
+    await opened.enrol()
+    await opened.enrol("conseil", "59777", ["059"], rights=CONSULTS)
+    await opened.enrol("conseil", "59777", ["111"])
+    return opened
+
+
+def warnings_of(outcome: Outcome) -> list[Anomaly]:
+    assert isinstance(outcome, Registered), outcome
+    return list(outcome.anomalies)
+
+
+def consulting(surname: str, *, first_name: str = "Zoé", at: str = LILLE) -> HousingRequest:
+    return a_request(surname, desk="59777", first_name=first_name, at=at)
+
+
+async def pairs(register: Register) -> list[tuple[str, str, str]]:
+    async with register.read() as tx:
+        return [(p.number, p.other, p.likeness) for p in await duplicates.of_active(tx, None, 10)]
+
+
+async def test_a_near_match_is_a_warning_with_the_number_to_who_may_consult(reception: Reception) -> None:
+    known = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    near = await reception.outcome(consulting("Durant"), sequence=2, sender="conseil")
+    (warning,) = warnings_of(near)
+    assert (warning.code.name, warning.number) == ("REQUEST_MAY_EXIST", known)
+    assert warning.path == "/interfaceNuu/demande[1]/demandeLogement/personnePhysique/demandeur"
+    assert await pairs(reception.register) == [(number_of(near), known, "typing-error")]
+
+
+async def test_others_are_told_nothing_and_the_manager_all(reception: Reception) -> None:
+    known = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    near = await reception.outcome(a_request("Zoé", first_name="Durand"), sequence=2)
+    assert warnings_of(near) == []
+    elsewhere = await reception.outcome(consulting("Durand", at=PARIS), sequence=3, sender="conseil")
+    assert warnings_of(elsewhere) == [], "another territory"
+    assert await pairs(reception.register) == [(number_of(near), known, "swapped-names")]
+    journal = await rows(reception.register, "SELECT detail FROM journal WHERE kind = 'near-match'")
+    assert [known in row.detail for row in journal] == [True]
+
+
+async def test_near_matches_within_one_chunk_are_told_to_the_later(reception: Reception) -> None:
+    file = a_file(consulting("Durand"), consulting("Petit"), consulting("Durant"), desk="59777")
+    ((receipt,),) = [r.files for r in await reception.submit(sent(file, sender="conseil"))]
+    first, other, later = receipt.outcomes
+    assert (warnings_of(first), warnings_of(other)) == ([], [])
+    assert [warning.number for warning in warnings_of(later)] == [number_of(first)]
+
+
+async def test_a_co_applicant_is_looked_for_too(reception: Reception) -> None:
+    known = number_of(await reception.outcome(a_request("Petit", "Durand"), sequence=1))
+    near = await reception.outcome(consulting("Durant"), sequence=2, sender="conseil")
+    assert [warning.number for warning in warnings_of(near)] == [known]
+
+
+async def test_who_is_deregistered_is_found_no_more(reception: Reception) -> None:
+    assert number_of(await reception.outcome(a_request("Durand", "Petit"), sequence=1))
+    (row,) = await rows(reception.register, "SELECT id FROM request")
+    async with reception.register.begin() as tx:
+        await requests.release_identities(tx, [row.id])
+    assert await rows(reception.register, "SELECT * FROM near_token") == []
+    near = await reception.outcome(consulting("Durant"), sequence=2, sender="conseil")
+    assert warnings_of(near) == []
+
+
+async def test_a_crowded_token_leads_to_no_more_persons(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are found by what else is known of them."""
+    monkeypatch.setattr(likeness, "PERSONS_A_TOKEN_MAX", 2)
+    for number, surname in enumerate(["Durand", "Lefort", "Moreau"], 1):
+        assert number_of(await reception.outcome(a_request(surname), sequence=number))
+    crowd = await rows(reception.register, "SELECT count(*) AS persons FROM near_token GROUP BY token")
+    assert max(row.persons for row in crowd) == 2
+    near = await reception.outcome(consulting("Moreau", first_name="Zoey"), sequence=4, sender="conseil")
+    assert len(warnings_of(near)) == 1
+
+
+# Homonyms
+
+
+def with_nir(form: HousingRequest, nir: str) -> HousingRequest:
+    assert form.person
+    assert form.person.applicant
+    applicant = form.person.applicant.model_copy(update={"nir": nir})
+    return form.model_copy(update={"person": form.person.model_copy(update={"applicant": applicant})})
+
+
+NIR, OTHER_NIR = "2 90 02 59 350 123 87", "290025935012486"
+
+
+async def test_two_numbers_tell_homonyms_apart_and_one_number_is_one_person(reception: Reception) -> None:
+    first = number_of(await reception.outcome(with_nir(a_request("Durand"), NIR), sequence=1))
+    assert codes_of(await reception.outcome(again("Durand", 2), sequence=2)) == ["REQUEST_EXISTS"]
+    same = with_nir(again("Durand", 3), NIR)
+    assert codes_of(await reception.outcome(same, sequence=3)) == ["REQUEST_EXISTS"]
+    other = number_of(await reception.outcome(with_nir(again("Durand", 4), OTHER_NIR), sequence=4))
+    assert other != first
+    married = with_nir(a_request("Petit"), OTHER_NIR)
+    assert codes_of(await reception.outcome(married, sequence=5)) == ["NIR_EXISTS"]
+    assert number_of(await reception.outcome(a_request("Petit"), sequence=6))
+
+
+async def test_a_number_on_one_side_only_tells_nobody_apart(reception: Reception) -> None:
+    assert number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    second = with_nir(again("Durand", 2), NIR)
+    assert codes_of(await reception.outcome(second, sequence=2)) == ["HOMONYM_POSSIBLE"]
+
+
+async def test_a_nir_is_kept_apart_and_nowhere_else(reception: Reception) -> None:
+    ((receipt,),) = [r.files for r in await reception.submit(sent(a_file(with_nir(a_request("Durand"), NIR))))]
+    assert NIR not in repr(receipt)
+    number, name, bare = number_of(receipt.outcomes[0]), ("59123", receipt.file.name), NIR.replace(" ", "")
+    async with reception.register.begin() as tx:
+        request = await requests.find(tx, number)
+        kept = (await files.by_name(tx, [name]))[name].receipt
+        assert request is not None
+        assert request.payload is not None
+        for stored in (request.payload, kept):
+            assert b"Durand" in stored
+            assert NIR.encode() not in stored
+            assert bare.encode() not in stored
+        assert await nir.of(tx, [request.id]) == {request.id: {"demandeur": bare}}
+        await nir.erase(tx, [request.id])
+        assert await nir.of(tx, [request.id]) == {}
+
+
+def again(surname: str, day: int) -> HousingRequest:
+    """Somebody of the same names and birth date, by other content."""
+    return a_request(surname, deposited=f"2026-01-{day:02}")
+
+
+async def test_a_released_homonym_is_registered_once_by_that_desk(reception: Reception) -> None:
+    first = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    assert codes_of(await reception.outcome(again("Durand", 2), sequence=2)) == ["REQUEST_EXISTS"]
+    (signer,) = signers(a_request("Durand"))
+    release = homonyms.Release(territory=Territory("059"), key=signer.key, desk=DeskCode("59123"))
+    async with reception.register.begin() as tx:
+        await homonyms.grant(tx, [release, release])
+    elsewhere = await reception.outcome(consulting("Durand"), sequence=3, sender="conseil")
+    assert codes_of(elsewhere) == ["REQUEST_EXISTS"], "the release is for the other desk"
+    second = number_of(await reception.outcome(again("Durand", 4), sequence=4))
+    assert second != first
+    assert codes_of(await reception.outcome(again("Durand", 5), sequence=5)) == ["REQUEST_EXISTS"]
+    assert await pairs(reception.register) == [(second, first, "exact")]
+
+
+async def test_of_homonyms_the_one_that_stays_still_stands_in_the_way(reception: Reception) -> None:
+    await test_a_released_homonym_is_registered_once_by_that_desk(reception)
+    first, second = await rows(reception.register, "SELECT id FROM request ORDER BY number")
+    async with reception.register.begin() as tx:
+        await requests.release_identities(tx, [first.id])
+    assert codes_of(await reception.outcome(again("Durand", 6), sequence=6)) == ["REQUEST_EXISTS"]
+    async with reception.register.begin() as tx:
+        await requests.release_identities(tx, [second.id])
+    assert number_of(await reception.outcome(again("Durand", 6), sequence=7))
