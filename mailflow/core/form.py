@@ -25,6 +25,7 @@ from mailflow.core.form_persons import (
     PaidResource,
     Person,
     ReceivedResource,
+    Resource,
     TaxIncome,
 )
 from mailflow.core.lexical import Amount, Area, Count, Day, Line, Token, Truth
@@ -34,7 +35,7 @@ __all__ = [
     "MOTIVES_MAX", "PLACES_MAX", "Address", "Applicant", "Association", "Births", "CoApplicant", "Contact",
     "ContactPerson", "CurrentDwelling", "Dalo", "Dependant", "Employment", "Handicap", "HousingRequest",
     "HousingSought", "IdentityDocument", "Member", "Motive", "NaturalPerson", "PaidResource", "Person", "Place",
-    "ReceivedResource", "TaxIncome", "without_nir",
+    "ReceivedResource", "Resource", "TaxIncome", "without_nir",
 ]  # fmt: skip
 
 PLACES_MAX = 10

@@ -43,20 +43,24 @@ class TaxIncome(WireModel):
     amount_before_last: Amount | None = Field(default=None, alias="montantMoins2")
 
 
-class ReceivedResource(WireModel):
+class Resource(WireModel):
+    """What somebody receives or pays each month."""
+
+    kind: Token | None = Field(default=None, alias="ressource")
+    amount: Amount | None = Field(default=None, alias="montant")
+    """In euros a month."""
+
+
+class ReceivedResource(Resource):
     """What somebody receives each month."""
 
     kind: Annotated[Token | None, Coded("ressourceRecue")] = Field(default=None, alias="ressource")
-    amount: Amount | None = Field(default=None, alias="montant")
-    """In euros a month."""
 
 
-class PaidResource(WireModel):
+class PaidResource(Resource):
     """What somebody pays each month to others."""
 
     kind: Annotated[Token | None, Coded("ressourceVersee")] = Field(default=None, alias="ressource")
-    amount: Amount | None = Field(default=None, alias="montant")
-    """In euros a month."""
 
 
 class Handicap(WireModel):

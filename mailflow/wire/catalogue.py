@@ -154,7 +154,10 @@ def _sample_receipt_part(receipt: FileReceipt) -> bytes:
 def _codes() -> dict[str, Any]:
     known = code_lists()
     return {
-        "versions": known.versions,
+        "versions": [
+            {"version": name, "starts": version.starts_on.isoformat(), "ends": str(version.ends_on or "") or None}
+            for name, version in known.versions.items()
+        ],
         "lists": {
             name: [{"code": v.code, "label": v.label, "versions": sorted(v.versions)} for v in values.values()]
             for name, values in known.lists.items()

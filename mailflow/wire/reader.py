@@ -38,6 +38,7 @@ _REFUSED = {
     Operation.DISPATCH: Code.FILE_TYPE_NOT_INBOUND,
     Operation.COPY: Code.COPY_NOT_BY_MAIL,
 }
+_ABSENT = (Code.VALUE_MISSING, Code.VALUE_EXPECTED)
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _AT_ROOT = f"/{ROOT}"
 _IN_REQUEST = re.compile(rf"{_AT_ROOT}/demande\[([0-9]+)\]")
@@ -90,13 +91,13 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     requests: list[Request] = []
     # Another operation's requests follow other rules: what we would say of them would be wrong.
     if operation in (Operation.CREATION, None) and len(document.requests) <= limits.requests_max:
-        desk = desk or _desk_in(document)
+        desk, filed_for = desk or _desk_in(document), operation or Operation.CREATION
         for number, element in enumerate(document.requests, start=1):
             path = f"{_AT_ROOT}/demande[{number}]"
             if number in oversized:
                 requests.append(Request(form=None, anomalies=(Anomaly(code=Code.FILE_TOO_LARGE, path=path),)))
                 continue
-            facts = Facts(received_on=received_on, desk=desk, at_root=f"{path}/demandeLogement")
+            facts = Facts(received_on=received_on, desk=desk, operation=filed_for, at_root=f"{path}/demandeLogement")
             requests.append(_request(element, path, facts, by_request.get(number, [])))
     if not found and not validator().validate(root):
         # Codec and schema come from one shape, so this is a second lock on the same door.
@@ -150,7 +151,7 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
         return Request(form=None, anomalies=_bounded(faults, path), reference=element.reference or None)
     # A value that reading left out is missing only for that reason, which is told already.
     left_out = {fault.path for fault in faults}
-    told = [a for a in check(element.form, facts) if a.code is not Code.VALUE_MISSING or a.path not in left_out]
+    told = [a for a in check(element.form, facts) if a.code not in _ABSENT or a.path not in left_out]
     return Request(
         form=element.form,
         anomalies=_bounded([*faults, *told], path),
@@ -165,11 +166,12 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
 def _bounded(anomalies: Sequence[Anomaly], path: str, most: int = ANOMALIES_MAX) -> tuple[Anomaly, ...]:
     """The first `most`, and that there are more if so: one request or file must not fill the answer.
 
-    Warnings alone are all told: that there are more would block.
+    That there are more blocks, unless all of them are warnings.
     """
-    if len(anomalies) <= most or not any(anomaly.blocks for anomaly in anomalies):
+    if len(anomalies) <= most:
         return tuple(anomalies)
-    return (*anomalies[:most], Anomaly(code=Code.MORE_ANOMALIES, path=path))
+    more = Code.MORE_ANOMALIES if any(anomaly.blocks for anomaly in anomalies) else Code.MORE_WARNINGS
+    return (*anomalies[:most], Anomaly(code=more, path=path))
 
 
 def _grouped(faults: Iterable[Anomaly]) -> dict[int, list[Anomaly]]:

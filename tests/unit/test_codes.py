@@ -1,7 +1,12 @@
 """The code lists."""
 
+from datetime import date
+
+import pytest
+
 from mailflow.core.codes import CodeLists, CodeValue, code_lists
 from mailflow.core.form import HousingRequest
+from mailflow.core.model import Operation
 from mailflow.core.shapes import WireModel, shape_of
 
 
@@ -22,11 +27,30 @@ def test_every_value_holds_in_some_known_version() -> None:
 
 def test_a_value_may_hold_in_some_versions_only() -> None:
     value = CodeValue(code="X", label="nouveau", versions=frozenset({"05"}))
-    lists = CodeLists(versions=("04", "05"), lists={"liste": {"X": value}})
-    assert lists.holds("liste", "X", "05")
-    assert lists.holds("liste", "X", None)
-    assert not lists.holds("liste", "X", "04")
-    assert not lists.holds("liste", "Y", None)
+    lists = CodeLists(versions={}, lists={"liste": {"X": value}})
+    assert lists.holds("liste", "X", {"05"})
+    assert lists.holds("liste", "X", {"04", "05"})
+    assert not lists.holds("liste", "X", {"04"})
+    assert not lists.holds("liste", "Y", {"04", "05"})
+
+
+@pytest.mark.parametrize(
+    ("day", "versions"),
+    [
+        (date(2018, 9, 9), {"02"}),
+        (date(2018, 9, 10), {"02", "03"}),
+        (date(2019, 9, 9), {"02", "03"}),
+        (date(2019, 9, 10), {"03"}),
+        (date(2026, 1, 15), {"05"}),
+        (date(2011, 1, 1), set()),
+    ],
+)
+def test_two_versions_of_the_form_are_in_use_for_a_year(day: date, versions: set[str]) -> None:
+    assert code_lists().in_use(day) == versions
+
+
+def test_the_list_of_file_types_is_that_of_the_operations() -> None:
+    assert set(code_lists().lists["typeFichier"]) == set(Operation)
 
 
 def _lists_of(model: type[WireModel]) -> set[str]:

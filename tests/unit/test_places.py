@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mailflow.core.anomalies import Code
+from mailflow.core.model import Operation
 from mailflow.core.numbers import CANARY_MUNICIPALITY, TERRITORIES, DeskCode, Territory
 from mailflow.core.places import (
     MUNICIPALITIES_FILE,
@@ -21,7 +22,7 @@ from tests.support import reference
 from tests.support.requests import DESK, RECEIVED_ON, a_form
 
 ROOT = "/interfaceNuu/demande[1]/demandeLogement"
-FACTS = Facts(received_on=RECEIVED_ON, desk=DeskCode(DESK), at_root=ROOT)
+FACTS = Facts(received_on=RECEIVED_ON, desk=DeskCode(DESK), operation=Operation.CREATION, at_root=ROOT)
 ADDRESS = "personnePhysique/demandeur/coordonnees/adresse"
 PLACES = "logementRecherche/listeLocalisationSouhaite"
 

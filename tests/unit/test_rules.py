@@ -8,12 +8,13 @@ from hypothesis import given, settings
 
 from mailflow.core.anomalies import Code, Severity, catalogue
 from mailflow.core.form import HousingRequest
+from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode
 from mailflow.core.rules import RULES, Facts, check, territory_sought
 from tests.support.requests import DESK, RECEIVED_ON, a_form, forms
 
 ROOT = "/interfaceNuu/demande[1]/demandeLogement"
-FACTS = Facts(received_on=RECEIVED_ON, desk=DeskCode(DESK), at_root=ROOT)
+FACTS = Facts(received_on=RECEIVED_ON, desk=DeskCode(DESK), operation=Operation.CREATION, at_root=ROOT)
 PERSON = "personnePhysique/demandeur"
 OTHER = "personnePhysique/coDemandeur"
 ADDRESS = f"{PERSON}/coordonnees/adresse"
@@ -127,12 +128,11 @@ def test_each_fault_is_named_by_code_and_path(changes: dict[str, Any], code: Cod
     [
         {"dateCreationDemande": "2026-01-15"},
         {"dateCreationDemande": "2025-01-15"},
-        {f"{PERSON}/dateNaissance": "2026-01-12"},
+        {f"{PERSON}/dateNaissance": "2008-01-12"},
         {f"{PERSON}/dateNaissance": "1906-01-15"},
         {PLACES: places(*(f"59{n:03}" for n in range(1, 11)))},
         {PLACES: places("75101", "92050", "77288")},
         {PLACES: places("2A004", "2A247")},
-        {"versionFormulaire": "05"},
     ],
 )
 def test_the_last_value_that_is_allowed_is_allowed(changes: dict[str, Any]) -> None:
@@ -187,6 +187,6 @@ def test_rules_have_distinct_names_and_say_what_they_hold() -> None:
 
 
 def test_ages_are_counted_to_the_day_of_reception() -> None:
-    leap = Facts(received_on=date(2024, 2, 29), desk=DeskCode(DESK), at_root=ROOT)
+    leap = Facts(received_on=date(2024, 2, 29), desk=DeskCode(DESK), operation=Operation.CREATION, at_root=ROOT)
     anomalies = check(a_form({"dateCreationDemande": "2023-02-28"}), leap)
     assert anomalies == ()

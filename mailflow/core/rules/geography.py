@@ -2,22 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
 from mailflow.core.identity import normalise
 from mailflow.core.numbers import CANARY_MUNICIPALITY, territory_of
 from mailflow.core.places import municipalities, municipality
-
-if TYPE_CHECKING:
-    from mailflow.core.rules import Facts
+from mailflow.core.rules.facts import Facts, is_abroad
 
 _ABBREVIATED = {"st": "saint", "ste": "sainte"}
 _NOT_OF_THE_NAME = re.compile(r"cedex|arrondissement|[0-9]+(?:er|e|eme)?")
 
 
-def places_exist(form: HousingRequest, facts: "Facts") -> Iterator[Anomaly]:
+def places_exist(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
     """A place sought is a municipality.
 
     A former one only warns: which one is meant now is known, and an applicant is not turned away because the desk's
@@ -35,11 +32,11 @@ def places_exist(form: HousingRequest, facts: "Facts") -> Iterator[Anomaly]:
             yield Anomaly(code=Code.MUNICIPALITY_FORMER, path=f"{at}[{n}]/commune")
 
 
-def postcode_is_of_the_town(form: HousingRequest, facts: "Facts") -> Iterator[Anomaly]:
+def postcode_is_of_the_town(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
     """The attestation goes to this address. Only a warning, and none for a postcode that is in no list (CEDEX)."""
     applicant = form.person.applicant if form.person else None
     address = applicant.contact.address if applicant and applicant.contact else None
-    if address is None or not address.postcode or not address.town:
+    if address is None or is_abroad(address) or not address.postcode or not address.town:
         return
     town, known = _words(address.town), False
     for candidate in municipalities(address.postcode):
