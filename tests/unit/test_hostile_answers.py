@@ -53,7 +53,10 @@ def test_a_warning_never_becomes_a_refusal() -> None:
         "personnePhysique/demandeur/coordonnees/courriel": "?",
     }
     read = files_of(files=1, requests=3, changes=doubtful)
-    assert bounded_together(read, 1) == read
+    (file,) = bounded_together(read, 1)
+    for number, request in enumerate(file.requests, start=1):
+        assert not any(anomaly.blocks for anomaly in request.anomalies)
+        assert request.anomalies[-1] == Anomaly(code=Code.MORE_WARNINGS, path=f"/interfaceNuu/demande[{number}]")
 
 
 def test_few_anomalies_are_all_told() -> None:
