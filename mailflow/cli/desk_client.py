@@ -5,6 +5,7 @@ It needs no installation of the service, only the desk's own keys and the servic
 
 import sys
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Exit, json_option, say, show_json, wait_for
 from mailflow.errors import MailflowError
-from mailflow.mail import cms, desk, pem
+from mailflow.mail import cms, desk, holdings, pem
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust_files import read_pem_file
@@ -23,7 +24,7 @@ SECONDS_MAX = 60.0
 
 @click.group("desk-client")
 def desk_client() -> None:
-    """For desks and vendors: make a signed request mail, read a signed answer."""
+    """For desks and vendors: make a signed request mail, read a signed answer, keep a copy."""
 
 
 @desk_client.command()
@@ -117,6 +118,27 @@ def read(answer: Path, key: Path, certificate: Path, service: Path, out: Path | 
     else:
         say(opened.text)
         say("Files: " + ", ".join(sorted(opened.files)))
+    return Exit.DONE
+
+
+@desk_client.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--state", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The copy, as JSON.")
+@json_option
+def apply(files: tuple[Path, ...], state: Path, as_json: bool) -> int:
+    """Keep a copy of what the register says from FILES (RET*.xml and DIS*.xml), in any order and as often as wanted.
+
+    Example: mailflow desk-client apply DIS59123-202601160400-000001.xml --state register.json
+    """
+    known = holdings.load(state.read_text(encoding="utf-8")) if state.exists() else {}
+    for file in files:
+        known = holdings.apply(known, file.name, file.read_bytes())
+    state.write_text(holdings.dump(known), encoding="utf-8")
+    counts = Counter(one.state for one in known.values())
+    if as_json:
+        show_json(dict(counts))
+    else:
+        say(" · ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "Nothing is known.")
     return Exit.DONE
 
 

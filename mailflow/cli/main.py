@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mailflow import __version__
-from mailflow.cli import check, desk_client, enrolment, init, jobs, queue, run, verify
+from mailflow.cli import check, desk_client, dispatch, enrolment, init, jobs, person, queue, run, verify
 from mailflow.cli.invocation import Exit, Invocation
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 
@@ -46,6 +46,8 @@ for command in (
     queue.queue,
     queue.show,
     jobs.jobs,
+    dispatch.dispatch,
+    person.person,
     enrolment.sender,
     enrolment.desk,
     enrolment.mandate,

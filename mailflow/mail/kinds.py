@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from mailflow.mail import answer
+from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES
+from mailflow.mail import announcing, answer
 from mailflow.mail.letter import Letter, Letterhead
 from mailflow.mail.model import Reply
 
@@ -33,4 +34,6 @@ class Kind(Generic[Order]):
 
 KINDS: Mapping[str, Kind[Any]] = {
     ANSWER: Kind(order=TypeAdapter(Reply), write=answer.write, records=answer.records),
+    NOTICE: Kind(order=NOTICES, write=announcing.write_notice),
+    DISPATCH: Kind(order=DISPATCHES, write=announcing.write_dispatch),
 }

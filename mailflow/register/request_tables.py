@@ -1,4 +1,4 @@
-"""The tables of requests: the request, its history, the keys by which a second one is recognised, the counters."""
+"""The tables of requests: the request, its history, how far desks were told of it, identities, counters."""
 
 import sqlalchemy as sa
 
@@ -21,6 +21,7 @@ request = sa.Table(
     sa.Column("renewed_on", sa.Date),
     sa.Column("expires_on", sa.Date, nullable=False),
     sa.Column("ended_on", sa.Date),
+    sa.Column("noticed_for", sa.Date),  # the last day of which its desk was told; another one is told anew
     sa.Column("registered_at", Instant, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),  # of the last entry in the history
     sa.Column("dated_at", Instant, nullable=False),  # of the last file applied: an earlier one comes too late
@@ -42,6 +43,12 @@ request = sa.Table(
 )
 
 partial_index("ix_request_expiry", request.c.expires_on, request.c.number, where=request.c.state == "active")
+partial_index(
+    "ix_request_erasable",
+    request.c.ended_on,
+    request.c.number,
+    where=sa.and_(request.c.ended_on.is_not(None), request.c.payload.is_not(None)),
+)
 
 # Sealed under the request's content key. What a revision left is the next one's `content_before` that is not NULL,
 # else the request's payload.
@@ -80,6 +87,22 @@ history_counter = sa.Table(
     metadata,
     sa.Column("territory", sa.Text, primary_key=True),
     sa.Column("last", sa.BigInteger, nullable=False),
+)
+
+dispatch = sa.Table(
+    "dispatch",
+    metadata,
+    sa.Column("sender", sa.Text, nullable=False),
+    sa.Column("desk", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("territory", sa.Text, nullable=False),
+    sa.Column("follows", sa.BigInteger, nullable=False),  # a sequence of the history: it tells of what follows
+    sa.Column("through", sa.BigInteger, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("sender", "desk", "number"),
+    sa.UniqueConstraint("sender", "desk", "territory", "follows"),
+    sa.CheckConstraint("follows < through", name="forward"),
 )
 
 request_reference = sa.Table(

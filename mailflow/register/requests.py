@@ -284,6 +284,14 @@ async def find(tx: Transaction, number: str) -> StoredRequest | None:
     return (await _stored(tx, sa.select(request).where(request.c.number == number))).get(UniqueNumber(number))
 
 
+async def find_all(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumber, StoredRequest]:
+    """Those requests of `numbers` that exist, with their content."""
+    found: dict[UniqueNumber, StoredRequest] = {}
+    for batch in batches(sorted(numbers)):
+        found |= await _stored(tx, sa.select(request).where(request.c.number.in_(batch)))
+    return found
+
+
 async def lock(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumber, StoredRequest]:
     """Those requests of `numbers` that exist, ours until the transaction ends.
 

@@ -4,6 +4,7 @@ Their content key is deleted, and with it all that was sealed under it: the mail
 its files, its answers. What stays is in clear: digests, names of files, instants, states.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,18 +15,23 @@ from mailflow.register.tables import file, intake, outbox
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
 
-_DONE_WITH = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
+_SETTLED = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
 _SENT = OutboxState.SENT.value
 
 
+def _done_with(before: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Mails that were settled, their answers gone, before that instant or at all. What is held waits for somebody."""
+    lingers = outbox.c.state != _SENT
+    which: list[sa.ColumnElement[bool]] = [intake.c.raw.is_not(None), intake.c.state.in_(_SETTLED)]
+    if before is not None:
+        lingers = sa.or_(lingers, outbox.c.sent_at >= before)
+        which.append(intake.c.settled_at < before)
+    return [*which, ~sa.exists().where(outbox.c.intake_id == intake.c.id, lingers)]
+
+
 def _intakes(before: datetime) -> sa.Select[Any]:
-    """Mails that were settled, and whose answers left, before that instant. One that is held waits for a person."""
-    lingers = sa.exists().where(
-        outbox.c.intake_id == intake.c.id, sa.or_(outbox.c.state != _SENT, outbox.c.sent_at >= before)
-    )
-    return sa.select(intake.c.id, intake.c.key_id).where(
-        intake.c.settled_at < before, intake.c.raw.is_not(None), intake.c.state.in_(_DONE_WITH), ~lingers
-    )
+    columns = (intake.c.id, intake.c.key_id)
+    return sa.select(*columns).where(*_done_with(before)).order_by(intake.c.settled_at, intake.c.id)
 
 
 def _own_mails(before: datetime) -> sa.Select[Any]:
@@ -51,13 +57,36 @@ async def count_due(tx: Transaction, before: datetime) -> tuple[int, int]:
 
 async def intakes_due(tx: Transaction, before: datetime, limit: int) -> list[int]:
     """The oldest mails to be erased."""
-    return [row.id for row in await tx.all(_intakes(before).order_by(intake.c.settled_at, intake.c.id).limit(limit))]
+    return [row.id for row in await tx.all(_intakes(before).limit(limit))]
+
+
+async def kept(tx: Transaction, ids: Sequence[int]) -> list[int]:
+    """Those of these mails whose octets we still have."""
+    statement = sa.select(intake.c.id).where(intake.c.id.in_(ids), intake.c.raw.is_not(None))
+    return [row.id for row in await tx.all(statement.order_by(intake.c.id))]
+
+
+async def done_with(tx: Transaction, ids: Sequence[int]) -> list[int]:
+    """Those of these mails that could be erased now: settled, and their answers left."""
+    statement = sa.select(intake.c.id).where(intake.c.id.in_(ids), *_done_with(None))
+    return [row.id for row in await tx.all(statement.order_by(intake.c.id))]
 
 
 async def erase_intakes(tx: Transaction, before: datetime, limit: int, at: datetime) -> int:
-    """Erase the oldest mails that are done with, their files' receipts and their answers; how many."""
-    oldest = _intakes(before).order_by(intake.c.settled_at, intake.c.id).limit(limit)
-    rows = await tx.all(oldest.with_for_update(of=intake))
+    """Erase the oldest mails that are done with; how many."""
+    return await _erase(tx, _intakes(before).limit(limit), at)
+
+
+async def erase_these(tx: Transaction, ids: Sequence[int], at: datetime) -> int:
+    """Erase those of these mails that are done with; how many."""
+    columns = (intake.c.id, intake.c.key_id)
+    which = sa.select(*columns).where(intake.c.id.in_(ids), *_done_with(None)).order_by(intake.c.id)
+    return await _erase(tx, which, at)
+
+
+async def _erase(tx: Transaction, which: sa.Select[Any], at: datetime) -> int:
+    """The mails, their files' receipts and their answers."""
+    rows = await tx.all(which.with_for_update(of=intake))
     ids = [row.id for row in rows]
     await keys.erase(tx, [row.key_id for row in rows])
     await tx.run(sa.update(file).where(file.c.intake_id.in_(ids)).values(receipt=None, returned=None))

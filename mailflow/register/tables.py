@@ -24,6 +24,7 @@ from mailflow.register.identity_tables import homonym_release, near_person, near
 from mailflow.register.request_tables import (
     active_identity,
     counter,
+    dispatch,
     history,
     history_counter,
     request,
@@ -32,9 +33,10 @@ from mailflow.register.request_tables import (
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
-    "active_identity", "certificate", "content_key", "counter", "desk", "file", "history", "history_counter",
-    "homonym_release", "intake", "journal", "mandate", "metadata", "near_person", "near_token", "nir", "outbox",
-    "probable_duplicate", "request", "request_reference", "sender", "sender_address", "trust_generation",
+    "active_identity", "certificate", "content_key", "counter", "desk", "dispatch", "file", "history",
+    "history_counter", "homonym_release", "intake", "journal", "mandate", "metadata", "near_person", "near_token",
+    "nir", "outbox", "probable_duplicate", "request", "request_reference", "sender", "sender_address",
+    "trust_generation",
 ]  # fmt: skip
 
 content_key = sa.Table(

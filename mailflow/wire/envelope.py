@@ -45,6 +45,12 @@ class RequestElement(WireModel):
     """In a return: the state of the request in the register: `active`, `radiee` or `supprimee`."""
     expires_on: Annotated[Day | None, Attribute(extension=True)] = Field(default=None, alias="echeance")
     """In a return: the last day on which an active request is so."""
+    changed_at: Annotated[Moment | None, Attribute(extension=True)] = Field(default=None, alias="dateEtat")
+    """In a dispatch: when the request was last changed, by whomever; what is newer is true."""
+    operation: Annotated[Token | None, Attribute(extension=True)] = None
+    """In a dispatch: the last operation by somebody else."""
+    actor: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="acteur")
+    """In a dispatch: the desk that did it; absent when it was the service itself."""
     number: Token | None = Field(default=None, alias="numUnique")
     """Of the request that the operation is about, for `CRS` the couple's. In the return of a creation the new one."""
     holder: Holder | None = Field(default=None, alias="titulaire")

@@ -1,4 +1,4 @@
-"""File names: `DEM<desk5>-<YYYYMMDDHHMM>-<seq6>.xml` and its relatives `RET`, `ATT` and `CER`."""
+"""File names: `DEM<desk5>-<YYYYMMDDHHMM>-<seq6>.xml` and its relatives `RET`, `ATT`, `CER` and `DIS`."""
 
 import re
 from dataclasses import dataclass
@@ -19,9 +19,16 @@ class Kind(StrEnum):
     RETURN = "RET"
     ATTESTATION = "ATT"
     CERTIFICATE = "CER"
+    DISPATCH = "DIS"
 
 
-_EXTENSION = {Kind.REQUEST: "xml", Kind.RETURN: "xml", Kind.ATTESTATION: "pdf", Kind.CERTIFICATE: "pem"}
+_EXTENSION = {
+    Kind.REQUEST: "xml",
+    Kind.RETURN: "xml",
+    Kind.DISPATCH: "xml",
+    Kind.ATTESTATION: "pdf",
+    Kind.CERTIFICATE: "pem",
+}
 
 
 class FileNameError(MailflowError, ValueError):
@@ -37,7 +44,7 @@ class FileName:
     minute: str
     """`YYYYMMDDHHMM` as the desk's clock had it; a real minute, but never compared with ours."""
     sequence: str | None
-    """Six digits; None for certificates. Of an attestation: the sequence of its unique number."""
+    """Six digits; None for certificates. Of an attestation: that of its unique number; of a dispatch: its own."""
 
     def __str__(self) -> str:
         sequence = "" if self.sequence is None else f"-{self.sequence}"

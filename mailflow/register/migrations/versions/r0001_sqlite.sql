@@ -209,6 +209,7 @@ CREATE TABLE request (
     renewed_on DATE,
     expires_on DATE NOT NULL,
     ended_on DATE,
+    noticed_for DATE,
     registered_at DATETIME NOT NULL,
     revision INTEGER NOT NULL,
     dated_at DATETIME NOT NULL,
@@ -226,6 +227,8 @@ CREATE TABLE request (
     CONSTRAINT uq_request_id UNIQUE (id),
     CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
 )
+
+CREATE INDEX ix_request_erasable ON request (ended_on, number) WHERE ended_on IS NOT NULL AND payload IS NOT NULL
 
 CREATE INDEX ix_request_expiry ON request (expires_on, number) WHERE state = 'active'
 
@@ -262,6 +265,20 @@ CREATE TABLE history_counter (
     territory TEXT NOT NULL,
     last BIGINT NOT NULL,
     CONSTRAINT pk_history_counter PRIMARY KEY (territory)
+)
+
+CREATE TABLE dispatch (
+    sender TEXT NOT NULL,
+    desk TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    territory TEXT NOT NULL,
+    follows BIGINT NOT NULL,
+    through BIGINT NOT NULL,
+    requests INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    CONSTRAINT pk_dispatch PRIMARY KEY (sender, desk, number),
+    CONSTRAINT uq_dispatch_sender_desk_territory_follows UNIQUE (sender, desk, territory, follows),
+    CONSTRAINT ck_dispatch_forward CHECK (follows < through)
 )
 
 CREATE TABLE request_reference (

@@ -1,0 +1,94 @@
+"""`mailflow person`: what an applicant may ask for: all that is known of a request, and its erasure."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from mailflow import app
+from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, say, show_json, show_plan, wait_for
+from mailflow.core.calendar import legal_day
+from mailflow.register import journal, queues
+from mailflow.registrar import person as rights
+
+UNKNOWN = "there is no such number in the register"
+
+
+@click.group()
+def person() -> None:
+    """An applicant's rights: export and erasure (GDPR)."""
+
+
+@person.command()
+@click.argument("number")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; it must not exist yet.")
+@click.option("--by", default="operator", show_default=True, help="Who does it, for the journal.")
+@json_option
+@click.pass_obj
+def export(invocation: Invocation, number: str, out: Path, by: str, as_json: bool) -> int:
+    """Write all that is known of a request, in clear, to a file that you alone can read. It is put on record.
+
+    Example: mailflow person export 059112500000059123 --out export.json
+    """
+    return wait_for(_export(invocation, number, out, by, as_json=as_json))
+
+
+async def _export(invocation: Invocation, number: str, out: Path, by: str, *, as_json: bool) -> int:
+    async with app.register_of(invocation.settings) as register, register.begin() as tx:
+        known = await rights.export(tx, number)
+        if known is None:
+            raise click.ClickException(UNKNOWN)
+        _write(out, json.dumps(known, ensure_ascii=False, indent=2, default=str))
+        entry = journal.Entry(kind="person-exported", number=number, detail={"by": by})
+        await journal.append(tx, [entry], app.now())
+    if as_json:
+        show_json({"number": number, "file": str(out)})
+    else:
+        say(f"Written to {out}. It holds personal data: hand it over safely, then delete it.")
+    return Exit.DONE
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"{out}: {error.strerror}") from None
+
+
+@person.command()
+@click.argument("number")
+@act_options
+@click.pass_obj
+def erase(invocation: Invocation, number: str, act: Act) -> int:
+    """Erase what a request says, for good; if it is active it is deregistered first. Number, days and states stay.
+
+    Example: mailflow person erase 059112500000059123 --why "asked for by letter of 3 May" --apply
+    """
+    if act.apply and not act.why:
+        raise click.UsageError("--apply wants --why: the reason is kept in the journal")
+    return wait_for(_erase(invocation, number, act))
+
+
+async def _erase(invocation: Invocation, number: str, act: Act) -> int:
+    at = app.now()
+    async with app.register_of(invocation.settings) as register, register.begin() as tx:
+        plan = await rights.plan_erasure(tx, number)
+        if plan is None:
+            raise click.ClickException(UNKNOWN)
+        if act.apply:
+            done_by = queues.Act(by=act.by, why=act.why)
+            await rights.erase(tx, plan, done_by, legal_day(at), at)
+    show_plan(_lines(plan), apply=act.apply, as_json=act.as_json)
+    return Exit.DONE
+
+
+def _lines(plan: rights.Erasure) -> list[str]:
+    lines = ["deregister it as withdrawn (RADABA)"] if plan.deregisters else []
+    lines.append("erase its content and that of its history" if plan.content else "find its content erased already")
+    if plan.mails:
+        lines.append(f"erase the mails that held nothing else: {', '.join(map(str, plan.mails))}")
+    if plan.shared:
+        lines.append(f"leave to retention the mails that others share: {', '.join(map(str, plan.shared))}")
+    return lines

@@ -1,0 +1,46 @@
+"""Orders for mails that time brings: what `mail.kinds` writes letters from. They import nothing of the register."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from mailflow.core.model import SenderCode
+from mailflow.core.numbers import DeskCode, UniqueNumber
+
+NOTICE = "notice"
+"""That requests of a desk end soon. Its key: the first number and its last day."""
+DISPATCH = "dispatch"
+"""What others did in the territories of a desk. Its key: sender, desk, number of the dispatch, and how often again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a desk is told of requests that end soon."""
+
+    sender: SenderCode
+    desk: DeskCode
+    requests: tuple[tuple[UniqueNumber, date], ...]
+    """Each with its last day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A `DIS` file on its way."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    sender: SenderCode
+    desk: DeskCode
+    territory: str
+    number: int
+    name: str
+    requests: int
+    """How many it tells of."""
+    content: bytes = field(repr=False)
+    """The file, deflated."""
+
+
+NOTICES = TypeAdapter(Notice)
+DISPATCHES = TypeAdapter(Dispatch)

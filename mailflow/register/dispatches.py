@@ -1,0 +1,166 @@
+"""What desks were told of others' acts, and how far: one numbered dispatch after the other, without gap or overlap.
+
+A desk's position in a territory is the history's sequence up to which it was told. The history is dense and in the
+order of commits, so nothing comes in behind it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mailflow.core.model import Operation
+from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.register.tables import dispatch, history, request
+from mailflow.register.transaction import Transaction
+
+ROWS_AHEAD = 2_000
+"""Entries of the history that are looked at together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """The last thing that somebody else did to a request within a dispatch."""
+
+    operation: Operation
+    actor: DeskCode | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of a territory's history, and what others than the desk did in it."""
+
+    territory: Territory
+    follows: int
+    through: int
+    acts: Mapping[UniqueNumber, Act]
+    """By request, in the order in which each was first touched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A dispatch on record."""
+
+    sender: str
+    desk: DeskCode
+    number: int
+    """Counted for sender and desk, from 1."""
+    territory: Territory
+    follows: int
+    through: int
+    requests: int
+    made_at: datetime
+
+
+async def position(tx: Transaction, sender: str, desk: DeskCode, territory: Territory, since: datetime) -> int:
+    """The sequence up to which it was told; when it never was, that of the last entry before `since`."""
+    mine = (dispatch.c.sender == sender, dispatch.c.desk == desk, dispatch.c.territory == territory)
+    (told,) = await tx.all(sa.select(sa.func.max(dispatch.c.through)).where(*mine))
+    if told[0] is not None:
+        return int(told[0])
+    before = (history.c.territory == territory, history.c.at < since)
+    (first,) = await tx.all(sa.select(sa.func.max(history.c.sequence)).where(*before))
+    return int(first[0] or 0)
+
+
+async def count_others(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
+    """How many requests others have touched since."""
+    which = (history.c.territory == territory, history.c.sequence > after, history.c.desk.is_distinct_from(desk))
+    return int((await tx.all(sa.select(sa.func.count(history.c.number.distinct())).where(*which)))[0][0])
+
+
+async def window(
+    tx: Transaction, desk: DeskCode, territory: Territory, after: int, *, requests_max: int, bytes_max: int
+) -> Window:
+    """What others did since `after`: as much as the limits allow, but at least one request; or all there is.
+
+    `bytes_max` counts the sealed content of the requests.
+    """
+    through, total = after, 0
+    acts: dict[UniqueNumber, Act] = {}
+    while rows := await _entries(tx, territory, through):
+        for row in rows:
+            if row.desk != desk:
+                if row.number not in acts:
+                    total += row.size or 0
+                    if acts and (len(acts) == requests_max or total > bytes_max):
+                        return Window(territory=territory, follows=after, through=through, acts=acts)
+                acts[row.number] = Act(operation=Operation(row.operation), actor=row.desk)
+            through = row.sequence
+    return Window(territory=territory, follows=after, through=through, acts=acts)
+
+
+async def _entries(tx: Transaction, territory: Territory, after: int) -> list[sa.Row[tuple[object, ...]]]:
+    columns = (history.c.sequence, history.c.number, history.c.desk, history.c.operation)
+    statement = (
+        sa.select(*columns, sa.func.length(request.c.payload).label("size"))
+        .join(request, request.c.number == history.c.number)
+        .where(history.c.territory == territory, history.c.sequence > after)
+        .order_by(history.c.sequence)
+        .limit(ROWS_AHEAD)
+    )
+    return await tx.all(statement)
+
+
+async def stretch(tx: Transaction, made: Made) -> Window:
+    """What a dispatch on record told of."""
+    statement = (
+        sa.select(history.c.number, history.c.desk, history.c.operation)
+        .where(history.c.territory == made.territory, history.c.sequence.between(made.follows + 1, made.through))
+        .where(history.c.desk.is_distinct_from(made.desk))
+        .order_by(history.c.sequence)
+    )
+    acts = {row.number: Act(operation=Operation(row.operation), actor=row.desk) for row in await tx.all(statement)}
+    return Window(territory=made.territory, follows=made.follows, through=made.through, acts=acts)
+
+
+async def last_changes(tx: Transaction, numbers: Sequence[str]) -> dict[UniqueNumber, datetime]:
+    """When each of these requests was changed last."""
+    statement = (
+        sa.select(history.c.number, history.c.at)
+        .join(request, sa.and_(request.c.number == history.c.number, request.c.revision == history.c.revision))
+        .where(history.c.number.in_(numbers))
+    )
+    return {row.number: row.at for row in await tx.all(statement)}
+
+
+async def next_number(tx: Transaction, sender: str, desk: DeskCode) -> int:
+    """The number of the next dispatch."""
+    mine = (dispatch.c.sender == sender, dispatch.c.desk == desk)
+    (last,) = await tx.all(sa.select(sa.func.max(dispatch.c.number)).where(*mine))
+    return int(last[0] or 0) + 1
+
+
+async def record(tx: Transaction, made: Made) -> bool:
+    """Put a dispatch on record; False when that number, or one from there on in that territory, exists already."""
+    columns = {name: getattr(made, name) for name in Made.__slots__}
+    new = tx.insert(dispatch).values(**columns).on_conflict_do_nothing().returning(dispatch.c.number)
+    return bool(await tx.all(new))
+
+
+async def find(tx: Transaction, desk: str, number: int) -> list[Made]:
+    """The dispatches of that number: one for each sender that acts for the desk."""
+    statement = sa.select(dispatch).where(dispatch.c.desk == desk, dispatch.c.number == number)
+    return [Made(**row._mapping) for row in await tx.all(statement.order_by(dispatch.c.sender))]
+
+
+async def telling_of(
+    tx: Transaction, territory: Territory, changes: Sequence[tuple[int, DeskCode | None]]
+) -> list[Made]:
+    """The dispatches that told of any of these changes of a territory: sequence, and the desk that made it."""
+    found: dict[tuple[str, str, int], Made] = {}
+    for sequence, actor in changes:
+        covers = (dispatch.c.territory == territory, dispatch.c.follows < sequence, dispatch.c.through >= sequence)
+        statement = sa.select(dispatch).where(*covers, dispatch.c.desk.is_distinct_from(actor))
+        for row in await tx.all(statement.order_by(dispatch.c.made_at, dispatch.c.desk)):
+            found[row.sender, row.desk, row.number] = Made(**row._mapping)
+    return list(found.values())
+
+
+async def of_desk(tx: Transaction, desk: str | None, limit: int) -> list[Made]:
+    """The latest dispatches, of one desk or of all, the last first."""
+    statement = sa.select(dispatch).order_by(dispatch.c.made_at.desc(), dispatch.c.desk, dispatch.c.number.desc())
+    if desk is not None:
+        statement = statement.where(dispatch.c.desk == desk)
+    return [Made(**row._mapping) for row in await tx.all(statement.limit(limit))]

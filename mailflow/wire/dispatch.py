@@ -1,0 +1,115 @@
+"""The `DIS` file: what became of requests by the acts of others. Written by the service, read by a desk's software."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from mailflow.core.calendar import PARIS
+from mailflow.core.form import HousingRequest
+from mailflow.core.life import Life
+from mailflow.core.model import Environment, Operation, RequestState
+from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.core.order import Deregistration
+from mailflow.errors import MailflowError
+from mailflow.wire.codec import NUU, read, to_bytes, write
+from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
+from mailflow.wire.names import FileName, Kind
+from mailflow.wire.writer import STATES
+from mailflow.wire.xml import XmlLimits, XmlRefused, parse
+
+SEQUENCES = 1_000_000
+"""Six digits: past them the numbers of a desk's dispatches begin again, under another minute."""
+_LIMITS = XmlLimits(bytes_max=64 << 20, nodes_max=2_000_000)
+
+
+class NotOfTheService(MailflowError, ValueError):
+    """The document is no `RET` or `DIS` file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """A request as it stands when it is told."""
+
+    number: UniqueNumber
+    life: Life
+    changed_at: datetime
+    """Of the last change of all, whoever made it: what is newer is true."""
+    operation: Operation
+    """The last one by somebody else."""
+    actor: DeskCode | None
+    """The desk that did it; None: the service itself."""
+    form: HousingRequest | None
+    """What it says; None for one that is not active, and once its content was erased."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a `RET` or `DIS` file says of one request, for whoever keeps a copy of the register's state."""
+
+    number: str
+    state: str
+    """`active`, `radiee` or `supprimee`."""
+    expires_on: date | None
+    changed_at: datetime
+    """To the second. Of two that say something of one request the later is true, of the same second a `DIS`."""
+    form: HousingRequest | None
+
+
+def dispatch_name(desk: DeskCode, number: int, at: datetime) -> str:
+    """`DIS<desk>-<minute>-<number>.xml`; numbers are counted for each desk, without holes."""
+    minute = at.astimezone(PARIS).strftime("%Y%m%d%H%M")
+    return str(FileName(kind=Kind.DISPATCH, desk=desk, minute=minute, sequence=f"{number % SEQUENCES:06}"))
+
+
+def write_dispatch(dispatched: Sequence[Dispatched], *, environment: Environment, at: datetime) -> bytes:
+    """The `DIS` document; valid against the published schema."""
+    document = InterfaceFile(
+        version=VERSIONS[-1],
+        environment=environment,
+        header=Header(file_type=Operation.DISPATCH, dated_at=_second(at)),
+        requests=tuple(map(_element, dispatched)),
+    )
+    return to_bytes(write(document, ROOT, NUU))
+
+
+def _element(told: Dispatched) -> RequestElement:
+    life = told.life
+    return RequestElement(
+        state=STATES[life.state],
+        expires_on=life.expires_on if life.state is RequestState.ACTIVE else None,
+        changed_at=_second(told.changed_at),
+        operation=told.operation,
+        actor=told.actor,
+        number=told.number,
+        form=told.form,
+        deregistration=Deregistration(motive=life.motive) if life.motive else None,
+    )
+
+
+def _second(at: datetime) -> datetime:
+    return at.astimezone(PARIS).replace(microsecond=0)
+
+
+def read_told(content: bytes) -> tuple[Told, ...]:
+    """What a `RET` or `DIS` file of the service says of requests; refused ones say nothing. Raises NotOfTheService."""
+    try:
+        root = parse(content, _LIMITS)
+    except XmlRefused:
+        raise NotOfTheService("the document cannot be read") from None
+    if root.tag != f"{{{NUU}}}{ROOT}":
+        raise NotOfTheService("the document is none of the interface")
+    document, _ = read(root, InterfaceFile, f"/{ROOT}")
+    header = document.header
+    if header is None or header.dated_at is None or header.file_type not in (Operation.RETURN, Operation.DISPATCH):
+        raise NotOfTheService("the document is no RET or DIS file")
+    return tuple(
+        Told(
+            number=element.number,
+            state=element.state,
+            expires_on=element.expires_on,
+            changed_at=element.changed_at or header.dated_at,
+            form=element.form,
+        )
+        for element in document.requests
+        if element.number and element.state
+    )

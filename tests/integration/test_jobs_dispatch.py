@@ -1,0 +1,150 @@
+"""Dispatch: a desk learns what others did where it may consult, all of it, once, in numbered files."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from lxml import etree
+
+from mailflow.core.model import Right
+from mailflow.jobs import dispatch as telling
+from mailflow.jobs.dispatch import DISPATCH_JOB
+from mailflow.jobs.lifetimes import EXPIRY, PURGE
+from mailflow.jobs.orders import Dispatch
+from mailflow.register import Register, directory, dispatches
+from mailflow.wire.dispatch import Told, read_told
+from mailflow.wire.xsd import validator
+from tests.support.jobs import TERMS, do, due, file_of, night, ordered
+from tests.support.reception import PARIS, Reception, a_file, a_request, number_of
+
+FULL = frozenset({Right.CREATION, Right.CONSULT})
+DAY = date(2026, 1, 16)
+
+
+@pytest.fixture
+async def reception(register: Register) -> Reception:
+    """A desk that may consult in 059; one that may not; both create."""
+    opened = Reception(register)
+    await opened.enrol("mairie", "59123", ["059"], rights=FULL)
+    await opened.enrol("agglo", "59777", ["059", "111"])
+    return opened
+
+
+async def created(reception: Reception, *surnames: str, desk: str, sequence: int = 1, at: str = "59350") -> list[str]:
+    forms = [a_request(surname, desk=desk, at=at) for surname in surnames]
+    sender = "mairie" if desk == "59123" else "agglo"
+    outcomes = await reception.outcomes(a_file(*forms, desk=desk, sequence=sequence), sender=sender)
+    return [number_of(outcome) for outcome in outcomes]
+
+
+async def told(register: Register) -> list[tuple[Dispatch, tuple[Told, ...]]]:
+    orders = [order for _, order in await ordered(register) if isinstance(order, Dispatch)]
+    return [(order, read_told(file_of(order))) for order in orders]
+
+
+async def test_a_desk_is_told_what_others_did_where_it_may_consult(reception: Reception) -> None:
+    register = reception.register
+    await created(reception, "A", desk="59123")
+    (b,) = await created(reception, "B", desk="59777")
+    await created(reception, "C", desk="59777", sequence=2, at=PARIS)
+    assert (await due(register, DISPATCH_JOB, DAY)).examples == ("desk 59123 (mairie) in 059: 1 requests",)
+    assert await do(register, DISPATCH_JOB, DAY) == 1
+    ((order, (about,)),) = await told(register)
+    assert (order.sender, order.desk, order.number, order.name) == (
+        "mairie",
+        "59123",
+        1,
+        "DIS59123-202601160400-000001.xml",
+    )
+    assert (about.number, about.state, about.expires_on) == (b, "active", date(2027, 1, 12))
+    assert about.form == a_request("B", desk="59777")
+
+
+async def test_a_dispatch_is_valid_against_the_published_schema(reception: Reception) -> None:
+    await created(reception, "B", desk="59777")
+    await do(reception.register, DISPATCH_JOB, DAY)
+    ((order, _),) = await told(reception.register)
+    assert validator().validate(etree.fromstring(file_of(order)))
+    assert b'acteur="59777"' in file_of(order)
+
+
+async def test_nothing_is_told_twice_and_numbers_have_no_holes(reception: Reception) -> None:
+    register = reception.register
+    await created(reception, "B", desk="59777")
+    assert await do(register, DISPATCH_JOB, DAY) == 1
+    assert await do(register, DISPATCH_JOB, DAY + timedelta(days=1)) == 0
+    await created(reception, "A", desk="59123")
+    assert await do(register, DISPATCH_JOB, DAY + timedelta(days=1)) == 0
+    (c,) = await created(reception, "C", desk="59777", sequence=2)
+    assert await do(register, DISPATCH_JOB, DAY + timedelta(days=2)) == 1
+    assert [(order.number, [one.number for one in about]) for order, about in await told(register)][1:] == [(2, [c])]
+
+
+async def test_a_large_period_comes_in_several_dispatches(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "REQUESTS_MAX", 2)
+    numbers = await created(reception, "B", "C", "D", "E", "F", desk="59777")
+    assert await do(reception.register, DISPATCH_JOB, DAY) == 5
+    files = await told(reception.register)
+    assert [order.number for order, _ in files] == [1, 2, 3]
+    assert [one.number for _, about in files for one in about] == numbers
+
+
+async def test_what_ends_is_told_as_a_fact_to_its_own_desk_too(reception: Reception) -> None:
+    register = reception.register
+    (a,) = await created(reception, "A", desk="59123")
+    (b,) = await created(reception, "B", desk="59777")
+    late = date(2027, 1, 13)
+    await do(register, EXPIRY, late)
+    await do(register, DISPATCH_JOB, late)
+    ((order, about),) = await told(register)
+    assert [(one.number, one.state, one.expires_on, one.form) for one in about] == [
+        (b, "radiee", None, None),
+        (a, "radiee", None, None),
+    ]
+    assert b'motifRadiation code="RADREN"' in file_of(order)
+
+
+async def test_a_mandate_begins_with_its_first_day(reception: Reception) -> None:
+    register = reception.register
+    await created(reception, "B", desk="59777")
+    await reception.enrol("agglo", "59888", ["059"], rights=FULL, starts_on=DAY)
+    later = replace_at(reception, timedelta(days=2))
+    (c,) = await created(later, "C", desk="59777", sequence=2)
+    await do(register, DISPATCH_JOB, DAY + timedelta(days=2))
+    by_desk = {str(order.desk): [one.number for one in about] for order, about in await told(register)}
+    assert by_desk["59888"] == [c]
+
+
+def replace_at(reception: Reception, later: timedelta) -> Reception:
+    return replace(reception, at=reception.at + later)
+
+
+async def test_a_dispatch_can_be_told_again_also_when_its_requests_were_purged(reception: Reception) -> None:
+    register = reception.register
+    (b,) = await created(reception, "B", desk="59777")
+    await do(register, DISPATCH_JOB, DAY)
+    await told(register)
+    for job, day in ((EXPIRY, "2027-01-13"), (PURGE, "2028-01-13")):
+        assert await do(register, job, day) == 1
+    async with register.read() as tx:
+        (made,) = await dispatches.find(tx, "59123", 1)
+        known = await directory.read(tx)
+    assert await telling.resend(register, made, known, TERMS, night("2028-02-01"))
+    ((order, (about,)),) = await told(register)
+    assert order.name == "DIS59123-202802010400-000001.xml"
+    assert (about.number, about.state, about.form) == (b, "radiee", None)
+
+
+async def test_who_may_not_consult_any_more_is_told_nothing_again(reception: Reception) -> None:
+    register = reception.register
+    await created(reception, "B", desk="59777")
+    await do(register, DISPATCH_JOB, DAY)
+    await reception.suspend_desk("59123")
+    async with register.read() as tx:
+        (made,) = await dispatches.find(tx, "59123", 1)
+        known = await directory.read(tx)
+    assert not await telling.resend(register, made, known, TERMS, night("2026-02-01"))
+    await created(reception, "C", desk="59777", sequence=2)
+    assert await do(register, DISPATCH_JOB, DAY) == 0
