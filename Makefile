@@ -37,7 +37,7 @@ check: lint ## what must be clean before each commit: style, types, imports, fas
 
 test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
 	tests/servers/install
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(STAMP) ## style, types and imports only
 	$(BIN)/ruff check .
