@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mailflow import __version__
-from mailflow.cli import check, desk_client, dispatch, enrolment, init, jobs, person, queue, run, verify
+from mailflow.cli import check, desk_client, dispatch, enrolment, init, jobs, person, queue, run, uniqueness, verify
 from mailflow.cli.invocation import Exit, Invocation
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 
@@ -48,6 +48,8 @@ for command in (
     jobs.jobs,
     dispatch.dispatch,
     person.person,
+    uniqueness.duplicates,
+    uniqueness.homonym,
     enrolment.sender,
     enrolment.desk,
     enrolment.mandate,

@@ -269,6 +269,18 @@ def test_an_empty_queue(run: Run) -> None:
     assert listed(run, "queue") == listed(run, "queue", "--set-aside") == []
 
 
+def test_duplicates_and_homonyms_are_asked_for(run: Run) -> None:
+    assert listed(run, "duplicates", "list", "--territory", "059") == []
+    unknown = ("homonym", "release", "DEMZ0001-202601151030-000001.xml")
+    for more in ([], ["--apply", "--why", "cousins"]):
+        code, _, err = run(*unknown, *more)
+        assert (code, "no such file" in err) == (SET_ASIDE, True)
+    code, _, err = run(*unknown, "--apply")
+    assert (code, "--why" in err) == (USAGE, True)
+    code, _, err = run("homonym", "release", "durand.xml")
+    assert (code, "refused file" in err) == (USAGE, True)
+
+
 def test_check_config_finds_everything_in_order_offline(run: Run, installation: Installation) -> None:
     code, out, _ = run("check-config", "--offline")
     assert (code, out.count("ok  "), "FAIL" in out) == (DONE, 3, False)

@@ -5,12 +5,13 @@ import pytest
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Outcome, Registered, Right
-from mailflow.core.numbers import DeskCode, Territory
-from mailflow.core.signers import signers
-from mailflow.register import Register, duplicates, files, homonyms, likeness, nir, requests
-from tests.support.reception import LILLE, PARIS, Reception, a_file, a_request, codes_of, number_of, sent
+from mailflow.core.numbers import DeskCode
+from mailflow.register import Register, duplicates, files, likeness, nir, requests
+from mailflow.registrar import releasing
+from tests.support.reception import AT, LILLE, PARIS, Reception, a_file, a_request, codes_of, number_of, sent
 from tests.support.records import rows
 
+NAME = "DEM59123-202601151030-{:06}.xml"
 CONSULTS = frozenset({Right.CREATION, Right.CONSULT})
 
 
@@ -150,16 +151,37 @@ def again(surname: str, day: int) -> HousingRequest:
 async def test_a_released_homonym_is_registered_once_by_that_desk(reception: Reception) -> None:
     first = number_of(await reception.outcome(a_request("Durand"), sequence=1))
     assert codes_of(await reception.outcome(again("Durand", 2), sequence=2)) == ["REQUEST_EXISTS"]
-    (signer,) = signers(a_request("Durand"))
-    release = homonyms.Release(territory=Territory("059"), key=signer.key, desk=DeskCode("59123"))
     async with reception.register.begin() as tx:
-        await homonyms.grant(tx, [release, release])
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), 1)
+        await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
+        await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
+    assert homonym.beside == (first,)
     elsewhere = await reception.outcome(consulting("Durand"), sequence=3, sender="conseil")
     assert codes_of(elsewhere) == ["REQUEST_EXISTS"], "the release is for the other desk"
     second = number_of(await reception.outcome(again("Durand", 4), sequence=4))
     assert second != first
     assert codes_of(await reception.outcome(again("Durand", 5), sequence=5)) == ["REQUEST_EXISTS"]
     assert await pairs(reception.register) == [(second, first, "exact")]
+
+
+async def test_only_a_refusal_for_the_identity_can_be_released(reception: Reception) -> None:
+    await reception.outcomes(a_file(a_request("Durand"), a_request("Petit", complete=False)))
+    assert codes_of(await reception.outcome(again("Durand", 2), sequence=2)) == ["REQUEST_EXISTS"]
+
+    async def refusal(desk: str, sequence: int, position: int) -> str:
+        with pytest.raises(releasing.NothingToRelease) as refused:
+            async with reception.register.begin() as tx:
+                await releasing.find_homonym(tx, DeskCode(desk), NAME.format(sequence), position)
+        return str(refused.value)
+
+    assert "no such file" in await refusal("59777", 1, 1)
+    assert "not refused for the identity" in await refusal("59123", 1, 1)
+    assert "not refused for the identity" in await refusal("59123", 1, 2)
+    assert "2 decided requests" in await refusal("59123", 1, 3)
+    (row,) = await rows(reception.register, "SELECT id FROM request")
+    async with reception.register.begin() as tx:
+        await requests.release_identities(tx, [row.id])
+    assert "nobody stands in its way" in await refusal("59123", 2, 1)
 
 
 async def test_of_homonyms_the_one_that_stays_still_stands_in_the_way(reception: Reception) -> None:

@@ -1,0 +1,82 @@
+"""What a territory manager decides: that a refused creation is a homonym's, and may be registered after all."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailflow.core.anomalies import Code
+from mailflow.core.model import Refused
+from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.core.rules import territory_sought
+from mailflow.core.signers import signers
+from mailflow.errors import MailflowError
+from mailflow.register import Transaction, files, homonyms, journal, requests
+from mailflow.registrar.work import FILE_RECEIPT
+
+RELEASABLE = {Code.REQUEST_EXISTS, Code.HOMONYM_POSSIBLE}
+
+
+class NothingToRelease(MailflowError):
+    """No creation waits for this decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Homonym:
+    """A creation that was refused because its persons, or one of them, are known under the same identity."""
+
+    file: str
+    position: int
+    """Of the request in the file, from 1, as paths count."""
+    desk: DeskCode
+    territory: Territory
+    beside: tuple[UniqueNumber, ...]
+    """The active requests that stand in its way."""
+    releases: tuple[homonyms.Release, ...]
+
+
+async def find_homonym(tx: Transaction, desk: DeskCode, file: str, position: int) -> Homonym:
+    """The refused creation of this file. Raises NothingToRelease, with the reason."""
+    stored = (await files.by_name(tx, [(desk, file)])).get((desk, file))
+    if stored is None or not stored.receipt:
+        raise NothingToRelease("the register has no such file, or its content was erased")
+    receipt = FILE_RECEIPT.validate_json(stored.receipt)
+    if not 1 <= position <= len(receipt.outcomes):
+        raise NothingToRelease(f"the file has {len(receipt.outcomes)} decided requests")
+    outcome, form = receipt.outcomes[position - 1], receipt.file.requests[position - 1].form
+    if not isinstance(outcome, Refused) or not RELEASABLE & {anomaly.code for anomaly in outcome.anomalies}:
+        raise NothingToRelease("this request was not refused for the identity of its persons")
+    territory = territory_sought(form) if form else None
+    assert form is not None, "only a form that was read comes so far"
+    assert territory is not None, "the rules refuse a request without a territory"
+    persons = [
+        requests.IdentityClaim(territory=territory, key=signer.key, ordinal=0, request_id="")
+        for signer in signers(form)
+    ]
+    in_the_way = list(zip(persons, await requests.rivals(tx, persons), strict=True))
+    if not any(rivals for _, rivals in in_the_way):
+        raise NothingToRelease("nobody stands in its way any more: the desk may send it again in a new file")
+    return Homonym(
+        file=file,
+        position=position,
+        desk=desk,
+        territory=territory,
+        beside=tuple(dict.fromkeys(r.number for _, rivals in in_the_way for r in rivals if r.number)),
+        releases=tuple(
+            homonyms.Release(territory=territory, key=person.key, desk=desk) for person, rivals in in_the_way if rivals
+        ),
+    )
+
+
+async def release(tx: Transaction, homonym: Homonym, *, by: str, why: str, at: datetime) -> None:
+    """Let this desk register these persons once, beside whoever has an active request."""
+    await homonyms.grant(tx, homonym.releases)
+    detail: dict[str, str | int | bool | None] = {
+        "file": homonym.file,
+        "position": homonym.position,
+        "by": by,
+        "why": why,
+    }
+    entries = [
+        journal.Entry(kind="homonym-released", number=number, desk=homonym.desk, detail=detail)
+        for number in homonym.beside
+    ]
+    await journal.append(tx, entries, at)
