@@ -229,6 +229,7 @@ def pace_of(settings: Settings) -> Pace:
         lease=timedelta(seconds=worker.lease_seconds),
         attempts_max=worker.attempts_max,
         undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
+        late=timedelta(minutes=settings.service.receipt_minutes),
         deadline=timedelta(hours=settings.service.deadline_hours),
         audit_wait=timedelta(minutes=worker.audit_wait_minutes),
         audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),

@@ -19,11 +19,11 @@ from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
 from mailflow.mail.door import MailDoor, Progress, current_terms
-from mailflow.mail.kinds import KINDS
+from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Outgoing, Sending, SendResult
-from mailflow.register import Transaction, files, outbox
+from mailflow.register import Transaction, files, lateness, outbox
 
 CANNOT_COMPOSE = "cannot be composed"
 COMPOSE_ATTEMPTS_MAX = 8
@@ -65,7 +65,8 @@ async def compose(door: MailDoor) -> Progress:
         for row in queued
     ]
     composed = await _compose(door, queued, compositions, at)
-    return unreadable + await _freeze(door, composed)
+    answered = [row.key for row in queued if row.kind == ANSWER and (one := composed.get(row.id)) and one.mails]
+    return unreadable + await _freeze(door, composed, answered)
 
 
 async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
@@ -107,7 +108,8 @@ async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> d
     return {}
 
 
-async def _freeze(door: MailDoor, composed: Mapping[int, Composed]) -> Progress:
+async def _freeze(door: MailDoor, composed: Mapping[int, Composed], answered: Sequence[str]) -> Progress:
+    """Keep the octets; of the intakes that are answered with them no receipt sets out any more."""
     mails = {id_: one.mails for id_, one in composed.items() if one.mails}
     held = {id_: one.reason for id_, one in composed.items() if not one.mails}
     returns = {record: octets for one in composed.values() for record, octets in one.returns}
@@ -118,6 +120,7 @@ async def _freeze(door: MailDoor, composed: Mapping[int, Composed]) -> Progress:
     async with door.register.begin() as tx:
         await _freeze_returns(tx, returns)
         await outbox.freeze(tx, octets)
+        await lateness.withdraw(tx, RECEIPT, answered, "answered")
         for id_, reason in held.items():
             await outbox.hold(tx, [id_], reason, door.clock())
     for id_, parts in mails.items():
@@ -307,8 +310,12 @@ async def settle_doubtful(door: MailDoor) -> Progress:
         if verdict is audit.Verdict.WAIT:
             continue
         sent = verdict is audit.Verdict.SENT
+        once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it
         async with door.register.begin() as tx:
-            await outbox.resolve(tx, row.id, sent=sent, at=door.clock())
-        event(log, "found-sent" if sent else "sent-again", outbox=row.id)
+            if once and not sent:
+                await lateness.give_up(tx, row.id, "cut off", door.clock())
+            else:
+                await outbox.resolve(tx, row.id, sent=sent, at=door.clock())
+        event(log, "found-sent" if sent else "given-up" if once else "sent-again", outbox=row.id)
         done += Progress(sent=1) if sent else Progress(deferred=1)
     return done

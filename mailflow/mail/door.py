@@ -10,7 +10,7 @@ from mailflow.core.model import Directory, Environment
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Verdict
+from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
 from mailflow.register import Register, directory, intake, outbox
@@ -30,6 +30,10 @@ class Judges(Protocol):
 
         Raises TaskFailed for the whole chunk when one of them breaks.
         """
+        ...
+
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
         ...
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
@@ -60,6 +64,8 @@ class Pace:
     attempts_max: int
     """Solo attempts at a mail before it is set aside."""
     undetermined_retry: timedelta
+    late: timedelta
+    """How long a mail may wait with us before its sender is told that it is here."""
     deadline: timedelta
     """From reception to answer: the 12 hours."""
     audit_wait: timedelta
@@ -111,6 +117,8 @@ class Progress:
     registered: int = 0
     replayed: int = 0
     refused: int = 0
+    late: int = 0
+    """Mails that were looked at because their answers are late."""
     composed: int = 0
     sent: int = 0
     deferred: int = 0

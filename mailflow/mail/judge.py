@@ -29,6 +29,8 @@ from mailflow.mail.cms import CmsError, ContentType, DecryptionKey
 from mailflow.mail.mime import Entity, MimeError, MimeLimits, SignedParts
 from mailflow.mail.model import (
     Accepted,
+    Recognised,
+    RecognisedFile,
     Rejected,
     ReplyContext,
     Step,
@@ -140,7 +142,40 @@ class Judge:
             steps.failed(refusal.step, anomaly.code, verdict.detail)
             return verdict, tuple(steps.steps)
 
+    def recognise(self, mail: Unjudged, at: datetime) -> Recognised | None:
+        """Who sent it and what it carries, when the sender is proven (steps 1 to 6); no request is looked into."""
+        steps = _Checklist()
+        try:
+            context, contents = self._prove(mail, at, steps)
+            if contents.certificate is not None:
+                context = self._answer_certificate(contents.certificate, context, at, steps)
+        except _Refusal:
+            return None
+        files = tuple(
+            RecognisedFile(name=file.name, digest=hashlib.sha256(file.content).hexdigest()) for file in contents.files
+        )
+        return Recognised(intake=mail.intake, reply=context, size_bytes=len(mail.raw), files=files)
+
     def _judge(self, mail: Unjudged, at: datetime, steps: _Checklist) -> Verdict:
+        context, contents = self._prove(mail, at, steps)
+        files = self._read_files(contents, context, mail.received_at, steps)
+        if contents.certificate is not None:
+            context = self._answer_certificate(contents.certificate, context, at, steps)
+        submission = Submission(
+            submitter=Submitter(
+                sender=context.sender,
+                certificate=context.signer,
+                trust_generation=self.trust.material.directory.generation,
+            ),
+            door=Door.MAIL,
+            intake=mail.intake,
+            received_at=mail.received_at,
+            files=files,
+        )
+        return Accepted(submission=submission, reply=context, anomalies=contents.anomalies)
+
+    # Steps 1 to 6
+    def _prove(self, mail: Unjudged, at: datetime, steps: _Checklist) -> tuple[ReplyContext, Contents]:
         entity = self._read(mail)
         steps.passed("mime", f"{len(mail.raw)} octets")
         parts = self._signed_parts(entity, mail, steps)
@@ -152,22 +187,7 @@ class Judge:
         if any(anomaly.code is Code.LAYERING_REFUSED for anomaly in contents.anomalies):
             raise _silent("layers", Code.LAYERING_REFUSED)
         steps.passed("layers")
-        context = self._context(sender, entity, verified, at)
-        files = self._read_files(contents, context, mail.received_at, steps)
-        if contents.certificate is not None:
-            context = self._answer_certificate(contents.certificate, context, at, steps)
-        submission = Submission(
-            submitter=Submitter(
-                sender=sender.code,
-                certificate=context.signer,
-                trust_generation=self.trust.material.directory.generation,
-            ),
-            door=Door.MAIL,
-            intake=mail.intake,
-            received_at=mail.received_at,
-            files=files,
-        )
-        return Accepted(submission=submission, reply=context, anomalies=contents.anomalies)
+        return self._context(sender, entity, verified, at), contents
 
     # Step 1
     def _read(self, mail: Unjudged) -> Entity:

@@ -10,14 +10,16 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES
-from mailflow.mail import announcing, answer
+from mailflow.mail import announcing, answer, receipt
 from mailflow.mail.letter import Letter, Letterhead
-from mailflow.mail.model import Reply
+from mailflow.mail.model import Reply, TechnicalReceipt
 
 Order = TypeVar("Order")
 
 ANSWER = "answer"
 """The answer to a mail; its key is the intake."""
+RECEIPT = "receipt"
+"""The technical receipt that goes first when an answer is late; its key is the intake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Kind(Generic[Order]):
 
 KINDS: Mapping[str, Kind[Any]] = {
     ANSWER: Kind(order=TypeAdapter(Reply), write=answer.write, records=answer.records),
+    RECEIPT: Kind(order=TypeAdapter(TechnicalReceipt), write=receipt.write),
     NOTICE: Kind(order=NOTICES, write=announcing.write_notice),
     DISPATCH: Kind(order=DISPATCHES, write=announcing.write_dispatch),
 }

@@ -77,6 +77,25 @@ class ReplyContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecognisedFile:
+    """A file that came, unread."""
+
+    name: str
+    digest: str
+    """SHA-256 (hex) of its bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """A mail whose sender is proven, before anything it asks is decided."""
+
+    intake: int
+    reply: ReplyContext
+    size_bytes: int
+    files: tuple[RecognisedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The sender is proven and what it sent could be read, wholly or in part."""
 
@@ -126,3 +145,13 @@ class Reply:
     files: tuple[FileReceipt, ...]
     anomalies: tuple[Anomaly, ...]
     """Of the mail as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TechnicalReceipt:
+    """That a mail is here and its answer will come: the immutable content of an outbox row."""
+
+    recognised: Recognised
+    received_at: datetime
+    deadline_at: datetime
+    """When the answer is due at the latest."""

@@ -25,7 +25,7 @@ from mailflow.errors import MailflowError, Unavailable
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Verdict
+from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.trust import Trust, TrustMaterial
 
 T = TypeVar("T")
@@ -98,6 +98,10 @@ class Pool:
         Raises TaskFailed for the whole chunk when one of them breaks.
         """
         return await self._spread(_judge, mails, at)
+
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
+        return await self._spread(_recognise, mails, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         """What came of each composition, in order. Raises TaskFailed likewise."""
@@ -172,6 +176,12 @@ def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
     judge: Judge = _here["judge"]
     with _noting_the_place():
         return judge.judge_some(mails, at)
+
+
+def _recognise(mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    judge: Judge = _here["judge"]
+    with _noting_the_place():
+        return [judge.recognise(mail, at) for mail in mails]
 
 
 def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:

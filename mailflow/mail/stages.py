@@ -14,7 +14,7 @@ from typing import Any
 from mailflow.core import backoff
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
-from mailflow.mail import delivery, worker
+from mailflow.mail import delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
 
 BACKOFF_FIRST_SECONDS = 1.0
@@ -65,21 +65,23 @@ class Stages:
         self.compose = Stage(name="compose", turn=delivery.compose, interval_seconds=pause_seconds)
         self.deliver = Stage(name="deliver", turn=delivery.deliver, interval_seconds=pause_seconds)
         self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
+        self.acknowledge = Stage(name="acknowledge", turn=late.acknowledge, interval_seconds=poll_seconds)
+        self._beside = (self.doubtful, self.acknowledge)
         self._line = (self.receive, self.process, self.compose, self.deliver)
 
     async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
         """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
         watch = asyncio.create_task(self._watch(idle_seconds))
         try:
-            await _together(self._keep(stage, stop) for stage in (*self._line, self.doubtful))
+            await _together(self._keep(stage, stop) for stage in (*self._line, *self._beside))
         finally:
             watch.cancel()
 
     async def drain(self, stop: asyncio.Event) -> Drained:
         """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
-        pairs = [(None, self.doubtful), *zip((None, *self._line), self._line, strict=False)]
+        pairs = [*((None, stage) for stage in self._beside), *zip((None, *self._line), self._line, strict=False)]
         await _together(self._finish(stage, before, stop) for before, stage in pairs)
-        stuck = tuple(s.name for s in (*self._line, self.doubtful) if s.failures)
+        stuck = tuple(s.name for s in (*self._line, *self._beside) if s.failures)
         return Drained(progress=self.progress, unavailable=stuck)
 
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
@@ -128,6 +130,8 @@ class Stages:
             for before, after in zip(self._line, self._line[1:], strict=False):
                 if before is stage:
                     after.wake.set()
+            if stage is self.acknowledge:
+                self.compose.wake.set()
         return progress
 
     async def _watch(self, idle_seconds: float) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.model import Environment, FileReceipt, Outcome, Registered
-from mailflow.mail.model import Reply
+from mailflow.mail.model import Reply, TechnicalReceipt
 
 SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
 
@@ -15,6 +15,34 @@ def subject(intake: int, environment: Environment) -> str:
     """Only what everybody on the way may read."""
     school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
     return f"{school}Réponse à votre envoi {intake}"
+
+
+def receipt_subject(intake: int, environment: Environment) -> str:
+    """Likewise, of a technical receipt."""
+    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
+    return f"{school}Accusé technique de votre envoi {intake}"
+
+
+def receipt_text(order: TechnicalReceipt, environment: Environment, contact: str) -> str:
+    """That the mail is here; lines end with LF."""
+    mail = order.recognised
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    lines += [
+        "Bonjour,",
+        "",
+        f"Votre message est arrivé le {_moment(order.received_at)} ; sa réponse tarde.",
+        f"Elle vous parviendra au plus tard le {_moment(order.deadline_at)}.",
+        "",
+        "Ceci est un accusé technique : rien n'est encore décidé, aucun numéro n'est encore attribué.",
+        "Il est inutile de renvoyer le message.",
+        "",
+        f"Référence de l'envoi : {mail.intake}",
+        f"Empreinte SHA-256 du contenu signé : {mail.reply.content_digest}",
+        f"Taille du message : {mail.size_bytes} octets",
+    ]
+    lines += [f"Fichier {_printable(file.name)}, empreinte {file.digest}" for file in mail.files]
+    lines += ["", f"Assistance : {contact}"]
+    return "\n".join(lines) + "\n"
 
 
 def part_subject(subject: str, number: int, count: int) -> str:

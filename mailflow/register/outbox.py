@@ -48,6 +48,7 @@ class Queued:
 
     id: int
     kind: str
+    key: str
     payload: bytes
     message_id: str
     further: str
@@ -87,6 +88,7 @@ class Doubtful:
     """A mail whose sending was cut off after the data began."""
 
     id: int
+    kind: str
     message_id: str
     body_digest: str
     since: datetime
@@ -161,6 +163,7 @@ async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, le
         Queued(
             id=row.id,
             kind=row.kind,
+            key=row.key,
             payload=payload,
             message_id=row.message_id,
             further=tx.vault.token("message-id", f"{row.kind}:{row.key}"),
@@ -350,6 +353,7 @@ async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
     return [
         Doubtful(
             id=row.id,
+            kind=row.kind,
             message_id=row.message_id,
             body_digest=row.body_digest,
             since=row.sending_at,

@@ -71,7 +71,8 @@ async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
 
 async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
     """Outgoing mails that have not left, those whose time runs longest first."""
-    statement = sa.select(*_outbox_columns()).where(outbox.c.state != OutboxState.SENT.value)
+    done = (OutboxState.SENT.value, OutboxState.WITHDRAWN.value)
+    statement = sa.select(*_outbox_columns()).where(outbox.c.state.not_in(done))
     rows = await tx.all(statement.order_by(outbox.c.received_at, outbox.c.id).limit(limit))
     return [_outbox_row(row) for row in rows]
 

@@ -66,6 +66,7 @@ intake = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("sender", sa.Text),
     sa.Column("settled_at", Instant),
+    sa.Column("late_at", Instant),  # when it was late and looked at, whether its sender can be told that it is here
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("solo", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("next_at", Instant),  # when work is due; NULL when none is left
@@ -97,6 +98,9 @@ sa.Index(
     postgresql_where=intake.c.lease_until.is_not(None),
 )
 sa.Index("ix_intake_digest", intake.c.digest)
+partial_index(
+    "ix_intake_late", intake.c.taken_at, intake.c.id, where=intake.c.late_at.is_(None) & (intake.c.state != "answered")
+)
 partial_index("ix_intake_kept", intake.c.settled_at, intake.c.id, where=intake.c.raw.is_not(None))
 
 file = sa.Table(

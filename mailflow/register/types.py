@@ -42,10 +42,11 @@ class IntakeState(StrEnum):
 
 
 class OutboxState(StrEnum):
-    """Where an outgoing mail stands: without bytes, with frozen bytes, perhaps sent, surely sent, stopped."""
+    """Where an outgoing mail stands: without bytes, with frozen bytes, perhaps sent, surely sent, stopped, unwanted."""
 
     QUEUED = "queued"
     COMPOSED = "composed"
     SENDING = "sending"
     SENT = "sent"
     HELD = "held"
+    WITHDRAWN = "withdrawn"

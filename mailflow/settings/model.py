@@ -103,6 +103,8 @@ class Service(Section):
     """Whom a desk may call; a sentence of every answer ends with it."""
     deadline_hours: Count = 12
     """Time within which a request is to be answered, from its arrival at the mail server."""
+    receipt_minutes: Count = 15
+    """Time that a mail may wait here without an answer before a technical receipt goes to its sender."""
 
 
 class Register(Section):

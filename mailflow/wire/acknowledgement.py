@@ -16,6 +16,7 @@ from mailflow.wire.envelope import AnomalyElement, anomaly_elements
 from mailflow.wire.names import speakable_name
 
 ACKNOWLEDGEMENT = "accuse"
+RECEPTION = "accuseTechnique"
 
 
 class AcknowledgedFile(WireModel):
@@ -47,6 +48,32 @@ class Acknowledgement(WireModel):
     files: Annotated[tuple[AcknowledgedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
 
 
+class ReceivedFile(WireModel):
+    """`fichier`: one file that came, not looked into yet."""
+
+    name: Sentence | None = Field(default=None, alias="nom")
+    """Left out when it is no name of the interface."""
+    digest: Sentence = Field(alias="empreinte")
+    """SHA-256 (hex) of the file."""
+
+
+class Reception(WireModel):
+    """`accuseTechnique`: a mail is here, and nothing is decided yet."""
+
+    intake: Token = Field(alias="identifiant")
+    environment: Token = Field(alias="environnement")
+    channel: Token = Field(alias="canal")
+    sender: Token = Field(alias="expediteur")
+    signer: Sentence = Field(alias="certificatSignataire")
+    """SHA-256 fingerprint (hex) of the certificate that signed."""
+    content_digest: Sentence = Field(alias="empreinteContenu")
+    """SHA-256 (hex) of the signed content received."""
+    received_at: Moment = Field(alias="dateReception")
+    deadline_at: Moment = Field(alias="dateLimite")
+    """When the answer is due at the latest."""
+    files: Annotated[tuple[ReceivedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
+
+
 def write_receipt(
     *,
     intake: str,
@@ -74,6 +101,33 @@ def write_receipt(
         files=tuple(_line(receipt) for receipt in files),
     )
     return to_bytes(write(acknowledgement, ACKNOWLEDGEMENT, EXTENSION))
+
+
+def write_reception(
+    *,
+    intake: str,
+    environment: Environment,
+    door: Door,
+    sender: SenderCode,
+    signer: str,
+    content_digest: str,
+    received_at: datetime,
+    deadline_at: datetime,
+    files: Sequence[tuple[str, str]],
+) -> bytes:
+    """The technical receipt as a document; `files` are names and digests. The same bytes for the same values."""
+    reception = Reception(
+        intake=intake,
+        environment=environment,
+        channel=door,
+        sender=sender,
+        signer=signer,
+        content_digest=content_digest,
+        received_at=received_at.astimezone(PARIS),
+        deadline_at=deadline_at.astimezone(PARIS),
+        files=tuple(ReceivedFile(name=speakable_name(name), digest=digest) for name, digest in files),
+    )
+    return to_bytes(write(reception, RECEPTION, EXTENSION))
 
 
 def _line(receipt: FileReceipt) -> AcknowledgedFile:

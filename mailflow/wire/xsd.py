@@ -11,7 +11,7 @@ from lxml import etree
 
 from mailflow.core.lexical import Written
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
-from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, Acknowledgement
+from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, RECEPTION, Acknowledgement, Reception
 from mailflow.wire.codec import EXTENSION, NUU
 from mailflow.wire.envelope import ROOT, InterfaceFile
 
@@ -34,6 +34,7 @@ def extension_schema() -> bytes:
     for shape in sorted(_extensions(InterfaceFile, set()), key=lambda s: s.wire_name):
         schema.add_attribute(schema.root, shape.wire_name, shape)
     schema.add_root(ACKNOWLEDGEMENT, Acknowledgement)
+    schema.add_root(RECEPTION, Reception)
     return schema.to_bytes()
 
 

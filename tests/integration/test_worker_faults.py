@@ -23,7 +23,7 @@ from mailflow.mail import stages
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Verdict
+from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.stages import Drained
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.settings import Settings, load
@@ -62,6 +62,10 @@ class JudgesHere:
     async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
         judge = self.judge_of(self._trust)
         return [judge.judge(mail, at) for mail in mails]
+
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        judge = self.judge_of(self._trust)
+        return [judge.recognise(mail, at) for mail in mails]
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         composer = self.composer_of(self._trust)

@@ -45,14 +45,39 @@ class Opened:
     message_id: str
     in_reply_to: str
     intake: str
+    at: datetime
     decided_at: datetime
     returns: tuple[Return, ...]
 
 
-def read(transfer: Transfer, cast: Cast) -> Opened:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedReceipt:
+    """A technical receipt in the hands of a desk."""
+
+    sender: Software
+    message_id: str
+    in_reply_to: str
+    intake: str
+    at: datetime
+    digests: frozenset[str]
+    """Of the files that came."""
+
+
+def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt:
     """Raises AnswerRefused, and StopIteration when it went to nobody that we know."""
     sender = next(one for one in cast.senders if one.address == transfer.recipient)
     opened = open_answer(transfer.raw, [sender.decryption_key], [cast.service.der], transfer.at)
+    if any(name.startswith("accuse-technique-") for name in opened.files):
+        (octets,) = opened.files.values()
+        reception = etree.fromstring(octets)
+        return OpenedReceipt(
+            sender=sender,
+            message_id=transfer.message_id,
+            in_reply_to=opened.in_reply_to,
+            intake=_text(reception, f"{OURS}identifiant"),
+            at=transfer.at,
+            digests=frozenset(element.text or "" for element in reception.iter(f"{OURS}empreinte")),
+        )
     (acknowledgement,) = (octets for name, octets in opened.files.items() if name.startswith("accuse-"))
     receipt = etree.fromstring(acknowledgement)
     return Opened(
@@ -60,6 +85,7 @@ def read(transfer: Transfer, cast: Cast) -> Opened:
         message_id=transfer.message_id,
         in_reply_to=opened.in_reply_to,
         intake=_text(receipt, f"{OURS}identifiant"),
+        at=transfer.at,
         decided_at=datetime.fromisoformat(_text(receipt, f"{OURS}dateDecision")),
         returns=tuple(_return(octets) for name, octets in _files(opened.files) if name.startswith("RET")),
     )

@@ -8,14 +8,14 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from mailflow.core import numbers
 from mailflow.core.anomalies import Code
 from mailflow.register import queues, requests
-from tests.simulation.answers import Opened, Return, read
+from tests.simulation.answers import Opened, OpenedReceipt, Return, read
 from tests.simulation.cast import the_cast
 from tests.simulation.letters import Document, Expected, Letter, Wish
 from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE
@@ -30,11 +30,13 @@ DECIDED_TWICE = """SELECT intake_id FROM journal GROUP BY intake_id HAVING 1 < s
 
 async def judge(run: Run) -> list[str]:
     """Every broken promise of this run, in words."""
-    answers = [read(transfer, the_cast()) for transfer in run.world.transfers]
+    opened = [read(transfer, the_cast()) for transfer in run.world.transfers]
+    answers = [one for one in opened if isinstance(one, Opened)]
     found = [
         *_letters_are_answered(run, answers),
         *_one_answer_a_mail(run.world.transfers, answers),
         *_copies_are_excused(run),
+        *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
         *Requests(run.letters, answers).findings(),
         *_the_suspect_is_told_nothing(run, answers),
         *await _nothing_is_left(run),
@@ -94,6 +96,28 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
             urgent = [at for at in asked if first.at <= at < second.at and at >= AT + DEADLINE - RESERVE]
             if not late and not urgent:
                 yield f"{id_} was sent again although its copy could be seen, or too early"
+
+
+def _receipts_come_first(run: Run, receipts: Iterable[OpenedReceipt], answers: Iterable[Opened]) -> Iterator[str]:
+    """At most one for a mail, to whom the answer goes, of the files that came, and none once the answer is out."""
+    letters = {letter.message_id: letter for letter in run.letters}
+    answered: dict[str, datetime] = {}
+    for answer in answers:
+        answered[answer.intake] = min(answer.at, answered.get(answer.intake, answer.at))
+    told: set[str] = set()
+    for receipt in receipts:
+        letter = letters.get(receipt.in_reply_to)
+        if letter is None or letter.expected in {Expected.SILENCE, Expected.STRUCK}:
+            yield f"somebody had a receipt who must not: {receipt.in_reply_to}"
+        elif letter.sender is not receipt.sender:
+            yield f"the receipt of {letter.message_id} went to somebody else"
+        elif receipt.digests != {document.digest for document in letter.documents}:
+            yield f"the receipt of {letter.message_id} names other files"
+        if receipt.intake in told:
+            yield f"intake {receipt.intake} has two receipts"
+        told.add(receipt.intake)
+        if receipt.intake in answered and receipt.at > answered[receipt.intake] + STALL:
+            yield f"the receipt of intake {receipt.intake} came after its answer"
 
 
 def _the_suspect_is_told_nothing(run: Run, answers: Iterable[Opened]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
 from mailflow.mail.letter import Composed, Composition, Letterhead
 from mailflow.mail.mime import MimeLimits
-from mailflow.mail.model import Verdict
+from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, Transaction, directory
@@ -196,6 +196,15 @@ class InProcess:
         self._world.seam("judged")
         return verdicts
 
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        self._world.seam("recognise")
+        judge = self._judge
+        await self._world.pause()
+        if any(mail.raw.startswith((BREAKS, KILLS)) for mail in mails):
+            raise TaskFailed("died", "exit-1")
+        await self._world.stall("recognised")
+        return [judge.recognise(mail, at) for mail in mails]
+
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         self._world.seam("compose")
         composer = self._composer
@@ -242,6 +251,7 @@ def _pace(chunk: int) -> Pace:
         chunk_bytes_max=60_000,
         attempts_max=3,
         undetermined_retry=timedelta(minutes=20),
+        late=timedelta(minutes=15),
         defer_first=timedelta(minutes=1),
         defer_most=timedelta(minutes=30),
         gather=timedelta(0),

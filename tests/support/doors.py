@@ -9,7 +9,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Verdict
+from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, directory
@@ -27,6 +27,7 @@ PACE = Pace(
     lease=timedelta(minutes=10),
     attempts_max=3,
     undetermined_retry=timedelta(minutes=20),
+    late=timedelta(minutes=15),
     deadline=timedelta(hours=12),
     audit_wait=timedelta(minutes=75),
     audit_reserve=timedelta(hours=2),
@@ -79,6 +80,14 @@ class InProcess:
         key = shared_pki().service_ec
         judge = MakeStumblingJudge(key=key.key_pem, certificate=key.pem)(self._trust)
         return judge.judge_some(mails, at)
+
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        assert self._trust is not None
+        if any(mail.raw.startswith(BREAKS) for mail in mails):
+            raise TaskFailed("valueerror", "mime.py-1")
+        key = shared_pki().service_ec
+        judge = MakeStumblingJudge(key=key.key_pem, certificate=key.pem)(self._trust)
+        return [judge.recognise(mail, at) for mail in mails]
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         assert self._trust is not None

@@ -22,6 +22,7 @@ CREATE TABLE intake (
     detail TEXT,
     sender TEXT,
     settled_at DATETIME,
+    late_at DATETIME,
     attempts INTEGER DEFAULT '0' NOT NULL,
     solo BOOLEAN DEFAULT 0 NOT NULL,
     next_at DATETIME,
@@ -37,6 +38,8 @@ CREATE TABLE intake (
 )
 
 CREATE INDEX ix_intake_kept ON intake (settled_at, id) WHERE raw IS NOT NULL
+
+CREATE INDEX ix_intake_late ON intake (taken_at, id) WHERE late_at IS NULL AND state != 'answered'
 
 CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
 
@@ -142,7 +145,7 @@ CREATE TABLE outbox (
     raw BLOB,
     CONSTRAINT ck_outbox_lease_whole CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT uq_outbox_kind_key_part UNIQUE (kind, "key", part),
-    CONSTRAINT ck_outbox_state CHECK (state IN ('queued', 'composed', 'sending', 'sent', 'held')),
+    CONSTRAINT ck_outbox_state CHECK (state IN ('queued', 'composed', 'sending', 'sent', 'held', 'withdrawn')),
     CONSTRAINT ck_outbox_due CHECK ((next_at IS NOT NULL) = (state IN ('queued', 'composed'))),
     CONSTRAINT ck_outbox_queued_has_no_bytes CHECK (state <> 'queued' OR raw IS NULL),
     CONSTRAINT ck_outbox_frozen_before_sent CHECK (state NOT IN ('composed', 'sending') OR raw IS NOT NULL),

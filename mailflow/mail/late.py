@@ -1,0 +1,72 @@
+"""The technical receipt: whoever waits too long for an answer is told that the mail is here (DESIGN.md, "One message").
+
+Safe to kill at any line: that a mail was looked at and the order for its receipt are one commit.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from mailflow.log import event
+from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
+from mailflow.mail.model import Recognised, TechnicalReceipt
+from mailflow.mail.pool import TaskFailed
+from mailflow.register import directory, lateness, outbox
+
+log = logging.getLogger(__name__)
+
+
+async def acknowledge(door: MailDoor) -> Progress:
+    """Order receipts for the senders of mails that have waited too long. Raises Unavailable.
+
+    Each mail is looked at once: a sender who cannot be told now (nobody is proven, no certificate is there) is not
+    told later either, but answered.
+    """
+    before, pace = door.clock() - door.pace.late, door.pace
+    async with door.register.read() as tx:
+        late = await lateness.find(tx, ANSWER, before, pace.chunk, size_bytes_max=pace.chunk_bytes_max)
+    if not late:
+        return Progress()
+    terms = await current_terms(door)
+    received = {mail.id: mail.received_at for mail in late}
+    readable = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in late if m.raw is not None]
+    recognised = await _recognise(door, readable)
+    receipts = {
+        one.intake: TechnicalReceipt(
+            recognised=one, received_at=received[one.intake], deadline_at=received[one.intake] + pace.deadline
+        )
+        for one in recognised
+        if one is not None and one.reply.encrypt_to is not None
+    }
+    at = door.clock()
+    async with door.register.begin() as tx:
+        if await directory.generation(tx) != terms.directory.generation:
+            return Progress()  # whom we proved may have been suspended meanwhile: looked at again
+        wanted = sorted(await lateness.note(tx, ANSWER, list(received), at) & receipts.keys())
+        drafts = [
+            outbox.Draft(
+                kind=RECEIPT,
+                key=str(id_),
+                intake_id=id_,
+                recipient=receipts[id_].recognised.reply.recipient,
+                domain=door.address.rpartition("@")[2],
+                dated_at=at,
+                payload=KINDS[RECEIPT].order.dump_json(receipts[id_]),
+            )
+            for id_ in wanted
+        ]
+        await outbox.queue(tx, drafts, at)
+    for id_ in wanted:
+        event(log, "late", intake=id_, sender=receipts[id_].recognised.reply.sender)
+    return Progress(late=len(late))
+
+
+async def _recognise(door: MailDoor, mails: Sequence[Unjudged]) -> list[Recognised | None]:
+    """All at once; when that fails one by one, so that a mail that cannot be read falls alone."""
+    try:
+        return await door.judges.recognise(mails, door.clock())
+    except TaskFailed:
+        if len(mails) == 1:
+            return [None]
+    return [one for mail in mails for one in await _recognise(door, [mail])]

@@ -1,0 +1,107 @@
+"""Mails whose answer is late: each is looked at once, to see whether its sender can be told that it is here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mailflow.register import keys
+from mailflow.register.intake import context
+from mailflow.register.tables import intake, outbox
+from mailflow.register.transaction import Transaction, batches
+from mailflow.register.types import IntakeState, OutboxState
+from mailflow.register.vault import SealBroken
+
+_ANSWERED = IntakeState.ANSWERED.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A mail that has waited too long in our hands."""
+
+    id: int
+    received_at: datetime
+    raw: bytes | None = field(repr=False)
+    """None when there is nothing to look into, or nobody to be told."""
+
+
+async def find(tx: Transaction, answer: str, taken_before: datetime, limit: int, *, size_bytes_max: int) -> list[Late]:
+    """The oldest mails taken in before that instant whose answer, an outgoing mail of kind `answer`, does not exist.
+
+    Whatever somebody works on just now is left out: its answer may come in a moment.
+    """
+    waits = sa.and_(intake.c.late_at.is_(None), intake.c.taken_at <= taken_before)
+    undecided = sa.select(intake).where(waits, intake.c.state != _ANSWERED, intake.c.lease_owner.is_(None))
+    rows = await tx.all(undecided.order_by(intake.c.taken_at, intake.c.id).limit(limit))
+    uncomposed = (
+        sa.select(intake)
+        .join(outbox, outbox.c.intake_id == intake.c.id)
+        .where(
+            waits,
+            outbox.c.kind == answer,
+            outbox.c.state == OutboxState.QUEUED.value,
+            outbox.c.received_at <= taken_before,
+            outbox.c.lease_owner.is_(None),
+        )
+    )
+    rows += await tx.all(uncomposed.order_by(outbox.c.received_at, outbox.c.id).limit(limit - len(rows)))
+    return await _opened(tx, rows, size_bytes_max)
+
+
+async def _opened(tx: Transaction, rows: Sequence[sa.Row[tuple[object, ...]]], size_bytes_max: int) -> list[Late]:
+    content_keys = await keys.of_intakes(tx, [row.id for row in rows])
+    late: list[Late] = []
+    size = 0
+    for row in rows:
+        size += row.size_bytes
+        if late and size > size_bytes_max:
+            break
+        raw = None
+        if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
+            try:
+                raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
+            except (KeyError, SealBroken):
+                raw = None
+        late.append(Late(id=row.id, received_at=row.received_at, raw=raw))
+    return late
+
+
+async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -> set[int]:
+    """Put on record that these were looked at. Returns those that were not before, and still have no answer.
+
+    Until the end of the transaction none of them can be decided or have its answer frozen.
+    """
+    noted: set[int] = set()
+    for batch in batches(sorted(ids)):
+        statement = sa.update(intake).where(intake.c.id.in_(batch), intake.c.late_at.is_(None)).values(late_at=at)
+        noted |= {row.id for row in await tx.all(statement.returning(intake.c.id))}
+    for batch in batches(sorted(noted)):
+        answers = (
+            sa.select(outbox.c.intake_id, outbox.c.state)
+            .where(outbox.c.intake_id.in_(batch), outbox.c.kind == answer)
+            .order_by(outbox.c.id)
+            .with_for_update()
+        )
+        noted -= {row.intake_id for row in await tx.all(answers) if row.state != OutboxState.QUEUED.value}
+    return noted
+
+
+async def withdraw(tx: Transaction, kind: str, keys_: Sequence[str], reason: str) -> None:
+    """Outgoing mails of this kind are not wanted any more. One that is being sent is left alone."""
+    states = [OutboxState.QUEUED.value, OutboxState.COMPOSED.value, OutboxState.HELD.value]
+    for batch in batches(keys_):
+        waiting = outbox.c.state.in_(states) & outbox.c.sent_at.is_(None)
+        await _withdraw(tx, sa.and_(outbox.c.kind == kind, outbox.c.key.in_(batch), waiting), reason)
+
+
+async def give_up(tx: Transaction, outbox_id: int, reason: str, at: datetime) -> None:
+    """A doubtful mail is not to be sent a second time. One that is being sent anew is left alone."""
+    doubtful = sa.and_(outbox.c.state == OutboxState.SENDING.value, outbox.c.lease_until <= at)
+    await _withdraw(tx, sa.and_(outbox.c.id == outbox_id, doubtful), reason)
+
+
+async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> None:
+    free = {"next_at": None, "sending_at": None, "lease_owner": None, "lease_until": None}
+    values = {"state": OutboxState.WITHDRAWN.value, "reason": reason, **free}
+    await tx.run(sa.update(outbox).where(which).values(**values))

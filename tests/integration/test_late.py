@@ -1,0 +1,136 @@
+"""Technical receipts: who waits too long is told so, once, before the answer and never after it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailflow.mail import delivery, worker
+from mailflow.mail.desk import OpenedAnswer, open_answer
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.late import acknowledge
+from mailflow.mail.model import Recognised
+from mailflow.register import Register
+from tests.support.doors import PACE, House, InProcess
+from tests.support.fake_mailer import Fate
+from tests.support.judging import a_mail, dem_part, mairie
+from tests.support.pki import shared_pki
+from tests.support.records import rows
+
+STRANGER = b"From: a@b.example\r\n\r\nBonjour\r\n"
+
+
+@pytest.fixture
+async def house(register: Register) -> House:
+    """A door that has taken in one good mail and one of nobody, and did nothing since."""
+    made = House(register)
+    await made.enrol()
+    made.mailbox.deliver(a_mail(dem_part(1)))
+    made.mailbox.deliver(STRANGER)
+    await worker.receive(made.door())
+    return made
+
+
+async def send_all(door: MailDoor) -> None:
+    await delivery.compose(door)
+    await delivery.deliver(door)
+
+
+def told(house: House) -> list[OpenedAnswer]:
+    key, certificates = mairie().decryption_key, [shared_pki().service_ec.der]
+    return [open_answer(mail.raw, [key], certificates, house.now) for mail in house.mailer.accepted]
+
+
+async def outbox(house: House) -> list[tuple[str, str]]:
+    return [(row.kind, row.state) for row in await rows(house.register, "SELECT kind, state FROM outbox ORDER BY id")]
+
+
+async def test_whoever_waits_too_long_has_a_receipt_and_then_the_answer(house: House) -> None:
+    door = house.door()
+    assert await acknowledge(door) == Progress(), "not late yet"
+    house.now += PACE.late
+    assert await acknowledge(door) == Progress(late=2)
+    assert await acknowledge(door) == Progress(), "each is looked at once"
+    await send_all(door)
+    (receipt,) = told(house)
+    assert list(receipt.files) == ["accuse-technique-1.xml"]
+    assert b"<mf:nom>DEM59123-202603021000-000001.xml</mf:nom>" in receipt.files["accuse-technique-1.xml"]
+    assert "02/03/2026 à 22:02:00 (heure de Paris)" in receipt.text, "twelve hours after the mail server had it"
+    assert receipt.in_reply_to == "<1@mairie.example>"
+    await worker.process(door)
+    await send_all(door)
+    assert await acknowledge(door) == Progress()
+    assert [sorted(answer.files) for answer in told(house)[1:]] == [
+        ["RET59123-202603021000-000001.xml", "accuse-1.xml"]
+    ]
+
+
+async def test_no_receipt_sets_out_once_there_is_an_answer(house: House) -> None:
+    door = house.door()
+    house.now += PACE.late
+    await acknowledge(door)
+    await delivery.compose(door)
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    await delivery.deliver(door)
+    await worker.process(door)
+    await delivery.compose(door)
+    house.now += timedelta(hours=1)
+    await delivery.deliver(door)
+    assert await outbox(house) == [("receipt", "withdrawn"), ("answer", "sent")]
+    assert len(told(house)) == 1
+
+
+async def test_what_could_not_be_composed_has_a_receipt(house: House) -> None:
+    door = house.door()
+    await worker.process(door)
+    house.now += PACE.late
+    assert await acknowledge(door) == Progress(late=2)
+    assert await outbox(house) == [("answer", "queued"), ("receipt", "queued")]
+
+
+async def test_an_answer_that_cannot_leave_needs_no_receipt_which_could_not_either(house: House) -> None:
+    door = house.door()
+    await worker.process(door)
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    await send_all(door)
+    house.now += PACE.late
+    await acknowledge(door)
+    assert await outbox(house) == [("answer", "composed")]
+
+
+async def test_a_receipt_cut_off_is_not_sent_a_second_time(house: House) -> None:
+    door = house.door()
+    house.now += PACE.late
+    await acknowledge(door)
+    house.mailer.fates = [Fate.LOSE_MAIL]
+    await send_all(door)
+    house.now += PACE.audit_wait + PACE.lease
+    await delivery.settle_doubtful(door)
+    assert await outbox(house) == [("receipt", "withdrawn")]
+    await send_all(door)
+    assert told(house) == []
+
+
+async def test_what_somebody_works_on_just_now_is_left_alone(house: House) -> None:
+    other = house.door("other")
+    house.now += PACE.late
+    house.judges.trouble = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        await worker.process(other)
+    assert await acknowledge(house.door()) == Progress()
+
+
+async def test_what_is_answered_while_it_is_looked_at_has_no_receipt(house: House) -> None:
+    class Slow(InProcess):
+        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+            other = house.door("other")
+            await worker.process(other)
+            await delivery.compose(other)
+            return await InProcess.recognise(self, mails, at)
+
+    house.now += PACE.late
+    door = replace(house.door(), judges=Slow())
+    assert await acknowledge(door) == Progress(late=2)
+    assert await outbox(house) == [("answer", "composed")]

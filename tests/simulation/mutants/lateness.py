@@ -1,0 +1,25 @@
+"""Mistakes about technical receipts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
+from mailflow.register import Transaction, lateness, outbox
+from tests.simulation.mutants.planting import mutant
+
+
+@mutant
+def a_receipt_sets_out_after_the_answer(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(tx: Transaction, kind: str, keys: Sequence[str], reason: str) -> None:
+        pass
+
+    patch.setattr(lateness, "withdraw", nothing)
+
+
+@mutant
+def a_doubtful_receipt_is_sent_again(patch: pytest.MonkeyPatch) -> None:
+    async def again(tx: Transaction, outbox_id: int, reason: str, at: datetime) -> None:
+        await outbox.resolve(tx, outbox_id, sent=False, at=at)
+
+    patch.setattr(lateness, "give_up", again)
