@@ -21,7 +21,7 @@ _LEFT = (OutboxState.SENT.value, OutboxState.WITHDRAWN.value)
 
 def _done_with(before: datetime | None) -> list[sa.ColumnElement[bool]]:
     """Mails that were settled, their answers gone, before that instant or at all. What is held waits for somebody."""
-    lingers = outbox.c.state.not_in(_LEFT)
+    lingers: sa.ColumnElement[bool] = outbox.c.state.not_in(_LEFT)
     which: list[sa.ColumnElement[bool]] = [intake.c.raw.is_not(None), intake.c.state.in_(_SETTLED)]
     if before is not None:
         lingers = sa.or_(lingers, outbox.c.sent_at >= before)
