@@ -7,6 +7,9 @@ from pydantic import Field
 from mailflow.core.lexical import Amount, Count, Day, Line, Name, Token, Year
 from mailflow.core.shapes import Coded, Items, WireModel
 
+Nir = Token
+"""A social security number: kept apart from the request, never shown nor answered (`without_nir`)."""
+
 
 class Address(WireModel):
     """A postal address, in France unless a country is named."""
@@ -63,6 +66,10 @@ class PaidResource(Resource):
     kind: Annotated[Token | None, Coded("ressourceVersee")] = Field(default=None, alias="ressource")
 
 
+ReceivedResources = Annotated[tuple[ReceivedResource, ...], Items("detailRessource")]
+PaidResources = Annotated[tuple[PaidResource, ...], Items("detailRessource")]
+
+
 class Handicap(WireModel):
     """The complement to the form that a person with a handicap may fill in."""
 
@@ -97,35 +104,25 @@ class Employment(WireModel):
     """Where the employer has the person work."""
 
 
-class Member(WireModel):
-    """Somebody of the household: who it is, what he has to live on, and the handicap, if any."""
+class Person(WireModel):
+    """Somebody who would sign the lease."""
 
+    title: Annotated[Token | None, Coded("civilite")] = Field(default=None, alias="civilite")
     surname: Name | None = Field(default=None, alias="nom")
     used_name: Name | None = Field(default=None, alias="nomUsage")
     first_name: Name | None = Field(default=None, alias="prenom")
     born_on: Day | None = Field(default=None, alias="dateNaissance")
-    nir: Token | None = Field(default=None, repr=False)
-    """The social security number: kept apart from the request, never shown nor answered (`without_nir`)."""
-    tax_income: TaxIncome | None = Field(default=None, alias="revenuFiscal")
-    received: Annotated[tuple[ReceivedResource, ...], Items("detailRessource")] = Field(
-        default=(), alias="listeRessourceRecue"
-    )
-    paid: Annotated[tuple[PaidResource, ...], Items("detailRessource")] = Field(
-        default=(), alias="listeRessourceVersee"
-    )
-    handicap: Handicap | None = Field(default=None, alias="complementHandicap")
-
-
-class Person(Member):
-    """Somebody who would sign the lease."""
-
-    title: Annotated[Token | None, Coded("civilite")] = Field(default=None, alias="civilite")
+    nir: Nir | None = Field(default=None, repr=False)
     nationality: Annotated[Token | None, Coded("nationalite")] = Field(default=None, alias="nationalite")
     family_situation: Annotated[Token | None, Coded("situationFamiliale")] = Field(
         default=None, alias="situationFamiliale"
     )
-    employment: Employment | None = Field(default=None, alias="situationProfessionnelle")
     contact: Contact | None = Field(default=None, alias="coordonnees")
+    employment: Employment | None = Field(default=None, alias="situationProfessionnelle")
+    tax_income: TaxIncome | None = Field(default=None, alias="revenuFiscal")
+    received: ReceivedResources = Field(default=(), alias="listeRessourceRecue")
+    paid: PaidResources = Field(default=(), alias="listeRessourceVersee")
+    handicap: Handicap | None = Field(default=None, alias="complementHandicap")
 
 
 class Applicant(Person):
@@ -138,13 +135,26 @@ class CoApplicant(Person):
     link: Annotated[Token | None, Coded("lienDemandeur")] = Field(default=None, alias="lienDemandeur")
 
 
-class Dependant(Member):
+class Dependant(WireModel):
     """Somebody else who would live in the dwelling."""
 
+    surname: Name | None = Field(default=None, alias="nom")
+    used_name: Name | None = Field(default=None, alias="nomUsage")
+    first_name: Name | None = Field(default=None, alias="prenom")
+    born_on: Day | None = Field(default=None, alias="dateNaissance")
+    nir: Nir | None = Field(default=None, repr=False)
     sex: Annotated[Token | None, Coded("sexe")] = Field(default=None, alias="sexe")
     kinship: Annotated[Token | None, Coded("lienParente")] = Field(default=None, alias="lienParente")
     shared_custody: Annotated[Token | None, Coded("coparentalite")] = Field(default=None, alias="coparentalite")
     """Of a child that lives there only at times."""
+    tax_income: TaxIncome | None = Field(default=None, alias="revenuFiscal")
+    received: ReceivedResources = Field(default=(), alias="listeRessourceRecue")
+    paid: PaidResources = Field(default=(), alias="listeRessourceVersee")
+    handicap: Handicap | None = Field(default=None, alias="complementHandicap")
+
+
+Member = Person | Dependant
+"""Somebody of the household."""
 
 
 class Births(WireModel):

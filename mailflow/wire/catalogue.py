@@ -6,17 +6,7 @@ from typing import Any
 
 from mailflow.core.anomalies import catalogue
 from mailflow.core.codes import code_lists
-from mailflow.core.form import (
-    Address,
-    Applicant,
-    CoApplicant,
-    Contact,
-    HousingRequest,
-    HousingSought,
-    IdentityDocument,
-    NaturalPerson,
-    Place,
-)
+from mailflow.core.form import HousingRequest, HousingSought, Place
 from mailflow.core.model import (
     Door,
     Environment,
@@ -28,27 +18,28 @@ from mailflow.core.model import (
     RequestState,
     SenderCode,
 )
-from mailflow.core.numbers import DeskCode, Territory, compose
+from mailflow.core.numbers import Territory, compose
 from mailflow.core.places import MUNICIPALITIES_FILE, TERRITORIES_FILE, content
 from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
 from mailflow.wire.names import return_name
 from mailflow.wire.reader import FileLimits, read_file
+from mailflow.wire.samples import SAMPLE_DEPOSIT, SAMPLE_DESK, association_form, family_form
 from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import EXTENSION_FILE, INTERFACE_FILE, extension_schema, interface_schema
 
 SAMPLE_FILE = "DEMZ0001-202601151030-000001.xml"
-_SAMPLE_DESK = DeskCode("Z0001")
 _SAMPLE_TIME = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
 _SAMPLE_LIMITS = FileLimits(file_bytes_max=1 << 20, request_bytes_max=1 << 18, requests_max=10, nodes_max=10_000)
 
 
 def published() -> dict[str, bytes]:
     """Every file, by its path under `schemas/`."""
-    creation = sample_creation(sample_form())
+    creation = sample_creation(family_form())
+    association = sample_creation(association_form())
     faulty = sample_creation(_faulty_form())
-    number = compose(Territory("059"), date(2026, 1, 12), 42, _SAMPLE_DESK)
+    number = compose(Territory("059"), SAMPLE_DEPOSIT, 42, SAMPLE_DESK)
     registered = Registered(number=number, state=RequestState.ACTIVE, expires_on=date(2027, 1, 12))
     accepted = _receipt(creation, registered)
     refused = _receipt(faulty, None)
@@ -63,45 +54,15 @@ def published() -> dict[str, bytes]:
         f"exemples/creation/{SAMPLE_FILE}": creation,
         f"exemples/creation/{return_name(SAMPLE_FILE)}": write_return(accepted, environment=Environment.SCHOOL),
         "exemples/creation/accuse.xml": _sample_receipt_part(accepted),
+        "exemples/creation/demandeLogement.json": _json(_as_json(family_form())),
+        f"exemples/association/{SAMPLE_FILE}": association,
+        f"exemples/association/{return_name(SAMPLE_FILE)}": write_return(
+            _receipt(association, registered), environment=Environment.SCHOOL
+        ),
         f"exemples/refus/{SAMPLE_FILE}": faulty,
         f"exemples/refus/{return_name(SAMPLE_FILE)}": write_return(refused, environment=Environment.SCHOOL),
         "exemples/refus/accuse.xml": _sample_receipt_part(refused),
     }
-
-
-def sample_form() -> HousingRequest:
-    """A valid request of invented persons."""
-    return HousingRequest(
-        form_version="05",
-        desk=_SAMPLE_DESK,
-        deposited_on=date(2026, 1, 12),
-        person=NaturalPerson(
-            applicant=Applicant(
-                title="2",
-                surname="Exemple-Martin",
-                first_name="Zoé",
-                born_on=date(1990, 2, 28),
-                nationality="1",
-                family_situation="M",
-                contact=Contact(
-                    address=Address(
-                        complement="Bâtiment B", street="12 rue de l'Exemple", postcode="59000", town="Lille"
-                    ),
-                    telephone="+33 1 99 00 12 34",
-                    email="zoe@exemple.invalid",
-                ),
-            ),
-            co_applicant=CoApplicant(
-                title="1", surname="Exemple", first_name="Noël", born_on=date(1988, 7, 1), link="M"
-            ),
-        ),
-        identity_document=IdentityDocument(kind="CNI"),
-        sought=HousingSought(
-            widened=True,
-            types=("T3", "T4"),
-            places=(Place(municipality="59350"), Place(municipality="59512")),
-        ),
-    )
 
 
 def sample_creation(form: HousingRequest) -> bytes:
@@ -116,7 +77,7 @@ def sample_creation(form: HousingRequest) -> bytes:
 
 def _faulty_form() -> HousingRequest:
     """A form with a deposit in the future, no type of dwelling and a municipality of no territory."""
-    return sample_form().model_copy(
+    return family_form().model_copy(
         update={
             "deposited_on": date(2026, 2, 12),
             "sought": HousingSought(widened=False, places=(Place(municipality="99123"),)),
@@ -179,6 +140,11 @@ def _anomalies() -> list[dict[str, str]]:
         }
         for entry in catalogue().values()
     ]
+
+
+def _as_json(form: HousingRequest) -> object:
+    """The form as JSON has it, without what is not there."""
+    return form.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _json(data: object) -> bytes:

@@ -1,5 +1,6 @@
 """Request files for tests: a valid form, changes to it, and whatever hypothesis can think of."""
 
+from copy import deepcopy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, Header, InterfaceFile, RequestElement
 from mailflow.wire.reader import FileLimits
+from mailflow.wire.samples import association_form, family_form
 
 DESK = "59123"
 NAME = "DEM59123-202601151030-000001.xml"
@@ -46,10 +48,25 @@ FORM: dict[str, Any] = {
 }
 """A valid request, by wire names."""
 
+WHOLE, ASSOCIATION = (
+    {**form.model_dump(mode="json", by_alias=True, exclude_defaults=True), "numGuichet": DESK}
+    for form in (family_form(), association_form())
+)
+
 
 def a_form(changes: dict[str, Any] | None = None) -> HousingRequest:
     """The valid form with changes by path (`logementRecherche/demandeElargie`); None takes the element away."""
     return HousingRequest.model_validate(_changed(FORM, changes or {}))
+
+
+def a_whole_form(changes: dict[str, Any] | None = None) -> HousingRequest:
+    """The sample with every element of a person's request, with changes by path; a number counts items from 0."""
+    return HousingRequest.model_validate(_changed(WHOLE, changes or {}))
+
+
+def an_association(changes: dict[str, Any] | None = None) -> HousingRequest:
+    """The sample with every element of an association's request, with changes by path."""
+    return HousingRequest.model_validate(_changed(ASSOCIATION, changes or {}))
 
 
 def a_file(*forms: HousingRequest, reference: str | None = None, operation: str = "CRE") -> bytes:
@@ -63,12 +80,12 @@ def a_file(*forms: HousingRequest, reference: str | None = None, operation: str 
 
 
 def _changed(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    result = {key: _changed(value, {}) if isinstance(value, dict) else value for key, value in data.items()}
+    result = deepcopy(data)
     for path, value in changes.items():
         *steps, last = path.split("/")
-        holder = result
+        holder: Any = result
         for step in steps:
-            holder = holder[step]
+            holder = holder[int(step)] if isinstance(holder, list) else holder.setdefault(step, {})
         if value is None:
             del holder[last]
         else:

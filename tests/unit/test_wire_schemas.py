@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,13 @@ from lxml import etree
 from mailflow.core.anomalies import Code
 from mailflow.core.form import HousingRequest
 from mailflow.core.shapes import WireModel, shape_of
-from mailflow.wire.catalogue import published
-from mailflow.wire.codec import build, read
-from mailflow.wire.envelope import InterfaceFile
+from mailflow.wire.catalogue import SAMPLE_FILE, published
+from mailflow.wire.codec import EXTENSION, NUU, build, read, to_bytes, write
+from mailflow.wire.envelope import ROOT, InterfaceFile
+from mailflow.wire.reader import read_file
 from mailflow.wire.xsd import extension_schema, interface_schema, validator
 from tests.support.available import require
-from tests.support.requests import FORM, a_file, a_form
+from tests.support.requests import FORM, LIMITS, a_file, a_whole_form, an_association, forms
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 PUBLISHED = published()
@@ -64,25 +68,98 @@ def test_the_catalogue_is_published_whole() -> None:
     assert all(all(entry.values()) for entry in entries)
 
 
-@given(st.data())
-@settings(max_examples=150)
-def test_the_codec_and_the_schema_agree(data: st.DataObject) -> None:
-    """One value of a valid file is replaced by anything: both accept it, or neither."""
-    root = etree.fromstring(a_file(a_form({"versionFormulaire": "05"}), reference="D-1"))
-    leaf = data.draw(st.sampled_from([element for element in root.iter() if not len(element)]))
-    value = data.draw(
-        st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32, max_codepoint=0xFFFD), max_size=12)
-        | st.sampled_from(
-            ["", " true ", "2024-02-29", " 2023-02-29", "2024-02-29Z", "1", "x" * 64, "x" * 65, "x" * 151]
-        )
-        | st.from_regex(r"\A20[0-9]{2}-[0-1][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|\+0[0-9]:00)?)?\Z")
+VALUES = (
+    st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32, max_codepoint=0xFFFD), max_size=12)
+    | st.sampled_from(["", " true ", "2024-02-29", " 2023-02-29", "2024-02-29Z", "1", "x" * 64, "x" * 65, "x" * 151])
+    | st.sampled_from(
+        ["12.5", "12.50", "12.500", "12,5", "-1", "+1", "007", "1e2", "99999999.99", "1899", "2099", "2100"]
     )
-    if leaf.attrib:
-        leaf.set(data.draw(st.sampled_from(["code", "autre"])), value)
-    else:
-        leaf.text = value
+    | st.from_regex(r"\A20[0-9]{2}-[0-1][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|\+0[0-9]:00)?)?\Z")
+)
+NUU_NAMES = sorted({element.get("name") or "" for element in etree.fromstring(interface_schema()).iter(f"{XS}element")})
+
+
+def mutate(data: st.DataObject, request: etree._Element) -> None:
+    """One thing below a request is changed: a value, or where and how often elements stand."""
+    draw = data.draw
+    element = draw(st.sampled_from(list(request.iter())))
+    parent = element.getparent()
+    if element is request or parent is None:
+        return
+    match draw(st.sampled_from(["value", "value", "value", "text", "delete", "repeat", "move", "rename", "attribute"])):
+        case "value" if element.attrib:
+            element.set(draw(st.sampled_from(sorted(map(str, element.attrib)))), draw(VALUES))
+        case "value" | "text" if not len(element):
+            element.text = draw(VALUES)
+        case "text":
+            element.text = draw(st.sampled_from(["", " ", "\n\t", "\u00a0", "x"]))
+        case "delete":
+            parent.remove(element)
+        case "repeat":
+            parent.insert(draw(st.integers(0, len(parent))), deepcopy(element))
+        case "move":
+            parent.insert(draw(st.integers(0, len(parent))), element)
+        case "rename":
+            element.tag = f"{{{NUU}}}{draw(st.sampled_from(NUU_NAMES))}"
+        case "attribute":
+            name = draw(st.sampled_from(["code", "autre", f"{{{EXTENSION}}}reference", f"{{{EXTENSION}}}autre"]))
+            element.set(name, draw(VALUES))
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_the_codec_and_the_schema_agree(data: st.DataObject) -> None:
+    """A valid document is changed in one to three places: both accept it, or neither."""
+    form = data.draw(st.sampled_from([a_whole_form(), an_association()]))
+    root = etree.fromstring(a_file(form, reference="D-1"))
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(data, root[1])
+    root = etree.fromstring(etree.tostring(root))
     _, faults = read(root, InterfaceFile, "/interfaceNuu")
-    assert (faults == ()) == validator().validate(root), (etree.tostring(leaf), faults)
+    assert (faults == ()) == validator().validate(root), (faults, validator().error_log)
+
+
+@given(forms())
+@settings(max_examples=60)
+def test_a_document_that_was_read_is_written_again_the_same(form: HousingRequest) -> None:
+    content = a_file(form, reference="D-1")
+    document, faults = read(etree.fromstring(content), InterfaceFile, "")
+    assert faults == ()
+    assert to_bytes(write(document, ROOT, NUU)) == content
+
+
+@pytest.mark.parametrize("name", sorted(name for name in PUBLISHED if "/DEM" in name))
+def test_a_sample_is_read_and_written_again_the_same(name: str) -> None:
+    document, faults = read(etree.fromstring(PUBLISHED[name]), InterfaceFile, "")
+    assert faults == ()
+    assert to_bytes(write(document, ROOT, NUU)) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("folder", ["creation", "association"])
+def test_samples_of_what_is_accepted_give_no_cause_for_any_anomaly(folder: str) -> None:
+    content = PUBLISHED[f"exemples/{folder}/{SAMPLE_FILE}"]
+    file = read_file(SAMPLE_FILE, content, limits=LIMITS, received_at=datetime(2026, 1, 15, 9, 31, tzinfo=UTC))
+    assert file.anomalies == file.requests[0].anomalies == ()
+
+
+def test_the_sample_in_json_is_that_in_xml() -> None:
+    form = HousingRequest.model_validate_json(PUBLISHED["exemples/creation/demandeLogement.json"], by_name=False)
+    document, _ = read(etree.fromstring(PUBLISHED[f"exemples/creation/{SAMPLE_FILE}"]), InterfaceFile, "")
+    assert document.requests[0].form == form
+
+
+def test_the_samples_use_every_element_of_the_form() -> None:
+    samples = b"".join(content for name, content in PUBLISHED.items() if "/DEM" in name)
+    unused = [name for name in elements_of(HousingRequest) if f"tns:{name}".encode() not in samples]
+    assert unused == ["hebergeant"]
+
+
+def elements_of(model: type[WireModel]) -> Iterator[str]:
+    for shape in shape_of(model):
+        if shape.attribute is None:
+            yield shape.wire_name
+        if shape.model is not None:
+            yield from elements_of(shape.model)
 
 
 def test_every_model_below_the_root_is_reached_by_one_shape() -> None:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from mailflow.core.anomalies import Anomaly
+from mailflow.core.calendar import anniversary
 from mailflow.core.form import Address, Contact, HousingRequest, Member, Person
 from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode
+
+DEPOSIT_AGE_MAX_YEARS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,16 @@ Rule = Callable[[HousingRequest, Facts], Iterable[Anomaly]]
 
 
 def filed_on(form: HousingRequest, facts: Facts) -> date:
-    """The day as of which the form speaks: its deposit, when it makes a request, else its reception."""
-    if facts.operation is Operation.CREATION and form.deposited_on:
-        return min(form.deposited_on, facts.received_on)
+    """The day as of which the form speaks: the deposit of a creation, if that can be, else its reception."""
+    day = form.deposited_on
+    if facts.operation is Operation.CREATION and day and oldest_deposit(facts) <= day <= facts.received_on:
+        return day
     return facts.received_on
+
+
+def oldest_deposit(facts: Facts) -> date:
+    """The first day on which a request that is created now can have been deposited."""
+    return anniversary(facts.received_on, -DEPOSIT_AGE_MAX_YEARS)
 
 
 def persons(form: HousingRequest, root: str) -> Iterator[tuple[str, Person]]:

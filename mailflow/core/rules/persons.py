@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.calendar import anniversary
-from mailflow.core.form import Dependant, HousingRequest, Member, Person
+from mailflow.core.form import HousingRequest, Member, Person
 from mailflow.core.identifiers import canonical_nir
 from mailflow.core.identity import exact_key, is_usable
 from mailflow.core.rules.facts import Facts, filed_on, members, persons, repeated
@@ -18,9 +18,8 @@ BIRTHS_MAX = 5
 _PREGNANCY = timedelta(days=300)
 _FAMILY_SITUATION_OF_LINK = {"M": "M", "P": "P", "C": "U"}
 """Of `lienDemandeur` to `situationFamiliale`; who shares a flat may be in any situation."""
-_SEX_OF_TITLE = {"1": 1, "2": 0, "3": 0}
-_SEX_OF_CODE = {"M": 1, "F": 0}
-"""The first digit of a NIR is odd for men and even for women."""
+_FIRST_DIGIT = {"1": 1, "2": 2, "3": 2, "M": 1, "F": 2}
+"""Of a NIR, by `civilite` or `sexe`; a provisional one has another that is odd or even likewise."""
 
 
 def births_are_plausible(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
@@ -95,12 +94,8 @@ def nirs_are_usable(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
 
 def _fits(nir: str, member: Member) -> bool:
     """Whether sex, year and month in the NIR are the person's."""
-    sex = None
-    if isinstance(member, Person):
-        sex = _SEX_OF_TITLE.get(member.title or "")
-    elif isinstance(member, Dependant):
-        sex = _SEX_OF_CODE.get(member.sex or "")
-    if sex is not None and int(nir[0]) % 2 != sex:
+    first = _FIRST_DIGIT.get((member.title if isinstance(member, Person) else member.sex) or "")
+    if first is not None and int(nir[0]) % 2 != first % 2:
         return False
     if member.born_on is None:
         return True

@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.calendar import anniversary
 from mailflow.core.codes import code_lists
 from mailflow.core.form import Address, Association, HousingRequest, NaturalPerson, Resource
 from mailflow.core.model import Operation
-from mailflow.core.rules.facts import Facts, filed_on, is_abroad, members, persons
+from mailflow.core.rules.facts import Facts, filed_on, is_abroad, members, oldest_deposit, persons
 from mailflow.core.rules.places import places_sought
 from mailflow.core.shapes import coded_values
 
-DEPOSIT_AGE_MAX_YEARS = 1
 _CREATIONS = (Operation.CREATION, Operation.CREATION_AFTER_SEPARATION)
 
 
@@ -174,7 +172,5 @@ def deposit_is_recent(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
         return
     if form.deposited_on > facts.received_on:
         yield Anomaly(code=Code.DEPOSIT_IN_FUTURE, path=path)
-    elif facts.operation is Operation.CREATION and form.deposited_on < anniversary(
-        facts.received_on, -DEPOSIT_AGE_MAX_YEARS
-    ):
+    elif facts.operation is Operation.CREATION and form.deposited_on < oldest_deposit(facts):
         yield Anomaly(code=Code.DEPOSIT_TOO_OLD, path=path)
