@@ -17,8 +17,8 @@ from mailflow.core.calendar import PARIS
 SPACES = " \t\r\n"
 """What counts as white space."""
 _RUN_OF_SPACES = re.compile(f"[{SPACES}]+")
-_TEXT = r"^[^\p{Cc}\uFFFE\uFFFF]*$"
-"""No control characters, and nothing that XML cannot carry."""
+_TEXT = r"^[^\u0000-\u001F\u007F-\u009F\uFFFE\uFFFF]*$"
+"""No control characters, and nothing that XML cannot carry; every dialect of regular expressions reads it alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,15 @@ def shape_of(model: type[WireModel]) -> tuple[FieldShape, ...]:
     return tuple(shapes)
 
 
+def models_below(model: type[WireModel]) -> tuple[type[WireModel], ...]:
+    """`model` and every model that it holds, to any depth, each once, in the order in which they are met."""
+    met: dict[type[WireModel], None] = {model: None}
+    for shape in shape_of(model):
+        if shape.model is not None:
+            met |= dict.fromkeys(models_below(shape.model))
+    return tuple(met)
+
+
 def item_path(shape: FieldShape, parent: str, index: int) -> str:
     """Path of the item at `index` (from 0) of a repeated field, under its parent's path."""
     wrapped = f"/{shape.items.name}" if shape.items else ""

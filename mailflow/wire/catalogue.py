@@ -6,6 +6,7 @@ from typing import Any
 
 from mailflow.core.anomalies import catalogue
 from mailflow.core.codes import code_lists
+from mailflow.core.elements import meaning
 from mailflow.core.form import HousingRequest, HousingSought, Place
 from mailflow.core.model import (
     Door,
@@ -20,6 +21,7 @@ from mailflow.core.model import (
 )
 from mailflow.core.numbers import Territory, compose
 from mailflow.core.places import MUNICIPALITIES_FILE, TERRITORIES_FILE, content
+from mailflow.core.shapes import WireModel, models_below
 from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
@@ -50,7 +52,7 @@ def published() -> dict[str, bytes]:
         "anomalies.json": _json(_anomalies()),
         "communes.csv": content(MUNICIPALITIES_FILE),
         "territoires.csv": content(TERRITORIES_FILE),
-        "demandeLogement.schema.json": _json(HousingRequest.model_json_schema(by_alias=True)),
+        "demandeLogement.schema.json": _json(json_schema(HousingRequest)),
         f"exemples/creation/{SAMPLE_FILE}": creation,
         f"exemples/creation/{return_name(SAMPLE_FILE)}": write_return(accepted, environment=Environment.SCHOOL),
         "exemples/creation/accuse.xml": _sample_receipt_part(accepted),
@@ -140,6 +142,19 @@ def _anomalies() -> list[dict[str, str]]:
         }
         for entry in catalogue().values()
     ]
+
+
+def json_schema(root: type[WireModel]) -> dict[str, Any]:
+    """The schema of a form in JSON, with the meaning of each field in French in place of the models' own words."""
+    schema = root.model_json_schema(by_alias=True)
+    models = {model.__name__: model for model in models_below(root)}
+    for name, definition in {root.__name__: schema, **schema["$defs"]}.items():
+        for words in ("title", "description"):
+            definition.pop(words, None)
+        for field, described in definition["properties"].items():
+            described.pop("title", None)
+            described["description"] = meaning(models[name], field)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _as_json(form: HousingRequest) -> object:

@@ -1,7 +1,7 @@
 """The XML schemas, generated from the shapes of the models: what the codec reads, and nothing else.
 
 Elements are qualified, attributes of the interface are not. Elements stand in any order (`xs:all`). Presence, counts
-and code lists are rules, not schema: a rule can name every fault at once.
+and code lists are rules, not schema: a rule can name every fault at once. Each declaration says what it means.
 """
 
 from functools import cache
@@ -9,6 +9,7 @@ from typing import Any
 
 from lxml import etree
 
+from mailflow.core.elements import meaning
 from mailflow.core.lexical import Written
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, RECEPTION, Acknowledgement, Reception
@@ -31,8 +32,8 @@ def interface_schema() -> bytes:
 def extension_schema() -> bytes:
     """The schema of our namespace: the attributes that `interfaceNuu` may carry, and the receipt part."""
     schema = _Schema(EXTENSION)
-    for shape in sorted(_extensions(InterfaceFile, set()), key=lambda s: s.wire_name):
-        schema.add_attribute(schema.root, shape.wire_name, shape)
+    for name, (model, shape) in sorted(_extensions(InterfaceFile, set()).items()):
+        schema.explain(schema.add_attribute(schema.root, name, shape), meaning(model, name))
     schema.add_root(ACKNOWLEDGEMENT, Acknowledgement)
     schema.add_root(RECEPTION, Reception)
     return schema.to_bytes()
@@ -52,16 +53,16 @@ def validator() -> etree.XMLSchema:
     return etree.XMLSchema(etree.fromstring(interface_schema(), parser))
 
 
-def _extensions(model: type[WireModel], seen: set[type[WireModel]]) -> set[FieldShape]:
-    """Every attribute of our namespace in a model and those below it."""
+def _extensions(model: type[WireModel], seen: set[type[WireModel]]) -> dict[str, tuple[type[WireModel], FieldShape]]:
+    """Every attribute of our namespace in a model and those below it, by name, with the model that has it."""
     seen.add(model)
-    found: dict[str, FieldShape] = {}
+    found: dict[str, tuple[type[WireModel], FieldShape]] = {}
     for shape in shape_of(model):
         if shape.attribute is not None and shape.attribute.extension:
-            found[shape.wire_name] = shape
+            found[shape.wire_name] = (model, shape)
         if shape.model is not None and shape.model not in seen:
-            found |= {s.wire_name: s for s in _extensions(shape.model, seen)}
-    return set(found.values())
+            found |= _extensions(shape.model, seen)
+    return found
 
 
 class _Schema:
@@ -87,9 +88,15 @@ class _Schema:
         self.add("element", name=name, type=f"tns:{model.__name__}")
         self._add_type(model)
 
-    def add_attribute(self, parent: etree._Element, name: str, shape: FieldShape) -> None:
+    def add_attribute(self, parent: etree._Element, name: str, shape: FieldShape) -> etree._Element:
         """The declaration of a plain attribute."""
-        self.add("attribute", parent, name=name, type=self._simple_type(shape))
+        return self.add("attribute", parent, name=name, type=self._simple_type(shape))
+
+    def explain(self, declaration: etree._Element, sentence: str) -> None:
+        """Say in French what an element or attribute means."""
+        note = self.add("documentation", self.add("annotation", declaration))
+        note.set("{http://www.w3.org/XML/1998/namespace}lang", "fr")
+        note.text = sentence
 
     def to_bytes(self) -> bytes:
         """The schema as a document."""
@@ -110,18 +117,22 @@ class _Schema:
             group.set("maxOccurs", "unbounded")
         for shape in shapes:
             if shape.attribute is None:
-                self._add_element(group, shape)
+                self._add_element(group, shape, meaning(model, shape.wire_name))
         for shape in shapes:
             if shape.attribute is not None and shape.attribute.extension:
                 self.add("attribute", definition, ref=f"mf:{shape.wire_name}")
             elif shape.attribute is not None:
-                self.add_attribute(definition, shape.wire_name, shape)
+                attribute = self.add_attribute(definition, shape.wire_name, shape)
+                self.explain(attribute, meaning(model, shape.wire_name))
         for shape in shapes:
             if shape.model is not None:
                 self._add_type(shape.model)
 
-    def _add_element(self, group: etree._Element, shape: FieldShape) -> None:
+    def _add_element(self, group: etree._Element, shape: FieldShape, sentence: str) -> None:
         element = self.add("element", group, name=shape.wire_name)
+        if shape.coded is not None and shape.coded.code_list:
+            sentence += f" Liste de codes : {shape.coded.code_list}."
+        self.explain(element, sentence)
         if group.tag.endswith("all"):
             element.set("minOccurs", "0")
         if shape.items is not None:
@@ -132,9 +143,6 @@ class _Schema:
         if shape.model is not None:
             element.set("type", f"tns:{shape.model.__name__}")
         elif shape.coded is not None:
-            if shape.coded.code_list:
-                note = self.add("documentation", self.add("annotation", element))
-                note.text = f"Liste de codes : {shape.coded.code_list}"
             self.add_attribute(self.add("complexType", element), "code", shape)
         else:
             element.set("type", self._simple_type(shape))
