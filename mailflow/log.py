@@ -19,7 +19,7 @@ IDENTIFIER = re.compile(
     r"|(?=[A-Z_]*[0-9])[0-9A-Z_]{1,40}"  # an anomaly, a unique number
     r"|[0-9a-f]{16,64}"  # a digest
     r"|[0-9]{1,3}(\.[0-9]{1,3}){1,3}"  # an enhanced status, an IPv4 address
-    r"|(DEM|RET|ATT|CER|GES|DIS)[0-9A-Z]{5}-[0-9]{12}(-[0-9]{6}(-[0-9]{1,3})?)?\.(xml|pem|pdf)",
+    r"|(DEM|RET|ATT|CER|GES|RGE|DIS)[0-9A-Z]{5}-[0-9]{12}(-[0-9]{6}(-[0-9]{1,3})?)?\.(xml|pem|pdf)",
 )
 """What may stand behind the equals sign. No blank, no `@`, no capitalised word, no date."""
 

@@ -1,6 +1,7 @@
 """Everything that we publish of the interface, made from the models: schemas, lists, catalogue, sample messages."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from mailflow.core.anomalies import catalogue
 from mailflow.core.codes import code_lists
 from mailflow.core.elements import meaning
 from mailflow.core.form import HousingRequest, HousingSought, Place
+from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, StatusAnswer
 from mailflow.core.model import (
     Door,
     Environment,
@@ -19,19 +21,23 @@ from mailflow.core.model import (
     RequestState,
     SenderCode,
 )
-from mailflow.core.numbers import Territory, compose
+from mailflow.core.numbers import Territory, UniqueNumber, compose
+from mailflow.core.order import Holder
 from mailflow.core.places import MUNICIPALITIES_FILE, TERRITORIES_FILE, content
 from mailflow.core.shapes import WireModel, models_below
 from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
+from mailflow.wire.management import QuestionElement
 from mailflow.wire.names import return_name
+from mailflow.wire.questions import read_questions, write_answers, write_questions
 from mailflow.wire.reader import FileLimits, read_file
 from mailflow.wire.samples import SAMPLE_DEPOSIT, SAMPLE_DESK, association_form, family_form
 from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import EXTENSION_FILE, INTERFACE_FILE, extension_schema, interface_schema
 
 SAMPLE_FILE = "DEMZ0001-202601151030-000001.xml"
+SAMPLE_REFERENCE = "DOSSIER-2026-0001"
 _SAMPLE_TIME = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
 _SAMPLE_LIMITS = FileLimits(file_bytes_max=1 << 20, request_bytes_max=1 << 18, requests_max=10, nodes_max=10_000)
 
@@ -64,7 +70,51 @@ def published() -> dict[str, bytes]:
         f"exemples/refus/{SAMPLE_FILE}": faulty,
         f"exemples/refus/{return_name(SAMPLE_FILE)}": write_return(refused, environment=Environment.SCHOOL),
         "exemples/refus/accuse.xml": _sample_receipt_part(refused),
+        **_questions(number),
     }
+
+
+def _questions(number: UniqueNumber) -> dict[str, bytes]:
+    """Two questions about what was created before, and what is answered."""
+    name = SAMPLE_FILE.replace("DEM", "GES")
+    content = sample_questions(number)
+    file = read_questions(name, content, limits=_SAMPLE_LIMITS, received_at=_SAMPLE_TIME)
+    status = RequestStatus(
+        number=number,
+        reference=SAMPLE_REFERENCE,
+        state=RequestState.ACTIVE,
+        expires_on=date(2027, 1, 12),
+        operation=Operation.CREATION,
+        operated_on=date(2026, 1, 15),
+    )
+    decided_at = _SAMPLE_TIME + timedelta(seconds=2)
+    receipt = QuestionReceipt(
+        file=file,
+        answered_at=_SAMPLE_TIME + timedelta(hours=1),
+        answers=(
+            StatusAnswer(situation=Situation.DECIDED, since=decided_at, registered=1, refused=0, requests=(status,)),
+            StatusAnswer(requests=(replace(status, reference=None),)),
+            StatusAnswer(requests=(status,)),
+        ),
+    )
+    return {
+        f"exemples/etat/{name}": content,
+        f"exemples/etat/{return_name(name)}": write_answers(receipt, environment=Environment.SCHOOL),
+    }
+
+
+def sample_questions(number: str) -> bytes:
+    """A `GES` file that asks for the sample file, for the request of that number, and by the desk's reference."""
+    person = family_form().person
+    assert person is not None
+    assert person.applicant is not None
+    who = Holder(surname=person.applicant.surname, born_on=person.applicant.born_on)
+    asked = (
+        QuestionElement(file_name=SAMPLE_FILE),
+        QuestionElement(number=number, holder=who),
+        QuestionElement(reference=SAMPLE_REFERENCE),
+    )
+    return write_questions(asked, _SAMPLE_TIME - timedelta(minutes=1))
 
 
 def sample_creation(form: HousingRequest) -> bytes:
@@ -72,7 +122,7 @@ def sample_creation(form: HousingRequest) -> bytes:
     document = InterfaceFile(
         version=VERSIONS[-1],
         header=Header(file_type=Operation.CREATION, dated_at=_SAMPLE_TIME - timedelta(minutes=1)),
-        requests=(RequestElement(reference="DOSSIER-2026-0001", form=form),),
+        requests=(RequestElement(reference=SAMPLE_REFERENCE, form=form),),
     )
     return to_bytes(write(document, ROOT, NUU))
 

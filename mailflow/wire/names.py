@@ -1,4 +1,4 @@
-"""File names: `DEM<desk5>-<YYYYMMDDHHMM>-<seq6>.xml` and its relatives `RET`, `ATT`, `CER` and `DIS`."""
+"""File names: `DEM<desk5>-<YYYYMMDDHHMM>-<seq6>.xml` and its relatives `RET`, `ATT`, `CER`, `DIS`, `GES`, `RGE`."""
 
 import re
 from dataclasses import dataclass
@@ -20,15 +20,13 @@ class Kind(StrEnum):
     ATTESTATION = "ATT"
     CERTIFICATE = "CER"
     DISPATCH = "DIS"
+    QUESTION = "GES"
+    STATUS = "RGE"
 
 
-_EXTENSION = {
-    Kind.REQUEST: "xml",
-    Kind.RETURN: "xml",
-    Kind.DISPATCH: "xml",
-    Kind.ATTESTATION: "pdf",
-    Kind.CERTIFICATE: "pem",
-}
+_EXTENSION = dict.fromkeys(Kind, "xml") | {Kind.ATTESTATION: "pdf", Kind.CERTIFICATE: "pem"}
+_ANSWERED_BY = {Kind.REQUEST: Kind.RETURN, Kind.QUESTION: Kind.STATUS}
+"""The files that a desk sends, and what comes back for each."""
 
 
 class FileNameError(MailflowError, ValueError):
@@ -66,31 +64,54 @@ def parse_name(text: str) -> FileName:
 
 def parse_request_name(text: str) -> FileName:
     """As `parse_name`, for `DEM` files only."""
+    return _parse_kind(text, Kind.REQUEST)
+
+
+def parse_question_name(text: str) -> FileName:
+    """As `parse_name`, for `GES` files only."""
+    return _parse_kind(text, Kind.QUESTION)
+
+
+def _parse_kind(text: str, kind: Kind) -> FileName:
     name = parse_name(text)
-    if name.kind is not Kind.REQUEST:
-        raise FileNameError("not a request file")
+    if name.kind is not kind:
+        raise FileNameError(f"not a {kind} file")
     return name
 
 
+def is_meant_as_question(text: str) -> bool:
+    """Whether the sender calls the file a `GES` file, be the rest of its name right or wrong."""
+    return text.startswith(Kind.QUESTION)
+
+
 def return_name(text: str) -> str:
-    """The name of the `RET` file that answers the file named `text`.
+    """The name of the `RET` or `RGE` file that answers the file named `text`.
 
     A file whose name is none of the interface is answered under a name made from its digest, so that nothing a
     sender wrote goes into a header or a path unchecked.
     """
     try:
-        name = parse_request_name(text)
+        name = _parse_sent(text)
     except FileNameError:
-        return f"RET-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.xml"
-    return str(FileName(kind=Kind.RETURN, desk=name.desk, minute=name.minute, sequence=name.sequence))
+        kind = Kind.STATUS if is_meant_as_question(text) else Kind.RETURN
+        return f"{kind}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.xml"
+    kind = _ANSWERED_BY[name.kind]
+    return str(FileName(kind=kind, desk=name.desk, minute=name.minute, sequence=name.sequence))
 
 
 def speakable_name(name: str) -> str | None:
-    """A file name as it may be repeated: only when it is one of the interface."""
+    """The name of a file that a desk sent, as it may be repeated: only when it is one of the interface."""
     try:
-        return str(parse_request_name(name))
+        return str(_parse_sent(name))
     except FileNameError:
         return None
+
+
+def _parse_sent(text: str) -> FileName:
+    name = parse_name(text)
+    if name.kind not in _ANSWERED_BY:
+        raise FileNameError("not a file that a desk sends")
+    return name
 
 
 def _is_minute(text: str) -> bool:

@@ -18,7 +18,7 @@ from mailflow.core.rules import Facts, check
 from mailflow.wire.codec import NUU, read
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
 from mailflow.wire.names import FileNameError, parse_request_name
-from mailflow.wire.xml import XmlLimits, XmlRefused, parse
+from mailflow.wire.xml import XmlLimits, XmlRefused, parse_document
 from mailflow.wire.xsd import validator
 
 ANOMALIES_MAX = 100
@@ -39,7 +39,6 @@ _REFUSED = {
     Operation.COPY: Code.COPY_NOT_BY_MAIL,
 }
 _ABSENT = (Code.VALUE_MISSING, Code.VALUE_EXPECTED)
-_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _AT_ROOT = f"/{ROOT}"
 _IN_REQUEST = re.compile(rf"{_AT_ROOT}/demande\[([0-9]+)\]")
 
@@ -66,22 +65,16 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     desk = _desk_of(name)
     if desk is None:
         faults.append(Anomaly(code=Code.FILE_NAME_WRONG))
+    xml_limits = XmlLimits(bytes_max=limits.file_bytes_max, nodes_max=limits.nodes_max)
     try:
-        root = parse(content, XmlLimits(bytes_max=limits.file_bytes_max, nodes_max=limits.nodes_max))
+        root = parse_document(content, xml_limits, f"{{{NUU}}}{ROOT}")
     except XmlRefused as refused:
-        faults.append(Anomaly(code=refused.code))
+        faults.append(refused.anomaly)
         return RequestFile(name=name, desk=desk or DeskCode(""), digest=digest, anomalies=tuple(faults))
-    if root.tag != f"{{{NUU}}}{ROOT}":
-        faults.append(Anomaly(code=Code.XML_NOT_VALID, path="/*"))
-        return RequestFile(name=name, desk=desk or DeskCode(""), digest=digest, anomalies=tuple(faults))
-
-    # Where a schema may lie is no business of ours; nothing is ever fetched for it.
-    for hint in ("schemaLocation", "noNamespaceSchemaLocation"):
-        root.attrib.pop(f"{_XSI}{hint}", "")
     oversized = _emptied(root, limits.request_bytes_max) if len(content) > limits.request_bytes_max else frozenset()
     document, found = read(root, InterfaceFile, _AT_ROOT)
     by_request = _grouped(found)
-    faults += _bounded(by_request.pop(0, []), _AT_ROOT)
+    faults += bounded(by_request.pop(0, []), _AT_ROOT)
     operation = _check_header(document, received_at, faults)
     if not document.requests:
         faults.append(Anomaly(code=Code.FILE_WITHOUT_REQUEST, path=_AT_ROOT))
@@ -126,9 +119,9 @@ def bounded_together(files: tuple[RequestFile, ...], anomalies_max: int) -> tupl
     return tuple(
         replace(
             file,
-            anomalies=_bounded(file.anomalies, _AT_ROOT, share),
+            anomalies=bounded(file.anomalies, _AT_ROOT, share),
             requests=tuple(
-                replace(request, anomalies=_bounded(request.anomalies, f"{_AT_ROOT}/demande[{number}]", share))
+                replace(request, anomalies=bounded(request.anomalies, f"{_AT_ROOT}/demande[{number}]", share))
                 for number, request in enumerate(file.requests, start=1)
             ),
         )
@@ -148,13 +141,13 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
         faults.append(Anomaly(code=Code.NUMBER_GIVEN, path=f"{path}/numUnique"))
     if element.form is None:
         faults.append(Anomaly(code=Code.VALUE_MISSING, path=facts.at_root))
-        return Request(form=None, anomalies=_bounded(faults, path), reference=element.reference or None)
+        return Request(form=None, anomalies=bounded(faults, path), reference=element.reference or None)
     # A value that reading left out is missing only for that reason, which is told already.
     left_out = {fault.path for fault in faults}
     told = [a for a in check(element.form, facts) if a.code not in _ABSENT or a.path not in left_out]
     return Request(
         form=element.form,
-        anomalies=_bounded([*faults, *told], path),
+        anomalies=bounded([*faults, *told], path),
         number=element.number or None,
         holder=element.holder,
         deregistration=element.deregistration,
@@ -163,7 +156,7 @@ def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anom
     )
 
 
-def _bounded(anomalies: Sequence[Anomaly], path: str, most: int = ANOMALIES_MAX) -> tuple[Anomaly, ...]:
+def bounded(anomalies: Sequence[Anomaly], path: str, most: int = ANOMALIES_MAX) -> tuple[Anomaly, ...]:
     """The first `most`, and that there are more if so: one request or file must not fill the answer.
 
     That there are more blocks, unless all of them are warnings.

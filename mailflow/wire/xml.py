@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from mailflow.core.anomalies import Code
+from mailflow.core.anomalies import Anomaly, Code
 from mailflow.errors import MailflowError
 
 ENCODINGS = {
@@ -17,6 +17,7 @@ ENCODINGS = {
 }
 """What is accepted: the declared name, in lower case, and the codec that reads it."""
 
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _DECLARATION = re.compile(
     rb"""<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*["']1\.[0-9]["']"""
@@ -25,11 +26,12 @@ _DECLARATION = re.compile(
 
 
 class XmlRefused(MailflowError):
-    """The bytes are not read as XML; `code` says why."""
+    """The bytes are not read as XML, or not as the document they should be; `anomaly` says why."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, path: str = "") -> None:
         super().__init__(code.value)
         self.code = code
+        self.anomaly = Anomaly(code=code, path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,19 @@ def parse(content: bytes, limits: XmlLimits) -> etree._Element:
         # The stubs do not know the attribute.
         exceeded = getattr(error, "code", None) == etree.ErrorTypes.ERR_RESOURCE_LIMIT
         raise XmlRefused(Code.XML_LIMITS_EXCEEDED if exceeded else Code.XML_NOT_WELL_FORMED) from None
+
+
+def parse_document(content: bytes, limits: XmlLimits, tag: str) -> etree._Element:
+    """As `parse`, for a document whose root has that tag (in Clark notation). Raises XmlRefused.
+
+    Where a schema may lie is no business of ours: such hints are taken away, and nothing is ever fetched for them.
+    """
+    root = parse(content, limits)
+    if root.tag != tag:
+        raise XmlRefused(Code.XML_NOT_VALID, "/*")
+    for hint in ("schemaLocation", "noNamespaceSchemaLocation"):
+        root.attrib.pop(f"{_XSI}{hint}", "")
+    return root
 
 
 def _decoded(content: bytes) -> str:

@@ -15,6 +15,7 @@ from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, RECEPTION, Acknowledgement, Reception
 from mailflow.wire.codec import EXTENSION, NUU
 from mailflow.wire.envelope import ROOT, InterfaceFile
+from mailflow.wire.management import MANAGEMENT, ManagementFile
 
 XS = "http://www.w3.org/2001/XMLSchema"
 EXTENSION_FILE = "mailflow-1.xsd"
@@ -30,12 +31,13 @@ def interface_schema() -> bytes:
 
 
 def extension_schema() -> bytes:
-    """The schema of our namespace: the attributes that `interfaceNuu` may carry, and the receipt part."""
+    """The schema of our namespace: the attributes that `interfaceNuu` may carry, the receipt parts, and `gestion`."""
     schema = _Schema(EXTENSION)
     for name, (model, shape) in sorted(_extensions(InterfaceFile, set()).items()):
         schema.explain(schema.add_attribute(schema.root, name, shape), meaning(model, name))
     schema.add_root(ACKNOWLEDGEMENT, Acknowledgement)
     schema.add_root(RECEPTION, Reception)
+    schema.add_root(MANAGEMENT, ManagementFile)
     return schema.to_bytes()
 
 
@@ -51,6 +53,12 @@ def validator() -> etree.XMLSchema:
     parser = etree.XMLParser(no_network=True, resolve_entities=False)
     parser.resolvers.add(Extension())
     return etree.XMLSchema(etree.fromstring(interface_schema(), parser))
+
+
+@cache
+def extension_validator() -> etree.XMLSchema:
+    """The schema of our namespace, likewise."""
+    return etree.XMLSchema(etree.fromstring(extension_schema()))
 
 
 def _extensions(model: type[WireModel], seen: set[type[WireModel]]) -> dict[str, tuple[type[WireModel], FieldShape]]:

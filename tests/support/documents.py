@@ -22,6 +22,7 @@ FAMILIES = {
     "DEM": "content of a request",
     "UNI": "uniqueness",
     "CYC": "life cycle",
+    "GES": "questions",
     "SYS": "ours: try again",
 }
 RETRY = {"plus_tard": "later", "corriger": "correct first"}

@@ -16,11 +16,13 @@ from mailflow.wire.acknowledgement import Acknowledgement, Reception
 from mailflow.wire.catalogue import json_schema, published
 from mailflow.wire.codec import build
 from mailflow.wire.envelope import InterfaceFile
+from mailflow.wire.management import ManagementFile
 from mailflow.wire.xsd import XS
 from tests.support.requests import ASSOCIATION, WHOLE
 
 PUBLISHED = published()
-MODELS = {model.__name__: model for root in (InterfaceFile, Acknowledgement, Reception) for model in models_below(root)}
+ROOTS = (InterfaceFile, Acknowledgement, Reception, ManagementFile)
+MODELS = {model.__name__: model for root in ROOTS for model in models_below(root)}
 VALIDATOR = Draft202012Validator(json_schema(HousingRequest), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 

@@ -72,13 +72,14 @@ def test_only_a_request_file_is_a_request_file() -> None:
         parse_request_name("RET59123-202601151030-000001.xml")
 
 
-def test_a_return_has_the_time_and_sequence_of_its_request() -> None:
+def test_what_comes_back_has_the_time_and_sequence_of_what_was_sent() -> None:
     assert return_name("DEM59123-202601151030-000001.xml") == "RET59123-202601151030-000001.xml"
+    assert return_name("GES59123-202601151030-000001.xml") == "RGE59123-202601151030-000001.xml"
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text(max_size=60).map("GES".__add__))
 def test_a_return_to_any_name_is_safe_to_write_into_a_header(text: str) -> None:
     name = return_name(text)
-    assert name.startswith("RET")
+    assert name.startswith("RGE" if text.startswith("GES") else "RET")
     assert set(name) <= set(ALPHABET + "abcdefxml-.")
     assert name == return_name(text)
