@@ -1,6 +1,8 @@
 """Composition root: the only place where settings become parts, and where they are joined and set to work."""
 
 import asyncio
+import faulthandler
+import os
 import signal
 from collections.abc import Coroutine
 from datetime import UTC
@@ -22,6 +24,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
+from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.core.calendar import PARIS
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
@@ -72,17 +75,21 @@ async def drain(door: MailDoor, settings: Settings) -> Drained:
 
 async def run(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT."""
+    faulthandler.enable()  # where it hung, when the watchdog ends it (SIGABRT): modules and lines, no values
+    manager = ServiceManager.of(os.environ)
     async with register_of(settings) as register, mail_door(settings, register) as door:
         stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
         scheduler = _scheduler(stages, settings.jobs.at, day)
         jobs = asyncio.create_task(keep_jobs(register, job_terms(settings), day))
+        told = asyncio.create_task(keep_told(manager, stages, stop, settings.worker.turn_seconds_max))
         try:
             work = stages.run(settings.mailbox.idle_seconds, stop)
             await _until_stopped(door, work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
-            jobs.cancel()
-            await asyncio.wait({jobs})
+            for beside in (jobs, told):
+                beside.cancel()
+            await asyncio.wait({jobs, told})
 
 
 def _stop_signal() -> asyncio.Event:

@@ -43,6 +43,13 @@ class Stage:
     """Turns in a row that found the surroundings unavailable."""
     worked: bool = False
     """It has once been through a turn."""
+    since: float | None = None
+    """When the present turn began, by the clock of the event loop."""
+
+    @property
+    def tried(self) -> bool:
+        """A turn has come to an end, or is to be tried again."""
+        return self.worked or self.failures > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +75,13 @@ class Stages:
         self.acknowledge = Stage(name="acknowledge", turn=late.acknowledge, interval_seconds=poll_seconds)
         self._beside = (self.doubtful, self.acknowledge)
         self._line = (self.receive, self.process, self.compose, self.deliver)
+        self.all = (*self._line, *self._beside)
 
     async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
         """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
         watch = asyncio.create_task(self._watch(idle_seconds))
         try:
-            await _together(self._keep(stage, stop) for stage in (*self._line, *self._beside))
+            await _together(self._keep(stage, stop) for stage in self.all)
         finally:
             watch.cancel()
 
@@ -81,7 +89,7 @@ class Stages:
         """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
         pairs = [*((None, stage) for stage in self._beside), *zip((None, *self._line), self._line, strict=False)]
         await _together(self._finish(stage, before, stop) for before, stage in pairs)
-        stuck = tuple(s.name for s in (*self._line, *self._beside) if s.failures)
+        stuck = tuple(s.name for s in self.all if s.failures)
         return Drained(progress=self.progress, unavailable=stuck)
 
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
@@ -112,7 +120,13 @@ class Stages:
                 await _first(stop.wait(), stage.wake.wait(), before.done.wait(), seconds=STEP_SECONDS_MAX)
         stage.done.set()
 
+    def hanging(self, seconds: float) -> tuple[str, ...]:
+        """The stages whose present turn is longer than any can rightly be."""
+        now = asyncio.get_running_loop().time()
+        return tuple(stage.name for stage in self.all if stage.since is not None and now - stage.since > seconds)
+
     async def _turn(self, stage: Stage) -> Progress:
+        stage.since = asyncio.get_running_loop().time()
         try:
             progress = await stage.turn(self._door)
         except (Unavailable, Misconfigured) as error:
@@ -123,6 +137,8 @@ class Stages:
             level = logging.WARNING
             event(log, "unavailable", level=level, work=stage.name, failures=stage.failures, why=_word(error))
             return Progress()
+        finally:
+            stage.since = None
         stage.failures = 0
         stage.worked = True
         self.progress += progress

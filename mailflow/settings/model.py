@@ -282,6 +282,8 @@ class Worker(Section):
     """Longest time for judging or composing a share of a chunk, or one mail alone; then its process is ended."""
     task_memory_bytes_max: Count = 1_073_741_824
     """Address space that one such process may use."""
+    turn_seconds_max: Count = 3_600
+    """Longest turn of a stage. One that is longer hangs: the watchdog of systemd then starts the service anew."""
     lease_seconds: Count = 600
     """Time after which another worker takes over what this one had claimed."""
     attempts_max: Count = 3
