@@ -112,7 +112,8 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, emp
         show_json([dict(row) for row in rows])
         return
     if not rows:
-        say(empty)
+        if empty:
+            say(empty)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:

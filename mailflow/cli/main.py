@@ -9,7 +9,20 @@ from pathlib import Path
 import click
 
 from mailflow import __version__
-from mailflow.cli import check, desk_client, dispatch, enrolment, init, jobs, person, queue, run, uniqueness, verify
+from mailflow.cli import (
+    check,
+    desk_client,
+    dispatch,
+    enrolment,
+    init,
+    jobs,
+    outlook,
+    person,
+    queue,
+    run,
+    uniqueness,
+    verify,
+)
 from mailflow.cli.invocation import Exit, Invocation
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 
@@ -45,6 +58,8 @@ for command in (
     verify.verify,
     queue.queue,
     queue.show,
+    outlook.forecast,
+    outlook.report,
     jobs.jobs,
     dispatch.dispatch,
     person.person,

@@ -7,7 +7,9 @@ import click
 
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, Row, json_option, say, show_facts, show_json, show_rows, wait_for
+from mailflow.cli.outlook import read_view
 from mailflow.core.calendar import PARIS
+from mailflow.ops.outlook import duration, sentences
 from mailflow.register import Transaction, journal, queues, requests
 from mailflow.register.queues import IntakeRow, OutboxRow
 
@@ -20,7 +22,7 @@ LIMIT = 100
 @json_option
 @click.pass_obj
 def queue(invocation: Invocation, limit: int, set_aside: bool, as_json: bool) -> int:
-    """What is waiting, oldest first, with the time left of its 12 hours; or what was set aside, with the reason.
+    """What is waiting, the least time left first, and whether all is answered in time; or what was set aside.
 
     Example: mailflow queue --limit 20
     """
@@ -37,8 +39,11 @@ async def _queue(invocation: Invocation, limit: int, *, set_aside: bool, as_json
         mails = [_mail(mail, at, deadline) for mail in await queues.waiting(tx, limit)]
         answers = [_answer(answer, at, deadline) for answer in await queues.unanswered(tx, limit)]
         rows = sorted([*mails, *answers], key=lambda row: str(row["received_at"]))[:limit]
+        if not as_json:
+            for line in sentences(await read_view(tx, invocation.settings, at)):
+                say(line)
         columns = ("left", "what", "intake", "state", "attempts", "next", "reason")
-        show_rows(rows, columns, as_json=as_json, empty="Nothing is waiting.")
+        show_rows(rows, columns, as_json=as_json, empty="")
         counts = await queues.counts(tx)
     if not as_json:
         say(" · ".join(f"{table}: {_counts(states)}" for table, states in counts.items()))
@@ -66,7 +71,7 @@ def _mail(mail: IntakeRow, at: datetime, deadline: timedelta) -> Row:
         "what": "mail",
         "intake": mail.id,
         "received_at": mail.received_at,
-        "left": _left(mail.received_at + deadline - at),
+        "left": duration(mail.received_at + deadline - at),
         "state": mail.state.value,
         "attempts": mail.attempts,
         "next": _local(mail.next_at),
@@ -80,17 +85,12 @@ def _answer(answer: OutboxRow, at: datetime, deadline: timedelta) -> Row:
         "intake": answer.intake_id,
         "outbox": answer.id,
         "received_at": answer.received_at,
-        "left": _left(answer.received_at + deadline - at),
+        "left": duration(answer.received_at + deadline - at),
         "state": answer.state.value,
         "attempts": answer.attempts,
         "next": _local(answer.next_at),
         "reason": answer.reason,
     }
-
-
-def _left(left: timedelta) -> str:
-    minutes = int(abs(left).total_seconds() // 60)
-    return f"{'-' if left < timedelta() else ''}{minutes // 60} h {minutes % 60:02}"
 
 
 def _local(at: datetime | None) -> str:
@@ -139,7 +139,8 @@ async def _number(tx: Transaction, number: str) -> tuple[Row, list[journal.KeptE
     request = await requests.find(tx, number)
     if request is None:
         raise click.ClickException("there is no such number in the register")
-    facts = {name: value for name, value in asdict(request).items() if name != "payload"}
+    told = {name: getattr(request, name) for name in request.__slots__ if name not in ("key", "payload", "life")}
+    facts = told | asdict(request.life)
     return facts, await journal.of_number(tx, number)
 
 

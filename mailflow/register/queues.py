@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from mailflow.register import journal, keys
 from mailflow.register.intake import context as raw_context
-from mailflow.register.tables import intake, outbox
+from mailflow.register.tables import intake, on_its_way, outbox, unanswered_mail
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
 
@@ -71,25 +71,25 @@ async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
 
 async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
     """Outgoing mails that have not left, those whose time runs longest first."""
-    done = (OutboxState.SENT.value, OutboxState.WITHDRAWN.value)
-    statement = sa.select(*_outbox_columns()).where(outbox.c.state.not_in(done))
-    rows = await tx.all(statement.order_by(outbox.c.received_at, outbox.c.id).limit(limit))
+    first = (outbox.c.received_at, outbox.c.id)
+    oldest = sa.select(outbox.c.id).where(on_its_way).order_by(*first).limit(limit)
+    rows = await tx.all(sa.select(*_outbox_columns()).where(outbox.c.id.in_(oldest)).order_by(*first))
     return [_outbox_row(row) for row in rows]
 
 
 async def set_aside(tx: Transaction, limit: int) -> list[IntakeRow]:
     """Mails that wait for a person, the latest first."""
     states = [IntakeState.SET_ASIDE.value, IntakeState.HELD.value]
-    statement = sa.select(*_intake_columns()).where(intake.c.state.in_(states))
+    statement = sa.select(*_intake_columns()).where(unanswered_mail, intake.c.state.in_(states))
     rows = await tx.all(statement.order_by(intake.c.received_at.desc(), intake.c.id.desc()).limit(limit))
     return [_intake_row(row) for row in rows]
 
 
 async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
-    """How many rows each state has, of `intake` and of `outbox`."""
+    """How many rows each state has, of `intake` and of `outbox`; what is answered or has left is not counted."""
     found: dict[str, dict[str, int]] = {}
-    for table in (intake, outbox):
-        statement = sa.select(table.c.state, sa.func.count().label("rows")).group_by(table.c.state)
+    for table, open_ in ((intake, unanswered_mail), (outbox, on_its_way)):
+        statement = sa.select(table.c.state, sa.func.count().label("rows")).where(open_).group_by(table.c.state)
         found[table.name] = {row.state: row.rows for row in await tx.all(statement)}
     return found
 

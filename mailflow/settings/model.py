@@ -74,6 +74,7 @@ RegisterUrl = Annotated[str, AfterValidator(_register_url)]
 Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 Count = Annotated[int, Strict(), Field(ge=1)]
+Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
 
 
 def is_local(host: str) -> bool:
@@ -105,6 +106,8 @@ class Service(Section):
     """Time within which a request is to be answered, from its arrival at the mail server."""
     receipt_minutes: Count = 15
     """Time that a mail may wait here without an answer before a technical receipt goes to its sender."""
+    warning_percents: tuple[Percent, ...] = (50, 75, 90)
+    """Operators are warned of mails that have used such a part of the deadline."""
 
 
 class Register(Section):

@@ -87,4 +87,6 @@ def _one_line(field: FieldInfo) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str | Path) else str(value)

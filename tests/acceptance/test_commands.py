@@ -53,6 +53,8 @@ def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[Wo
         "check-config": (),
         "verify": (str(folder / "request.eml"),),
         "queue": (),
+        "forecast": (),
+        "report": (),
         "show": ("1",),
         "sender list": (),
         "desk list": (),

@@ -117,7 +117,8 @@ def test_neither_register_nor_log_nor_files_hold_what_was_sent(either_world: Wor
     assert [one.code for one in said] == [75, 0], [one.err for one in said]
     assert said[0].json["registered"] == 2
     said += [
-        world.mailflow(*command) for command in (("queue",), ("queue", "--set-aside"), ("show", "1"), ("show", "9"))
+        world.mailflow(*command)
+        for command in (("queue",), ("queue", "--set-aside"), ("forecast",), ("report",), ("show", "1"), ("show", "9"))
     ]
     world.settle()
     for one in said:

@@ -132,6 +132,41 @@ def test_what_was_ingested_is_registered_waits_for_its_server_and_can_be_looked_
         assert not [secret for secret in ("Durand", "Zoé", "1990", "allée") if secret in out]
 
 
+def test_the_forecast_and_the_report_tell_of_what_was_ingested(run: Run, mail: Path) -> None:
+    assert run("forecast")[:2] == (DONE, "Nothing is waiting.\n")
+    run("ingest", mail, "--apply")
+    code, out, _ = run("forecast")
+    assert code == DONE
+    assert out.startswith("Waiting for an answer: 1; the next deadline is in 11 h 5")
+    assert [word for word in ("composed", "lille", "Z0001") if word not in out] == []
+    assert run("queue")[1].startswith("Waiting for an answer: 1;")
+    facts = listed(run, "forecast")
+    assert (facts["waiting"], facts["late"], len(facts["histogram"])) == (1, 0, 1)
+    assert facts["histogram"][0]["counts"] == [1, 0, 0, 0, 0, 0, 0]
+
+    month = f"{NOW:%Y-%m}"
+    assert run("report", "--month", month)[:2] == (DONE, f"{NOW:%m/%Y}: 0 answers, 0 after their deadline.\n")
+
+
+@pytest.mark.parametrize(("hours", "code"), [(2, DONE), (13, SET_ASIDE)])
+def test_what_left_too_late_is_reported_as_a_breach(
+    run: Run, installation: Installation, mail: Path, hours: int, code: int
+) -> None:
+    run("ingest", mail, "--apply")
+    asyncio.run(_left(installation, hours))
+    assert run("report", "--month", f"{NOW + timedelta(hours=hours):%Y-%m}")[0] == code
+    found = json.loads(run("report", "--month", f"{NOW + timedelta(hours=hours):%Y-%m}", "--json")[1])
+    assert (found["answers"], found["breaches"]) == (1, int(code == SET_ASIDE))
+    assert [one["intake"] for one in found["worst"]] == [1]
+    assert found["percentiles"]["50"] == found["worst"][0]["seconds"] > (hours - 1) * 3600
+
+
+async def _left(installation: Installation, hours: int) -> None:
+    """As if the answer had left so long after the mail came."""
+    async with app.register_of(load(installation.config)) as register, register.begin() as tx:
+        await outbox.mark_sent(tx, [1], NOW + timedelta(hours=hours))
+
+
 def test_the_same_mails_given_again_are_known(run: Run, mail: Path) -> None:
     run("ingest", mail, "--apply")
     again = json.loads(run("ingest", mail, "--apply", "--json")[1])

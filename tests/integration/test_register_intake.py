@@ -225,7 +225,7 @@ async def test_what_became_of_a_mail_is_kept(register: Register) -> None:
             NOW,
         )
         assert (aside.state, aside.sender, aside.reason, aside.detail) == ("set_aside", None, "R", "D")
-        assert await queues.counts(tx) == {"intake": {"answered": 1, "set_aside": 1}, "outbox": {}}
+        assert await queues.counts(tx) == {"intake": {"set_aside": 1}, "outbox": {}}
 
 
 async def test_a_lost_lease_undoes_the_whole_transaction(register: Register) -> None:

@@ -42,6 +42,8 @@ CREATE INDEX ix_intake_kept ON intake (settled_at, id) WHERE raw IS NOT NULL
 
 CREATE INDEX ix_intake_late ON intake (taken_at, id) WHERE late_at IS NULL AND state != 'answered'
 
+CREATE INDEX ix_intake_unanswered ON intake (state, reason, settled_at, received_at) WHERE state != 'answered'
+
 CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
 
 CREATE INDEX ix_intake_digest ON intake (digest)
@@ -167,7 +169,11 @@ CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
 
 CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND intake_id IS NULL
 
+CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
+
 CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
+
+CREATE INDEX ix_outbox_sent ON outbox (kind, sent_at, received_at, intake_id) WHERE sent_at IS NOT NULL
 
 CREATE TABLE sender_address (
     sender TEXT NOT NULL,

@@ -1,0 +1,29 @@
+"""How the queue stands, read from the register: one unchanging view, few statements, each from an index."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from mailflow.core.anomalies import Code
+from mailflow.ops.forecast import WINDOW
+from mailflow.ops.outlook import Outlook, bounds, outlook
+from mailflow.register import Transaction, backlog
+
+
+async def read_outlook(
+    tx: Transaction, answer: str, at: datetime, *, deadline: timedelta, percents: Sequence[int]
+) -> Outlook:
+    """The outlook `at`. `answer` is the kind of outgoing mails that the deadline is for. Raises Unavailable."""
+    limits = bounds(at, deadline, percents)
+    waiting = [
+        *await backlog.undecided(tx, at, limits),
+        *await backlog.unsent(tx, answer, limits),
+        *await backlog.kept_back(tx, limits, Code.INTERNAL_FAULT),
+    ]
+    return outlook(
+        waiting,
+        await backlog.finished(tx, answer, at - WINDOW),
+        await backlog.taken_in_at(tx, at),
+        at,
+        deadline,
+        percents,
+    )

@@ -1,0 +1,166 @@
+"""What waits, counted by age, and what was finished: on both databases, from indexes alone."""
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.core.waiting import Finished
+from mailflow.ops.forecast import WINDOW
+from mailflow.ops.outlook import Outlook
+from mailflow.ops.reading import read_outlook
+from mailflow.register import Register, backlog, files, intake, outbox, queues
+from mailflow.register.queues import Act
+from tests.support.records import (
+    LATER,
+    NOW,
+    a_draft,
+    a_file,
+    arrival,
+    claim,
+    execute,
+    octets,
+    settlement,
+)
+
+DEADLINE = timedelta(hours=12)
+
+
+async def look(register: Register) -> Outlook:
+    async with register.read() as tx:
+        return await read_outlook(tx, "answer", NOW, deadline=DEADLINE, percents=(50, 75))
+
+
+async def take(register: Register, *minutes_ago: int) -> None:
+    async with register.begin() as tx:
+        await intake.take_in(tx, [arrival(uid, minutes_ago=minutes) for uid, minutes in enumerate(minutes_ago, 1)], NOW)
+
+
+async def answer(register: Register, *, desk: bool = True) -> list[int]:
+    """Decide all that waits, with an answer each; the ids of the mails."""
+    ids = [mail.id for mail in await claim(register)]
+    async with register.begin() as tx:
+        if desk:
+            await files.claim(tx, [a_file(f"f{id_}", id_, sequence=id_) for id_ in ids])
+        await outbox.queue(tx, [a_draft(id_, key=str(id_)) for id_ in ids], NOW)
+        await intake.settle(tx, "me", [settlement(id_) for id_ in ids], NOW)
+    return ids
+
+
+async def send(register: Register, count: int, seconds_ago: int = 0) -> None:
+    """Compose and send the oldest answers."""
+    async with register.begin() as tx:
+        claimed = await outbox.claim_queued(tx, "composer", count, NOW, LATER)
+        await outbox.freeze(tx, {row.id: [octets(b"octets", str(row.id))] for row in claimed})
+        await outbox.mark_sent(tx, [row.id for row in claimed], NOW - timedelta(seconds=seconds_ago))
+
+
+async def test_an_empty_register(register: Register) -> None:
+    view = await look(register)
+    assert (view.waiting, view.oldest, view.rate, view.bars) == (0, None, None, ())
+
+
+async def test_mails_that_are_not_judged_are_counted_by_age(register: Register) -> None:
+    await take(register, 800, 420, 30, 1)
+    view = await look(register)
+    assert (view.moving, view.late, view.oldest) == (4, 1, NOW - timedelta(minutes=800))
+    assert [(share.percent, share.count) for share in view.shares] == [(50, 2), (75, 1)]
+    (bar,) = view.bars
+    assert (bar.sender, bar.desk, bar.counts) == (None, None, (1, 1, 0, 0, 1, 0, 1))
+
+
+async def test_answers_that_have_not_left_are_known_by_sender_and_desk(register: Register) -> None:
+    await take(register, 100, 50)
+    await answer(register)
+    (bar,) = (await look(register)).bars
+    assert (bar.state, bar.sender, bar.desk, bar.total) == ("queued", "acme", "59123", 2)
+    await send(register, 1)
+    view = await look(register)
+    assert (view.waiting, view.oldest) == (1, NOW - timedelta(minutes=50))
+
+
+async def test_a_refused_mail_has_a_sender_and_no_desk(register: Register) -> None:
+    await take(register, 100)
+    await answer(register, desk=False)
+    (bar,) = (await look(register)).bars
+    assert (bar.sender, bar.desk) == ("acme", None)
+
+
+async def test_what_is_to_be_tried_later_or_held_is_stuck(register: Register) -> None:
+    await take(register, 100, 90, 80)
+    mails = await claim(register)
+    async with register.begin() as tx:
+        await intake.postpone(tx, "me", [mails[0].id], LATER, reason="CTRL_SIG_0016", detail="")
+        broken = settlement(mails[1].id, "set_aside", "CTRL_SYS_0001")
+        await intake.settle(tx, "me", [broken], NOW)
+        await intake.release(tx, "me", [mails[2].id], NOW, refund=False)
+        await queues.hold(tx, [mails[2].id], Act(by="op", why="test"), NOW)
+    view = await look(register)
+    assert (view.moving, {one.state: one.count for one in view.stuck}) == (0, {"retry": 1, "set_aside": 1, "held": 1})
+    assert [one.oldest for one in view.stuck if one.state == "retry"] == [NOW - timedelta(minutes=100)]
+
+
+async def test_a_stranger_is_owed_nothing(register: Register) -> None:
+    await take(register, 100)
+    (mail,) = await claim(register)
+    async with register.begin() as tx:
+        await intake.settle(tx, "me", [settlement(mail.id, "set_aside", "CTRL_SIG_0001")], NOW)
+    assert (await look(register)).waiting == 0
+    async with register.read() as tx:
+        assert await backlog.set_aside_reasons(tx) == {"CTRL_SIG_0001": 1}
+        assert await queues.counts(tx) == {"intake": {"set_aside": 1}, "outbox": {}}
+        assert await backlog.finished(tx, "answer", NOW - WINDOW) == Finished(count=1, first_at=NOW)
+
+
+async def test_the_rate_is_that_of_the_answers_that_left(register: Register) -> None:
+    await take(register, *[300] * 40)
+    await execute(register, "UPDATE intake SET taken_at = :at", at=NOW - timedelta(minutes=300))
+    await answer(register)
+    await send(register, 20, seconds_ago=300)
+    await send(register, 10, seconds_ago=3600)
+    async with register.read() as tx:
+        assert await backlog.finished(tx, "answer", NOW - WINDOW) == Finished(
+            count=20, first_at=NOW - timedelta(seconds=300)
+        )
+        assert len(await backlog.answered(tx, "answer", NOW - timedelta(hours=2), NOW)) == 30
+        assert len(await backlog.answered(tx, "answer", NOW - timedelta(hours=2), NOW - WINDOW)) == 10
+    view = await look(register)
+    assert (view.moving, view.rate) == (10, 20 / 300)
+    assert view.forecast is not None
+    assert view.forecast.cleared_at == NOW + timedelta(seconds=150)
+
+
+async def test_nothing_of_it_reads_a_row_of_what_waits(register: Register) -> None:
+    await take(register, 100, 90)
+    asked: list[tuple[str, Any]] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", remember)
+    try:
+        await look(register)
+        async with register.read() as tx:
+            await queues.counts(tx)
+            await backlog.set_aside_reasons(tx)
+            await backlog.answered(tx, "answer", NOW - WINDOW, NOW)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", remember)
+    async with register.read() as tx:
+        if tx.connection.dialect.name == "postgresql":  # plans by what it counted, and here is next to nothing
+            return
+        plans = []
+        for statement, parameters in asked:
+            found = await tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(parameters))
+            plans += [str(row.detail) for row in found.all()]
+    reads = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH")) and "SUBQUERY" not in plan]
+    assert len(reads) >= 10
+    # Of the oldest mail the one row is read; of an answer that waits sender and desk are looked up.
+    allowed = (
+        "COVERING INDEX",
+        "SCAN intake USING INDEX ix_intake_due",
+        "intake USING INTEGER PRIMARY KEY",
+        "SEARCH file USING INDEX ix_file_intake_id",
+    )
+    assert not [plan for plan in reads if not any(known in plan for known in allowed)], reads
