@@ -6,47 +6,11 @@ from pathlib import Path
 import click
 
 from mailflow.cli.main import cli
-from mailflow.core.anomalies import Entry, Level, Severity, catalogue
-from mailflow.mail.cms.algorithms import TABLE
+from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.settings import sample
-from mailflow.settings.model import Limits
+from tests.support.guide import elements, lists
 
 ROOT = Path(__file__).parents[2]
-
-FAMILIES = {
-    "MEL": "form of the mail",
-    "SIG": "signature, certificate, encryption, algorithms",
-    "HAB": "rights",
-    "ENV": "the file: name, header, version, type, size",
-    "XML": "syntax and structure",
-    "DEM": "content of a request",
-    "UNI": "uniqueness",
-    "CYC": "life cycle",
-    "GES": "questions",
-    "SYS": "ours: try again",
-}
-RETRY = {"plus_tard": "later", "corriger": "correct first"}
-
-
-def family(entry: Entry) -> str:
-    """`SIG` of `CTRL_SIG_0001`."""
-    return entry.code.split("_")[1]
-
-
-def anomalies() -> str:
-    """The catalogue for vendors: one table for each family."""
-    lines: list[str] = []
-    for name, meaning in FAMILIES.items():
-        entries = [entry for entry in catalogue().values() if family(entry) == name]
-        if not entries:
-            continue
-        lines += [f"#### {name}: {meaning}", "", "| code | of the | severity | again | meaning | remedy |"]
-        lines += ["|---|---|---|---|---|---|"]
-        for entry in entries:
-            start = f"| `{entry.code}` | {entry.level} | {entry.severity} | {RETRY[entry.retry]} |"
-            lines.append(f"{start} {entry.french}<br>*{entry.english}* | {entry.remedy_english} |")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def entries_for_operators() -> str:
@@ -57,12 +21,6 @@ def entries_for_operators() -> str:
         if entry.level is Level.MAIL and entry.severity is not Severity.WARNING
     ]
     return "\n".join(["| code | what it means | what helps |", "|---|---|---|", *rows]) + "\n"
-
-
-def algorithms() -> str:
-    """The dated table of algorithms."""
-    rows = [f"| {row.use} | {row.name} | {row.oid} | {row.until or ''} |" for row in TABLE]
-    return "\n".join(["| use | name | OID | last day (UTC) |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def commands() -> str:
@@ -80,18 +38,13 @@ def walk(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Comm
             yield f"{prefix}{name}", command
 
 
-def limits() -> str:
-    """The published limits, from the defaults of the settings."""
-    rows = [
-        f"| `{name}` | {field.default:,} | {' '.join((field.description or '').split())} |"
-        for name, field in Limits.model_fields.items()
-    ]
-    return "\n".join(["| limit | value | meaning |", "|---|---|---|", *rows]) + "\n"
-
-
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "OPERATING.md": {"commands": commands, "settings": sample.reference, "reasons": entries_for_operators},
-    "docs/interface.md": {"algorithms": algorithms, "anomalies": anomalies, "limits": limits},
+    "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
+    "docs/operations.md": {"states": lists.states},
+    "docs/elements.md": {"elements": elements.of_file, "shared": elements.of_shared, "receipts": elements.of_receipts},
+    "docs/codes.md": {"versions": lists.versions, "codes": lists.codes},
+    "docs/anomalies.md": {"anomalies": lists.anomalies},
 }
 
 

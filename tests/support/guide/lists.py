@@ -1,0 +1,146 @@
+"""What the guide lists: codes, anomalies, algorithms, limits, and who may do what in which state."""
+
+from mailflow.core.anomalies import Entry, Level, Retry, Severity, catalogue
+from mailflow.core.codes import code_lists
+from mailflow.core.life import TABLE, Action, Role, Standing
+from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
+from mailflow.mail.cms.algorithms import Use
+from mailflow.settings.model import Limits
+from tests.support.guide.markdown import table
+
+FAMILIES = {
+    "MEL": "forme du message",
+    "SIG": "signature, certificat, chiffrement, algorithmes",
+    "HAB": "habilitations",
+    "ENV": "fichier : nom, en-tête, version, type, taille",
+    "XML": "syntaxe et structure",
+    "DEM": "contenu d'une demande",
+    "UNI": "unicité",
+    "CYC": "vie de la demande",
+    "GES": "questions",
+    "SYS": "défaillance du service : renvoyer",
+}
+LEVELS = {Level.MAIL: "message", Level.FILE: "fichier", Level.REQUEST: "demande", Level.FIELD: "élément"}
+AGAIN = {Retry.LATER: "renvoyer plus tard", Retry.CORRECT: "corriger d'abord"}
+USES = {
+    Use.DIGEST: "empreinte",
+    Use.SIGNATURE: "signature",
+    Use.KEY_TRANSPORT: "transport de clé",
+    Use.OAEP_DIGEST: "empreinte d'OAEP",
+    Use.KEY_AGREEMENT: "accord de clé",
+    Use.KEY_WRAP: "enveloppe de clé",
+    Use.CONTENT_ENCRYPTION: "chiffrement du contenu",
+}
+LIMITS = {
+    "mail_bytes_max": "Taille d'un message, en octets ; au-delà il n'est pas lu. Taille d'un fichier, décompressé.",
+    "header_bytes_max": "Taille d'un bloc d'en-têtes, en octets.",
+    "depth_max": "Profondeur des parties MIME.",
+    "parts_max": "Nombre de parties MIME d'un message.",
+    "requests_max": "Nombre de demandes d'un message.",
+    "request_bytes_max": "Taille d'une demande, en octets.",
+    "zip_ratio_max": "Taux de compression d'un fichier dans une archive zip.",
+    "zip_bytes_max": "Taille de tout ce que contiennent les archives zip d'un message, décompressé, en octets.",
+    "answer_bytes_max": "Taille d'un message du service, en octets ; une réponse plus grande vient en plusieurs.",
+}
+STANDINGS = {
+    Standing.ACTIVE: "active",
+    Standing.LAPSED: "échue, pas encore radiée",
+    Standing.DEREGISTERED: "radiée",
+    Standing.NOT_RENEWED: "radiée pour non-renouvellement",
+    Standing.REMOVED: "supprimée",
+}
+ACTIONS = {
+    Action.SEPARATION: "`CRS`",
+    Action.AMENDMENT: "`MOD`",
+    Action.RENEWAL: "`REN`",
+    Action.DEREGISTRATION: "`RAD`",
+    Action.EXPIRY: "`RAD`, motif `RADREN`",
+    Action.REACTIVATION: "`RAD` sans motif",
+    Action.REMOVAL: "`SUP`",
+}
+ROLES = {Role.CREATOR: "guichet créateur", Role.DESK: "autre guichet", Role.MANAGER: "gestionnaire"}
+
+
+def family(entry: Entry) -> str:
+    """`SIG` of `CTRL_SIG_0001`."""
+    return entry.code.split("_")[1]
+
+
+def anomalies() -> str:
+    """The catalogue: a table for each family."""
+    parts = []
+    for name, about in FAMILIES.items():
+        rows = [
+            [
+                f"`{entry.code}`",
+                LEVELS[entry.level],
+                entry.severity if entry.severity is Severity.WARNING else f"**{entry.severity}**",
+                AGAIN[entry.retry],
+                entry.french,
+                entry.remedy_french,
+            ]
+            for entry in catalogue().values()
+            if family(entry) == name
+        ]
+        head = ["code", "porte sur", "gravité", "reprise", "ce qui ne va pas", "ce qu'il faut faire"]
+        parts.append(f"### {name} : {about}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def codes() -> str:
+    """Every code list: a table for each."""
+    known = code_lists()
+    parts = []
+    for name, values in known.lists.items():
+        everywhere = all(value.versions == frozenset(known.versions) for value in values.values())
+        rows = [
+            [f"`{value.code}`", value.label, *([] if everywhere else [", ".join(sorted(value.versions))])]
+            for value in values.values()
+        ]
+        head = ["code", "libellé", *([] if everywhere else ["versions du formulaire"])]
+        parts.append(f"### {name}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def versions() -> str:
+    """The versions of the form, and when each may be used."""
+    rows = [
+        [f"`{name}`", f"{version.starts_on:%d/%m/%Y}", f"{version.ends_on:%d/%m/%Y}" if version.ends_on else ""]
+        for name, version in code_lists().versions.items()
+    ]
+    return table(["version", "premier jour", "dernier jour"], rows)
+
+
+def algorithms() -> str:
+    """The dated table of algorithms."""
+    rows = [[USES[row.use], row.name, row.oid, f"{row.until:%d/%m/%Y}" if row.until else ""] for row in ALGORITHMS]
+    return table(["emploi", "nom", "OID", "dernier jour (UTC)"], rows)
+
+
+def limits() -> str:
+    """The published limits, from the defaults of the settings."""
+    rows = [[LIMITS[name], f"{field.default:,}".replace(",", " ")] for name, field in Limits.model_fields.items()]
+    return table(["limite", "valeur"], rows)
+
+
+def states() -> str:
+    """Who may do what in which state, from the table that the register goes by."""
+    rows = [[ACTIONS[action], *(_cell(standing, action) for standing in Standing)] for action in Action]
+    return table(["opération", *STANDINGS.values()], rows)
+
+
+def _cell(standing: Standing, action: Action) -> str:
+    """Who may, and what everybody else is told."""
+    cells = {role: TABLE[standing, action, role] for role in ROLES}
+    allowed = [ROLES[role] for role, cell in cells.items() if cell is None]
+    if len(allowed) == len(ROLES):
+        return "oui"
+    refusals: dict[str, list[str]] = {}
+    for role, cell in cells.items():
+        if cell is not None:
+            refusals.setdefault(f"`{cell[len('CTRL_') :]}`", []).append(ROLES[role])
+    if len(refusals) == 1:
+        told = next(iter(refusals))
+    else:
+        told = ", ".join(f"{code} ({', '.join(roles)})" for code, roles in refusals.items())
+    return f"{', '.join(allowed)} ; sinon {told}" if allowed else told
