@@ -32,9 +32,15 @@ def sample() -> str:
 def reference() -> str:
     """A Markdown table of every setting: name, default, meaning."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, default, meaning in _rows(Settings, ""):
-        rows.append(f"| `{name}` | {default} | {meaning} |")
+    for name, default, meaning in settings():
+        cell = meaning.replace("|", r"\|")
+        rows.append(f"| `{name}` | {default} | {cell} |")
     return "\n".join(rows) + "\n"
+
+
+def settings() -> Iterator[tuple[str, str, str]]:
+    """Every setting: its full name, its default, its meaning."""
+    return _rows(Settings, "")
 
 
 def _rows(model: type[Section], prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -48,7 +54,7 @@ def _rows(model: type[Section], prefix: str) -> Iterator[tuple[str, str, str]]:
             yield f"{prefix}{name}", "must be given", _one_line(field)
             yield from _rows(lists[name], f"{prefix}{name}[].")
         else:
-            yield f"{prefix}{shown}", _default(model, name, field), _one_line(field).replace("|", r"\|")
+            yield f"{prefix}{shown}", _default(model, name, field), _one_line(field)
 
 
 def _default(model: type[Section], name: str, field: FieldInfo) -> str:
