@@ -58,8 +58,8 @@ class Inquiry:
 class Situation(StrEnum):
     """How a file fares."""
 
-    NOT_RECEIVED = "non_recu"
-    """Nothing of it is known: it did not come, it came a moment ago, or its sender was not proven."""
+    UNKNOWN = "inconnu"
+    """It did not come, it came a moment ago, its sender was not proven, or it was refused without being kept."""
     WAITING = "en_attente"
     """It is here and will be decided."""
     WITH_OPERATOR = "retenu"
@@ -93,6 +93,8 @@ class StatusAnswer:
     """Of the file asked after; None for a question about a request."""
     since: datetime | None = None
     """When the file arrived; once decided, when that was."""
+    digest: str | None = None
+    """SHA-256 (hex) of the content that is known under the name."""
     registered: int | None = None
     """How many of its requests are; None, like `refused`, while it is not decided."""
     refused: int | None = None

@@ -6,9 +6,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mailflow.core.numbers import DeskCode
 from mailflow.register import keys
 from mailflow.register.intake import context
-from mailflow.register.tables import intake, outbox
+from mailflow.register.tables import awaited_file, intake, outbox
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
 from mailflow.register.vault import SealBroken
@@ -85,6 +86,12 @@ async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -
         )
         noted -= {row.intake_id for row in await tx.all(answers) if row.state != OutboxState.QUEUED.value}
     return noted
+
+
+async def remember_files(tx: Transaction, waiting: Sequence[tuple[int, DeskCode, str, str]]) -> None:
+    """Which files these mails brought, as (intake, desk, name, digest): that they are here can be told from now on."""
+    rows = [dict(zip(("intake_id", "desk", "name", "digest"), one, strict=True)) for one in waiting]
+    await tx.all(tx.insert(awaited_file).on_conflict_do_nothing().returning(awaited_file.c.intake_id), rows)
 
 
 async def withdraw(tx: Transaction, kind: str, keys_: Sequence[str], reason: str) -> None:

@@ -33,7 +33,7 @@ from mailflow.register.request_tables import (
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
-    "active_identity", "certificate", "content_key", "counter", "desk", "dispatch", "file", "history",
+    "active_identity", "awaited_file", "certificate", "content_key", "counter", "desk", "dispatch", "file", "history",
     "history_counter", "homonym_release", "intake", "journal", "mandate", "metadata", "near_person", "near_token",
     "nir", "outbox", "probable_duplicate", "request", "request_reference", "sender", "sender_address",
     "trust_generation",
@@ -136,6 +136,17 @@ file = sa.Table(
     sqlite_autoincrement=True,
 )
 sa.Index("ix_file_digest_desk", file.c.digest, file.c.desk)
+
+# Which files late mails brought. Once such a mail is decided its rows say nothing any more.
+awaited_file = sa.Table(
+    "awaited_file",
+    metadata,
+    sa.Column("intake_id", serial, sa.ForeignKey("intake.id"), nullable=False),
+    sa.Column("desk", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("desk", "name", "intake_id"),
+)
 
 outbox = sa.Table(
     "outbox",

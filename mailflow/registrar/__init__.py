@@ -18,14 +18,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailflow.core.model import Receipt, Submission
-from mailflow.register import Transaction, directory
+from mailflow.register import Transaction
+from mailflow.registrar.answering import answer_questions
 from mailflow.registrar.claiming import apply_rules, claim_keys, give_numbers
 from mailflow.registrar.naming import bind_names, names_and_content, open_files
 from mailflow.registrar.recording import write_records
 from mailflow.registrar.uniqueness import find_near
-from mailflow.registrar.work import Candidate, FileWork, StaleDirectory, Terms, in_turns
+from mailflow.registrar.work import Candidate, FileWork, StaleDirectory, Terms, in_turns, require_current
 
-__all__ = ["StaleDirectory", "Terms", "submit"]
+__all__ = ["StaleDirectory", "Terms", "answer_questions", "submit"]
 
 
 async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Terms, at: datetime) -> tuple[Receipt, ...]:
@@ -34,9 +35,7 @@ async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Term
     One receipt per submission, in order. Nothing holds before the commit. Raises Unavailable,
     and StaleDirectory when a sender was proven against enrolments that have changed since.
     """
-    generations = {terms.directory.generation, *(s.submitter.trust_generation for s in submissions)}
-    if generations != {await directory.generation(tx)}:
-        raise StaleDirectory("the enrolments have changed")
+    await require_current(tx, terms, [submission.submitter for submission in submissions])
     senders = {sender.code: sender for sender in terms.directory.senders}
     works = [open_files(submission, senders[submission.submitter.sender], terms, at) for submission in submissions]
     for turn in in_turns([work for group in works for work in group], names_and_content):

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from mailflow.core import calendar, numbers
+from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import EnrolledSender, Environment, Registered, RequestFile, Right, Standing, Submission
+from mailflow.core.model import EnrolledSender, Registered, RequestFile, Right, Submission
 from mailflow.register import Transaction, files
+from mailflow.registrar.rights import desk_refusal, mandates_for
 from mailflow.registrar.work import FILE_RECEIPT, FileWork, Terms, may
 
 
@@ -34,18 +35,10 @@ def _open_file(
     anomalies = list(file.anomalies)
     today = calendar.legal_day(at)
     in_force = tuple(mandate for mandate in sender.mandates if mandate.holds_on(today))
-    mandates = [mandate for mandate in in_force if mandate.desk == file.desk]
-    school = terms.environment is Environment.SCHOOL
     if Code.FILE_NAME_WRONG not in {a.code for a in anomalies}:
-        if numbers.is_school_desk(file.desk) and not school:
-            anomalies.append(Anomaly(code=Code.SCHOOL_DESK))
-        elif school and not numbers.is_school_desk(file.desk):
-            anomalies.append(Anomaly(code=Code.NOT_A_SCHOOL_DESK))
-        elif not mandates:
-            anomalies.append(Anomaly(code=Code.DESK_NOT_MANDATED))
-        elif terms.directory.desks[file.desk].standing is Standing.SUSPENDED:
-            anomalies.append(Anomaly(code=Code.DESK_SUSPENDED))
-        elif (right := _right(file)) is not None and not may(mandates, right):
+        if refusal := desk_refusal(sender, file.desk, terms, today):
+            anomalies.append(Anomaly(code=refusal))
+        elif (right := _right(file)) is not None and not may(mandates_for(sender, file.desk, today), right):
             anomalies.append(Anomaly(code=Code.OPERATION_NOT_MANDATED))
     return FileWork(
         submission=submission,

@@ -25,10 +25,12 @@ from mailflow.core.model import (
     RequestFile,
     Right,
     Submission,
+    Submitter,
 )
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.core.signers import Signer
 from mailflow.errors import Unavailable
+from mailflow.register import Transaction, directory
 from mailflow.register.homonyms import Release
 
 T = TypeVar("T")
@@ -205,6 +207,13 @@ class FileWork:
             Code.FILE_NAME_TAKEN,
         }
         return not any(anomaly.code in never for anomaly in self.anomalies)
+
+
+async def require_current(tx: Transaction, terms: Terms, submitters: Iterable[Submitter]) -> None:
+    """Raises StaleDirectory unless every sender was proven against the enrolments of now, and the terms are theirs."""
+    generations = {terms.directory.generation, *(submitter.trust_generation for submitter in submitters)}
+    if generations != {await directory.generation(tx)}:
+        raise StaleDirectory("the enrolments have changed")
 
 
 def may(mandates: Iterable[Mandate], right: str, territory: Territory | None = None) -> bool:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from mailflow.core.anomalies import catalogue
@@ -70,11 +71,11 @@ def published() -> dict[str, bytes]:
         f"exemples/refus/{SAMPLE_FILE}": faulty,
         f"exemples/refus/{return_name(SAMPLE_FILE)}": write_return(refused, environment=Environment.SCHOOL),
         "exemples/refus/accuse.xml": _sample_receipt_part(refused),
-        **_questions(number),
+        **_questions(number, creation),
     }
 
 
-def _questions(number: UniqueNumber) -> dict[str, bytes]:
+def _questions(number: UniqueNumber, creation: bytes) -> dict[str, bytes]:
     """Two questions about what was created before, and what is answered."""
     name = SAMPLE_FILE.replace("DEM", "GES")
     content = sample_questions(number)
@@ -92,7 +93,14 @@ def _questions(number: UniqueNumber) -> dict[str, bytes]:
         file=file,
         answered_at=_SAMPLE_TIME + timedelta(hours=1),
         answers=(
-            StatusAnswer(situation=Situation.DECIDED, since=decided_at, registered=1, refused=0, requests=(status,)),
+            StatusAnswer(
+                situation=Situation.DECIDED,
+                since=decided_at,
+                digest=sha256(creation).hexdigest(),
+                registered=1,
+                refused=0,
+                requests=(status,),
+            ),
             StatusAnswer(requests=(replace(status, reference=None),)),
             StatusAnswer(requests=(status,)),
         ),

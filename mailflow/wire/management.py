@@ -50,11 +50,13 @@ class AnswerElement(WireModel):
     """`reponse`."""
 
     situation: Token | None = None
-    """Of a file: `non_recu`, `en_attente`, `retenu` (a person has to look at it) or `decide`."""
+    """Of a file: `inconnu`, `en_attente`, `retenu` (a person has to look at it) or `decide`."""
     received_at: Moment | None = Field(default=None, alias="dateReception")
     """Of a file that waits."""
     decided_at: Moment | None = Field(default=None, alias="dateDecision")
     """Of a file that is decided."""
+    digest: Sentence | None = Field(default=None, alias="empreinte")
+    """SHA-256 (hex) of the content that is known under that name."""
     registered: Count | None = Field(default=None, alias="enregistrees")
     refused: Count | None = Field(default=None, alias="refusees")
     requests: Annotated[tuple[StatusElement, ...], Items("demande")] = Field(default=(), alias="listeDemande")

@@ -172,15 +172,15 @@ def _answer_element(answer: StatusAnswer) -> AnswerElement:
         situation=answer.situation,
         received_at=None if decided else since,
         decided_at=since if decided else None,
+        digest=answer.digest,
         registered=answer.registered,
         refused=answer.refused,
         requests=tuple(map(_status_element, answer.requests)),
-        anomalies=anomaly_elements(answer.anomalies),
+        anomalies=_told_before(answer.anomalies) if decided else anomaly_elements(answer.anomalies),
     )
 
 
 def _status_element(status: RequestStatus) -> StatusElement:
-    entries = catalogue()
     return StatusElement(
         reference=status.reference,
         number=status.number,
@@ -188,12 +188,14 @@ def _status_element(status: RequestStatus) -> StatusElement:
         expires_on=status.expires_on,
         operation=status.operation,
         operated_on=status.operated_on,
-        # Without the sentences, which the `RET` has: a file may have thousands.
-        anomalies=tuple(
-            AnomalyElement(code=a.code, path=a.path or None, severity=entries[a.code].severity)
-            for a in status.anomalies
-        ),
+        anomalies=_told_before(status.anomalies),
     )
+
+
+def _told_before(anomalies: Sequence[Anomaly]) -> tuple[AnomalyElement, ...]:
+    """Without the sentences, which the `RET` has: a file may have thousands."""
+    entries = catalogue()
+    return tuple(AnomalyElement(code=a.code, path=a.path or None, severity=entries[a.code].severity) for a in anomalies)
 
 
 def _second(at: datetime) -> datetime:

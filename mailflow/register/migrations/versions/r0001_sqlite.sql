@@ -121,6 +121,15 @@ CREATE INDEX ix_file_digest_desk ON file (digest, desk)
 
 CREATE INDEX ix_file_intake_id ON file (intake_id)
 
+CREATE TABLE awaited_file (
+    intake_id INTEGER NOT NULL,
+    desk TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    CONSTRAINT pk_awaited_file PRIMARY KEY (desk, name, intake_id),
+    CONSTRAINT fk_awaited_file_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id)
+)
+
 CREATE TABLE outbox (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
