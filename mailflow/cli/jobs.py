@@ -62,7 +62,7 @@ async def _preview(invocation: Invocation, job: Job, at: datetime, *, as_json: b
     async with app.register_of(invocation.settings) as register, register.read() as tx:
         due = await job.due(tx, app.job_terms(invocation.settings), at)
     if as_json:
-        show_json({"job": job.name, "due": due.count, "examples": due.examples, "applied": False})
+        show_json({"job": job.name, "due": due.count, "plan": due.examples, "applied": False})
         return Exit.DONE
     say(f"{job.name}: {due.count} due")
     for example in due.examples:

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -12,34 +13,58 @@ import pytest
 
 from mailflow.cli.main import cli
 from mailflow.demo.story import MARTIN
+from mailflow.wire.names import return_name
 from tests.acceptance.world import World, finished
 from tests.servers.process import free_ports
 from tests.support.documents import walk
-from tests.support.letters import Writer
+from tests.support.letters import Fate, Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A world with one number given; another desk's request for the same person was refused, and it was told of the
+    first by a dispatch."""
+
+    world: World
+    folder: Path
+    """Has the mail that was given the number, `request.eml`, and `answer.eml`."""
+    number: str
+    registered: str
+    """Name of the file."""
+    refused: str
 
 
 @pytest.fixture
-def registered(world: World, at: datetime, tmp_path: Path) -> tuple[World, Path]:
-    """A world with one number given, and the mail that asked for it as a file."""
-    writer, lille = Writer(world.installation, at), world.software[0]
+def told(world: World, at: datetime, tmp_path: Path) -> Told:
+    writer, lille, editor = Writer(world.installation, at), world.software[0], world.software[2]
+    consulting = ("--right", "consulter", "--from", "2025-01-01")
+    world.installation.command("mandate", "add", editor.sender, editor.desk, editor.territory, *consulting, "--apply")
     letter = writer.letter("one person", lille, writer.file(lille, MARTIN))
-    file = tmp_path / "request.eml"
-    file.write_bytes(letter.raw)
-    world.post([letter.raw])
-    done = world.mailflow("run", "--once")
-    assert done.code == 0, done.err
+    second = writer.letter("the same at another desk", editor, writer.file(editor, MARTIN, fate=Fate.RIVAL))
+    (tmp_path / "request.eml").write_bytes(letter.raw)
+    world.post([letter.raw, second.raw])
+    for command in (("run", "--once"), ("jobs", "run", "dispatch", "--apply")):
+        done = world.mailflow(*command)
+        assert done.code == 0, done.err
     world.settle()
     (answer,) = world.dovecot.messages(lille.sender)
     (tmp_path / "answer.eml").write_bytes(answer)
-    return world, tmp_path
+    entries = world.mailflow("show", "1", "--json").json["history"]
+    return Told(
+        world=world,
+        folder=tmp_path,
+        number=next(entry["number"] for entry in entries if entry["number"]),
+        registered=letter.files[0].name,
+        refused=second.files[0].name,
+    )
 
 
 def commands_with(option: str) -> set[str]:
     return {name for name, command in walk(cli) if any(option in parameter.opts for parameter in command.params)}
 
 
-def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[World, Path]) -> None:
-    world, folder = registered
+def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
+    world, folder = told.world, told.folder
     lille = world.software[0]
     certificate, key = lille.identity.write(folder)
     request = folder / "DEMZ5935-202611250900-000001.xml"
@@ -47,6 +72,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[Wo
     desk = ("--key", str(key), "--certificate", str(certificate))
     sending = ("--from", lille.address, "--to", "demandes@service.example", "--out", str(folder / "out.eml"))
     service = ("--service", str(world.installation.folder / "keys/service.pem"))
+    returned = folder / "answer" / return_name(told.registered)
     calls = {
         "run": ("--once",),
         "ingest": (str(folder / "request.eml"), "--apply"),
@@ -56,11 +82,16 @@ def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[Wo
         "forecast": (),
         "report": (),
         "show": ("1",),
+        "jobs list": (),
+        "dispatch list": (),
+        "duplicates list": (),
+        "person export": (told.number, "--out", str(folder / "export.json")),
         "sender list": (),
         "desk list": (),
         "mandate list": (),
         "desk-client send": (str(request), *desk, *sending),
-        "desk-client read": (str(folder / "answer.eml"), *desk, *service),
+        "desk-client read": (str(folder / "answer.eml"), *desk, *service, "--out", str(folder / "answer")),
+        "desk-client apply": (str(returned), "--state", str(folder / "state.json")),
     }
     assert calls.keys() | commands_with("--apply") == commands_with("--json")
     for name, arguments in calls.items():
@@ -68,12 +99,11 @@ def test_the_json_of_every_command_can_be_read_by_a_program(registered: tuple[Wo
         assert done.code == 0, (name, done.err)
         assert done.out[0] in "[{", (name, done.out)
         assert done.json is not None
-    number = next(e["number"] for e in world.mailflow("show", "1", "--json").json["history"] if e["number"])
-    assert world.mailflow("show", number, "--json").json["number"] == number
+    assert world.mailflow("show", told.number, "--json").json["number"] == told.number
 
 
-def test_a_plan_without_apply_changes_nothing(registered: tuple[World, Path]) -> None:
-    world, folder = registered
+def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
+    world, folder = told.world, told.folder
     lille = world.software[0]
     certificate, _ = lille.identity.write(folder)
     mandate = (lille.sender, lille.desk, lille.territory)
@@ -89,6 +119,10 @@ def test_a_plan_without_apply_changes_nothing(registered: tuple[World, Path]) ->
         "desk release": (lille.desk,),
         "mandate add": (*mandate[:2], "062"),
         "mandate suspend": mandate,
+        "jobs run": ("expiry", "--day", "2099-01-01"),
+        "dispatch resend": ("--desk", world.software[2].desk, "--number", "1"),
+        "homonym release": (told.refused,),
+        "person erase": (told.number,),
     }
     assert calls.keys() == commands_with("--apply")
     before = state(world)
@@ -128,8 +162,8 @@ def _dump(world: World) -> Iterator[tuple[str, str]]:
     yield "register", hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def test_verify_says_step_by_step_why_a_mail_passes_or_fails(registered: tuple[World, Path]) -> None:
-    world, folder = registered
+def test_verify_says_step_by_step_why_a_mail_passes_or_fails(told: Told) -> None:
+    world, folder = told.world, told.folder
     done = world.mailflow("verify", str(folder / "request.eml"))
     assert done.code == 0, done.err
     assert "FAIL" not in done.out

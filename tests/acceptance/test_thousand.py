@@ -1,0 +1,200 @@
+"""A mail of a thousand creations, in whatever form: one answer, an outcome for each in order, killed or not."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bench.processes import watch
+from mailflow.core.calendar import legal_day
+from mailflow.demo.applications import Person, file_name, request_file, request_form
+from mailflow.demo.pki import Pki
+from mailflow.demo.story import LILLE, desks
+from mailflow.mail.desk import OpenedAnswer
+from mailflow.wire.names import return_name
+from mailflow.wire.xml import XmlLimits, parse
+from tests.support.available import require
+from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.mail_world import LATER_MINUTES, MailWorld
+
+THOUSAND = 1_000
+KILLED = -9
+PEAK_BYTES_MAX = 1 << 30
+"""Of all processes of the worker. Far above what is measured: a bound, not a promise."""
+KILLS = (
+    "pool.judge.after:1",
+    "intake.settle.before-commit:1",
+    "pool.compose.after:1",
+    "outbox.freeze.before-commit:1",
+    "smtp.data.written:1",
+)
+"""One after the other, each in the run that goes on where the one before was killed."""
+
+File = tuple[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A mail of many requests."""
+
+    message_id: str
+    raw: bytes
+    names: tuple[str, ...]
+    """Of the request files, in order."""
+    surnames: tuple[str, ...]
+    bad: frozenset[int]
+    """Which requests are to be refused."""
+
+
+class Sender:
+    """Writes the mails of one desk."""
+
+    def __init__(self, world: MailWorld, at: datetime) -> None:
+        self._world, self._at = world, at
+        self.software = world.software[0]
+
+    def batch(self, files: int, *, bad: frozenset[int] = frozenset(), zipped: bool = False) -> Batch:
+        """A thousand persons in that many files."""
+        persons = [_person(number) for number in range(THOUSAND)]
+        share = THOUSAND // files
+        written = [
+            (file_name(self.software.desk, self._at, number), self._file(persons, start, share, bad))
+            for number, start in enumerate(range(0, THOUSAND, share), start=1)
+        ]
+        message_id = f"<{files}.{len(bad)}.{zipped}@desks.example>"
+        sent = [("demandes.zip", _zipped(written))] if zipped else written
+        raw = self._world.installation.request(self.software, sent, message_id=message_id, at=self._at)
+        return Batch(
+            message_id=message_id,
+            raw=raw,
+            names=tuple(name for name, _ in written),
+            surnames=tuple(person.surname for person in persons),
+            bad=bad,
+        )
+
+    def _file(self, persons: Sequence[Person], start: int, share: int, bad: frozenset[int]) -> bytes:
+        today = legal_day(self._at)
+        forms = [
+            request_form(
+                persons[number],
+                desk=self.software.desk,
+                deposited_on=today + timedelta(days=40 * (number in bad)),
+                municipalities=[LILLE],
+            )
+            for number in range(start, start + share)
+        ]
+        return request_file(forms, made_at=self._at)
+
+    def answers(self, batch: Batch) -> list[OpenedAnswer]:
+        """What came back to the desk."""
+        opened = [
+            self._world.installation.open(self.software, raw, self._at)
+            for raw in self._world.dovecot.messages(self.software.sender)
+        ]
+        assert {answer.in_reply_to for answer in opened} <= {batch.message_id}
+        return opened
+
+
+def _person(number: int) -> Person:
+    """Nobody is like another: not in name, not in date of birth."""
+    name = "".join("bcdfglmnrs"[int(digit)] + "aeiouaeiou"[int(digit)] for digit in f"{number:04}")
+    return Person(surname=name.capitalize(), first_name="Ève", born_on=date(1960, 1, 1) + timedelta(days=11 * number))
+
+
+def _zipped(files: Sequence[File]) -> bytes:
+    octets = io.BytesIO()
+    with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return octets.getvalue()
+
+
+def wrong(batch: Batch, answers: Sequence[OpenedAnswer]) -> list[str]:
+    """What is not as it must be: one answer, every outcome in its place, the numbers dense and in order."""
+    if len(answers) != 1:
+        return [f"{len(answers)} answers"]
+    outcomes: list[tuple[str, str | None]] = []
+    for name in batch.names:
+        root = parse(answers[0].files[return_name(name)], XmlLimits(bytes_max=1 << 26, nodes_max=1 << 22))
+        outcomes += [
+            (request.findtext(".//{*}demandeur/{*}nom") or "", request.findtext("{*}numUnique"))
+            for request in root.iterfind("{*}demande")
+        ]
+    found = []
+    if tuple(surname for surname, _ in outcomes) != batch.surnames:
+        found.append("not the requests that were sent, in their order")
+    if {place for place, (_, number) in enumerate(outcomes) if number is None} != batch.bad:
+        found.append("others were refused than the bad ones")
+    sequences = [int(number[7:13]) for _, number in outcomes if number is not None]
+    if sequences != list(range(1, THOUSAND - len(batch.bad) + 1)):
+        found.append("the numbers are not dense and in order")
+    return found
+
+
+@pytest.fixture(scope="module")
+def batches(request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailWorld]:
+    """A world that takes mails of the size that is published."""
+    require("dovecot")
+    require("postfix")
+    server = None
+    if request.param != "sqlite":
+        databases = request.getfixturevalue("postgres_server")
+        assert isinstance(databases, PostgresDatabases)
+        server = databases.server
+    folder: Path = tmp_path_factory.mktemp("world")
+    limits = {"limits": {"mail_bytes_max": 26_214_400}}
+    with MailWorld(folder, pki, desks(pki), postgres=server, changes=limits) as world:
+        yield world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("batches", "files", "zipped", "bad"),
+    [
+        ("sqlite", 1, False, set()),
+        ("sqlite", 10, False, {500}),
+        ("sqlite", 1_000, True, {0, 999}),
+        ("postgresql", 1_000, True, {0, 999}),
+    ],
+    ids=["one file", "ten files", "a zip of a thousand", "the same on postgresql"],
+    indirect=["batches"],
+)
+def test_a_thousand_creations_have_one_answer_with_every_outcome_in_order(
+    batches: MailWorld,
+    at: datetime,
+    files: int,
+    zipped: bool,
+    bad: set[int],
+    record_property: Callable[[str, object], None],
+) -> None:
+    batches.begin_anew()
+    sender = Sender(batches, at)
+    batch = sender.batch(files, zipped=zipped, bad=frozenset(bad))
+    batches.post([batch.raw])
+    worker = batches.start()
+    usage = watch(worker.process)
+    code, said = worker.wait()
+    assert code == 0, said
+    batches.settle()
+    assert wrong(batch, sender.answers(batch)) == []
+    record_property("peak PSS in MB", {name: octets >> 20 for name, octets in usage.peak_parts.items()})
+    assert usage.peak_bytes < PEAK_BYTES_MAX
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batches", KINDS, indirect=True)
+def test_a_thousand_creations_survive_one_kill_after_another(batches: MailWorld, at: datetime) -> None:
+    batches.begin_anew()
+    sender = Sender(batches, at)
+    batch = sender.batch(1)
+    batches.post([batch.raw])
+    for number, point in enumerate(KILLS):
+        code, said = batches.run("--kill", point, "--later", str(number * LATER_MINUTES))
+        assert code == KILLED, said
+        batches.settle()
+    batches.finish(later=len(KILLS) * LATER_MINUTES)
+    assert wrong(batch, sender.answers(batch)) == []
