@@ -9,9 +9,11 @@ from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, Row, json_option, say, show_facts, show_json, show_rows, wait_for
 from mailflow.cli.outlook import read_view
 from mailflow.core.calendar import PARIS
+from mailflow.core.model import Registered
 from mailflow.ops.outlook import duration, sentences
-from mailflow.register import Transaction, journal, queues, requests
+from mailflow.register import Transaction, files, journal, queues, requests
 from mailflow.register.queues import IntakeRow, OutboxRow
+from mailflow.registrar.work import FILE_RECEIPT
 
 LIMIT = 100
 
@@ -73,8 +75,9 @@ def _mail(mail: IntakeRow, at: datetime, deadline: timedelta) -> Row:
         "received_at": mail.received_at,
         "left": duration(mail.received_at + deadline - at),
         "state": mail.state.value,
+        "at_work": mail.lease_owner is not None,
         "attempts": mail.attempts,
-        "next": _local(mail.next_at),
+        "next": _next(mail),
         "reason": mail.reason,
     }
 
@@ -84,13 +87,19 @@ def _answer(answer: OutboxRow, at: datetime, deadline: timedelta) -> Row:
         "what": answer.kind,
         "intake": answer.intake_id,
         "outbox": answer.id,
+        "part": answer.part,
         "received_at": answer.received_at,
         "left": duration(answer.received_at + deadline - at),
         "state": answer.state.value,
+        "at_work": answer.lease_owner is not None,
         "attempts": answer.attempts,
-        "next": _local(answer.next_at),
+        "next": _next(answer),
         "reason": answer.reason,
     }
+
+
+def _next(waiting: IntakeRow | OutboxRow) -> str:
+    return "at work" if waiting.lease_owner else _local(waiting.next_at)
 
 
 def _local(at: datetime | None) -> str:
@@ -130,9 +139,23 @@ async def _intake(tx: Transaction, intake_id: int) -> tuple[Row, list[journal.Ke
     mail = await queues.find_intake(tx, intake_id)
     if mail is None:
         raise click.ClickException(f"there is no intake {intake_id}")
-    answers = await queues.find_outbox(tx, intake_id=intake_id)
-    facts = asdict(mail) | {f"answer_{answer.part}": f"{answer.state} {answer.message_id}" for answer in answers}
+    bound = await files.of_intake(tx, intake_id)
+    outgoing = await queues.find_outbox(tx, intake_id=intake_id)
+    facts = {
+        **asdict(mail),
+        **{f"file_{place}": _outcomes(file.receipt) for place, file in enumerate(bound, start=1)},
+        **{f"{one.kind}_{one.part}": f"{one.state} {one.message_id}" for one in outgoing},
+    }
     return facts, await journal.of_intake(tx, intake_id)
+
+
+def _outcomes(receipt: bytes) -> str:
+    """How far a file of many requests has come: it is decided in one transaction, so wholly or not at all."""
+    if not receipt:
+        return "erased"
+    decided = FILE_RECEIPT.validate_json(receipt)
+    registered = sum(isinstance(outcome, Registered) for outcome in decided.outcomes)
+    return f"{decided.file.name} {registered} registered, {len(decided.outcomes) - registered} refused"
 
 
 async def _number(tx: Transaction, number: str) -> tuple[Row, list[journal.KeptEntry]]:

@@ -52,6 +52,7 @@ class OutboxRow:
     reason: str | None
     attempts: int
     next_at: datetime | None
+    lease_owner: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

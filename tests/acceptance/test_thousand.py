@@ -1,8 +1,9 @@
 """A mail of a thousand creations, in whatever form: one answer, an outcome for each in order, killed or not."""
 
 import io
+import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -135,6 +136,20 @@ def wrong(batch: Batch, answers: Sequence[OpenedAnswer]) -> list[str]:
     return found
 
 
+def waiting(world: MailWorld) -> tuple[str, str, bool]:
+    """What the operator sees of the one mail that is being worked on."""
+    code, said = world.start(arguments=("queue", "--json")).wait()
+    assert code == 0, said
+    (row,) = json.loads(said)
+    return row["what"], row["state"], row["at_work"]
+
+
+def decided(shown: Mapping[str, object]) -> tuple[int, int]:
+    """How many requests were registered and refused, as the operator is shown of each file."""
+    files = [str(fact).split() for name, fact in shown.items() if name.startswith("file_")]
+    return sum(int(words[1]) for words in files), sum(int(words[3]) for words in files)
+
+
 @pytest.fixture(scope="module")
 def batches(request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailWorld]:
     """A world that takes mails of the size that is published."""
@@ -181,6 +196,9 @@ def test_a_thousand_creations_have_one_answer_with_every_outcome_in_order(
     assert code == 0, said
     batches.settle()
     assert wrong(batch, sender.answers(batch)) == []
+    code, said = batches.start(arguments=("show", "1", "--json")).wait()
+    assert code == 0, said
+    assert decided(json.loads(said)) == (THOUSAND - len(bad), len(bad))
     record_property("peak PSS in MB", {name: octets >> 20 for name, octets in usage.peak_parts.items()})
     assert usage.peak_bytes < PEAK_BYTES_MAX
 
@@ -192,9 +210,18 @@ def test_a_thousand_creations_survive_one_kill_after_another(batches: MailWorld,
     sender = Sender(batches, at)
     batch = sender.batch(1)
     batches.post([batch.raw])
+    seen = []
     for number, point in enumerate(KILLS):
         code, said = batches.run("--kill", point, "--later", str(number * LATER_MINUTES))
         assert code == KILLED, said
+        seen.append(waiting(batches))
         batches.settle()
+    assert seen == [
+        ("mail", "received", True),
+        ("mail", "received", True),
+        ("answer", "queued", True),
+        ("answer", "queued", True),
+        ("answer", "sending", True),
+    ]
     batches.finish(later=len(KILLS) * LATER_MINUTES)
     assert wrong(batch, sender.answers(batch)) == []
