@@ -16,8 +16,12 @@ from mailflow.core.model import RequestState
 NOT_RENEWED = "RADREN"
 """The motive of who did not renew in time."""
 WITHDRAWN = "RADABA"
+HOUSED = "RADATT"
+"""A dwelling was attributed: the lease is told with it."""
+INADMISSIBLE = "RADIRR"
 RENEWAL_WINDOW = timedelta(days=60)
 """How long before its last day a request can be renewed. Opens before the notice goes out (45 days)."""
+ONE_DAY = timedelta(days=1)
 REMOVAL_DELAY = timedelta(hours=72)
 """How long after its registration an erroneous creation can be removed (decision 13)."""
 
@@ -50,16 +54,22 @@ class Life:
 
     def renewed(self, day: date) -> Self:
         """Active for a year from `day` on."""
-        return replace(self, renewed_on=day, expires_on=active_through(day))
+        return replace(self._active(), renewed_on=day, expires_on=active_through(day))
 
     def deregistered(self, motive: str, day: date) -> Self:
         """Ended for that motive."""
         return replace(self, state=RequestState.DEREGISTERED, motive=motive, ended_on=day)
 
+    def expired(self) -> Self:
+        """Ended because it was not renewed, as of the day after its last one, whenever this is done."""
+        return self.deregistered(NOT_RENEWED, self.expires_on + ONE_DAY)
+
     def reactivated(self, day: date) -> Self:
         """Active again for what is left of its year; when nothing is left, as if renewed that day."""
-        again = replace(self, state=RequestState.ACTIVE, motive=None, ended_on=None)
-        return again if day <= self.expires_on else again.renewed(day)
+        return self._active() if day <= self.expires_on else self.renewed(day)
+
+    def _active(self) -> Self:
+        return replace(self, state=RequestState.ACTIVE, motive=None, ended_on=None)
 
     def removed(self, day: date) -> Self:
         """Gone: the number stays and is never used again."""
@@ -69,13 +79,22 @@ class Life:
         """The first day on which a renewal counts."""
         return self.expires_on - RENEWAL_WINDOW
 
+    def is_renewed_for(self, day: date) -> bool:
+        """Whether a renewal on `day` is for the year that the last one has begun already."""
+        return self.renewed_on is not None and day <= self.renewed_on + RENEWAL_WINDOW
+
     def standing(self, day: date) -> "Standing":
-        """Its row of the state table on `day`."""
+        """Its row of the state table on `day`.
+
+        One that was not renewed was active until its last day, also for what was received then and is decided late.
+        """
         match self.state:
             case RequestState.REMOVED:
                 return Standing.REMOVED
+            case RequestState.DEREGISTERED if self.motive != NOT_RENEWED:
+                return Standing.DEREGISTERED
             case RequestState.DEREGISTERED:
-                return Standing.NOT_RENEWED if self.motive == NOT_RENEWED else Standing.DEREGISTERED
+                return Standing.ACTIVE if day <= self.expires_on else Standing.NOT_RENEWED
             case RequestState.ACTIVE:
                 return Standing.ACTIVE if day <= self.expires_on else Standing.LAPSED
 

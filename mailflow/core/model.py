@@ -44,6 +44,10 @@ class Operation(StrEnum):
     COPY = "COP"
 
 
+CREATIONS = frozenset({Operation.CREATION, Operation.CREATION_AFTER_SEPARATION})
+"""Those that make a number."""
+
+
 class RequestState(StrEnum):
     """Where a request stands in its life."""
 

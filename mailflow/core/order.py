@@ -1,6 +1,6 @@
 """What a file says of a registered request beside the form: who holds it, and why it ends.
 
-Like the form, everything that a rule checks is optional (see `core.order_rules`). The names are ours.
+Like the form, everything that a rule checks is optional (see `core.rules.order`). The names are ours.
 """
 
 from typing import Annotated

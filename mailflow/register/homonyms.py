@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from mailflow.core.numbers import DeskCode, Territory
-from mailflow.register.requests import identity_token
+from mailflow.register.identities import token_of
 from mailflow.register.tables import homonym_release
 from mailflow.register.transaction import Transaction, batches
 
@@ -51,4 +51,4 @@ async def use_up(tx: Transaction, releases: Sequence[Release]) -> None:
 
 
 def _row(tx: Transaction, release: Release) -> dict[str, str]:
-    return {"territory": release.territory, "token": identity_token(tx, release.key), "desk": release.desk}
+    return {"territory": release.territory, "token": token_of(tx, release.key), "desk": release.desk}

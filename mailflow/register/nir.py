@@ -17,11 +17,12 @@ from mailflow.register.transaction import Transaction, batches
 async def keep(tx: Transaction, given: Mapping[str, Mapping[str, str]], at: datetime) -> None:
     """Keep what these requests give: by request, the NIR of each person by the element where it stands.
 
-    What was kept of them before is replaced.
+    What was kept of them before is replaced; who gives none has none.
     """
     if not given:
         return
     await erase(tx, list(given))
+    given = {request_id: numbers for request_id, numbers in given.items() if numbers}
     made = {request_id: tx.vault.new_key() for request_id in given}
     await keys.keep(tx, [wrapped for _, wrapped in made.values()], at)
     rows = [

@@ -1,7 +1,7 @@
-"""Requests under their numbers, and the keys by which a second one is recognised: references and identities.
+"""Requests under their numbers, and the desks' own references by which a second one is recognised.
 
-Both kinds of key are claimed before the numbers are taken, because counters come last; so what they point to may
-not be written yet, within the transaction that claimed them. At its end it must be.
+A reference is claimed before the number is taken, because counters come last; so what it points to may not be
+written yet, within the transaction that claimed it. At its end it must be.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from mailflow.core.life import Life
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
-from mailflow.register import keys, likeness
-from mailflow.register.tables import active_identity, request, request_reference
+from mailflow.register import identities, keys
+from mailflow.register.tables import request, request_reference
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.vault import ContentKey
 
@@ -30,43 +30,6 @@ class KnownReference:
     number: UniqueNumber | None
     """None, like `life`, while that request is not written yet, in this same transaction."""
     life: Life | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityClaim:
-    """One person of a request that is to be active."""
-
-    territory: Territory
-    key: str
-    """Normalised identity; only its token is kept."""
-    ordinal: int
-    """0; a higher one only for a homonym that was told apart."""
-    request_id: str
-    nir: str | None = None
-    """Only its token is kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """The active request of a person."""
-
-    request_id: str
-    number: UniqueNumber | None
-    """None, like `desk`, while the request is not written yet, in this same transaction."""
-    desk: DeskCode | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
-    """An active request that stands in the way of a claim."""
-
-    request_id: str
-    number: UniqueNumber | None
-    """None while the request is not written yet, in this same transaction."""
-    ordinal: int
-    same_identity: bool
-    same_nir: bool | None
-    """None when one of the two has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,105 +114,11 @@ async def known_references(
     return found
 
 
-async def claim_identities(tx: Transaction, claims: Sequence[IdentityClaim]) -> set[int]:
-    """Claim persons for active requests. Returns the indexes of the claims that hold now.
-
-    One active request per person and territory. Waits for other transactions that claim the same persons; in sorted
-    order, so that two seldom wait for each other.
-    """
-    indexes: dict[tuple[str, str, int, str], int] = {}
-    rows = []
-    for index, claim in enumerate(claims):
-        token = identity_token(tx, claim.key)
-        indexes.setdefault((claim.territory, token, claim.ordinal, claim.request_id), index)
-        rows.append(
-            {
-                "territory": claim.territory,
-                "token": token,
-                "ordinal": claim.ordinal,
-                "nir_token": _nir_token(tx, claim.nir),
-                "request_id": claim.request_id,
-            }
-        )
-    rows.sort(key=lambda row: (row["territory"], row["token"], row["ordinal"]))
-    table = active_identity
-    new = tx.insert(table).on_conflict_do_nothing()
-    held = await tx.all(new.returning(table.c.territory, table.c.token, table.c.ordinal, table.c.request_id), rows)
-    return {indexes[row.territory, row.token, row.ordinal, row.request_id] for row in held}
-
-
-async def holders(tx: Transaction, persons: Collection[tuple[Territory, str]]) -> dict[tuple[Territory, str], Holder]:
-    """Whose active request each (territory, key) is, as far as there is one; of homonyms the first."""
-    tokens = {(territory, identity_token(tx, key)): (territory, key) for territory, key in persons}
-    found: dict[tuple[Territory, str], Holder] = {}
-    table = active_identity
-    for batch in batches(sorted({token for _, token in tokens})):
-        statement = (
-            sa.select(table.c.territory, table.c.token, table.c.request_id, request.c.number, request.c.desk)
-            .outerjoin(request, request.c.id == table.c.request_id)
-            .where(table.c.token.in_(batch), table.c.territory.in_(sorted({t for t, _ in tokens})))
-            .order_by(table.c.ordinal)
-        )
-        for row in await tx.all(statement):
-            if person := tokens.get((row.territory, row.token)):
-                found.setdefault(person, Holder(request_id=row.request_id, number=row.number, desk=row.desk))
-    return found
-
-
-async def rivals(tx: Transaction, persons: Sequence[IdentityClaim]) -> list[list[Rival]]:
-    """Who else holds the identity or the NIR of each of these, in their order."""
-    table = active_identity
-    tokens = [identity_token(tx, person.key) for person in persons]
-    nirs = [_nir_token(tx, person.nir) for person in persons]
-    columns = (*table.c, request.c.number)
-    held: dict[tuple[str, str, int], Any] = {}
-    for column, wanted in ((table.c.token, tokens), (table.c.nir_token, nirs)):
-        for batch in batches(sorted({token for token in wanted if token is not None})):
-            joined = sa.select(*columns).outerjoin(request, request.c.id == table.c.request_id)
-            which = joined.where(column.in_(batch), table.c.territory.in_({person.territory for person in persons}))
-            held |= {(row.territory, row.token, row.ordinal): row for row in await tx.all(which)}
-    return [
-        [
-            Rival(
-                request_id=row.request_id,
-                number=row.number,
-                ordinal=row.ordinal,
-                same_identity=row.token == token,
-                same_nir=None if nir is None or row.nir_token is None else row.nir_token == nir,
-            )
-            for _, row in sorted(held.items())
-            if row.territory == person.territory
-            and row.request_id != person.request_id
-            and (row.token == token or (nir is not None and row.nir_token == nir))
-        ]
-        for person, token, nir in zip(persons, tokens, nirs, strict=True)
-    ]
-
-
 async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
     """Let go of the references and identities of requests that are not registered after all, or removed."""
-    await release_identities(tx, request_ids)
+    await identities.release(tx, request_ids)
     for batch in batches(request_ids):
         await tx.run(sa.delete(request_reference).where(request_reference.c.request_id.in_(batch)))
-
-
-async def release_identities(tx: Transaction, request_ids: Sequence[str]) -> None:
-    """The persons of these requests may have others, and are found no more.
-
-    Of homonyms one always has the ordinal 0: where that is free, so is the person.
-    """
-    await likeness.forget(tx, request_ids)
-    table = active_identity
-    for batch in batches(request_ids):
-        gone = sa.delete(table).where(table.c.request_id.in_(batch))
-        freed = await tx.all(gone.returning(table.c.territory, table.c.token, table.c.ordinal))
-        first = {(row.territory, row.token) for row in freed if row.ordinal == 0}
-        lowest = sa.select(table.c.territory, table.c.token, sa.func.min(table.c.ordinal).label("ordinal"))
-        left = lowest.where(table.c.token.in_({token for _, token in first})).group_by(table.c.territory, table.c.token)
-        for row in await tx.all(left) if first else ():
-            if (row.territory, row.token) in first:
-                which = [table.c[name] == row._mapping[name] for name in ("territory", "token", "ordinal")]
-                await tx.run(sa.update(table).where(*which).values(ordinal=0))
 
 
 async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
@@ -382,12 +251,3 @@ def life_columns(life: Life) -> dict[str, Any]:
 
 def _reference_token(tx: Transaction, desk: str, reference: str) -> str:
     return tx.vault.token("reference", f"{desk}\0{reference}")
-
-
-def identity_token(tx: Transaction, key: str) -> str:
-    """How the identity of a person is kept."""
-    return tx.vault.token("identity", key)
-
-
-def _nir_token(tx: Transaction, nir: str | None) -> str | None:
-    return None if nir is None else tx.vault.token("nir", nir)

@@ -5,85 +5,170 @@ from collections.abc import Mapping, Sequence
 
 from mailflow.core import numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.life import Life
-from mailflow.core.model import Refused, Right
+from mailflow.core.life import Action, Life
+from mailflow.core.model import CREATIONS, Operation, Refused, Request, Right
 from mailflow.core.numbers import Territory
-from mailflow.core.signers import signers
-from mailflow.register import Transaction, requests
+from mailflow.core.signers import numbers_given, signers
+from mailflow.register import Transaction, identities, likeness, requests
 from mailflow.register import numbers as counters
+from mailflow.registrar import acting
+from mailflow.registrar.subjects import Subject, open_subjects, persons_in
 from mailflow.registrar.uniqueness import claim_persons
-from mailflow.registrar.work import Candidate, FileWork, in_turns, may, request_path
+from mailflow.registrar.work import Candidate, Change, Creation, FileWork, element_of, in_turns, may
 
 
-def apply_rules(work: FileWork) -> None:
+async def lock_subjects(tx: Transaction, works: Sequence[FileWork]) -> dict[str, Subject]:
+    """The registered requests that these files are about, by number."""
+    named = [
+        (request.number, work.file.operation)
+        for work in works
+        if not work.blocked and work.file.operation is not Operation.CREATION
+        for request in work.file.requests
+        if request.number
+    ]
+    removals = {number for number, operation in named if operation is Operation.REMOVAL}
+    return await open_subjects(tx, {number for number, _ in named}, removals)
+
+
+def apply_rules(work: FileWork, subjects: Mapping[str, Subject]) -> None:
     """Refuse what is wrong by itself or by mandate; the door has run the pure rules on every request already."""
-    file = work.file
-    mandates = [mandate for mandate in work.mandates if mandate.desk == file.desk]
-    for position, request in enumerate(file.requests):
-        form = request.form
-        if form is None:
-            work.outcomes[position] = Refused(anomalies=request.anomalies)
-            continue
+    operation = work.file.operation
+    for position, request in enumerate(work.file.requests):
         anomalies = request.anomalies
-        territory = rules.territory_sought(form)
-        if not work.blocked and territory and not may(mandates, Right.CREATION, territory):
-            anomalies += (
-                Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=f"{request_path(position)}/logementRecherche"),
-            )
+        if not operation or operation is Operation.CREATION:
+            anomalies += _elsewhere(work, position, request)
         if work.blocked or any(anomaly.blocks for anomaly in anomalies):
             work.outcomes[position] = Refused(anomalies=anomalies)
-            continue
-        assert territory is not None, "the rules refuse a request without a territory"
-        assert form.deposited_on is not None, "the rules refuse a request without a date of deposit"
-        work.outcomes[position] = Candidate(
-            file=work,
-            position=position,
-            request=request,
-            form=form,
-            territory=territory,
-            life=Life.beginning(form.deposited_on),
-            signers=signers(form),
-            warnings=anomalies,
-        )
+        elif operation is Operation.CREATION:
+            work.outcomes[position] = _creation(work, position, request)
+        elif (subject := subjects.get(request.number or "")) is None:
+            work.outcomes[position] = Refused(anomalies=(*anomalies, acting.unknown(element_of(position))))
+        else:
+            work.outcomes[position] = _about(subject, work, position, request)
 
 
-async def claim_keys(tx: Transaction, candidates: Sequence[Candidate]) -> None:
-    """Make references and identities ours.
+def _elsewhere(work: FileWork, position: int, request: Request) -> tuple[Anomaly, ...]:
+    """A creation in a territory for which the desk has no mandate to create."""
+    territory = rules.territory_sought(request.form) if request.form else None
+    mandates = [mandate for mandate in work.mandates if mandate.desk == work.file.desk]
+    if work.blocked or territory is None or may(mandates, Right.CREATION, territory):
+        return ()
+    path = f"{element_of(position)}/demandeLogement/logementRecherche"
+    return (Anomaly(code=Code.TERRITORY_NOT_MANDATED, path=path),)
 
-    Requests of this chunk that share one are decided in successive turns, so that each is judged by what
-    became of those before it.
+
+def _creation(work: FileWork, position: int, request: Request) -> Creation:
+    form = request.form
+    assert form is not None, "the rules refuse a creation without a form"
+    assert form.deposited_on is not None, "the rules refuse a request without a date of deposit"
+    territory = rules.territory_sought(form)
+    assert territory is not None, "the rules refuse a request without a territory"
+    nirs = numbers_given(form)
+    claims = signers(form, nirs)
+    return Creation(
+        file=work,
+        position=position,
+        request=request,
+        territory=territory,
+        persons=frozenset(persons_in(territory, claims)),
+        warnings=request.anomalies,
+        claims=claims,
+        form=form,
+        nirs=nirs,
+        life=Life.beginning(form.deposited_on),
+    )
+
+
+def _about(subject: Subject, work: FileWork, position: int, request: Request) -> Creation | Change:
+    """What is done to a registered request; with it, after a separation, the creation of another one."""
+    operation, form = work.file.operation, request.form
+    assert operation is not None, "a file of no known type is refused"
+    # Whoever is named in it by now may be named by what comes before this one in the chunk.
+    subject.named |= persons_in(subject.territory, signers(form) if form else ())
+    change = Change(
+        file=work,
+        position=position,
+        request=request,
+        territory=subject.territory,
+        persons=frozenset({subject.number, *subject.named}),
+        warnings=request.anomalies,
+        subject=subject,
+        action=acting.action_of(operation, request),
+    )
+    if operation not in CREATIONS:
+        return change
+    assert form is not None, "the rules refuse a creation without a form"
+    return Creation(
+        file=work,
+        position=position,
+        request=request,
+        territory=subject.territory,
+        persons=change.persons,
+        warnings=request.anomalies,
+        form=form,
+        nirs={},
+        life=subject.version.life,
+        couple=change,
+    )
+
+
+async def claim_keys(tx: Transaction, candidates: Sequence[Creation | Change]) -> None:
+    """Make references and identities ours, and judge what is done to registered requests.
+
+    Requests of this chunk that share a reference, a person or a number are decided in successive turns, so that each
+    is judged by what became of those before it.
     """
     chunk = {candidate.id: candidate for candidate in candidates}
     for turn in in_turns(candidates, _keys_of):
-        await _claim_turn(tx, turn, chunk)
+        await _bind_references(tx, [c for c in turn if isinstance(c, Creation)], chunk)
+        judged = [candidate for candidate in turn if candidate.stands and candidate.change]
+        for candidate in judged:
+            acting.judge(candidate)
+        await requests.release(tx, [c.id for c in judged if isinstance(c, Creation) and not c.stands])
+        await _claim_turn(tx, [c for c in turn if c.stands], chunk)
 
 
-def _keys_of(candidate: Candidate) -> set[object]:
-    persons: set[object] = {(candidate.territory, key) for key in candidate.keys}
-    return persons | ({candidate.reference} if candidate.reference else set())
+def _keys_of(candidate: Creation | Change) -> set[object]:
+    reference = candidate.reference if isinstance(candidate, Creation) else None
+    return {*candidate.persons, reference} if reference else set(candidate.persons)
 
 
-async def _claim_turn(tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]) -> None:
-    wanted = {c.reference: c for c in candidates if c.reference}
+async def _bind_references(tx: Transaction, creations: Sequence[Creation], chunk: Mapping[str, Candidate]) -> None:
+    wanted = {c.reference: c for c in creations if c.reference}
     bound = await requests.bind_references(tx, [(*ref, c.id, c.request.digest) for ref, c in wanted.items()])
     unbound = [reference for reference in wanted if reference not in bound]
     known = await requests.known_references(tx, unbound) if unbound else {}
     for reference, owner in known.items():
-        candidate = wanted[reference]
-        if owner.digest == candidate.request.digest:
-            candidate.follow(owner.request_id, owner.number, owner.life, chunk, clash=None)
+        creation = wanted[reference]
+        if owner.digest == creation.request.digest:
+            creation.follow(owner.request_id, owner.number, owner.life, chunk, clash=None)
         else:
-            candidate.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=candidate.path))
-
-    await claim_persons(tx, [c for c in candidates if c.stands], chunk)
+            creation.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=creation.path))
 
 
-async def give_numbers(tx: Transaction, candidates: Sequence[Candidate]) -> None:
+async def _claim_turn(tx: Transaction, candidates: Sequence[Creation | Change], chunk: Mapping[str, Candidate]) -> None:
+    """Exchange the persons of requests: what one gives up is free for all that come after, if it is done at all."""
+    changes = [candidate.change for candidate in candidates if candidate.change]
+    given_up = [(change.subject.id, signer.key) for change in changes for signer in change.drops]
+    withdrawn = await identities.withdraw(tx, given_up)
+    await claim_persons(tx, candidates, chunk)
+    await give_numbers(tx, [c for c in candidates if isinstance(c, Creation) and c.couple and c.stands])
+    done = [candidate.change for candidate in candidates if candidate.change and candidate.stands]
+    kept = {change.id for change in changes} - {change.id for change in done}
+    await identities.restore(tx, [held for held in withdrawn if held.request_id in kept])
+    await identities.settle(tx, [held for held in withdrawn if held.request_id not in kept])
+    await likeness.forget(tx, [change.subject.id for change in done if change.moves_persons])
+    await requests.release(tx, [change.subject.id for change in done if change.action is Action.REMOVAL])
+    for change in done:
+        change.apply()
+
+
+async def give_numbers(tx: Transaction, creations: Sequence[Creation]) -> None:
     """Dense sequences by territory and month. The counters stay locked until the commit: this comes late."""
-    groups: dict[tuple[Territory, str], list[Candidate]] = {}
-    for candidate in candidates:
+    groups: dict[tuple[Territory, str], list[Creation]] = {}
+    for candidate in creations:
         groups.setdefault((candidate.territory, numbers.month_key(candidate.life.deposited_on)), []).append(candidate)
-    exhausted: list[Candidate] = []
+    exhausted: list[Creation] = []
     for key, group in sorted(groups.items()):
         sequences = await _allocate(tx, *key, len(group))
         for candidate, sequence in zip(group, sequences, strict=False):

@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from mailflow.core.life import NOT_RENEWED, Life
+from mailflow.core.life import Life
 from mailflow.core.model import Operation, RequestState
 from mailflow.core.numbers import UniqueNumber
-from mailflow.register import Transaction, history, journal, requests
-
-ONE_DAY = timedelta(days=1)
+from mailflow.register import Transaction, history, identities, journal, requests
 
 
 async def end_lapsed(tx: Transaction, numbers: Sequence[UniqueNumber], today: date, at: datetime) -> list[UniqueNumber]:
     """Deregister those that are past their last day, as of the day after it, whenever this is done."""
 
     def ended(life: Life) -> Life | None:
-        return life.deregistered(NOT_RENEWED, life.expires_on + ONE_DAY) if life.expires_on < today else None
+        return life.expired() if life.expires_on < today else None
 
     return await _end(tx, numbers, ended, "expired", at)
 
@@ -36,7 +34,7 @@ async def _end(
         if stored.life.state is RequestState.ACTIVE and (life := ended(stored.life)) is not None
     ]
     await requests.update(tx, changed)
-    await requests.release_identities(tx, [stored.id for stored in changed])
+    await identities.release(tx, [stored.id for stored in changed])
     await journal.append(
         tx,
         [journal.Entry(kind=kind, number=now.number, detail={"motive": now.life.motive}) for now in changed],

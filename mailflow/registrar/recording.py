@@ -1,17 +1,20 @@
 """Step 5: receipts, and the records that make them true: requests, file receipts, journal."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.attested import Attested
-from mailflow.core.form import without_nir
+from mailflow.core.form import HousingRequest, without_nir
+from mailflow.core.life import Action, Life
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestFile, RequestState
 from mailflow.core.numbers import UniqueNumber
 from mailflow.register import Transaction, files, history, journal, requests
 from mailflow.registrar import uniqueness
-from mailflow.registrar.work import FILE_RECEIPT, Candidate, FileWork, Follower, Known
+from mailflow.registrar.subjects import Subject, content_of
+from mailflow.registrar.work import FILE_RECEIPT, Candidate, Change, Creation, FileWork, Follower, Known
 
 
 def _receipt_of(work: FileWork) -> FileReceipt:
@@ -44,52 +47,86 @@ def _bare(file: RequestFile) -> RequestFile:
 
 def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
     match decided:
-        case Candidate():
+        case Creation():
             return _registered(decided, decided, replayed=False)
+        case Change():
+            return _done(decided)
         case Follower(owner=owner, candidate=candidate, clash=clash):
             if owner.number is None:  # its owner, earlier in this chunk, came to nothing
                 return Refused(anomalies=(*candidate.warnings, Anomaly(code=Code.INTERNAL_FAULT)))
             if clash is None:
+                assert isinstance(candidate, Creation), "only creations are bound to a reference"
                 return _registered(candidate, owner, replayed=True)
             disclosed = owner.number if candidate.may_learn_numbers else None
             exists = Anomaly(code=clash, path=candidate.path, number=disclosed)
             return Refused(anomalies=(*candidate.warnings, exists))
+        case Candidate():
+            raise AssertionError("a candidate is a creation or a change")
         case _:
             return decided
 
 
-def _registered(candidate: Candidate, owner: Candidate | Known, *, replayed: bool) -> Registered:
-    """`owner` is the request that was registered; `candidate`, which asks the same, may be another."""
+def _registered(creation: Creation, owner: Creation | Known, *, replayed: bool) -> Registered:
+    """`owner` is the request that was registered; `creation`, which asks the same, may be another."""
     assert owner.number is not None, "what was registered has its number"
     assert owner.life is not None, "it stands somewhere in its life"
-    desk = candidate.file.desk
-    assert desk is not None, "a desk that is not on record registers nothing"
-    attested = Attested(
-        form=without_nir(candidate.form),
-        deposited_on=owner.life.deposited_on,
-        renewed_on=owner.life.renewed_on,
-        expires_on=owner.life.expires_on,
-        desk_name=desk.name,
-        desk_address=desk.address,
-    )
     return Registered(
         number=owner.number,
         state=owner.life.state,
         expires_on=owner.life.expires_on,
-        attestation=attested if owner.life.state is RequestState.ACTIVE else None,
-        anomalies=(*candidate.warnings, *candidate.near_warnings),
+        attestation=_attested(creation, owner.life, creation.form),
+        anomalies=(*creation.warnings, *creation.near_warnings),
         replayed=replayed,
     )
 
 
-async def write_records(tx: Transaction, works: Sequence[FileWork], at: datetime) -> None:
+def _done(change: Change) -> Registered:
+    """What a change came to; what altered nothing had been done before."""
+    assert change.after is not None, "it was judged"
+    life, form = change.after.life, change.after.form
+    return Registered(
+        number=change.number,
+        state=life.state,
+        expires_on=life.expires_on,
+        attestation=_attested(change, life, form) if change.action is Action.RENEWAL and form else None,
+        anomalies=(*change.warnings, *change.near_warnings),
+        replayed=not change.alters,
+    )
+
+
+def _attested(candidate: Candidate, life: Life, form: HousingRequest) -> Attested | None:
+    """What the applicant receives from this desk; nothing of a request that is active no more."""
+    if life.state is not RequestState.ACTIVE:
+        return None
+    desk = candidate.file.desk
+    assert desk is not None, "a desk that is not on record registers nothing"
+    return Attested(
+        form=without_nir(form),
+        deposited_on=life.deposited_on,
+        renewed_on=life.renewed_on,
+        expires_on=life.expires_on,
+        desk_name=desk.name,
+        desk_address=desk.address,
+    )
+
+
+async def write_records(
+    tx: Transaction, works: Sequence[FileWork], subjects: Mapping[str, Subject], at: datetime
+) -> None:
     """Give each file its receipt, with everything that makes it true, in this transaction or not at all."""
     for work in works:
         work.decided = _receipt_of(work)
-    registered = [c for work in works for c in work.outcomes.values() if isinstance(c, Candidate)]
-    content_keys = await requests.insert(tx, [_new_request(candidate) for candidate in registered], at)
-    await uniqueness.remember(tx, registered, content_keys, at)
-    await history.append(tx, [_beginning(candidate) for candidate in registered], content_keys, at)
+    done = [c for work in works for c in work.outcomes.values() if isinstance(c, Creation | Change)]
+    creations = [candidate for candidate in done if isinstance(candidate, Creation)]
+    changed = [subject for subject in subjects.values() if subject.applied]
+    content_keys = await requests.insert(tx, [_new_request(creation) for creation in creations], at)
+    content_keys |= {subject.number: subject.stored.key for subject in changed if subject.stored.key is not None}
+    await requests.update(tx, [subject.now for subject in changed])
+    await uniqueness.remember(tx, done, changed, content_keys, at)
+    entries = [_beginning(creation) for creation in creations] + [one for subject in changed for one in subject.entries]
+    await history.append(tx, entries, content_keys, at)
+    for subject in changed:
+        subject.written()
     settled = [(r.record, FILE_RECEIPT.dump_json(r)) for work in works if work.record and (r := work.receipt).record]
     await files.settle(tx, settled)
     await files.release(tx, [work.record for work in works if work.record and not work.receipt.record])
@@ -102,43 +139,35 @@ def _decided(outcomes: Sequence[Outcome]) -> bool:
     return not outcomes or not all(isinstance(o, Refused) and ours & {a.code for a in o.anomalies} for o in outcomes)
 
 
-def _new_request(candidate: Candidate) -> requests.NewRequest:
-    assert candidate.number is not None
-    assert candidate.file.record is not None, "only a file that bound its name registers"
+def _new_request(creation: Creation) -> requests.NewRequest:
+    assert creation.number is not None
+    origin = creation.origin
     return requests.NewRequest(
-        id=candidate.id,
-        number=candidate.number,
-        territory=candidate.territory,
-        desk=candidate.file.file.desk,
-        sender=candidate.file.sender.code,
-        life=candidate.life,
-        dated_at=candidate.dated_at,
-        payload=without_nir(candidate.form).model_dump_json(by_alias=True, exclude_none=True).encode(),
-        file_record=candidate.file.record,
-        position=candidate.position,
+        id=creation.id,
+        number=creation.number,
+        territory=creation.territory,
+        desk=origin.desk,
+        sender=origin.sender,
+        life=creation.life,
+        dated_at=creation.dated_at,
+        payload=content_of(creation.form),
+        file_record=origin.file_record,
+        position=origin.position,
     )
 
 
-def _beginning(candidate: Candidate) -> history.Entry:
-    assert candidate.number is not None
-    work = candidate.file
-    assert work.file.operation is not None
-    assert work.record is not None
+def _beginning(creation: Creation) -> history.Entry:
+    assert creation.number is not None
+    couple = creation.couple and creation.couple.number
     return history.Entry(
-        number=candidate.number,
+        number=creation.number,
         revision=1,
-        territory=candidate.territory,
-        operation=work.file.operation,
-        life=candidate.life,
-        origin=history.Origin(
-            desk=work.file.desk,
-            sender=work.sender.code,
-            door=work.submission.door,
-            intake_id=work.submission.intake,
-            file_record=work.record,
-            position=candidate.position,
-        ),
-        dated_at=candidate.dated_at,
+        territory=creation.territory,
+        operation=creation.operation,
+        life=creation.life,
+        origin=creation.origin,
+        dated_at=creation.dated_at,
+        said=json.dumps({"numUnique": couple}).encode() if couple else None,
     )
 
 
@@ -160,12 +189,30 @@ def _entries(work: FileWork, receipt: FileReceipt) -> list[journal.Entry]:
     kind = "file-refused" if work.blocked else "file-decided"
     entries = [entry(kind, None, {"digest": work.file.digest, "codes": _codes(receipt.anomalies)})]
     for position, outcome in enumerate(receipt.outcomes):
-        if isinstance(outcome, Registered):
-            what, number = "replayed" if outcome.replayed else "registered", outcome.number
+        decided = work.outcomes.get(position)
+        detail: dict[str, str | int | None] = {"position": position, "codes": _codes(outcome.anomalies)}
+        if not isinstance(outcome, Registered):
+            entries.append(entry("refused", None, detail))
+        elif outcome.replayed or not isinstance(decided, Creation | Change):
+            entries.append(entry("replayed", outcome.number, detail))
         else:
-            what, number = "refused", None
-        entries.append(entry(what, number, {"position": position, "codes": _codes(outcome.anomalies)}))
+            what = _DONE[decided.action] if isinstance(decided, Change) else "registered"
+            entries.append(entry(what, outcome.number, detail))
+            if isinstance(decided, Creation) and decided.couple:
+                entries.append(entry(_DONE[Action.SEPARATION], decided.couple.number, detail))
     return entries
+
+
+_DONE = {
+    Action.SEPARATION: "separated",
+    Action.AMENDMENT: "amended",
+    Action.RENEWAL: "renewed",
+    Action.DEREGISTRATION: "deregistered",
+    Action.EXPIRY: "expired",
+    Action.REACTIVATION: "reactivated",
+    Action.REMOVAL: "removed",
+}
+"""How the journal calls what was done to a registered request."""
 
 
 def _codes(anomalies: Iterable[Anomaly]) -> str:

@@ -9,7 +9,7 @@ from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.core.rules import territory_sought
 from mailflow.core.signers import signers
 from mailflow.errors import MailflowError
-from mailflow.register import Transaction, files, homonyms, journal, requests
+from mailflow.register import Transaction, files, homonyms, identities, journal
 from mailflow.registrar.work import FILE_RECEIPT
 
 RELEASABLE = {Code.REQUEST_EXISTS, Code.HOMONYM_POSSIBLE}
@@ -48,10 +48,10 @@ async def find_homonym(tx: Transaction, desk: DeskCode, file: str, position: int
     assert form is not None, "only a form that was read comes so far"
     assert territory is not None, "the rules refuse a request without a territory"
     persons = [
-        requests.IdentityClaim(territory=territory, key=signer.key, ordinal=0, request_id="")
+        identities.IdentityClaim(territory=territory, key=signer.key, ordinal=0, request_id="")
         for signer in signers(form)
     ]
-    in_the_way = list(zip(persons, await requests.rivals(tx, persons), strict=True))
+    in_the_way = list(zip(persons, await identities.rivals(tx, persons), strict=True))
     if not any(rivals for _, rivals in in_the_way):
         raise NothingToRelease("nobody stands in its way any more: the desk may send it again in a new file")
     return Homonym(

@@ -12,12 +12,13 @@ from datetime import datetime
 from mailflow.core.anomalies import Code
 from mailflow.core.identity import Profile, compare, near_keys
 from mailflow.core.numbers import UniqueNumber
-from mailflow.core.signers import Signer, numbers_given
+from mailflow.core.signers import Signer
 from mailflow.errors import Unavailable
-from mailflow.register import Transaction, duplicates, homonyms, journal, likeness, nir, requests
-from mailflow.register.requests import IdentityClaim, Rival
+from mailflow.register import Transaction, duplicates, homonyms, identities, journal, likeness, nir, requests
+from mailflow.register.identities import IdentityClaim, Rival
 from mailflow.register.vault import ContentKey
-from mailflow.registrar.work import Candidate, Near
+from mailflow.registrar.subjects import Subject
+from mailflow.registrar.work import Candidate, Change, Creation, Near
 
 NEAR_MAX = 5
 """How many near matches of one person are kept and told."""
@@ -30,7 +31,7 @@ NEAR_MAX = 5
 class _Claim:
     """What one person of a candidate claims."""
 
-    candidate: Candidate
+    candidate: Creation | Change
     signer: Signer
     ordinal: int = 0
 
@@ -50,15 +51,17 @@ class _Claim:
         return homonyms.Release(territory=self.candidate.territory, key=self.signer.key, desk=desk)
 
 
-async def claim_persons(tx: Transaction, candidates: Sequence[Candidate], chunk: Mapping[str, Candidate]) -> None:
+async def claim_persons(
+    tx: Transaction, candidates: Sequence[Creation | Change], chunk: Mapping[str, Candidate]
+) -> None:
     """Make the identities of these candidates theirs; who comes second is refused. No two share a person."""
-    lost = await _claim(tx, [_Claim(candidate=c, signer=signer) for c in candidates for signer in c.signers])
+    lost = await _claim(tx, [_Claim(candidate=c, signer=signer) for c in candidates for signer in c.claims])
     if not lost:
         return
-    rivals = await requests.rivals(tx, [claim.row for claim in lost])
+    rivals = await identities.rivals(tx, [claim.row for claim in lost])
     released = await homonyms.granted(tx, {claim.release for claim in lost})
     beside: list[_Claim] = []
-    losers: dict[str, Candidate] = {}
+    losers: dict[str, Creation | Change] = {}
     for claim, others in zip(lost, rivals, strict=True):
         clash = _clash(claim.signer, others, released=claim.release in released)
         if clash is not None:
@@ -71,12 +74,14 @@ async def claim_persons(tx: Transaction, candidates: Sequence[Candidate], chunk:
             claim.candidate.releases += (claim.release,) if claim.release in released else ()
     if await _claim(tx, [claim for claim in beside if claim.candidate.id not in losers]):
         raise Unavailable("a homonym is being registered by somebody else")  # both are decided again
-    await requests.release(tx, list(losers))
+    await requests.release(tx, [loser.id for loser in losers.values() if isinstance(loser, Creation)])
+    changes = [loser for loser in losers.values() if isinstance(loser, Change)]
+    await identities.withdraw(tx, [(change.id, signer.key) for change in changes for signer in change.claims])
 
 
 async def _claim(tx: Transaction, claims: Sequence[_Claim]) -> list[_Claim]:
     """Those that somebody else holds."""
-    ours = await requests.claim_identities(tx, [claim.row for claim in claims]) if claims else set()
+    ours = await identities.claim(tx, [claim.row for claim in claims]) if claims else set()
     return [claim for index, claim in enumerate(claims) if index not in ours]
 
 
@@ -97,31 +102,43 @@ def _clash(signer: Signer, rivals: Sequence[Rival], *, released: bool) -> tuple[
 # Near
 
 
-async def find_near(tx: Transaction, candidates: Sequence[Candidate]) -> None:
-    """Tell each candidate whom it may repeat: requests of the register, and those before it in this chunk."""
-    persons = [(candidate, signer) for candidate in candidates for signer in candidate.signers]
+async def find_near(tx: Transaction, candidates: Sequence[Creation | Change], moved: Sequence[Subject]) -> None:
+    """Tell each candidate whom it may repeat: requests of the register, and those before it in this chunk.
+
+    Each person that is to be found from now on, those of requests that have other persons now too, learns its tokens.
+    """
+    persons = [(candidate, signer) for candidate in candidates for signer in candidate.claims]
+    anew = [(subject, signer) for subject in moved for signer in subject.version.holders]
     sought = [
-        likeness.Sought(territory=candidate.territory, keys=near_keys(signer.profile)) for candidate, signer in persons
+        likeness.Sought(territory=owner.territory, keys=near_keys(signer.profile)) for owner, signer in persons + anew
     ]
-    before: dict[tuple[str, str], list[tuple[Candidate, Signer]]] = defaultdict(list)
-    for (candidate, signer), one, found in zip(persons, sought, await likeness.find(tx, sought), strict=True):
-        candidate.tokens[signer.element] = found.tokens
-        owners: list[tuple[UniqueNumber | Candidate, Profile]] = [
-            (known.number, Profile(known.identity)) for known in found.known
+    found = await likeness.find(tx, sought)
+    before: dict[tuple[str, str], list[tuple[Creation | Change, Signer]]] = defaultdict(list)
+    for (candidate, signer), one, matches in zip(persons, sought, found, strict=False):
+        if isinstance(candidate, Creation):
+            candidate.tokens[signer.element] = matches.tokens
+        owners: list[tuple[UniqueNumber | Creation, Profile]] = [
+            (known.number, Profile(known.identity)) for known in matches.known if known.request_id != candidate.id
         ]
         met = {id(other[1]): other for key in one.keys for other in before[candidate.territory, key]}
-        owners += [(owner, other.profile) for owner, other in met.values() if owner is not candidate]
+        owners += [
+            (owner if isinstance(owner, Creation) else owner.number, other.profile)
+            for owner, other in met.values()
+            if owner.id != candidate.id
+        ]
         candidate.near += _nearest(candidate, signer, owners)
         for key in one.keys:
             if len(before[candidate.territory, key]) < likeness.CANDIDATES_MAX:
                 before[candidate.territory, key].append((candidate, signer))
+    for (subject, signer), matches in zip(anew, found[len(persons) :], strict=True):
+        subject.tokens[signer.element] = matches.tokens
 
 
 def _nearest(
-    candidate: Candidate, signer: Signer, owners: Iterable[tuple[UniqueNumber | Candidate, Profile]]
+    candidate: Candidate, signer: Signer, owners: Iterable[tuple[UniqueNumber | Creation, Profile]]
 ) -> list[Near]:
     near = [
-        Near(owner=owner, likeness=how, path=f"{candidate.path}/personnePhysique/{signer.element}")
+        Near(owner=owner, likeness=how, path=candidate.path_of(signer))
         for owner, profile in owners
         if (how := compare(signer.profile, profile)) is not None
     ]
@@ -132,23 +149,32 @@ def _nearest(
 
 
 async def remember(
-    tx: Transaction, candidates: Sequence[Candidate], keys: Mapping[UniqueNumber, ContentKey], at: datetime
+    tx: Transaction,
+    candidates: Sequence[Creation | Change],
+    subjects: Sequence[Subject],
+    keys: Mapping[UniqueNumber, ContentKey],
+    at: datetime,
 ) -> None:
-    """What registered candidates leave: their persons to be found, their NIR, their pairs for the manager."""
+    """What is left of what was done: persons to be found, their NIR, their pairs for the manager."""
+    creations = [candidate for candidate in candidates if isinstance(candidate, Creation)]
+    moved = [subject for subject in subjects if subject.persons_moved]
+    owners = [(c.id, c.number, c.claims, c.tokens) for c in creations]
+    owners += [(s.id, s.number, s.version.holders, s.tokens) for s in moved]
     remembered = [
         likeness.Remembered(
-            request_id=candidate.id,
+            request_id=request_id,
             element=signer.element,
             identity=signer.identity,
-            tokens=candidate.tokens[signer.element],
-            key=keys[candidate.number],
+            tokens=tokens[signer.element],
+            key=keys[number],
         )
-        for candidate in candidates
-        if candidate.number is not None
-        for signer in candidate.signers
+        for request_id, number, signers, tokens in owners
+        if number is not None
+        for signer in signers
     ]
     await likeness.remember(tx, remembered)
-    await nir.keep(tx, {c.id: given for c in candidates if (given := numbers_given(c.form))}, at)
+    given = {c.id: c.nirs for c in creations if c.nirs} | {s.id: s.version.nirs for s in subjects if s.nirs_changed}
+    await nir.keep(tx, given, at)
     await homonyms.use_up(tx, [release for candidate in candidates for release in candidate.releases])
     pairs = [
         duplicates.Pair(

@@ -14,7 +14,7 @@ from mailflow.core.calendar import legal_day
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Operation, Request, RequestFile
 from mailflow.core.numbers import DeskCode, is_desk_code
-from mailflow.core.rules import Facts, check
+from mailflow.core.rules import Facts, check_request
 from mailflow.wire.codec import NUU, read
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
 from mailflow.wire.names import FileNameError, parse_request_name
@@ -29,11 +29,6 @@ CLOCK_AHEAD_MAX = timedelta(minutes=5)
 """How far a desk's clock may run ahead of ours; the same as for signing times."""
 
 _REFUSED = {
-    Operation.CREATION_AFTER_SEPARATION: Code.OPERATION_NOT_OFFERED,
-    Operation.AMENDMENT: Code.OPERATION_NOT_OFFERED,
-    Operation.RENEWAL: Code.OPERATION_NOT_OFFERED,
-    Operation.DEREGISTRATION: Code.OPERATION_NOT_OFFERED,
-    Operation.REMOVAL: Code.OPERATION_NOT_OFFERED,
     Operation.RETURN: Code.FILE_TYPE_NOT_INBOUND,
     Operation.DISPATCH: Code.FILE_TYPE_NOT_INBOUND,
     Operation.COPY: Code.COPY_NOT_BY_MAIL,
@@ -82,8 +77,8 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
         faults.append(Anomaly(code=Code.XML_LIMITS_EXCEEDED, path=_AT_ROOT))
 
     requests: list[Request] = []
-    # Another operation's requests follow other rules: what we would say of them would be wrong.
-    if operation in (Operation.CREATION, None) and len(document.requests) <= limits.requests_max:
+    # What is no operation of a desk follows no rules: what we would say of it would be wrong.
+    if operation not in _REFUSED and len(document.requests) <= limits.requests_max:
         desk, filed_for = desk or _desk_in(document), operation or Operation.CREATION
         for number, element in enumerate(document.requests, start=1):
             path = f"{_AT_ROOT}/demande[{number}]"
@@ -137,23 +132,18 @@ def digest_of(form: HousingRequest) -> str:
 
 
 def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anomaly]) -> Request:
-    if element.number:
-        faults.append(Anomaly(code=Code.NUMBER_GIVEN, path=f"{path}/numUnique"))
-    if element.form is None:
-        faults.append(Anomaly(code=Code.VALUE_MISSING, path=facts.at_root))
-        return Request(form=None, anomalies=bounded(faults, path), reference=element.reference or None)
-    # A value that reading left out is missing only for that reason, which is told already.
-    left_out = {fault.path for fault in faults}
-    told = [a for a in check(element.form, facts) if a.code not in _ABSENT or a.path not in left_out]
-    return Request(
+    request = Request(
         form=element.form,
-        anomalies=bounded([*faults, *told], path),
         number=element.number or None,
         holder=element.holder,
         deregistration=element.deregistration,
         reference=element.reference or None,
-        digest=digest_of(element.form),
+        digest=digest_of(element.form) if element.form else "",
     )
+    # A value that reading left out is missing only for that reason, which is told already.
+    left_out = {fault.path for fault in faults}
+    told = [a for a in check_request(request, facts) if a.code not in _ABSENT or a.path not in left_out]
+    return replace(request, anomalies=bounded([*faults, *told], path))
 
 
 def bounded(anomalies: Sequence[Anomaly], path: str, most: int = ANOMALIES_MAX) -> tuple[Anomaly, ...]:

@@ -3,6 +3,7 @@
 from mailflow.core.calendar import PARIS
 from mailflow.core.form import without_nir
 from mailflow.core.model import (
+    CREATIONS,
     Environment,
     FileReceipt,
     Operation,
@@ -45,9 +46,6 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
     return to_bytes(write(document, ROOT, NUU))
 
 
-_CREATIONS = (Operation.CREATION, Operation.CREATION_AFTER_SEPARATION)
-
-
 def _returned(request: Request, outcome: Outcome, operation: Operation | None) -> RequestElement:
     done = outcome if isinstance(outcome, Registered) else None
     return RequestElement(
@@ -55,7 +53,7 @@ def _returned(request: Request, outcome: Outcome, operation: Operation | None) -
         state=STATES[done.state] if done else None,
         expires_on=done.expires_on if done and done.state is RequestState.ACTIVE else None,
         # Of a creation that was refused no number is repeated: it could be taken for the new one.
-        number=done.number if done else (None if operation in _CREATIONS else request.number),
+        number=done.number if done else (None if operation in CREATIONS else request.number),
         holder=request.holder,
         form=request.form and without_nir(request.form),
         deregistration=request.deregistration,

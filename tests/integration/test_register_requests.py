@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mailflow.core.numbers import SEQUENCE_MAX, DeskCode, Territory, UniqueNumber
-from mailflow.register import ConstraintViolated, Register, Transaction, files, journal, numbers, requests
+from mailflow.register import ConstraintViolated, Register, Transaction, files, identities, journal, numbers, requests
 from tests.support.records import (
     DESK,
     NORD,
@@ -85,34 +85,34 @@ async def test_a_person_has_one_active_request_in_a_territory(register: Register
     async with register.begin() as tx:
         elsewhere = replace(person("dupont", "r1"), territory=Territory("062"))
         claims = [person("martin", "r1"), person("dupont", "r1"), elsewhere]
-        assert await requests.claim_identities(tx, claims) == {0, 2}
-        held = await requests.holders(tx, [(NORD, "dupont"), (NORD, "nobody")])
-        assert held == {(NORD, "dupont"): requests.Holder(request_id="r1", number=number, desk=DESK)}
+        assert await identities.claim(tx, claims) == {0, 2}
+        held = await identities.holders(tx, [(NORD, "dupont"), (NORD, "nobody")])
+        assert held == {(NORD, "dupont"): identities.Holder(request_id="r1", number=number, desk=DESK)}
 
 
 async def test_a_person_claimed_in_this_transaction_is_held_without_a_number(register: Register) -> None:
     async with register.begin() as tx:
-        await requests.claim_identities(tx, [person("dupont", "r1")])
-        assert await requests.claim_identities(tx, [person("dupont", "r2")]) == set()
-        held = await requests.holders(tx, [(NORD, "dupont")])
-        assert held[NORD, "dupont"] == requests.Holder(request_id="r1", number=None, desk=None)
+        await identities.claim(tx, [person("dupont", "r1")])
+        assert await identities.claim(tx, [person("dupont", "r2")]) == set()
+        held = await identities.holders(tx, [(NORD, "dupont")])
+        assert held[NORD, "dupont"] == identities.Holder(request_id="r1", number=None, desk=None)
         await requests.release(tx, ["r1"])
-        assert await requests.holders(tx, [(NORD, "dupont")]) == {}
+        assert await identities.holders(tx, [(NORD, "dupont")]) == {}
 
 
 async def test_homonyms_are_told_apart_by_ordinal_and_nir(register: Register) -> None:
     async with register.begin() as tx:
         claims = [person("dupont", "r1", nir="1"), person("dupont", "r2", ordinal=1, nir="2")]
-        assert await requests.claim_identities(tx, claims) == {0, 1}
-        assert await requests.claim_identities(tx, [person("durand", "r3", nir="1")]) == set()
-        assert (await requests.holders(tx, [(NORD, "dupont")]))[NORD, "dupont"].request_id == "r1"
+        assert await identities.claim(tx, claims) == {0, 1}
+        assert await identities.claim(tx, [person("durand", "r3", nir="1")]) == set()
+        assert (await identities.holders(tx, [(NORD, "dupont")]))[NORD, "dupont"].request_id == "r1"
         await requests.release(tx, ["r1", "r2"])
 
 
 async def test_a_claim_without_its_request_fails_at_the_commit(register: Register) -> None:
     async def forget() -> None:
         async with register.begin() as tx:
-            await requests.claim_identities(tx, [person("dupont", "r1")])
+            await identities.claim(tx, [person("dupont", "r1")])
             await journal.append(tx, [journal.Entry(kind="never")], NOW)
 
     with pytest.raises(ConstraintViolated):
@@ -128,7 +128,7 @@ async def test_one_person_from_two_desks_at_once_gets_one_number(register: Regis
     async def submit(r: Register, n: int) -> UniqueNumber | None:
         async with r.begin() as tx:
             await _record(tx, mail.id, f"f{n}")
-            if not await requests.claim_identities(tx, [person("dupont", f"r{n}")]):
+            if not await identities.claim(tx, [person("dupont", f"r{n}")]):
                 return None
             sequence = await numbers.allocate(tx, NORD, "1126", 1)
             new = replace(a_request(f"r{n}", n, f"f{n}"), number=UniqueNumber(f"0591126{sequence:06}59123"))
@@ -199,10 +199,10 @@ async def test_a_thousand_requests_fit_in_one_call(register: Register) -> None:
     async with register.begin() as tx:
         await _record(tx, mail)
         persons = [person(f"p{n}", f"r{n}") for n in range(count)]
-        assert len(await requests.claim_identities(tx, persons)) == count
+        assert len(await identities.claim(tx, persons)) == count
         assert len(await requests.bind_references(tx, [(DESK, f"{n}", f"r{n}", "d") for n in range(count)])) == count
         await requests.insert(tx, [a_request(f"r{n}", n, "f1") for n in range(count)], NOW)
-        assert len(await requests.holders(tx, [(NORD, f"p{n}") for n in range(count)])) == count
+        assert len(await identities.holders(tx, [(NORD, f"p{n}") for n in range(count)])) == count
         assert len(await requests.known_references(tx, [(DESK, f"{n}") for n in range(count)])) == count
         await requests.release(tx, [f"r{n}" for n in range(count)])
-        assert await requests.holders(tx, [(NORD, "p7")]) == {}
+        assert await identities.holders(tx, [(NORD, "p7")]) == {}

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured
-from mailflow.register import Register, files, history, intake, keys, outbox, queues, requests
+from mailflow.register import Register, files, history, identities, intake, keys, outbox, queues, requests
 from mailflow.register.tables import metadata
 from mailflow.register.vault import SealBroken, Vault
 from tests.support.records import (
@@ -50,7 +50,7 @@ async def test_nothing_of_a_person_can_be_read_in_any_column(register: Register)
     async with register.begin() as tx:
         await files.claim(tx, [a_file("f1", mail.id)])
         await requests.bind_references(tx, [(DESK, "REF-PRIVEE-77", "r1", "d")])
-        await requests.claim_identities(tx, [person("KERMADEC|Yvonnick|1987-03-14", "r1", nir="187032912345678")])
+        await identities.claim(tx, [person("KERMADEC|Yvonnick|1987-03-14", "r1", nir="187032912345678")])
         new = a_request("r1", 1, "f1", payload=octets)
         content_keys = await requests.insert(tx, [new], NOW)
         await history.append(tx, [an_entry(new, said=octets, content_before=octets)], content_keys, NOW)
@@ -128,7 +128,7 @@ async def test_deleting_a_content_key_erases_what_it_sealed(register: Register) 
         assert await queues.raw(tx, mail.id) is None
         stored = (await files.by_digest(tx, [(DESK, "d")]))[DESK, "d"]
         assert (stored.receipt, stored.returned) == (b"", None)
-        assert await requests.holders(tx, [(NORD, "dupont")]) != {}
+        assert await identities.holders(tx, [(NORD, "dupont")]) != {}
     assert await rows(register, "SELECT * FROM content_key") == []
 
 
@@ -160,6 +160,6 @@ async def test_another_lookup_key_finds_nobody(register: Register, register_url:
     await registered(register)
     stranger = Register.open(register_url, Vault({"test": b"m" * 32}, active="test", lookup_key=b"x" * 32))
     async with stranger.read() as tx:
-        assert await requests.holders(tx, [(NORD, "dupont")]) == {}
+        assert await identities.holders(tx, [(NORD, "dupont")]) == {}
         assert await requests.known_references(tx, [(DESK, "ref")]) == {}
     await stranger.close()

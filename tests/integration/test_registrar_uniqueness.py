@@ -6,7 +6,7 @@ from mailflow.core.anomalies import Anomaly
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Outcome, Registered, Right
 from mailflow.core.numbers import DeskCode
-from mailflow.register import Register, duplicates, files, likeness, nir, requests
+from mailflow.register import Register, duplicates, files, identities, likeness, nir, requests
 from mailflow.registrar import releasing
 from tests.support.reception import AT, LILLE, PARIS, Reception, a_file, a_request, codes_of, number_of, sent
 from tests.support.records import rows
@@ -77,7 +77,7 @@ async def test_who_is_deregistered_is_found_no_more(reception: Reception) -> Non
     assert number_of(await reception.outcome(a_request("Durand", "Petit"), sequence=1))
     (row,) = await rows(reception.register, "SELECT id FROM request")
     async with reception.register.begin() as tx:
-        await requests.release_identities(tx, [row.id])
+        await identities.release(tx, [row.id])
     assert await rows(reception.register, "SELECT * FROM near_token") == []
     near = await reception.outcome(consulting("Durant"), sequence=2, sender="conseil")
     assert warnings_of(near) == []
@@ -180,7 +180,7 @@ async def test_only_a_refusal_for_the_identity_can_be_released(reception: Recept
     assert "2 decided requests" in await refusal("59123", 1, 3)
     (row,) = await rows(reception.register, "SELECT id FROM request")
     async with reception.register.begin() as tx:
-        await requests.release_identities(tx, [row.id])
+        await identities.release(tx, [row.id])
     assert "nobody stands in its way" in await refusal("59123", 2, 1)
 
 
@@ -188,8 +188,8 @@ async def test_of_homonyms_the_one_that_stays_still_stands_in_the_way(reception:
     await test_a_released_homonym_is_registered_once_by_that_desk(reception)
     first, second = await rows(reception.register, "SELECT id FROM request ORDER BY number")
     async with reception.register.begin() as tx:
-        await requests.release_identities(tx, [first.id])
+        await identities.release(tx, [first.id])
     assert codes_of(await reception.outcome(again("Durand", 6), sequence=6)) == ["REQUEST_EXISTS"]
     async with reception.register.begin() as tx:
-        await requests.release_identities(tx, [second.id])
+        await identities.release(tx, [second.id])
     assert number_of(await reception.outcome(again("Durand", 6), sequence=7))

@@ -22,6 +22,7 @@ from mailflow.core.model import (
     Submitter,
 )
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.core.order import Deregistration, Holder, Lease
 from mailflow.register import Register, directory, intake
 from mailflow.registrar import Terms
 from mailflow.wire.codec import NUU, to_bytes, write
@@ -85,6 +86,41 @@ def a_file(
     return read_file(given, octets, limits=LIMITS, received_at=RECEIVED_AT)
 
 
+def an_order(
+    operation: str,
+    *elements: RequestElement,
+    sequence: int = 1,
+    desk: str = "59123",
+    dated_at: datetime = RECEIVED_AT,
+    received_at: datetime | None = None,
+) -> RequestFile:
+    """A file of any operation, written and read as the wire does; received when it was made unless that is given."""
+    document = InterfaceFile(version="02.01", header=Header(file_type=operation, dated_at=dated_at), requests=elements)
+    name = f"DEM{desk}-202601151030-{sequence:06}.xml"
+    octets = to_bytes(write(document, ROOT, NUU))
+    return read_file(name, octets, limits=LIMITS, received_at=received_at or dated_at)
+
+
+def about(
+    number: str,
+    surname: str = "Durand",
+    *,
+    born_on: str = "1990-02-28",
+    form: HousingRequest | None = None,
+    motive: str | None = None,
+    submotive: str | None = None,
+    lease: Lease | None = None,
+) -> RequestElement:
+    """What an operation says of a registered request: its number, its holder, and what else it carries."""
+    said = Deregistration(motive=motive, submotive=submotive, lease=lease)
+    return RequestElement(
+        number=number,
+        holder=Holder(surname=surname, born_on=date.fromisoformat(born_on)),
+        form=form,
+        deregistration=said if said != Deregistration() else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A mail's worth of files."""
@@ -104,7 +140,9 @@ class Reception:
     register: Register
     environment: Environment = Environment.PRODUCTION
     at: datetime = AT
-    _desks: set[str] = field(default_factory=set)
+    received_at: datetime = RECEIVED_AT
+    senders: dict[str, str] = field(default_factory=dict)
+    """The last sender that was enrolled for each desk."""
 
     async def enrol(
         self,
@@ -128,9 +166,9 @@ class Reception:
                     legacy_encryption=False,
                     change=CHANGE,
                 )
-            if desk not in self._desks:
+            if desk not in self.senders:
                 await directory.add_desk(tx, DeskCode(desk), name=desk, address="1 place", change=CHANGE)
-                self._desks.add(desk)
+            self.senders[desk] = sender
             for territory in territories:
                 mandate = Mandate(
                     desk=DeskCode(desk),
@@ -161,7 +199,7 @@ class Reception:
                 ),
                 door=Door.MAIL,
                 intake=await self._take_in(),
-                received_at=RECEIVED_AT,
+                received_at=self.received_at,
                 files=mail.files,
             )
             for mail in mails
@@ -183,6 +221,17 @@ class Reception:
         file = a_file(form, sequence=sequence, desk=form.desk or "59123")
         (outcome,) = await self.outcomes(file, sender=sender)
         return outcome
+
+    def wait(self, **time: float) -> None:
+        """What follows is received and decided so much later."""
+        self.received_at += timedelta(**time)
+        self.at += timedelta(**time)
+
+    async def act(self, operation: str, *elements: RequestElement, sequence: int, desk: str = "59123") -> list[Outcome]:
+        """One file of any operation, received now from the sender of that desk, which makes one every second."""
+        dated_at = self.received_at + timedelta(seconds=sequence)
+        file = an_order(operation, *elements, sequence=sequence, desk=desk, dated_at=dated_at)
+        return list(await self.outcomes(file, sender=self.senders[desk]))
 
     async def _take_in(self) -> int:
         (known,) = await rows(self.register, "SELECT count(*) FROM intake")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mailflow.core.life import Life
 from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
-from mailflow.register import Register, files, history, intake, outbox, requests
+from mailflow.register import Register, files, history, identities, intake, outbox, requests
 from mailflow.register.types import Instant
 from tests.support.databases import VAULT
 
@@ -97,8 +97,8 @@ def an_entry(new: requests.NewRequest, revision: int = 1, **sealed: bytes) -> hi
     )
 
 
-def person(key: str, request_id: str, *, ordinal: int = 0, nir: str | None = None) -> requests.IdentityClaim:
-    return requests.IdentityClaim(territory=NORD, key=key, ordinal=ordinal, request_id=request_id, nir=nir)
+def person(key: str, request_id: str, *, ordinal: int = 0, nir: str | None = None) -> identities.IdentityClaim:
+    return identities.IdentityClaim(territory=NORD, key=key, ordinal=ordinal, request_id=request_id, nir=nir)
 
 
 def a_draft(intake_id: int | None, *, key: str = "1", payload: bytes = b"order") -> outbox.Draft:
@@ -128,7 +128,7 @@ async def registered(register: Register, sequence: int = 1, *, payload: bytes = 
     async with register.begin() as tx:
         await files.claim(tx, [a_file("f1", intake_id)])
         await requests.bind_references(tx, [(DESK, "ref", "r1", "digest")])
-        await requests.claim_identities(tx, [person("dupont", "r1")])
+        await identities.claim(tx, [person("dupont", "r1")])
         new = a_request("r1", sequence, "f1", payload=payload)
         content_keys = await requests.insert(tx, [new], NOW)
         await history.append(tx, [an_entry(new)], content_keys, NOW)

@@ -171,17 +171,12 @@ def test_a_desk_s_clock_may_be_five_minutes_fast() -> None:
 @pytest.mark.parametrize(
     ("operation", "code"),
     [
-        ("CRS", Code.OPERATION_NOT_OFFERED),
-        ("MOD", Code.OPERATION_NOT_OFFERED),
-        ("REN", Code.OPERATION_NOT_OFFERED),
-        ("RAD", Code.OPERATION_NOT_OFFERED),
-        ("SUP", Code.OPERATION_NOT_OFFERED),
         ("RET", Code.FILE_TYPE_NOT_INBOUND),
         ("DIS", Code.FILE_TYPE_NOT_INBOUND),
         ("COP", Code.COPY_NOT_BY_MAIL),
     ],
 )
-def test_other_operations_are_refused_by_name_and_not_judged_as_creations(operation: str, code: Code) -> None:
+def test_what_is_no_operation_of_a_desk_is_refused_by_name_and_not_judged_as_one(operation: str, code: Code) -> None:
     file = read(a_file(HousingRequest(), operation=operation))
     assert named(file.anomalies) == {(code, "/interfaceNuu/entete/typeFichier")}
     assert file.operation == operation

@@ -7,7 +7,7 @@ from datetime import date
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.calendar import anniversary
 from mailflow.core.form import Address, Contact, HousingRequest, Member, Person
-from mailflow.core.model import Operation
+from mailflow.core.model import CREATIONS, Operation
 from mailflow.core.numbers import DeskCode
 
 DEPOSIT_AGE_MAX_YEARS = 1
@@ -24,7 +24,12 @@ class Facts:
     operation: Operation
     """What the form is filed for."""
     at_root: str
-    """Path of the form's element in the file; every anomaly's path begins with it."""
+    """Path of the form's element in the file; the path of every anomaly of the form begins with it."""
+
+    @property
+    def at_request(self) -> str:
+        """Path of the request's element, in which the form stands beside what the operation says."""
+        return self.at_root.rpartition("/")[0]
 
 
 Rule = Callable[[HousingRequest, Facts], Iterable[Anomaly]]
@@ -33,7 +38,7 @@ Rule = Callable[[HousingRequest, Facts], Iterable[Anomaly]]
 def filed_on(form: HousingRequest, facts: Facts) -> date:
     """The day as of which the form speaks: the deposit of a creation, if that can be, else its reception."""
     day = form.deposited_on
-    if facts.operation is Operation.CREATION and day and oldest_deposit(facts) <= day <= facts.received_on:
+    if facts.operation in CREATIONS and day and oldest_deposit(facts) <= day <= facts.received_on:
         return day
     return facts.received_on
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Sequence
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.codes import code_lists
 from mailflow.core.form import Address, Association, HousingRequest, NaturalPerson, Resource
-from mailflow.core.model import Operation
+from mailflow.core.model import CREATIONS
 from mailflow.core.rules.facts import Facts, filed_on, is_abroad, members, oldest_deposit, persons
 from mailflow.core.rules.places import places_sought
 from mailflow.core.shapes import coded_values
-
-_CREATIONS = (Operation.CREATION, Operation.CREATION_AFTER_SEPARATION)
 
 
 def values_present(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
@@ -24,7 +22,7 @@ def values_present(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
         ("logementRecherche/listeTypeLogement", sought and sought.types),
         ("logementRecherche/listeLocalisationSouhaite", sought and sought.places),
     ]
-    if facts.operation in _CREATIONS and not form.association:
+    if facts.operation in CREATIONS and not form.association:
         document = form.identity_document
         mandatory.append(("pieceIdentite/typePieceIdentite", document and document.kind))
     for path, value in mandatory:
@@ -172,5 +170,5 @@ def deposit_is_recent(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
         return
     if form.deposited_on > facts.received_on:
         yield Anomaly(code=Code.DEPOSIT_IN_FUTURE, path=path)
-    elif facts.operation is Operation.CREATION and form.deposited_on < oldest_deposit(facts):
+    elif facts.operation in CREATIONS and form.deposited_on < oldest_deposit(facts):
         yield Anomaly(code=Code.DEPOSIT_TOO_OLD, path=path)

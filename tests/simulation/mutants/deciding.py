@@ -15,7 +15,7 @@ from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.model import Rejected, Undetermined, Verdict
 from mailflow.mail.trust import Trust, TrustError
-from mailflow.register import Transaction, directory, files, intake, journal, numbers, outbox, requests
+from mailflow.register import Transaction, directory, files, identities, intake, journal, numbers, outbox, requests
 from mailflow.register.tables import counter
 from mailflow.registrar import Terms, naming
 from mailflow.registrar.work import FileWork
@@ -127,10 +127,10 @@ def _digests_by_name(patch: pytest.MonkeyPatch, digest: str) -> None:
 
 @mutant
 def identities_are_not_checked(patch: pytest.MonkeyPatch) -> None:
-    async def all_ours(tx: Transaction, claims: Sequence[requests.IdentityClaim]) -> set[int]:
+    async def all_ours(tx: Transaction, claims: Sequence[identities.IdentityClaim]) -> set[int]:
         return set(range(len(claims)))
 
-    patch.setattr(requests, "claim_identities", all_ours)
+    patch.setattr(identities, "claim", all_ours)
 
 
 @mutant
