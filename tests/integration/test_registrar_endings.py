@@ -1,0 +1,122 @@
+"""Deregistration, reactivation, removal: who is free afterwards, and who is not."""
+
+import json
+from datetime import date
+
+import pytest
+
+from mailflow.core.model import RequestState
+from mailflow.register import Register, journal
+from mailflow.wire.envelope import RequestElement
+from tests.support.lives import (
+    LEASE,
+    create,
+    done,
+    held,
+    life_of,
+    past,
+    registered,
+    three_desks,
+)
+from tests.support.reception import Reception, a_request, about, codes_of, number_of
+
+
+@pytest.fixture
+async def reception(register: Register) -> Reception:
+    return await three_desks(register)
+
+
+# Deregistration and reactivation
+
+
+async def test_a_deregistration_ends_a_request_and_frees_its_persons(reception: Reception) -> None:
+    number = await registered(reception, a_request("Durand", "Petit"))
+    reception.wait(days=1)
+    element = about(number, motive="RADATT", lease=LEASE)
+    (outcome,) = await reception.act("RAD", element, sequence=2, desk="59777")
+    assert (done(outcome).state, done(outcome).attestation) == (RequestState.DEREGISTERED, None)
+    life = await life_of(reception, number)
+    assert (life.motive, life.ended_on) == ("RADATT", date(2026, 1, 16))
+    assert await held(reception) == 0
+    _, entry = await past(reception, number)
+    assert json.loads(entry.said or b"")["bail"]["sirenBailleur"] == "732829320"
+    assert await registered(reception, a_request("Petit"), 3)
+
+
+async def test_a_reactivation_gives_back_what_is_left_of_the_year(reception: Reception) -> None:
+    number = await registered(reception)
+    await reception.act("RAD", about(number, motive="RADCON"), sequence=2)
+    reception.wait(days=30)
+    (outcome,) = await reception.act("RAD", about(number), sequence=3, desk="59777")
+    assert (done(outcome).state, done(outcome).expires_on) == (RequestState.ACTIVE, date(2027, 1, 12))
+    assert done(outcome).attestation is None
+    assert await held(reception) == 1
+    assert codes_of(await create(reception, a_request("Durand"), 4)) == ["REQUEST_EXISTS"]
+    assert [entry.life.state.value for entry in await past(reception, number)] == ["active", "deregistered", "active"]
+
+
+async def test_who_has_another_request_by_now_is_not_reactivated(reception: Reception) -> None:
+    number = await registered(reception, a_request("Durand", "Petit"))
+    await reception.act("RAD", about(number, motive="RADABA"), sequence=2)
+    other = await registered(reception, a_request("Petit"), 3)
+    (outcome,) = await reception.act("RAD", about(number), sequence=4)
+    assert codes_of(outcome) == ["REQUEST_EXISTS"]
+    assert (outcome.anomalies[0].number, outcome.anomalies[0].path) == (other, "/interfaceNuu/demande[1]")
+    assert await held(reception) == 1
+    assert await registered(reception, a_request("Durand"), 5)
+
+
+async def test_the_manager_ends_what_was_not_renewed_and_takes_it_back(reception: Reception) -> None:
+    number = await registered(reception)
+    reception.wait(days=370)
+    (refused,) = await reception.act("RAD", about(number, motive="RADREN"), sequence=2)
+    assert codes_of(refused) == ["MANAGER_ONLY"]
+    (outcome,) = await reception.act("RAD", about(number, motive="RADREN"), sequence=3, desk="59000")
+    assert done(outcome).state is RequestState.DEREGISTERED
+    assert (await life_of(reception, number)).ended_on == date(2027, 1, 13), "as of the day after the last"
+    (outcome,) = await reception.act("RAD", about(number), sequence=4, desk="59000")
+    assert done(outcome).expires_on == date(2028, 1, 20), "as if renewed that day"
+
+
+# Removal
+
+
+async def test_an_erroneous_creation_is_removed_for_good(reception: Reception) -> None:
+    number = await registered(reception)
+    (outcome,) = await reception.act("SUP", about(number), sequence=2)
+    assert done(outcome).state is RequestState.REMOVED
+    assert await held(reception) == 0
+    (again,) = await reception.act("SUP", about(number), sequence=3)
+    assert codes_of(again) == ["NUMBER_REMOVED"]
+    assert await registered(reception, a_request("Durand"), 4) == "059012600000259123", "the number is not used again"
+    async with reception.register.read() as tx:
+        kinds = [kept.entry.kind for kept in await journal.of_number(tx, number)]
+    assert kinds == ["registered", "removed"]
+
+
+async def test_a_removal_frees_the_desk_s_reference(reception: Reception) -> None:
+    creation = RequestElement(reference="d-1", form=a_request("Durand"))
+    (first,) = await reception.act("CRE", creation, sequence=1)
+    await reception.act("SUP", about(number_of(first)), sequence=2)
+    again = RequestElement(reference="d-1", form=a_request("Petit"))
+    (second,) = await reception.act("CRE", again, sequence=3)
+    assert number_of(second) != number_of(first)
+
+
+@pytest.mark.parametrize(("hours", "codes"), [(71, None), (73, ["REMOVAL_TOO_LATE"])])
+async def test_a_creation_is_removed_within_three_days(
+    reception: Reception, hours: int, codes: list[str] | None
+) -> None:
+    number = await registered(reception)
+    reception.wait(hours=hours)
+    (outcome,) = await reception.act("SUP", about(number), sequence=2)
+    assert codes is None or codes_of(outcome) == codes
+
+
+async def test_what_another_desk_has_acted_on_is_not_removed(reception: Reception) -> None:
+    number = await registered(reception)
+    form = a_request("Durand", at="59512")
+    await reception.act("MOD", about(number, form=form), sequence=2)
+    await reception.act("MOD", about(number, form=a_request("Durand", desk="59777")), sequence=2, desk="59777")
+    (outcome,) = await reception.act("SUP", about(number), sequence=3)
+    assert codes_of(outcome) == ["ACTED_ON_BY_OTHERS"]

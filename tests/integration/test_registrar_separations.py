@@ -1,0 +1,92 @@
+"""Separations: who leaves keeps the seniority, who stays keeps the number."""
+
+import json
+from datetime import date
+
+import pytest
+
+from mailflow.core.model import RequestState
+from mailflow.register import Register
+from tests.support.lives import (
+    create,
+    done,
+    form_of,
+    held,
+    life_of,
+    past,
+    registered,
+    three_desks,
+)
+from tests.support.reception import Reception, a_request, about, codes_of
+
+
+@pytest.fixture
+async def reception(register: Register) -> Reception:
+    return await three_desks(register)
+
+
+async def test_who_leaves_a_couple_keeps_its_seniority(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit", deposited="2025-03-10"))
+    reception.wait(days=2)
+    leaving = a_request("Petit", deposited="2026-01-16", desk="59777")
+    (outcome,) = await reception.act("CRS", about(couple, form=leaving), sequence=2, desk="59777")
+    told = done(outcome)
+    assert told.number == "059032500000259777"
+    assert told.attestation is not None
+    assert (told.attestation.deposited_on, told.attestation.renewed_on) == (date(2025, 3, 10), date(2026, 1, 16))
+    assert told.expires_on == date(2027, 1, 16)
+    stays = await form_of(reception, couple)
+    assert stays.person is not None
+    assert stays.person.applicant is not None
+    assert (stays.person.applicant.surname, stays.person.co_applicant) == ("Durand", None)
+    assert (await life_of(reception, couple)).expires_on == date(2026, 3, 10)
+    assert await held(reception) == 2
+    assert [entry.operation.value for entry in await past(reception, couple)] == ["CRE", "CRS"]
+    (beginning,) = await past(reception, told.number)
+    assert (beginning.operation.value, json.loads(beginning.said or b"")) == ("CRS", {"numUnique": couple})
+
+
+async def test_when_the_applicant_leaves_the_other_holds_the_couple_s_request(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    (outcome,) = await reception.act("CRS", about(couple, "Petit", form=a_request("Durand")), sequence=2)
+    assert done(outcome).number != couple
+    person = (await form_of(reception, couple)).person
+    assert person is not None
+    assert person.applicant is not None
+    assert (person.applicant.surname, person.co_applicant) == ("Petit", None)
+    assert person.applicant.contact is not None, "reached where the couple was"
+    (amended,) = await reception.act("MOD", about(couple, "Petit", form=a_request("Petit", at="59512")), sequence=3)
+    assert done(amended).state is RequestState.ACTIVE
+    assert codes_of(await create(reception, a_request("Petit"), 4)) == ["REQUEST_EXISTS"]
+    assert codes_of(await create(reception, a_request("Durand"), 5)) == ["REQUEST_EXISTS"]
+
+
+async def test_only_one_of_a_couple_can_leave_it(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    alone = await registered(reception, a_request("Moreau"), 2)
+    (stranger,) = await reception.act("CRS", about(couple, form=a_request("Lefort")), sequence=3)
+    assert codes_of(stranger) == ["NOT_OF_THE_COUPLE"]
+    (single,) = await reception.act("CRS", about(alone, "Moreau", form=a_request("Moreau")), sequence=4)
+    assert codes_of(single) == ["NOT_OF_THE_COUPLE"]
+    elsewhere = a_request("Petit", at="75056")
+    (moved,) = await reception.act("CRS", about(couple, form=elsewhere), sequence=5)
+    assert codes_of(moved) == ["TERRITORY_CHANGED"]
+
+
+async def test_a_separation_that_is_refused_leaves_the_couple_together(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    await registered(reception, a_request("Moreau"), 2)
+    (outcome,) = await reception.act("CRS", about(couple, form=a_request("Petit", "Moreau")), sequence=3)
+    assert codes_of(outcome) == ["REQUEST_EXISTS"]
+    assert len(await past(reception, couple)) == 1
+    assert await held(reception) == 3
+    assert codes_of(await create(reception, a_request("Petit"), 4)) == ["REQUEST_EXISTS"]
+
+
+async def test_a_separation_is_repeated_by_its_reference(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    element = about(couple, form=a_request("Petit")).model_copy(update={"reference": "d-9"})
+    (first,) = await reception.act("CRS", element, sequence=2)
+    (again,) = await reception.act("CRS", element, sequence=3)
+    assert (done(again).number, done(again).replayed) == (done(first).number, True)
+    assert len(await past(reception, couple)) == 2
