@@ -1,6 +1,7 @@
 """Composition root: the only place where settings become parts, and where they are joined and set to work."""
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -24,10 +25,12 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
+from mailflow.app.status import status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.core.calendar import PARIS
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
+from mailflow.ops.metrics import Metrics
 from mailflow.settings import Settings
 
 __all__ = [
@@ -76,11 +79,14 @@ async def drain(door: MailDoor, settings: Settings) -> Drained:
 async def run(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT."""
     faulthandler.enable()  # where it hung, when the watchdog ends it (SIGABRT): modules and lines, no values
-    manager = ServiceManager.of(os.environ)
-    async with register_of(settings) as register, mail_door(settings, register) as door:
+    manager, metrics = ServiceManager.of(os.environ), Metrics()
+    async with contextlib.AsyncExitStack() as parts:
+        register = await parts.enter_async_context(register_of(settings, metrics))
+        door = await parts.enter_async_context(mail_door(settings, register, metrics))
         stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
+        await parts.enter_async_context(status_served(settings, register, stages, metrics))
         scheduler = _scheduler(stages, settings.jobs.at, day)
-        jobs = asyncio.create_task(keep_jobs(register, job_terms(settings), day))
+        jobs = asyncio.create_task(keep_jobs(register, job_terms(settings), day, metrics))
         told = asyncio.create_task(keep_told(manager, stages, stop, settings.worker.turn_seconds_max))
         try:
             work = stages.run(settings.mailbox.idle_seconds, stop)

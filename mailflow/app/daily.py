@@ -13,6 +13,7 @@ from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.log import event, fault
+from mailflow.meter import Meter
 from mailflow.register import Register
 from mailflow.settings import Settings
 
@@ -42,16 +43,22 @@ async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -
     return done
 
 
-async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event) -> None:
+async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter) -> None:
     """Do what is due now, and each time that `wake` is set, until cancelled. What is cut off is done the next time."""
     while True:
         wake.clear()
-        faults = [await _fault_of(run_job(register, job, terms, now()), job) for job in JOBS]
+        faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), AGAIN_SECONDS if any(faults) else None)
 
 
-async def _fault_of(running: Coroutine[Any, Any, int], job: Job) -> bool:
+async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> None:
+    at = now()
+    await run_job(register, job, terms, at)
+    meter.level("job_done_at", at.timestamp(), job=job.name)
+
+
+async def _fault_of(running: Coroutine[Any, Any, None], job: Job) -> bool:
     """Whether the job failed. None keeps the others, or the mails, from going on."""
     task = asyncio.ensure_future(running)
     try:

@@ -19,11 +19,13 @@ from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
 from mailflow.mail.letter import Letterhead
 from mailflow.mail.makers import MakeComposer, MakeJudge
+from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
+from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory
 from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
@@ -70,9 +72,9 @@ def _key(file: Path) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def register_of(settings: Settings) -> AsyncIterator[Register]:
+async def register_of(settings: Settings, meter: Meter = UNMEASURED) -> AsyncIterator[Register]:
     """The register, open and of the present schema. Raises Misconfigured and Unavailable."""
-    register = Register.open(settings.register_.url, open_vault(settings))
+    register = Register.open(settings.register_.url, open_vault(settings), meter)
     try:
         await register.require_current_schema()
         yield register
@@ -240,7 +242,7 @@ def pace_of(settings: Settings) -> Pace:
 
 
 @contextlib.asynccontextmanager
-async def mail_door(settings: Settings, register: Register) -> AsyncIterator[MailDoor]:
+async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEASURED) -> AsyncIterator[MailDoor]:
     """The mail door, its connections and processes; all are closed at the end."""
     worker = settings.worker
     pool = Pool(
@@ -251,12 +253,16 @@ async def mail_door(settings: Settings, register: Register) -> AsyncIterator[Mai
         ),
         make_judge(settings),
         make_composer(settings),
+        meter,
     )
+    mailbox = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
+    copies = ImapCopies(imap_account(settings, settings.audit), settings.audit.folder)
+    mailer = SmtpMailer(smtp_server(settings), settings.smtp.connections)
     door = MailDoor(
         register=register,
-        mailbox=ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder),
-        copies=ImapCopies(imap_account(settings, settings.audit), settings.audit.folder),
-        mailer=SmtpMailer(smtp_server(settings), settings.smtp.connections),
+        mailbox=MeteredMailbox(mailbox, meter, now),
+        copies=MeteredCopies(copies, meter),
+        mailer=MeteredMailer(mailer, meter),
         judges=pool,
         trust=trust_files(settings),
         environment=settings.environment,
@@ -270,6 +276,7 @@ async def mail_door(settings: Settings, register: Register) -> AsyncIterator[Mai
         owner=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
         pace=pace_of(settings),
         clock=now,
+        meter=meter,
     )
     async with contextlib.AsyncExitStack() as closing:
         for part in (door.mailbox, door.copies, door.mailer, door.judges):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.model import FileReceipt, Registered
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
 from mailflow.log import event
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
@@ -176,6 +176,7 @@ class Decision:
             )
         for mail, verdict in self.undetermined:
             event(log, "undetermined", intake=mail.id, reason=verdict.anomaly.code.value)
+        self._measure()
         return Progress(
             answered=len(self.replies),
             set_aside=sum(settlement.state == "set_aside" for settlement in self.settlements),
@@ -184,3 +185,30 @@ class Decision:
             replayed=len(registered) - fresh,
             refused=len(outcomes) - len(registered),
         )
+
+    def _measure(self) -> None:
+        """How mails and requests fared, by sender and desk, and what was wrong with them."""
+        meter = self.door.meter
+        for settlement in self.settlements:
+            meter.count("mail", sender=settlement.sender or "", outcome=settlement.state)
+            if settlement.sender is None:
+                meter.count("anomaly", code=settlement.reason)
+        for _, verdict in self.undetermined:
+            meter.count("mail", sender="", outcome="undetermined")
+            meter.count("anomaly", code=verdict.anomaly.code)
+        for reply in self.replies:
+            for anomaly in reply.anomalies:
+                meter.count("anomaly", code=anomaly.code)
+            for file in reply.files:
+                for anomaly in file.anomalies:
+                    meter.count("anomaly", code=anomaly.code)
+                for outcome in file.outcomes:
+                    meter.count("request", desk=file.file.desk, outcome=_word(file, outcome))
+                    for anomaly in outcome.anomalies:
+                        meter.count("anomaly", code=anomaly.code)
+
+
+def _word(file: FileReceipt, outcome: Outcome) -> str:
+    if isinstance(outcome, Refused):
+        return "refused"
+    return "replayed" if file.repeated or outcome.replayed else "registered"

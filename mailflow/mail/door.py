@@ -13,6 +13,7 @@ from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
+from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory, intake, outbox
 from mailflow.registrar import Terms
 
@@ -103,6 +104,7 @@ class MailDoor:
     """Names this process in leases; no two running processes share one."""
     pace: Pace
     clock: Callable[[], datetime]
+    meter: Meter = UNMEASURED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import imap_syntax
 from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError
-from mailflow.mail.imap_syntax import FetchedItems
+from mailflow.mail.imap_syntax import FetchedItems, Quota
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.mail.smtp import Security
@@ -27,7 +27,7 @@ class _Folder:
 
     def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
         self.account = account
-        self._name = name
+        self.name = name
         self._read_only = read_only
         self._session: ImapSession | None = None
         self._uidvalidity = 0
@@ -49,7 +49,7 @@ class _Folder:
                 self._session = None
                 session = await ImapSession.connect(self.account)
                 self._session = session
-                self._uidvalidity = await session.select(self._name, read_only=self._read_only)
+                self._uidvalidity = await session.select(self.name, read_only=self._read_only)
             if uidvalidity not in {None, self._uidvalidity}:
                 raise Unavailable("imap: the folder's UIDVALIDITY has changed")
             try:
@@ -77,7 +77,7 @@ class _Folder:
         async with self.session() as session:
             # Anew each time, where NOOP would do for new mails: a folder that was deleted and made again goes on
             # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
-            self._uidvalidity = await session.select(self._name, read_only=self._read_only)
+            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
             session.arrived.clear()
             # No CHARSET: Exchange refuses UTF-8.
             lines = await session.run("SEARCH", *criteria, uid=True)
@@ -200,6 +200,14 @@ class ImapMailbox:
                     else:
                         raise
                     await _move(session, some, folder)
+
+    async def quotas(self) -> tuple[Quota, ...]:
+        """What limits the mailbox, when the server tells (RFC 9208). Raises Unavailable."""
+        async with self._folder.session() as session:
+            if "QUOTA" not in session.capabilities:
+                return ()
+            lines = await session.run("GETQUOTAROOT", imap_syntax.mailbox_name(self._folder.name))
+            return tuple(imap_syntax.quotas(lines[:-1]))
 
     async def wait(self, seconds: float) -> bool:
         loop = asyncio.get_running_loop()

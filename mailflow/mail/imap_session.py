@@ -25,6 +25,9 @@ LOGOUT_SECONDS_MAX = 3.0
 _TRANSIENT = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG"})
 """RFC 5530: refusals of a login that say nothing against the secret."""
 
+_TOLD_AS = {"STORE": "FETCH", "GETQUOTAROOT": "QUOTA"}
+"""Commands whose responses have another name."""
+
 
 class Authentication(StrEnum):
     """How we prove who we are."""
@@ -123,7 +126,7 @@ class ImapSession:
             self._protocol.new_tag(),
             *args,
             prefix="UID" if uid else None,
-            untagged_resp_name="FETCH" if name == "STORE" else None,
+            untagged_resp_name=_TOLD_AS.get(name),
             loop=self._protocol.loop,
             timeout=self._account.timeout_seconds,  # of silence: every chunk that arrives starts it anew
         )

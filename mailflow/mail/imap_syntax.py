@@ -24,6 +24,15 @@ class FetchedItems:
     """None also for NIL: the mail is gone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much of something a mailbox has and may have: octets of `storage`, else a number."""
+
+    resource: str
+    used: int
+    limit: int
+
+
 def quoted(text: str) -> str:
     """A quoted string (RFC 3501 section 9). Raises ValueError for what it cannot hold."""
     if not text.isascii() or re.search(r"[\x00-\x1f\x7f]", text):
@@ -78,6 +87,18 @@ def capabilities(lines: Sequence[bytes]) -> frozenset[str]:
     """What a CAPABILITY response lists, in capitals."""
     words = b" ".join(bytes(line) for line in lines).decode("ascii", "replace")
     return frozenset(word.upper() for word in words.split())
+
+
+def quotas(lines: Sequence[bytes]) -> Iterator[Quota]:
+    """What QUOTA responses tell, without their first word (RFC 9208 section 4.2.1). What has no limit is left out."""
+    for line in lines:
+        listed = re.search(rb"\(([^()]*)\)$", bytes(line))
+        words = listed[1].split() if listed else []
+        for name, used, limit in zip(words[::3], words[1::3], words[2::3], strict=False):
+            if re.fullmatch(rb"[A-Za-z-]{1,32}", name) and used.isdigit() and limit.isdigit():
+                unit = 1024 if name.upper() == b"STORAGE" else 1
+                resource = name.decode("ascii").lower()
+                yield Quota(resource=resource, used=int(used) * unit, limit=int(limit) * unit)
 
 
 def search_uids(lines: Sequence[bytes]) -> tuple[int, ...]:

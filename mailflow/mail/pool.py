@@ -27,6 +27,7 @@ from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognised, Verdict
 from mailflow.mail.trust import Trust, TrustMaterial
+from mailflow.meter import UNMEASURED, Meter
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -60,10 +61,12 @@ class Pool:
         limits: PoolLimits,
         judge: Callable[[Trust], Judge],
         composer: Callable[[Trust], Composer],
+        meter: Meter = UNMEASURED,
     ) -> None:
         """`judge` and `composer` are picklable makers: they run once in every process of a generation."""
         self._limits = limits
         self._makers = (judge, composer)
+        self._meter = meter
         self._processes: ProcessPool | None = None
         self.served: TrustMaterial | None = None
         self._serving = asyncio.Lock()
@@ -97,15 +100,18 @@ class Pool:
 
         Raises TaskFailed for the whole chunk when one of them breaks.
         """
-        return await self._spread(_judge, mails, at)
+        with self._meter.call("pool", "judge"):
+            return await self._spread(_judge, mails, at)
 
     async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
         """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
-        return await self._spread(_recognise, mails, at)
+        with self._meter.call("pool", "recognise"):
+            return await self._spread(_recognise, mails, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         """What came of each composition, in order. Raises TaskFailed likewise."""
-        return await self._spread(_compose, compositions, at)
+        with self._meter.call("pool", "compose"):
+            return await self._spread(_compose, compositions, at)
 
     async def close(self) -> None:
         """End the processes, at once: whatever they were doing is done again by whoever claims it next."""

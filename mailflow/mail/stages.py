@@ -128,7 +128,8 @@ class Stages:
     async def _turn(self, stage: Stage) -> Progress:
         stage.since = asyncio.get_running_loop().time()
         try:
-            progress = await stage.turn(self._door)
+            with self._door.meter.turn(stage.name):
+                progress = await stage.turn(self._door)
         except (Unavailable, Misconfigured) as error:
             if isinstance(error, Misconfigured) and not stage.worked:
                 raise

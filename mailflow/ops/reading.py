@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from mailflow.core.anomalies import Code
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
-from mailflow.register import Transaction, backlog
+from mailflow.ops.snapshot import Queues
+from mailflow.register import Transaction, backlog, queues
 
 
 async def read_outlook(
@@ -26,4 +27,15 @@ async def read_outlook(
         at,
         deadline,
         percents,
+    )
+
+
+async def read_queues(
+    tx: Transaction, answer: str, at: datetime, *, deadline: timedelta, percents: Sequence[int]
+) -> Queues:
+    """All that the register tells operators at once. Raises Unavailable."""
+    return Queues(
+        outlook=await read_outlook(tx, answer, at, deadline=deadline, percents=percents),
+        states=await queues.counts(tx),
+        set_aside=await backlog.set_aside_reasons(tx),
     )

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
+from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import migrations
 from mailflow.register.vault import ContentKey, Vault
 
@@ -70,8 +71,9 @@ class Transaction:
 class Register:
     """The database, with the keys to what is sealed in it."""
 
-    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
+    def __init__(self, engine: AsyncEngine, vault: Vault, meter: Meter = UNMEASURED) -> None:
         self._engine = engine
+        self._meter = meter
         self._vault = vault
         # SQLite has one writer. Queueing here is fair; its own waiting is polling.
         self._turn: contextlib.AbstractAsyncContextManager[None] = (
@@ -79,7 +81,7 @@ class Register:
         )
 
     @classmethod
-    def open(cls, url: str, vault: Vault) -> Self:
+    def open(cls, url: str, vault: Vault, meter: Meter = UNMEASURED) -> Self:
         """`sqlite:///path` (relative to the working directory) or `postgresql://…`. Raises Misconfigured.
 
         Nothing is connected yet.
@@ -90,9 +92,9 @@ class Register:
             raise Misconfigured("the register's URL cannot be read") from None
         match parsed.drivername:
             case "sqlite":
-                return cls(_sqlite_engine(parsed), vault)
+                return cls(_sqlite_engine(parsed), vault, meter)
             case "postgresql" | "postgres":
-                return cls(_postgresql_engine(parsed), vault)
+                return cls(_postgresql_engine(parsed), vault, meter)
         raise Misconfigured("the register's URL begins with sqlite:/// or postgresql://")
 
     @contextlib.asynccontextmanager
@@ -104,7 +106,7 @@ class Register:
         COMMIT to end.
         """
         async with self._turn:
-            with _translated():
+            with self._meter.call("database", "write"), _translated():
                 connection = await self._engine.connect()
                 try:
                     _ = await connection.begin()
@@ -116,7 +118,7 @@ class Register:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         """One unchanging view of the register, never waiting for a writer. Raises Unavailable."""
-        with _translated():
+        with self._meter.call("database", "read"), _translated():
             connection = await self._engine.connect()
             try:
                 if connection.dialect.name == "sqlite":
@@ -136,6 +138,7 @@ class Register:
         """
         if self._engine.dialect.name == "sqlite":
             with _file_lock(Path(f"{self._engine.url.database}.{what}.lock")) as ours:
+                self._meter.level("lock_held", ours, lock=what)
                 yield ours
             return
         key = sa.func.hashtextextended(what, 0)
@@ -144,6 +147,7 @@ class Register:
             try:
                 _ = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 ours = bool(await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+                self._meter.level("lock_held", ours, lock=what)
                 try:
                     yield ours
                 finally:

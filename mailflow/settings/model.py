@@ -1,17 +1,29 @@
 """Every setting with its meaning, unit and default; the sample and the operator's table are made from it."""
 
-import time
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mailflow.core.model import Environment
 from mailflow.mail.imap_session import Authentication
-from mailflow.mail.smtp import Security, is_addr_spec
+from mailflow.mail.smtp import Security
+from mailflow.settings.values import (
+    Address,
+    AddressOrNone,
+    Count,
+    File,
+    Folder,
+    Listening,
+    Percent,
+    Port,
+    RegisterUrl,
+    Text,
+    TimeOfDay,
+    is_local,
+)  # fmt: skip
 
 INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
 """What the audit mailbox takes from the mailbox when it does not say otherwise."""
@@ -31,58 +43,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def _address(value: str) -> str:
-    if not is_addr_spec(value):
-        raise PydanticCustomError("address", "should be a bare mail address such as name@example.org")
-    return value.lower()
-
-
-def _address_or_none(value: str) -> str:
-    return _address(value) if value else ""
-
-
-def _resolved(value: Path, info: ValidationInfo) -> Path:
-    """Relative to the folder of the settings file; `%d` is systemd's folder of credentials."""
-    context = info.context or {}
-    first, *rest = value.parts or ("",)
-    if first == "%d":
-        if not context.get("credentials"):
-            raise PydanticCustomError("credentials", "begins with %d, but CREDENTIALS_DIRECTORY is not set")
-        return Path(context["credentials"], *rest)
-    return Path(context.get("folder", "."), value)
-
-
-def _register_url(value: str, info: ValidationInfo) -> str:
-    """An SQLite file relative to the settings file, or PostgreSQL without a password in the URL."""
-    if value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value:
-        return f"sqlite:///{_resolved(Path(value.removeprefix('sqlite:///')), info)}"
-    if not value.startswith("postgresql://"):
-        raise PydanticCustomError("url", "should be sqlite:///FILE or postgresql://USER@HOST/DATABASE")
-    authority = value.removeprefix("postgresql://").partition("/")[0]
-    if ":" in authority.rpartition("@")[0] or "password=" in value:
-        raise PydanticCustomError("password", "should hold no password: name a file with ?passfile=FILE")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
-AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
-File = Annotated[Path, AfterValidator(_resolved)]
-Folder = Annotated[Path, AfterValidator(_resolved)]
-RegisterUrl = Annotated[str, AfterValidator(_register_url)]
-Text = Annotated[str, Field(min_length=1)]
-Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
-
-
-def is_local(host: str) -> bool:
-    """Whether what is sent to `host` stays on this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Section(BaseModel):
@@ -307,23 +267,22 @@ class Worker(Section):
         return self
 
 
-def _time_of_day(value: str) -> str:
-    try:
-        time.strptime(value, "%H:%M")
-    except ValueError:
-        raise PydanticCustomError("time", "should be a time of day such as 02:30") from None
-    return value
-
-
 class Jobs(Section):
     """What time does."""
 
-    at: Annotated[str, AfterValidator(_time_of_day)] = "02:30"
+    at: TimeOfDay = "02:30"
     """Time of day in Paris at which the jobs of the day begin. What a stop has missed is made up for at the start."""
     notice_days: int = Field(default=45, strict=True, ge=31, le=180)
     """How long before its last day the desk of a request is told; the law wants a month at least."""
     retention_days: Count = 90
     """How long mails and answers are kept once the answer has left; then only digests, names and instants stay."""
+
+
+class Status(Section):
+    """Health, metrics and a page for people, over HTTP: read-only, without personal data, without a password."""
+
+    address: Listening = ""
+    """Where `mailflow run` serves them, such as `127.0.0.1:9464` or `[::1]:9464`. When empty: nowhere."""
 
 
 class Log(Section):
@@ -350,6 +309,7 @@ class Settings(Section):
     limits: Limits
     worker: Worker
     jobs: Jobs
+    status: Status
     log: Log
 
     @model_validator(mode="before")

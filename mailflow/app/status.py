@@ -1,0 +1,158 @@
+"""What the status server is fed with: stages, register, and what runs out, each looked at as often as it changes."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from mailflow import __version__
+from mailflow.app.parts import imap_account, now
+from mailflow.errors import MailflowError, Unavailable
+from mailflow.log import event
+from mailflow.mail import pem
+from mailflow.mail.imap import ImapMailbox
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.stages import Stages
+from mailflow.mail.trust import TrustError
+from mailflow.mail.trust.expiry import certificate_ends, lists_end
+from mailflow.mail.trust_files import read_pem_file
+from mailflow.ops import status
+from mailflow.ops.metrics import Metrics
+from mailflow.ops.reading import read_queues
+from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
+from mailflow.register import Register, directory
+from mailflow.settings import Settings
+
+SLOW_SECONDS = 600.0
+"""How often certificates, lists and quotas are looked at."""
+FINGERPRINT_CHARACTERS = 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Looks at the service, for the status server."""
+
+    settings: Settings
+    register: Register
+    stages: Stages
+    around: Surroundings = field(default_factory=Surroundings)
+
+    async def look(self) -> Snapshot:
+        """The service as it stands now."""
+        return Snapshot(
+            at=now(),
+            version=__version__,
+            environment=self.settings.environment.value,
+            queues=await self._queues(),
+            stages=self._stages(),
+            steps=asdict(self.stages.progress),
+            surroundings=self.around,
+        )
+
+    async def _queues(self) -> Queues | None:
+        service = self.settings.service
+        deadline = timedelta(hours=service.deadline_hours)
+        with contextlib.suppress(Unavailable):
+            async with self.register.read() as tx:
+                return await read_queues(tx, ANSWER, now(), deadline=deadline, percents=service.warning_percents)
+        return None
+
+    def _stages(self) -> tuple[StageState, ...]:
+        hanging = self.stages.hanging(self.settings.worker.turn_seconds_max)
+        return tuple(
+            StageState(name=one.name, tried=one.tried, failures=one.failures, hangs=one.name in hanging)
+            for one in self.stages.all
+        )
+
+    async def keep(self) -> None:
+        """Look at what changes slowly, now and then, until cancelled. What cannot be read now is left as it was."""
+        while True:
+            try:
+                senders = await self._senders()
+                files = await asyncio.to_thread(lambda: tuple(file_expiries(self.settings)))
+                self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas)
+                self.around = Surroundings(expiries=self.around.expiries, quotas=await self._quotas())
+            except MailflowError:
+                event(log, "not-looked-at", level=logging.WARNING, work="surroundings")
+            await asyncio.sleep(SLOW_SECONDS)
+
+    async def _senders(self) -> tuple[Expiry, ...]:
+        async with self.register.read() as tx:
+            senders = await directory.list_senders(tx)
+        return tuple(
+            Expiry(kind="sender", name=f"{sender.code} {_beginning(known.der)}", at=certificate_ends(known.der))
+            for sender in senders
+            for known in {known.der: known for known in sender.certificates}.values()
+        )
+
+    async def _quotas(self) -> tuple[Quota, ...]:
+        found = []
+        for name, imap in (("mailbox", self.settings.mailbox), ("audit", self.settings.audit)):
+            mailbox = ImapMailbox(imap_account(self.settings, imap), imap.folder)
+            try:
+                told = await mailbox.quotas()
+            finally:
+                await mailbox.close()
+            found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
+        return tuple(found)
+
+
+def file_expiries(settings: Settings) -> Iterator[Expiry]:
+    """When the certificates and lists end that the settings name. What cannot be read is told of by others."""
+    keys, trust = settings.keys, settings.trust
+    ours = [("signing", keys.signing_certificate_file), ("archive", keys.archive_certificate_file)]
+    ours += [(f"decryption-{number}", key.certificate_file) for number, key in enumerate(keys.decryption, 1)]
+    for name, file in ours:
+        for der in _read(file, pem.CERTIFICATE)[:1] if file else ():
+            yield from _certificate("service", name, der)
+    for kind, folder in (("anchor", trust.anchors_dir), ("intermediate", trust.intermediates_dir)):
+        for file in _files(folder):
+            for der in _read(file, pem.CERTIFICATE):
+                yield from _certificate(kind, f"{file.name} {_beginning(der)}", der)
+    lists = [(file.name, der) for file in _files(trust.crls_dir) for der in _read(file, pem.REVOCATION_LIST)]
+    for name, ends in lists_end(lists).items():
+        yield Expiry(kind="list", name=name, at=ends)
+
+
+def _certificate(kind: str, name: str, der: bytes) -> Iterator[Expiry]:
+    with contextlib.suppress(TrustError):
+        yield Expiry(kind=kind, name=name, at=certificate_ends(der))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
+
+
+def _read(file: Path, label: str) -> tuple[bytes, ...]:
+    with contextlib.suppress(MailflowError):
+        return read_pem_file(file, label)
+    return ()
+
+
+def _beginning(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()[:FINGERPRINT_CHARACTERS]
+
+
+@contextlib.asynccontextmanager
+async def status_served(
+    settings: Settings, register: Register, stages: Stages, metrics: Metrics
+) -> AsyncIterator[None]:
+    """Serve the status while the block runs, if the settings say so. Raises Misconfigured."""
+    if not settings.status.address:
+        yield
+        return
+    watch = Watch(settings=settings, register=register, stages=stages)
+    looking = asyncio.create_task(watch.keep())
+    host, _, port = settings.status.address.rpartition(":")
+    try:
+        async with status.serving(host.strip("[]"), int(port), status.application(watch.look, metrics)):
+            yield
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})

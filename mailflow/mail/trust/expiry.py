@@ -1,0 +1,25 @@
+"""Until when certificates and revocation lists hold: what operators have to renew in time."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from mailflow.mail.trust.certificate import read
+from mailflow.mail.trust.revocation import RevocationList, UnusableList
+
+
+def certificate_ends(der: bytes) -> datetime:
+    """The end of its validity. Raises TrustError for what is no certificate."""
+    return read(der).not_valid_after_utc
+
+
+def lists_end(named: Iterable[tuple[str, bytes]]) -> dict[str, datetime]:
+    """Of each authority's newest list, under the name it comes with, the end. Unusable ones count as missing."""
+    newest: dict[object, tuple[datetime, str, datetime]] = {}
+    for name, der in named:
+        try:
+            known = RevocationList(der)
+        except UnusableList:
+            continue
+        if known.issuer not in newest or newest[known.issuer][0] < known.published:
+            newest[known.issuer] = (known.published, name, known.expires)
+    return {name: expires for _, name, expires in newest.values()}

@@ -1,0 +1,87 @@
+"""The forms that values of settings have, each with the sentence that a wrong one is answered with."""
+
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Strict, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from mailflow.mail.smtp import is_addr_spec
+
+
+def _address(value: str) -> str:
+    if not is_addr_spec(value):
+        raise PydanticCustomError("address", "should be a bare mail address such as name@example.org")
+    return value.lower()
+
+
+def _address_or_none(value: str) -> str:
+    return _address(value) if value else ""
+
+
+def _resolved(value: Path, info: ValidationInfo) -> Path:
+    """Relative to the folder of the settings file; `%d` is systemd's folder of credentials."""
+    context = info.context or {}
+    first, *rest = value.parts or ("",)
+    if first == "%d":
+        if not context.get("credentials"):
+            raise PydanticCustomError("credentials", "begins with %d, but CREDENTIALS_DIRECTORY is not set")
+        return Path(context["credentials"], *rest)
+    return Path(context.get("folder", "."), value)
+
+
+def _register_url(value: str, info: ValidationInfo) -> str:
+    """An SQLite file relative to the settings file, or PostgreSQL without a password in the URL."""
+    if value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value:
+        return f"sqlite:///{_resolved(Path(value.removeprefix('sqlite:///')), info)}"
+    if not value.startswith("postgresql://"):
+        raise PydanticCustomError("url", "should be sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+    authority = value.removeprefix("postgresql://").partition("/")[0]
+    if ":" in authority.rpartition("@")[0] or "password=" in value:
+        raise PydanticCustomError("password", "should hold no password: name a file with ?passfile=FILE")
+    return value
+
+
+def _time_of_day(value: str) -> str:
+    try:
+        time.strptime(value, "%H:%M")
+    except ValueError:
+        raise PydanticCustomError("time", "should be a time of day such as 02:30") from None
+    return value
+
+
+def _listening(value: str) -> str:
+    """Off, or a numeric address with a port."""
+    if value:
+        host, _, port = value.rpartition(":")
+        try:
+            ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
+            bad = not 0 <= int(port) <= 65535 or (":" in host) != host.startswith("[")
+        except ValueError:
+            bad = True
+        if bad:
+            raise PydanticCustomError("listening", "should be a numeric address with a port such as 127.0.0.1:9464")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
+File = Annotated[Path, AfterValidator(_resolved)]
+Folder = Annotated[Path, AfterValidator(_resolved)]
+RegisterUrl = Annotated[str, AfterValidator(_register_url)]
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Listening = Annotated[str, AfterValidator(_listening)]
+
+
+def is_local(host: str) -> bool:
+    """Whether what is sent to `host` stays on this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
