@@ -1,4 +1,4 @@
-"""What the answer to a mail says: text, `RET` files, receipt. Pure."""
+"""What the answer to a mail says: text, `RET` and `RGE` files, receipt. Pure."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,6 +8,7 @@ from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Lette
 from mailflow.mail.model import Reply
 from mailflow.wire.acknowledgement import write_receipt
 from mailflow.wire.names import return_name
+from mailflow.wire.questions import write_answers
 from mailflow.wire.writer import write_return
 
 XML = "application/xml"
@@ -24,6 +25,9 @@ def write(reply: Reply, letterhead: Letterhead, returned: Mapping[str, bytes]) -
             if file.record is not None:
                 returns[file.record] = octets
         attachments.append(Attachment(name=return_name(file.file.name), content=octets, content_type=XML))
+    for asked in reply.questions:
+        octets = write_answers(asked, environment=letterhead.environment)
+        attachments.append(Attachment(name=return_name(asked.file.name), content=octets, content_type=XML))
     receipt = Attachment(
         name=f"accuse-{reply.intake}.xml", content=_receipt(reply, letterhead.environment), content_type=XML
     )
@@ -58,4 +62,5 @@ def _receipt(reply: Reply, environment: Environment) -> bytes:
         environment=environment,
         anomalies=reply.anomalies,
         files=reply.files,
+        questions=reply.questions,
     )

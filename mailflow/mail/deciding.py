@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
 from mailflow.log import event
 from mailflow.mail.bounces import Bounce
@@ -72,12 +73,16 @@ class Decision:
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
         """Have the registrar decide what was accepted; sort the rest."""
-        submissions = [v.submission for _, v in judged if isinstance(v, Accepted)]
-        receipts = iter(await registrar.submit(tx, submissions, terms, self.at))
+        accepted = [verdict for _, verdict in judged if isinstance(verdict, Accepted)]
+        receipts = iter(await registrar.submit(tx, [v.submission for v in accepted], terms, self.at))
+        # Asked afterwards: a file that came in the same mail is decided by now.
+        asking = [verdict.inquiry for verdict in accepted if verdict.inquiry.files]
+        answers = iter(await registrar.answer_questions(tx, asking, terms, self.at) if asking else ())
         for mail, verdict in judged:
             match verdict:
                 case Accepted():
-                    self._answer(mail, verdict.reply, next(receipts).files, verdict.anomalies, reason="")
+                    questions = next(answers) if verdict.inquiry.files else ()
+                    self._answer(mail, verdict.reply, next(receipts).files, verdict.anomalies, "", questions)
                 case Rejected(reply=None):
                     self.set_aside(mail, verdict.anomalies[0].code, verdict.detail)
                     if verdict.bounce is not None and verdict.bounce.failed:
@@ -99,6 +104,7 @@ class Decision:
         files: tuple[FileReceipt, ...],
         anomalies: tuple[Anomaly, ...],
         reason: str,
+        questions: tuple[QuestionReceipt, ...] = (),
     ) -> None:
         self.replies.append(
             Reply(
@@ -108,9 +114,20 @@ class Decision:
                 decided_at=self.at,
                 files=files,
                 anomalies=anomalies,
+                questions=questions,
             )
         )
         self._settle(mail, "answered", reason, "", sender=context.sender)
+        self.entries += [
+            journal.Entry(
+                kind="questions-answered",
+                intake_id=mail.id,
+                sender=context.sender,
+                desk=file.file.desk or None,
+                detail={"questions": len(file.file.questions), "unknown": _unknown(file)},
+            )
+            for file in questions
+        ]
 
     def _settle(self, mail: intake.Claimed, state: str, reason: str, detail: str, sender: str | None) -> None:
         self.settlements.append(intake.Settlement(id=mail.id, state=state, reason=reason, detail=detail, sender=sender))
@@ -179,6 +196,7 @@ class Decision:
         self._measure()
         return Progress(
             answered=len(self.replies),
+            questions=sum(len(file.answers) for reply in self.replies for file in reply.questions),
             set_aside=sum(settlement.state == "set_aside" for settlement in self.settlements),
             undetermined=len(self.undetermined),
             registered=fresh,
@@ -206,9 +224,18 @@ class Decision:
                     meter.count("request", desk=file.file.desk, outcome=_word(file, outcome))
                     for anomaly in outcome.anomalies:
                         meter.count("anomaly", code=anomaly.code)
+            for asked in reply.questions:
+                told = [anomaly for answer in asked.answers if not answer.requests for anomaly in answer.anomalies]
+                for anomaly in (*asked.anomalies, *told):
+                    meter.count("anomaly", code=anomaly.code)
 
 
 def _word(file: FileReceipt, outcome: Outcome) -> str:
     if isinstance(outcome, Refused):
         return "refused"
     return "replayed" if file.repeated or outcome.replayed else "registered"
+
+
+def _unknown(file: QuestionReceipt) -> int:
+    """How many questions were about what the desk may not know: many of one sender may be attempts to find out."""
+    return sum(a.code is Code.QUESTION_UNKNOWN for answer in file.answers for a in answer.anomalies)

@@ -114,6 +114,8 @@ class Progress:
     received: int = 0
     answered: int = 0
     """Mails decided with an answer."""
+    questions: int = 0
+    """Questions answered, of `GES` files."""
     set_aside: int = 0
     undetermined: int = 0
     registered: int = 0

@@ -10,7 +10,7 @@ outside and an entry for the operator. From step 7 on the sender is proven, and 
 4. The signature holds over the exact octets (or once over them with canonical line ends).
 5. The signer is who the enrolments say, by a path that was valid at reception (`mail.trust`).
 6. There is no further layer inside. Prevents: a signed mail of another, forwarded under a signature.
-7. The signed part holds request files, within the limits.
+7. The signed part holds files of requests or questions, within the limits.
 8. A `CER*` certificate, when there is one, may be encrypted to.
 """
 
@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.inquiry import Inquiry, QuestionFile
 from mailflow.core.model import Door, EnrolledSender, RequestFile, Submission, Submitter
 from mailflow.mail import attachments, bounces, cms, mime, pem
 from mailflow.mail.attachments import ContentLimits, Contents
@@ -39,6 +40,8 @@ from mailflow.mail.model import (
     VerifiedMail,
 )
 from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
+from mailflow.wire.names import is_meant_as_question
+from mailflow.wire.questions import read_questions
 from mailflow.wire.reader import MAIL_ANOMALIES_MAX, FileLimits, bounded_together, read_file
 
 T = TypeVar("T")
@@ -158,21 +161,26 @@ class Judge:
 
     def _judge(self, mail: Unjudged, at: datetime, steps: _Checklist) -> Verdict:
         context, contents = self._prove(mail, at, steps)
-        files = self._read_files(contents, context, mail.received_at, steps)
+        files, questions = self._read_files(contents, context, mail.received_at, steps)
         if contents.certificate is not None:
             context = self._answer_certificate(contents.certificate, context, at, steps)
-        submission = Submission(
-            submitter=Submitter(
-                sender=context.sender,
-                certificate=context.signer,
-                trust_generation=self.trust.material.directory.generation,
-            ),
-            door=Door.MAIL,
-            intake=mail.intake,
-            received_at=mail.received_at,
-            files=files,
+        submitter = Submitter(
+            sender=context.sender,
+            certificate=context.signer,
+            trust_generation=self.trust.material.directory.generation,
         )
-        return Accepted(submission=submission, reply=context, anomalies=contents.anomalies)
+        return Accepted(
+            submission=Submission(
+                submitter=submitter,
+                door=Door.MAIL,
+                intake=mail.intake,
+                received_at=mail.received_at,
+                files=files,
+            ),
+            inquiry=Inquiry(submitter=submitter, files=questions),
+            reply=context,
+            anomalies=contents.anomalies,
+        )
 
     # Steps 1 to 6
     def _prove(self, mail: Unjudged, at: datetime, steps: _Checklist) -> tuple[ReplyContext, Contents]:
@@ -272,19 +280,22 @@ class Judge:
     # Step 7
     def _read_files(
         self, contents: Contents, context: ReplyContext, received_at: datetime, steps: _Checklist
-    ) -> tuple[RequestFile, ...]:
+    ) -> tuple[tuple[RequestFile, ...], tuple[QuestionFile, ...]]:
         if not contents.files:
             raise _Refusal("contents", Rejected(anomalies=contents.anomalies, reply=context))
-        files = tuple(
-            read_file(file.name, file.content, limits=self.limits.file, received_at=received_at)
-            for file in contents.files
-        )
-        requests = sum(len(file.requests) for file in files)
-        if requests > self.limits.requests_max:
+        limits = self.limits.file
+        files, questions = [], []
+        for file in contents.files:
+            if is_meant_as_question(file.name):
+                questions.append(read_questions(file.name, file.content, limits=limits, received_at=received_at))
+            else:
+                files.append(read_file(file.name, file.content, limits=limits, received_at=received_at))
+        asked, requests = (sum(len(f.questions) for f in questions), sum(len(f.requests) for f in files))
+        if asked + requests > self.limits.requests_max:
             too_many = Rejected(anomalies=(Anomaly(code=Code.MAIL_TOO_MANY_REQUESTS),), reply=context)
             raise _Refusal("contents", too_many)
-        steps.passed("contents", f"{len(files)} files, {requests} requests")
-        return bounded_together(files, MAIL_ANOMALIES_MAX)
+        steps.passed("contents", f"{len(contents.files)} files, {requests} requests, {asked} questions")
+        return bounded_together(tuple(files), MAIL_ANOMALIES_MAX), tuple(questions)
 
     # Step 8
     def _answer_certificate(

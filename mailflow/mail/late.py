@@ -3,9 +3,11 @@
 Safe to kill at any line: that a mail was looked at and the order for its receipt are one commit.
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from mailflow.core.numbers import DeskCode
 from mailflow.log import event
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.judge import Unjudged
@@ -13,6 +15,7 @@ from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.model import Recognised, TechnicalReceipt
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import directory, lateness, outbox
+from mailflow.wire.names import FileNameError, parse_request_name
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,10 @@ async def acknowledge(door: MailDoor) -> Progress:
     async with door.register.begin() as tx:
         if await directory.generation(tx) != terms.directory.generation:
             return Progress()  # whom we proved may have been suspended meanwhile: looked at again
-        wanted = sorted(await lateness.note(tx, ANSWER, list(received), at) & receipts.keys())
+        noted = await lateness.note(tx, ANSWER, list(received), at)
+        waiting = [one for one in recognised if one is not None and one.intake in noted]
+        await lateness.remember_files(tx, [line for one in waiting for line in _files_of(one)])
+        wanted = sorted(noted & receipts.keys())
         drafts = [
             outbox.Draft(
                 kind=RECEIPT,
@@ -60,6 +66,13 @@ async def acknowledge(door: MailDoor) -> Progress:
     for id_ in wanted:
         event(log, "late", intake=id_, sender=receipts[id_].recognised.reply.sender)
     return Progress(late=len(late))
+
+
+def _files_of(mail: Recognised) -> Iterator[tuple[int, DeskCode, str, str]]:
+    """Its request files, for desks that ask after them (`registrar.answer_questions`)."""
+    for file in mail.files:
+        with contextlib.suppress(FileNameError):
+            yield mail.intake, parse_request_name(file.name).desk, file.name, file.digest
 
 
 async def _recognise(door: MailDoor, mails: Sequence[Unjudged]) -> list[Recognised | None]:

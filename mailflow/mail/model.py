@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from mailflow.core.anomalies import Anomaly
+from mailflow.core.inquiry import Inquiry, QuestionReceipt
 from mailflow.core.model import FileReceipt, SenderCode, Submission
 from mailflow.mail.bounces import Bounce
 
@@ -100,14 +101,18 @@ class Accepted:
     """The sender is proven and what it sent could be read, wholly or in part."""
 
     submission: Submission
+    """What it asks to be done; it may be nothing."""
+    inquiry: Inquiry
+    """What it asks to be told; it may be nothing."""
     reply: ReplyContext
     anomalies: tuple[Anomaly, ...] = ()
     """Of the mail as a whole, beside what each file says; none of them blocks the files that could be read."""
 
     @property
     def requests(self) -> int:
-        """How many requests it holds."""
-        return sum(len(file.requests) for file in self.submission.files)
+        """How many requests and questions it holds."""
+        asked = sum(len(file.questions) for file in self.inquiry.files)
+        return asked + sum(len(file.requests) for file in self.submission.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,8 @@ class Reply:
     files: tuple[FileReceipt, ...]
     anomalies: tuple[Anomaly, ...]
     """Of the mail as a whole."""
+    questions: tuple[QuestionReceipt, ...] = ()
+    """What is told of the `GES` files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,21 @@
 """The text of an answer, for the person behind the desk's software: French, faults also in English. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, catalogue
-from mailflow.core.model import Environment, FileReceipt, Outcome, Registered
+from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, StatusAnswer
+from mailflow.core.model import Environment, FileReceipt, Outcome, Registered, RequestState
 from mailflow.mail.model import Reply, TechnicalReceipt
 
 SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
+
+_STATES = {
+    RequestState.ACTIVE: "active",
+    RequestState.DEREGISTERED: "radiée",
+    RequestState.REMOVED: "supprimée",
+}
 
 
 def subject(intake: int, environment: Environment) -> str:
@@ -78,10 +85,15 @@ def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
         lines += [line for anomaly in reply.anomalies for line in _anomaly(anomaly)]
     for file in reply.files:
         lines += ["", *_file(file)]
+    for asked in reply.questions:
+        lines += ["", *_questions(asked)]
     if reply.files:
         lines += ["", "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel."]
-    lines += ["", "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.", ""]
-    lines += [f"Assistance : {contact}"]
+    if reply.questions:
+        lines += ["", "Le fichier RGE joint pour chaque fichier GES reprend ces réponses pour votre logiciel."]
+    if reply.files or not reply.questions:
+        lines += ["", "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue."]
+    lines += ["", f"Assistance : {contact}"]
     return "\n".join(lines) + "\n"
 
 
@@ -105,6 +117,55 @@ def _outcome(position: int, outcome: Outcome) -> Iterator[str]:
         yield f"  Demande {position} : non enregistrée"
     for anomaly in outcome.anomalies:
         yield from _anomaly(anomaly)
+
+
+def _questions(receipt: QuestionReceipt) -> Iterator[str]:
+    file = receipt.file
+    yield f"Fichier {_printable(file.name)} : {len(file.questions)} question(s)"
+    for anomaly in receipt.anomalies:
+        yield from _anomaly(anomaly)
+    for position, (question, answer) in enumerate(zip(file.questions, receipt.answers, strict=False), 1):
+        about = question.file_name or question.number or question.reference
+        yield f"  Question {position}{f' ({_printable(about)})' if about else ''}"
+        if answer.situation:
+            yield f"    {_situation(answer)}"
+        for request in answer.requests:
+            yield f"    {_request(request)}"
+        if answer.situation is not Situation.DECIDED:
+            for anomaly in answer.anomalies:
+                yield from _anomaly(anomaly)
+        elif answer.anomalies:
+            yield f"    Anomalies du fichier : {_codes(answer.anomalies)}"
+
+
+def _situation(answer: StatusAnswer) -> str:
+    since = _moment(answer.since) if answer.since else "l'instant"
+    match answer.situation:
+        case Situation.WAITING:
+            return f"Le fichier est en attente depuis le {since}."
+        case Situation.WITH_OPERATOR:
+            return f"Le fichier, reçu le {since}, est entre les mains de l'exploitant."
+        case Situation.DECIDED if answer.registered is None:
+            return f"Le fichier a été traité le {since}."
+        case Situation.DECIDED:
+            counts = f"{answer.registered} enregistrée(s), {answer.refused} refusée(s)"
+            return f"Le fichier a été traité le {since} : {counts}."
+        case _:
+            return "Le fichier est inconnu. S'il ne vient pas d'être envoyé, renvoyez-le : c'est sans risque."
+
+
+def _request(status: RequestStatus) -> str:
+    reference = f" (référence {_printable(status.reference)})" if status.reference else ""
+    told = f" ; anomalies : {_codes(status.anomalies)}" if status.anomalies else ""
+    if status.number is None or status.state is None:
+        return f"Demande refusée{reference}{told}"
+    until = f" jusqu'au {status.expires_on:%d/%m/%Y}" if status.expires_on else ""
+    last = f" ; dernière opération {status.operation} le {status.operated_on:%d/%m/%Y}" if status.operated_on else ""
+    return f"{status.number}{reference} : {_STATES[status.state]}{until}{last}{told}"
+
+
+def _codes(anomalies: Iterable[Anomaly]) -> str:
+    return ", ".join(dict.fromkeys(anomaly.code.value for anomaly in anomalies))
 
 
 def _anomaly(anomaly: Anomaly) -> Iterator[str]:

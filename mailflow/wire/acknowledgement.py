@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.calendar import PARIS
+from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.lexical import Count, Moment, Sentence, Token
 from mailflow.core.model import Door, Environment, FileReceipt, Registered, SenderCode
 from mailflow.core.shapes import Items, WireModel
@@ -20,14 +21,16 @@ RECEPTION = "accuseTechnique"
 
 
 class AcknowledgedFile(WireModel):
-    """`fichier`: one file and how its requests fared."""
+    """`fichier`: one file, and how its requests fared or how many questions it asks."""
 
     name: Sentence | None = Field(default=None, alias="nom")
     """Left out when it is no name of the interface."""
     digest: Sentence = Field(alias="empreinte")
     """SHA-256 (hex) of the file."""
-    registered: Count = Field(alias="enregistrees")
-    refused: Count = Field(alias="refusees")
+    registered: Count | None = Field(default=None, alias="enregistrees")
+    refused: Count | None = Field(default=None, alias="refusees")
+    questions: Count | None = None
+    """Of a `GES` file, which has nothing but these."""
 
 
 class Acknowledgement(WireModel):
@@ -86,6 +89,7 @@ def write_receipt(
     decided_at: datetime,
     anomalies: Sequence[Anomaly],
     files: Sequence[FileReceipt],
+    questions: Sequence[QuestionReceipt] = (),
 ) -> bytes:
     """The receipt part as a document. The same bytes for the same values; times are given as of Paris."""
     acknowledgement = Acknowledgement(
@@ -98,7 +102,7 @@ def write_receipt(
         received_at=received_at.astimezone(PARIS),
         decided_at=decided_at.astimezone(PARIS),
         anomalies=anomaly_elements(anomalies),
-        files=tuple(_line(receipt) for receipt in files),
+        files=(*map(_line, files), *map(_asked, questions)),
     )
     return to_bytes(write(acknowledgement, ACKNOWLEDGEMENT, EXTENSION))
 
@@ -138,3 +142,8 @@ def _line(receipt: FileReceipt) -> AcknowledgedFile:
         registered=registered,
         refused=len(receipt.outcomes) - registered,
     )
+
+
+def _asked(receipt: QuestionReceipt) -> AcknowledgedFile:
+    file = receipt.file
+    return AcknowledgedFile(name=speakable_name(file.name), digest=file.digest, questions=len(file.questions))

@@ -16,6 +16,8 @@ from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.model import Accepted, Rejected, Step, Undetermined, Verdict
 from mailflow.mail.trust import Trust
+from mailflow.wire.management import QuestionElement
+from mailflow.wire.questions import write_questions
 from mailflow.wire.reader import FileLimits
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_sender, a_trust, enrolled
@@ -164,6 +166,15 @@ def dem_name(sequence: int = 1) -> str:
 
 def dem_part(sequence: int = 1, *, surname: str = "Durand", count: int = 1) -> bytes:
     return entities.file_part(dem_name(sequence), a_dem(surname, count), "application/xml")
+
+
+def a_ges(*questions: QuestionElement) -> bytes:
+    """The octets of a file that asks these, or after the first `DEM` file."""
+    return write_questions(questions or (QuestionElement(file_name=dem_name()),), AT)
+
+
+def ges_part(*questions: QuestionElement, sequence: int = 1) -> bytes:
+    return entities.file_part(dem_name(sequence).replace("DEM", "GES"), a_ges(*questions), "application/xml")
 
 
 def multipart(*parts: bytes, boundary: str = "inner") -> bytes:

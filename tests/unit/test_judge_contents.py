@@ -14,16 +14,19 @@ from mailflow.demo.pki import Fault
 from mailflow.mail import entities
 from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.model import Rejected
+from mailflow.wire.management import QuestionElement
 from tests.support.judging import (
     LIMITS,
     MAIRIE,
     a_dem,
+    a_ges,
     a_judge,
     a_mail,
     accepted,
     dem_name,
     dem_part,
     explain,
+    ges_part,
     mailed,
     mairie,
     multipart,
@@ -111,6 +114,27 @@ def test_a_mail_holds_so_many_requests_and_no_more() -> None:
     assert len(accepted(just).submission.files) == 2
     more = a_mail(multipart(dem_part(1, count=10), dem_part(2, count=11, surname="Petit")))
     assert refused(more, answered=True) == ("contents", "MAIL_TOO_MANY_REQUESTS")
+
+
+def test_questions_are_read_beside_requests_and_count_like_them() -> None:
+    asked = [QuestionElement(file_name=dem_name())] * 10
+    mail = a_mail(multipart(ges_part(*asked), dem_part(2, count=10)))
+    verdict = accepted(mail)
+    assert [file.name for file in verdict.submission.files] == [dem_name(2)]
+    (file,) = verdict.inquiry.files
+    assert (file.name, len(file.questions), verdict.requests) == (dem_name().replace("DEM", "GES"), 10, 20)
+    assert verdict.inquiry.submitter == verdict.submission.submitter
+    more = a_mail(multipart(ges_part(*asked), dem_part(2, count=11)))
+    assert refused(more, answered=True) == ("contents", "MAIL_TOO_MANY_REQUESTS")
+
+
+def test_questions_may_come_alone_or_in_a_zip() -> None:
+    name = dem_name().replace("DEM", "GES")
+    zipped = entities.file_part("questions.zip", a_zip((name, a_ges())), "application/zip")
+    for content in (ges_part(), zipped):
+        verdict = accepted(a_mail(content))
+        assert verdict.submission.files == ()
+        assert [file.name for file in verdict.inquiry.files] == [name]
 
 
 def test_the_limits_are_those_of_the_settings() -> None:

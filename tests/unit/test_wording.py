@@ -1,13 +1,21 @@
 """The text of an answer: complete, in French, faults in English too, and never a value."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from mailflow.core.anomalies import Anomaly, Code, catalogue
-from mailflow.core.model import Environment, FileReceipt, Refused, Registered
-from mailflow.core.numbers import UniqueNumber
+from mailflow.core.inquiry import (
+    Question,
+    QuestionFile,
+    QuestionReceipt,
+    RequestStatus,
+    Situation,
+    StatusAnswer,
+)
+from mailflow.core.model import Environment, FileReceipt, Operation, Refused, Registered, RequestState
+from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.model import Reply
 from tests.support.outcomes import done
@@ -47,6 +55,73 @@ def test_a_whole_answer_reads_so() -> None:
         "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel.",
         "",
         "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.",
+        "",
+        "Assistance : assistance@service.example",
+    ]
+
+
+def an_inquiry() -> QuestionReceipt:
+    """One question of each kind, with its answer."""
+    asked = [Question(file_name=f"DEM59123-202603021000-00000{n}.xml") for n in (1, 2, 3, 4)]
+    status = RequestStatus(
+        number=NUMBER,
+        reference="D-1",
+        state=RequestState.ACTIVE,
+        expires_on=date(2027, 1, 12),
+        operation=Operation.RENEWAL,
+        operated_on=date(2026, 3, 1),
+        anomalies=(Anomaly(code=Code.TELEPHONE_DOUBTFUL),) * 2,
+    )
+    gone = replace(status, state=RequestState.DEREGISTERED, expires_on=None, reference=None, anomalies=())
+    refused = RequestStatus(anomalies=(Anomaly(code=Code.REQUEST_EXISTS),))
+    since = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    return QuestionReceipt(
+        file=QuestionFile(
+            name="GES59123-202603021000-000001.xml",
+            desk=DeskCode("59123"),
+            digest="",
+            questions=(*asked, Question(number=NUMBER), Question(reference="D\n2"), Question()),
+        ),
+        answered_at=since,
+        answers=(
+            StatusAnswer(situation=Situation.DECIDED, since=since, registered=1, refused=1, requests=(status, refused)),
+            StatusAnswer(situation=Situation.WAITING, since=since),
+            StatusAnswer(situation=Situation.WITH_OPERATOR, since=since),
+            StatusAnswer(situation=Situation.UNKNOWN),
+            StatusAnswer(requests=(gone,)),
+            StatusAnswer(situation=Situation.DECIDED, since=since, anomalies=(Anomaly(code=Code.OUTCOMES_LEFT_OUT),)),
+            StatusAnswer(anomalies=(Anomaly(code=Code.QUESTION_UNCLEAR, path="/gestion/listeQuestion/question[7]"),)),
+        ),
+    )
+
+
+def test_what_was_asked_is_answered_line_by_line() -> None:
+    entry = catalogue()[Code.QUESTION_UNCLEAR]
+    at = f"02/03/2026 à 10:00:00 {PARIS}"
+    last = "dernière opération REN le 01/03/2026"
+    assert text(replace(a_reply(), questions=(an_inquiry(),))).splitlines()[6:] == [
+        "Fichier GES59123-202603021000-000001.xml : 7 question(s)",
+        "  Question 1 (DEM59123-202603021000-000001.xml)",
+        f"    Le fichier a été traité le {at} : 1 enregistrée(s), 1 refusée(s).",
+        f"    {NUMBER} (référence D-1) : active jusqu'au 12/01/2027 ; {last} ; anomalies : CTRL_DEM_0031",
+        "    Demande refusée ; anomalies : CTRL_UNI_0001",
+        "  Question 2 (DEM59123-202603021000-000002.xml)",
+        f"    Le fichier est en attente depuis le {at}.",
+        "  Question 3 (DEM59123-202603021000-000003.xml)",
+        f"    Le fichier, reçu le {at}, est entre les mains de l'exploitant.",
+        "  Question 4 (DEM59123-202603021000-000004.xml)",
+        "    Le fichier est inconnu. S'il ne vient pas d'être envoyé, renvoyez-le : c'est sans risque.",
+        f"  Question 5 ({NUMBER})",
+        f"    {NUMBER} : radiée ; {last}",
+        "  Question 6 (D?2)",
+        f"    Le fichier a été traité le {at}.",
+        "    Anomalies du fichier : CTRL_GES_0003",
+        "  Question 7",
+        "    CTRL_GES_0002 (erreur) /gestion/listeQuestion/question[7]",
+        f"      {entry.french} {entry.remedy_french}",
+        f"      [en] {entry.english} {entry.remedy_english}",
+        "",
+        "Le fichier RGE joint pour chaque fichier GES reprend ces réponses pour votre logiciel.",
         "",
         "Assistance : assistance@service.example",
     ]
