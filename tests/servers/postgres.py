@@ -6,7 +6,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -74,19 +74,19 @@ def find_binaries() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+def postgres(*, durable: bool = False, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
     """Start a server and end it. `durable` leaves on what survives a power cut, for measuring."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not installed"
     # The path of a socket has 107 octets at most: not below pytest's long folders.
     folder = Path(tempfile.mkdtemp(prefix="mailflow-pg-"))
-    settings = {k: v for k, v in SETTINGS.items() if not durable or v != "off"}
+    chosen = {k: v for k, v in SETTINGS.items() if not durable or v != "off"} | dict(settings or {})
     try:
         user = _unprivileged(folder)
         data = f"{folder}/data"
         init = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
         _run(user, binaries, init)
-        options = " ".join(f"-c {key}={value}" for key, value in settings.items()) + f" -k {folder}"
+        options = " ".join(f"-c {key}={value}" for key, value in chosen.items()) + f" -k {folder}"
         log = f"{folder}/log"
         start = ["pg_ctl", "-D", data, "-l", log, "-w", "-t", str(START_SECONDS_MAX), "-o", options, "start"]
         _run(user, binaries, start)
