@@ -17,7 +17,7 @@ from mailflow.core.codes import code_lists
 from mailflow.core.form import HousingRequest, Person
 from mailflow.core.model import Environment
 from mailflow.core.numbers import UniqueNumber
-from mailflow.core.reference import Commission, Reference, department_of
+from mailflow.core.reference import Commission, Reference, department_of, present_municipality
 
 LANDLORDS_CHARACTERS_MAX = 700
 """A longer list of landlords goes into an annex."""
@@ -45,12 +45,14 @@ def content(attestation: Attestation) -> dict[str, Any]:
     """All that the template sets, as JSON values."""
     attested = attestation.attested
     title = french(wording.REGISTRATION if attested.renewed_on is None else wording.RENEWAL)
+    school = attestation.environment is Environment.SCHOOL
     page = _FrontPage(attestation)
     return {
         "title": title,
+        "document_title": french(wording.SCHOOL_TITLE, title=title) if school else title,
         "service": wording.SERVICE,
         "keywords": [attestation.number],
-        "school": attestation.environment is Environment.SCHOOL,
+        "school": school,
         "mark": french(wording.SCHOOL_MARK),
         "school_notice": french(wording.SCHOOL_NOTICE),
         "introduction": french(wording.INTRODUCTION),
@@ -112,6 +114,7 @@ class _FrontPage:
         self._attested = attestation.attested
         self._reference = attestation.reference
         self._places = places_of(self._attested.form)
+        self._present = [present_municipality(place) for place in self._places]
         self.annexes: list[dict[str, Any]] = []
         self._annex(
             wording.ANNEX_SUMMARY,
@@ -130,10 +133,11 @@ class _FrontPage:
 
     def _landlords(self) -> list[Block]:
         known = self._reference.landlords
-        if not any(known.get(place) for place in self._places):
+        if not any(known.get(place) for place in self._present):
             text = [paragraph(french(wording.LANDLORDS_UNKNOWN))]
         else:
-            lines = [_landlords_of(place, known.get(place, ())) for place in self._places]
+            found = zip(self._places, (known.get(place, ()) for place in self._present), strict=True)
+            lines = [_landlords_of(place, landlords) for place, landlords in found]
             text = [paragraph(french(wording.LANDLORDS_INTRODUCTION)), bullets(lines)]
             if sum(map(len, lines)) > LANDLORDS_CHARACTERS_MAX:
                 n = self._annex(wording.ANNEX_LANDLORDS, text)
@@ -141,7 +145,7 @@ class _FrontPage:
         return [heading(2, french(wording.LANDLORDS)), *text]
 
     def _mediation(self) -> list[Block]:
-        departments = list(dict.fromkeys(d for place in self._places if (d := department_of(place))))
+        departments = list(dict.fromkeys(d for place in self._present if (d := department_of(place))))
         known = {d: self._reference.commissions[d] for d in departments if d in self._reference.commissions}
         blocks = [heading(2, french(wording.MEDIATION))]
         lines = [self._seizable(d, known.get(d)) for d in departments]
@@ -154,9 +158,8 @@ class _FrontPage:
             delays = sorted({commission.delay_months for commission in known.values()})
             blocks.append(paragraph(french(wording.MEDIATION_DELAY, months=_months(delays))))
             blocks += [paragraph(line) for line in lines]
-        cases = next((c.cases for c in known.values() if c.cases), ()) if len(known) == 1 else ()
         blocks.append(paragraph(french(wording.MEDIATION_AT_ONCE)))
-        blocks.append(bullets(french(case) for case in cases or wording.MEDIATION_CASES))
+        blocks.append(bullets(map(french, wording.MEDIATION_CASES)))
         return blocks
 
     def _seizable(self, department: str, commission: Commission | None) -> str:

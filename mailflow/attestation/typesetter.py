@@ -1,12 +1,13 @@
 """The typesetter: the only module that knows typst. Template and fonts come with the release, content as data.
 
 The same attestation gives the same octets: no clock, no font of the machine, no file but the template is read.
-What is asked of the PDF is PDF/UA-1 (ISO 14289-1); typst refuses to write one that is not.
+What is asked of the PDF is PDF/UA-1 (ISO 14289-1); typst refuses to write one in which it finds a fault.
 """
 
 import json
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import typst
 
@@ -22,14 +23,26 @@ class CannotTypeset(MailflowError):
 
 
 def typeset(attestation: Attestation) -> bytes:
-    """The attestation as a tagged PDF. Raises CannotTypeset."""
+    """The attestation as a tagged PDF. Raises CannotTypeset.
+
+    One that the typesetter finds a fault in goes without the claim to be PDF/UA, because an applicant who cannot read
+    all of it is helped more than one who has none.
+    """
     inputs = {"content": json.dumps(content(attestation), ensure_ascii=False)}
     try:
-        made = _compiler().compile(
-            input=_template(), format="pdf", sys_inputs=inputs, pdf_standards="ua-1", timestamp=0
-        )
+        return _compile(inputs, "ua-1")
+    except typst.TypstError:
+        pass
+    try:
+        return _compile(inputs, None)
     except typst.TypstError:
         raise CannotTypeset("the attestation cannot be typeset") from None  # its message may hold content
+
+
+def _compile(inputs: dict[str, str], standard: Literal["ua-1"] | None) -> bytes:
+    made = _compiler().compile(
+        input=_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard or [], timestamp=0
+    )
     assert isinstance(made, bytes)
     return made
 

@@ -7,7 +7,18 @@ says where the applicant can learn it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mailflow.core import places
 from mailflow.core.numbers import is_municipality_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landlord:
+    """That somebody has social housing in a municipality."""
+
+    municipality: str
+    """INSEE code."""
+    siren: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +32,14 @@ class Commission:
     """Postal, on one line."""
     delay_months: int
     """Without a suitable offer for so long after the deposit, the applicant may seize it (prefect's order)."""
-    cases: tuple[str, ...] = ()
-    """Cases in which it may be seized at once, in French; empty: those of the law."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What is known of the places of some requests."""
+    """What is known of some places."""
 
+    edition: int = 1
+    """Each loading makes a new one; what was issued names it."""
     landlords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of those that have social housing there, by INSEE code of the municipality."""
     commissions: Mapping[str, Commission] = field(default_factory=dict)
@@ -40,3 +51,9 @@ def department_of(municipality: str) -> str | None:
     if not is_municipality_code(municipality):
         return None
     return municipality[: 3 if municipality.startswith("97") else 2]
+
+
+def present_municipality(code: str) -> str:
+    """The municipality that one of that INSEE code is part of today: reference data know no former ones."""
+    known = places.municipality(code)
+    return known.present if known else code

@@ -1,13 +1,14 @@
-"""What the answer to a mail says: text, `RET` and `RGE` files, receipt. Pure."""
+"""What the answer to a mail says: text, `RET` and `RGE` files, receipt; and which attestations go along. Pure."""
 
 from collections.abc import Collection, Mapping
 
-from mailflow.core.model import Door, Environment
+from mailflow.core import numbers
+from mailflow.core.model import Door, Environment, Registered
 from mailflow.mail import wording
-from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
+from mailflow.mail.letter import Addressee, Attachment, Automatic, Due, Letter, Letterhead
 from mailflow.mail.model import Reply
 from mailflow.wire.acknowledgement import write_receipt
-from mailflow.wire.names import return_name
+from mailflow.wire.names import attestation_name, return_name
 from mailflow.wire.questions import write_answers
 from mailflow.wire.writer import write_return
 
@@ -48,6 +49,20 @@ def write(reply: Reply, letterhead: Letterhead, returned: Mapping[str, bytes]) -
 def records(reply: Reply) -> Collection[str]:
     """The files that `reply` is about and that bound their names."""
     return [file.record for file in reply.files if file.record]
+
+
+def attestations(reply: Reply) -> list[Due]:
+    """One for each creation and renewal, in the order of the requests; a repeat has them again."""
+    return [
+        Due(
+            name=attestation_name(file.file.name, numbers.parse(outcome.number).sequence),
+            number=outcome.number,
+            attested=outcome.attestation,
+        )
+        for file in reply.files
+        for outcome in file.outcomes
+        if isinstance(outcome, Registered) and outcome.attestation is not None
+    ]
 
 
 def _receipt(reply: Reply, environment: Environment) -> bytes:

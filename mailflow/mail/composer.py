@@ -38,7 +38,7 @@ class Composer:
         attached = split(
             entities.text_part(letter.text),
             distinct(letter.attachments),
-            distinct(letter.enclosures),
+            distinct(composition.enclosures),
             mail_bytes_max=self.mail_bytes_max,
         )
         mails = [

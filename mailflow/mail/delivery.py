@@ -19,6 +19,7 @@ from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
 from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.issuing import Wanted, issue
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
@@ -26,6 +27,8 @@ from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import Transaction, files, lateness, outbox
 
 CANNOT_COMPOSE = "cannot be composed"
+ATTESTATIONS_MAX = 100
+"""Of the letters that are composed together, but at least one letter: what bounds our memory."""
 COMPOSE_ATTEMPTS_MAX = 8
 """About two hours at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
 
@@ -49,24 +52,26 @@ async def compose(door: MailDoor) -> Progress:
     queued = [row for row in queued if row.id in orders]
     if not queued:
         return unreadable
-    records = {row.id: KINDS[row.kind].records(orders[row.id]) for row in queued}
-    async with door.register.read() as tx:
-        returned = await files.returned(tx, sorted({record for some in records.values() for record in some}))
-    compositions = [
-        Composition(
-            kind=row.kind,
-            order=orders[row.id],
-            recipient=row.recipient,
-            message_id=row.message_id,
-            further=row.further,
-            dated_at=row.dated_at,
-            returned={record: returned[record] for record in records[row.id] if record in returned},
-        )
-        for row in queued
-    ]
-    composed = await _compose(door, queued, compositions, at)
-    answered = [row.key for row in queued if row.kind == ANSWER and (one := composed.get(row.id)) and one.mails]
-    return unreadable + await _freeze(door, composed, answered)
+    done = unreadable
+    for portion in _portions(queued, orders):
+        composed = await _compose(door, portion, orders, at)
+        answered = [row.key for row in portion if row.kind == ANSWER and (one := composed.get(row.id)) and one.mails]
+        done += await _freeze(door, composed, answered)
+    return done
+
+
+def _portions(queued: Sequence[outbox.Queued], orders: Mapping[int, object]) -> list[list[outbox.Queued]]:
+    """What is composed together: with few attestations, or one order alone that has many."""
+    portions: list[list[outbox.Queued]] = []
+    count = 0
+    for row in queued:
+        more = len(KINDS[row.kind].attestations(orders[row.id]))
+        if not portions or count + more > ATTESTATIONS_MAX:
+            portions.append([])
+            count = 0
+        portions[-1].append(row)
+        count += more
+    return portions
 
 
 async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
@@ -83,18 +88,44 @@ async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[
 
 
 async def _compose(
-    door: MailDoor, queued: Sequence[outbox.Queued], compositions: Sequence[Composition], at: datetime
+    door: MailDoor, queued: Sequence[outbox.Queued], orders: Mapping[int, object], at: datetime
 ) -> dict[int, Composed]:
     """All at once, by row; when that fails one by one, so that one order that cannot be composed falls alone."""
     try:
+        compositions = await _compositions(door, queued, orders)
         return {row.id: one for row, one in zip(queued, await door.judges.compose(compositions, at), strict=True)}
     except TaskFailed as error:
         if len(queued) == 1:
             return await _try_later(door, queued[0], error)
     composed: dict[int, Composed] = {}
-    for row, composition in zip(queued, compositions, strict=True):
-        composed |= await _compose(door, [row], [composition], at)
+    for row in queued:
+        composed |= await _compose(door, [row], orders, at)
     return composed
+
+
+async def _compositions(
+    door: MailDoor, queued: Sequence[outbox.Queued], orders: Mapping[int, object]
+) -> list[Composition]:
+    """The orders with all that goes along: what was told before, and the applicants' attestations."""
+    records = {row.id: KINDS[row.kind].records(orders[row.id]) for row in queued}
+    async with door.register.read() as tx:
+        returned = await files.returned(tx, sorted({record for some in records.values() for record in some}))
+    due = {row.id: KINDS[row.kind].attestations(orders[row.id]) for row in queued}
+    wanted = [Wanted(due=one, intake_id=row.intake_id) for row in queued if row.intake_id for one in due[row.id]]
+    issued = iter(await issue(door, wanted))
+    return [
+        Composition(
+            kind=row.kind,
+            order=orders[row.id],
+            recipient=row.recipient,
+            message_id=row.message_id,
+            further=row.further,
+            dated_at=row.dated_at,
+            returned={record: returned[record] for record in records[row.id] if record in returned},
+            enclosures=tuple(next(issued) for _ in due[row.id]),
+        )
+        for row in queued
+    ]
 
 
 async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> dict[int, Composed]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
+from mailflow.attestation import Attestation
 from mailflow.core.model import Directory, Environment
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
@@ -19,7 +20,7 @@ from mailflow.registrar import Terms
 
 
 class Judges(Protocol):
-    """Who judges and composes: `mail.pool.Pool`, or the same functions in this very process."""
+    """Who judges, typesets and composes: `mail.pool.Pool`, or the same functions in this very process."""
 
     served: TrustMaterial | None
     """What the present generation works from; None before the first `serve`."""
@@ -35,6 +36,10 @@ class Judges(Protocol):
 
     async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
         """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
+        ...
+
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        """A PDF for each, in order. Raises TaskFailed likewise."""
         ...
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:

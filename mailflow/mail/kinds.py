@@ -3,7 +3,7 @@
 A new kind is a type for its order, a function that writes the letter, and a line here (DESIGN.md, "Outgoing mails").
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES
 from mailflow.mail import announcing, answer, receipt
-from mailflow.mail.letter import Letter, Letterhead
+from mailflow.mail.letter import Due, Letter, Letterhead
 from mailflow.mail.model import Reply, TechnicalReceipt
 
 Order = TypeVar("Order")
@@ -32,10 +32,14 @@ class Kind(Generic[Order]):
     """The same letter for the same order; the mapping has the frozen `RET` files of its `records`."""
     records: Callable[[Order], Collection[str]] = lambda _: ()
     """The records of files whose `RET`, once frozen, must be told in the same octets."""
+    attestations: Callable[[Order], Sequence[Due]] = lambda _: ()
+    """What goes along for the applicants; issued before the letter is composed."""
 
 
 KINDS: Mapping[str, Kind[Any]] = {
-    ANSWER: Kind(order=TypeAdapter(Reply), write=answer.write, records=answer.records),
+    ANSWER: Kind(
+        order=TypeAdapter(Reply), write=answer.write, records=answer.records, attestations=answer.attestations
+    ),
     RECEIPT: Kind(order=TypeAdapter(TechnicalReceipt), write=receipt.write),
     NOTICE: Kind(order=NOTICES, write=announcing.write_notice),
     DISPATCH: Kind(order=DISPATCHES, write=announcing.write_dispatch),

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mailflow.core.attested import Attested
 from mailflow.core.model import Environment, SenderCode
+from mailflow.core.numbers import UniqueNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,16 @@ class Addressee:
     """By AES-CBC and RSA v1.5. None: as enrolled then."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """An attestation that goes along with a letter, for the desk to hand on to the applicant."""
+
+    name: str
+    """Of its file."""
+    number: UniqueNumber
+    attested: Attested
+
+
 class Automatic(StrEnum):
     """Auto-Submitted (RFC 3834 section 5): why nobody need answer."""
 
@@ -61,8 +73,6 @@ class Letter:
     """Message-ID of the mail that it answers; empty when there is none."""
     attachments: tuple[Attachment, ...] = ()
     """Go in the first part, as far as they find room there."""
-    enclosures: tuple[Attachment, ...] = ()
-    """Go in parts of their own when not all finds room in one."""
     returns: tuple[tuple[str, bytes], ...] = ()
     """Record and octets of each `RET` file that was written for the first time, to be frozen along with the mail."""
 
@@ -82,6 +92,8 @@ class Composition:
     dated_at: datetime
     returned: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """`RET` files that were frozen with an earlier answer, by the record of the file that they answer."""
+    enclosures: tuple[Attachment, ...] = ()
+    """Go along, in parts of their own when not all finds room in one: attestations, as they were issued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

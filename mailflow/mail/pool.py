@@ -1,4 +1,4 @@
-"""A pool of processes that judge and compose, so that every core works and one hung mail ends alone.
+"""A pool of processes that judge, typeset and compose, so that every core works and one hung mail ends alone.
 
 `pebble`, because the standard library's pool cannot end one task: a mail that takes too long or too much memory
 costs its own task, and the pool goes on. The processes are spawned, hold keys and enrolments of one generation of
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import multiprocessing
+import os
 import resource
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from mailflow.attestation import Attestation, typeset
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
@@ -54,7 +56,7 @@ class PoolLimits:
 
 
 class Pool:
-    """Judges and composes in processes. One pool serves one generation of the trust store; see `serve`."""
+    """Judges, typesets and composes in processes. One pool serves one generation of the trust store; see `serve`."""
 
     def __init__(
         self,
@@ -107,6 +109,10 @@ class Pool:
         """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
         with self._meter.call("pool", "recognise"):
             return await self._spread(_recognise, mails, at)
+
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        """A PDF for each, in order. Raises TaskFailed likewise."""
+        return await self._spread(_typeset, attestations, at)
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         """What came of each composition, in order. Raises TaskFailed likewise."""
@@ -167,6 +173,7 @@ def _begin(
     composer: Callable[[Trust], Composer],
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
+    os.environ["RAYON_NUM_THREADS"] = "1"  # the typesetter's threads: there is a process for each core
     _here["judge"], _here["composer"] = _make(material, judge, composer)
     gc.freeze()  # what is here now stays: the garbage collector need not look at it again
 
@@ -188,6 +195,11 @@ def _recognise(mails: Sequence[Unjudged], at: datetime) -> list[Recognised | Non
     judge: Judge = _here["judge"]
     with _noting_the_place():
         return [judge.recognise(mail, at) for mail in mails]
+
+
+def _typeset(attestations: Sequence[Attestation], _: datetime) -> list[bytes]:
+    with _noting_the_place():
+        return [typeset(attestation) for attestation in attestations]
 
 
 def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:

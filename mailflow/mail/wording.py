@@ -89,6 +89,8 @@ def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
         lines += ["", *_questions(asked)]
     if reply.files:
         lines += ["", "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel."]
+    if any(isinstance(o, Registered) and o.attestation for file in reply.files for o in file.outcomes):
+        lines += ["Les attestations (ATT…pdf) sont jointes : remettez la sienne à chaque demandeur."]
     if reply.questions:
         lines += ["", "Le fichier RGE joint pour chaque fichier GES reprend ces réponses pour votre logiciel."]
     if reply.files or not reply.questions:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode, UniqueNumber
-from mailflow.register import keys, nir, requests
-from mailflow.register.tables import request
+from mailflow.register import attestations, keys, nir, requests
+from mailflow.register.tables import attestation, request
 from mailflow.register.transaction import Transaction, batches
 
 _ACTIVE = request.c.state == RequestState.ACTIVE.value
@@ -94,7 +94,8 @@ async def notice(tx: Transaction, found: Sequence[Ending]) -> list[Ending]:
 async def erase(tx: Transaction, numbers: Sequence[str]) -> list[UniqueNumber]:
     """Erase what these requests say, and all by which their persons were recognised; returns those that had anything.
 
-    Their content key goes, and with it their history's content. Number, days, states, digests and codes stay.
+    Their content key goes, and with it their history's content and their attestations. Number, days, states, digests
+    and codes stay.
     """
     rows: list[Any] = []
     for batch in batches(sorted(numbers)):
@@ -111,4 +112,7 @@ async def erase(tx: Transaction, numbers: Sequence[str]) -> list[UniqueNumber]:
     await nir.erase(tx, ids)
     for batch in batches(ids):
         await tx.run(sa.update(request).where(request.c.id.in_(batch)).values(payload=None))
-    return [row.number for row in rows]
+    erased = [row.number for row in rows]
+    for batch in batches(erased):
+        await attestations.erase(tx, attestation.c.number.in_(batch))
+    return erased

@@ -1,7 +1,8 @@
 """Mails that are done with: after a time their octets go, and what was made of them; the proof that they were stays.
 
 Their content key is deleted, and with it all that was sealed under it: the mail itself, the receipts and `RET` files of
-its files, its answers. What stays is in clear: digests, names of files, instants, states.
+its files, its answers. The attestations that were first issued for it go too. What stays is in clear: digests, names of
+files, instants, states.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.register import journal, keys
-from mailflow.register.tables import file, intake, outbox
+from mailflow.register import attestations, journal, keys
+from mailflow.register.tables import attestation, file, intake, outbox
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
 
@@ -91,6 +92,7 @@ async def _erase(tx: Transaction, which: sa.Select[Any], at: datetime) -> int:
     await keys.erase(tx, [row.key_id for row in rows])
     await tx.run(sa.update(file).where(file.c.intake_id.in_(ids)).values(receipt=None, returned=None))
     await tx.run(sa.update(outbox).where(outbox.c.intake_id.in_(ids)).values(payload=None, raw=None))
+    await attestations.erase(tx, attestation.c.intake_id.in_(ids))
     await tx.run(sa.update(intake).where(intake.c.id.in_(ids)).values(raw=None))
     await journal.append(tx, [journal.Entry(kind="mail-erased", intake_id=id_) for id_ in ids], at)
     return len(ids)

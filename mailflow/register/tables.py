@@ -9,6 +9,7 @@ Large values stand last in their tables: SQLite reads through all of a mail to r
 import sqlalchemy as sa
 
 from mailflow.core.model import CertificateUse, Standing
+from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.columns import (
     DESK_GLOB,
     DESK_REGEX,
@@ -33,10 +34,10 @@ from mailflow.register.request_tables import (
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
-    "active_identity", "awaited_file", "certificate", "content_key", "counter", "desk", "dispatch", "file", "history",
-    "history_counter", "homonym_release", "intake", "journal", "mandate", "metadata", "near_person", "near_token",
-    "nir", "outbox", "probable_duplicate", "request", "request_reference", "sender", "sender_address",
-    "trust_generation",
+    "active_identity", "attestation", "awaited_file", "certificate", "commission", "content_key", "counter", "desk",
+    "dispatch", "file", "history", "history_counter", "homonym_release", "intake", "journal", "landlord", "mandate",
+    "metadata", "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
+    "request_reference", "sender", "sender_address", "trust_generation",
 ]  # fmt: skip
 
 content_key = sa.Table(

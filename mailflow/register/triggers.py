@@ -17,6 +17,7 @@ FROZEN = (
     ("outbox", "payload"),
     ("outbox", "raw"),
     ("outbox", "body_digest"),
+    ("attestation", "content"),
 )
 """Columns that are written once. Afterwards they can only be emptied, by retention."""
 
@@ -29,11 +30,13 @@ CONSTANT = (
     ("request", "desk"),
     ("request", "deposited_on"),
     ("outbox", "message_id"),
+    ("attestation", "number"),
+    ("attestation", "digest"),
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "history", "request", "file")
-"""Tables whose rows are never deleted: entries, numbers, and the names of decided files stay for good."""
+KEPT = ("journal", "history", "request", "file", "attestation")
+"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued stay for good."""
 
 
 def statements(dialect: str) -> list[str]:

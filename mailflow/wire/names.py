@@ -99,6 +99,15 @@ def return_name(text: str) -> str:
     return str(FileName(kind=kind, desk=name.desk, minute=name.minute, sequence=name.sequence))
 
 
+def attestation_name(text: str, sequence: int) -> str:
+    """The name of the attestation of a number with that sequence, registered by the file named `text`.
+
+    Raises FileNameError: a file with no name of the interface registers nothing.
+    """
+    name = parse_request_name(text)
+    return str(FileName(kind=Kind.ATTESTATION, desk=name.desk, minute=name.minute, sequence=f"{sequence:06}"))
+
+
 def speakable_name(name: str) -> str | None:
     """The name of a file that a desk sent, as it may be repeated: only when it is one of the interface."""
     try:

@@ -43,8 +43,9 @@ class Answer:
         return [f"{e.get('code')} {e.get(f'{EXTENSION}chemin') or e.get('chemin') or ''}".strip() for e in found]
 
     def _roots(self) -> Iterator[etree._Element]:
-        for octets in self.files.values():
-            yield etree.fromstring(octets)
+        for name, octets in self.files.items():
+            if name.endswith(".xml"):
+                yield etree.fromstring(octets)
 
 
 def open_by_openssl(raw: bytes, desk: str, folder: Path) -> Answer:

@@ -136,7 +136,10 @@ def _transcript(typed: str, done: Done, came: Mapping[str, list[Answer]], row: M
     for desk, answers in came.items():
         for answer in answers:
             lines += [f"To {desk}, {answer.envelope}:", answer.text]
-            lines += [f"{name}:\n{octets.decode()}" for name, octets in answer.files.items()]
+            for name, octets in answer.files.items():
+                lines.append(
+                    f"{name}:\n{octets.decode()}" if name.endswith(".xml") else f"{name}: {len(octets)} octets"
+                )
     return "\n".join(lines)
 
 

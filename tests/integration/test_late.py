@@ -63,7 +63,7 @@ async def test_whoever_waits_too_long_has_a_receipt_and_then_the_answer(house: H
     await send_all(door)
     assert await acknowledge(door) == Progress()
     assert [sorted(answer.files) for answer in told(house)[1:]] == [
-        ["RET59123-202603021000-000001.xml", "accuse-1.xml"]
+        ["ATT59123-202603021000-000001.pdf", "RET59123-202603021000-000001.xml", "accuse-1.xml"]
     ]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from mailflow import app
+from mailflow.attestation import Attestation, typeset
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from mailflow.mail import stages
@@ -66,6 +67,9 @@ class JudgesHere:
     async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
         judge = self.judge_of(self._trust)
         return [judge.recognise(mail, at) for mail in mails]
+
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        return [typeset(attestation) for attestation in attestations]
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         composer = self.composer_of(self._trust)

@@ -48,6 +48,8 @@ class Opened:
     at: datetime
     decided_at: datetime
     returns: tuple[Return, ...]
+    attestations: tuple[bytes, ...] = field(repr=False)
+    """What stands for each, with its number (`service.InProcess.typeset`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt:
         at=transfer.at,
         decided_at=datetime.fromisoformat(_text(receipt, f"{OURS}dateDecision")),
         returns=tuple(_return(octets) for name, octets in _files(opened.files) if name.startswith("RET")),
+        attestations=tuple(octets for name, octets in _files(opened.files) if name.startswith("ATT")),
     )
 
 

@@ -35,6 +35,7 @@ async def judge(run: Run) -> list[str]:
     found = [
         *_letters_are_answered(run, answers),
         *_one_answer_a_mail(run.world.transfers, answers),
+        *_attestations_are_issued_once(answers),
         *_copies_are_excused(run),
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
         *Requests(run.letters, answers).findings(),
@@ -81,6 +82,19 @@ def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened])
     for answer in answers:
         identifiers[answer.intake].add(answer.message_id)
     yield from (f"second answer to intake {intake}" for intake, ids in identifiers.items() if len(ids) > 1)
+
+
+def _attestations_are_issued_once(answers: Iterable[Opened]) -> Iterator[str]:
+    """Each answer has those of the numbers that it tells, and however often one is told its octets are the same."""
+    octets: dict[str, set[bytes]] = defaultdict(set)
+    for answer in answers:
+        numbers = {told.number for file in answer.returns for told in file.told if told.number}
+        enclosed = {one.split()[1].decode(): one for one in answer.attestations}
+        if enclosed.keys() != numbers:
+            yield f"the answer to {answer.in_reply_to} encloses {sorted(enclosed)} and tells {sorted(numbers)}"
+        for number, one in enclosed.items():
+            octets[number].add(one)
+    yield from (f"{number} has several attestations" for number, versions in octets.items() if len(versions) > 1)
 
 
 def _copies_are_excused(run: Run) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailflow.attestation import Attestation
 from mailflow.core.model import Directory, Environment, Standing
 from mailflow.mail import cms
 from mailflow.mail.attachments import ContentLimits
@@ -51,6 +52,7 @@ class House:
         self.world = world
         self.chunk = chunk
         self.late_list_is_out = False
+        self.typesettings = 0
         self._toggling = False
         self.suspensions: list[datetime] = []
         """When the suspect was suspended, released, suspended again and so on."""
@@ -204,6 +206,13 @@ class InProcess:
             raise TaskFailed("died", "exit-1")
         await self._world.stall("recognised")
         return [judge.recognise(mail, at) for mail in mails]
+
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        """Something for each that stands for its PDF, and another each time: only what is frozen is the same again."""
+        self._world.seam("typeset")
+        await self._world.stall("compose")
+        self._house.typesettings += 1
+        return [f"%PDF {one.number} {self._house.typesettings}".encode() for one in attestations]
 
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         self._world.seam("compose")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from mailflow.attestation import Attestation, typeset
 from mailflow.core.model import CertificateUse, Directory, Environment
 from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor, Pace
@@ -66,6 +67,7 @@ class InProcess:
     chunks: list[int] = field(default_factory=list)
     """How many mails came at a time."""
     trouble: Callable[[], None] = lambda: None
+    mail_bytes_max: int = 1 << 23
     _trust: Trust | None = None
 
     async def serve(self, material: TrustMaterial) -> None:
@@ -89,10 +91,13 @@ class InProcess:
         judge = MakeStumblingJudge(key=key.key_pem, certificate=key.pem)(self._trust)
         return [judge.recognise(mail, at) for mail in mails]
 
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        return [typeset(attestation) for attestation in attestations]
+
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         assert self._trust is not None
         key = shared_pki().service_ec
-        composer = MakeComposer(key=key.key_pem, certificate=key.pem)(self._trust)
+        composer = MakeComposer(key=key.key_pem, certificate=key.pem, mail_bytes_max=self.mail_bytes_max)(self._trust)
         return [composer.compose(one, at) for one in compositions]
 
     async def close(self) -> None:

@@ -62,6 +62,7 @@ class MakeStumblingJudge:
 class MakeComposer:
     key: bytes
     certificate: bytes
+    mail_bytes_max: int = 1 << 23
 
     def __call__(self, trust: Trust) -> Composer:
         return Composer(
@@ -74,5 +75,5 @@ class MakeComposer:
                 contact="assistance@service.example",
                 environment=Environment.PRODUCTION,
             ),
-            mail_bytes_max=1 << 23,
+            mail_bytes_max=self.mail_bytes_max,
         )

@@ -369,6 +369,49 @@ CREATE TABLE nir (
     CONSTRAINT fk_nir_request_id FOREIGN KEY(request_id) REFERENCES request (id)
 )
 
+CREATE TABLE landlord (
+    municipality TEXT NOT NULL,
+    siren TEXT NOT NULL,
+    name TEXT NOT NULL,
+    CONSTRAINT pk_landlord PRIMARY KEY (municipality, siren)
+)
+
+CREATE TABLE commission (
+    department TEXT NOT NULL,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    delay_months INTEGER NOT NULL,
+    CONSTRAINT pk_commission PRIMARY KEY (department),
+    CONSTRAINT ck_commission_delay_months CHECK (delay_months > 0)
+)
+
+CREATE TABLE reference_edition (
+    id INTEGER NOT NULL,
+    edition BIGINT NOT NULL,
+    CONSTRAINT pk_reference_edition PRIMARY KEY (id),
+    CONSTRAINT ck_reference_edition_one_row CHECK (id = 1)
+)
+
+CREATE TABLE attestation (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    number TEXT NOT NULL,
+    token TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    edition BIGINT NOT NULL,
+    intake_id INTEGER NOT NULL,
+    issued_at DATETIME NOT NULL,
+    key_id TEXT,
+    content BLOB,
+    CONSTRAINT fk_attestation_number FOREIGN KEY(number) REFERENCES request (number),
+    CONSTRAINT fk_attestation_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id)
+)
+
+CREATE UNIQUE INDEX ix_attestation_kept ON attestation (token) WHERE content IS NOT NULL
+
+CREATE INDEX ix_attestation_intake_id ON attestation (intake_id)
+
+CREATE INDEX ix_attestation_number ON attestation (number)
+
 CREATE TRIGGER intake_raw_is_written_once BEFORE UPDATE OF raw ON intake FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'intake_raw_is_written_once'); END
 
 CREATE TRIGGER file_receipt_is_written_once BEFORE UPDATE OF receipt ON file FOR EACH ROW WHEN (OLD.receipt IS NOT NULL AND NEW.receipt IS NOT NULL AND NEW.receipt IS NOT OLD.receipt) BEGIN SELECT RAISE(ABORT, 'file_receipt_is_written_once'); END
@@ -380,6 +423,8 @@ CREATE TRIGGER outbox_payload_is_written_once BEFORE UPDATE OF payload ON outbox
 CREATE TRIGGER outbox_raw_is_written_once BEFORE UPDATE OF raw ON outbox FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'outbox_raw_is_written_once'); END
 
 CREATE TRIGGER outbox_body_digest_is_written_once BEFORE UPDATE OF body_digest ON outbox FOR EACH ROW WHEN (OLD.body_digest IS NOT NULL AND NEW.body_digest IS NOT NULL AND NEW.body_digest IS NOT OLD.body_digest) BEGIN SELECT RAISE(ABORT, 'outbox_body_digest_is_written_once'); END
+
+CREATE TRIGGER attestation_content_is_written_once BEFORE UPDATE OF content ON attestation FOR EACH ROW WHEN (OLD.content IS NOT NULL AND NEW.content IS NOT NULL AND NEW.content IS NOT OLD.content) BEGIN SELECT RAISE(ABORT, 'attestation_content_is_written_once'); END
 
 CREATE TRIGGER intake_digest_never_changes BEFORE UPDATE OF digest ON intake FOR EACH ROW WHEN (NEW.digest IS NOT OLD.digest) BEGIN SELECT RAISE(ABORT, 'intake_digest_never_changes'); END
 
@@ -397,6 +442,10 @@ CREATE TRIGGER request_deposited_on_never_changes BEFORE UPDATE OF deposited_on 
 
 CREATE TRIGGER outbox_message_id_never_changes BEFORE UPDATE OF message_id ON outbox FOR EACH ROW WHEN (NEW.message_id IS NOT OLD.message_id) BEGIN SELECT RAISE(ABORT, 'outbox_message_id_never_changes'); END
 
+CREATE TRIGGER attestation_number_never_changes BEFORE UPDATE OF number ON attestation FOR EACH ROW WHEN (NEW.number IS NOT OLD.number) BEGIN SELECT RAISE(ABORT, 'attestation_number_never_changes'); END
+
+CREATE TRIGGER attestation_digest_never_changes BEFORE UPDATE OF digest ON attestation FOR EACH ROW WHEN (NEW.digest IS NOT OLD.digest) BEGIN SELECT RAISE(ABORT, 'attestation_digest_never_changes'); END
+
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_kept'); END
 
 CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'history_is_kept'); END
@@ -404,6 +453,8 @@ CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW BEGIN SELEC
 CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'request_is_kept'); END
 
 CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) BEGIN SELECT RAISE(ABORT, 'file_is_kept'); END
+
+CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'attestation_is_kept'); END
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_append_only'); END
 
@@ -418,3 +469,5 @@ CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH 
 CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')) BEGIN SELECT RAISE(ABORT, 'outbox_sent_is_final'); END
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
+
+INSERT INTO reference_edition (id, edition) VALUES (1, 1)

@@ -1,0 +1,217 @@
+"""Attestations go along with the answer; what states the same facts is issued once, whatever has changed since."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailflow.attestation import Attestation
+from mailflow.core.reference import Landlord
+from mailflow.mail import delivery, worker
+from mailflow.mail.desk import open_answer
+from mailflow.mail.door import Progress
+from mailflow.mail.pool import TaskFailed
+from mailflow.register import Register, attestations, directory, reference
+from tests.support.attestations import text
+from tests.support.doors import House, InProcess
+from tests.support.judging import a_mail, dem_part, mairie
+from tests.support.pki import shared_pki
+from tests.support.records import execute, rows
+
+FIRST = "ATT59123-202603021000-000001.pdf"
+
+
+@dataclass(slots=True)
+class Counting(InProcess):
+    """Counts what is typeset; `spoilt` cannot be."""
+
+    typeset_for: list[str] = field(default_factory=list)
+    portions: list[int] = field(default_factory=list)
+    spoilt: str = ""
+
+    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+        self.portions.append(len(attestations))
+        if any(one.number == self.spoilt for one in attestations):
+            raise TaskFailed("cannottypeset", "typesetter.py-1")
+        self.typeset_for += [one.number for one in attestations]
+        return await InProcess.typeset(self, attestations, at)
+
+
+@pytest.fixture
+async def house(register: Register) -> House:
+    made = House(register, judges=Counting())
+    await made.enrol()
+    return made
+
+
+def counting(house: House) -> Counting:
+    assert isinstance(house.judges, Counting)
+    return house.judges
+
+
+async def run(house: House) -> None:
+    """All stages, until nothing is left."""
+    door = house.door()
+    while sum([await stage(door) for stage in (worker.receive, worker.process, delivery.compose)], Progress()):
+        pass
+    while await delivery.deliver(door):
+        pass
+
+
+def answers(house: House) -> list[dict[str, bytes]]:
+    """The files of each answer, in order."""
+    key, certificates = mairie().decryption_key, [shared_pki().service_ec.der]
+    opened = [open_answer(mail.raw, [key], certificates, house.now) for mail in house.mailer.accepted]
+    return [dict(answer.files) for answer in opened]
+
+
+async def test_each_request_that_was_registered_has_its_attestation(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1, surname="Durand", count=2)))
+    await run(house)
+    (answer,) = answers(house)
+    pdfs = {name: octets for name, octets in answer.items() if name.startswith("ATT")}
+    assert list(pdfs) == [FIRST, "ATT59123-202603021000-000002.pdf"]
+    numbers = [row.number for row in await rows(house.register, "SELECT number FROM request ORDER BY number")]
+    for number, pdf in zip(numbers, pdfs.values(), strict=True):
+        assert pdf.startswith(b"%PDF-")
+        assert number in text(pdf)
+        assert "mairie" in text(pdf)
+
+
+async def test_what_is_refused_has_none(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    house.mailbox.deliver(a_mail(dem_part(2, count=2)))
+    await run(house)
+    _, answer = answers(house)
+    assert [name for name in answer if name.startswith("ATT")] == ["ATT59123-202603021000-000002.pdf"]
+
+
+async def test_a_repeat_has_the_same_octets_whatever_has_changed_since(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    await run(house)
+    change = directory.Change(by="operator", why="moved", at=house.now)
+    loading = reference.Loading(name="bailleurs.csv", digest="d", by="operator", why="", at=house.now)
+    async with house.register.begin() as tx:
+        await directory.amend_desk(
+            tx, mairie().enrolment().mandates[0].desk, name="Elsewhere", address="x", change=change
+        )
+        await reference.replace_landlords(
+            tx, [Landlord(municipality="59350", siren="123456789", name="Vilogia")], loading
+        )
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    house.mailbox.deliver(a_mail(dem_part(7)))
+    await run(house)
+    first, again, renamed = answers(house)
+    assert again[FIRST] == first[FIRST]
+    assert renamed[FIRST] == first[FIRST]
+    assert len(counting(house).typeset_for) == 1
+
+
+async def test_two_copies_that_are_answered_together_have_one(house: House) -> None:
+    for _ in range(2):
+        house.mailbox.deliver(a_mail(dem_part(1)))
+    await run(house)
+    first, again = answers(house)
+    assert again[FIRST] == first[FIRST]
+    assert len(counting(house).typeset_for) == 1
+
+
+async def test_reference_data_of_the_day_are_stated_and_on_record(house: House) -> None:
+    loading = reference.Loading(name="bailleurs.csv", digest="d", by="operator", why="", at=house.now)
+    async with house.register.begin() as tx:
+        await reference.replace_landlords(
+            tx, [Landlord(municipality="59350", siren="123456789", name="Vilogia")], loading
+        )
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    await run(house)
+    (answer,) = answers(house)
+    assert "Vilogia" in text(answer[FIRST])
+    (row,) = await rows(house.register, "SELECT edition, digest FROM attestation")
+    assert (row.edition, row.digest) == (2, hashlib.sha256(answer[FIRST]).hexdigest())
+
+
+async def test_one_that_cannot_be_typeset_holds_up_no_other(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1, surname="Durand")))
+    house.mailbox.deliver(a_mail(dem_part(2, surname="Martin")))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    (one, _) = [row.number for row in await rows(house.register, "SELECT number FROM request ORDER BY number")]
+    counting(house).spoilt = one
+    assert await delivery.compose(door) == Progress(composed=1)
+    states = [row.state for row in await rows(house.register, "SELECT state FROM outbox ORDER BY id")]
+    assert states == ["queued", "composed"]
+    counting(house).spoilt = ""
+    house.now += timedelta(hours=1)
+    assert await delivery.compose(door) == Progress(composed=1)
+
+
+async def test_many_are_typeset_portion_by_portion(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailflow.mail.issuing.PORTION", 2)
+    house.mailbox.deliver(a_mail(dem_part(1, count=5)))
+    await run(house)
+    assert counting(house).portions == [2, 2, 1]
+    (answer,) = answers(house)
+    assert len([name for name in answer if name.startswith("ATT")]) == 5
+
+
+async def test_a_kill_in_the_middle_costs_one_portion(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailflow.mail.issuing.PORTION", 2)
+
+    class Killed(Counting):
+        async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
+            if self.portions:
+                raise KeyboardInterrupt
+            return await Counting.typeset(self, attestations, at)
+
+    house.mailbox.deliver(a_mail(dem_part(1, count=3)))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    killed = replace(door, judges=Killed(served=house.judges.served))
+    with pytest.raises(KeyboardInterrupt):
+        await delivery.compose(killed)
+    house.now += timedelta(hours=1)
+    await run(house)
+    assert counting(house).portions == [1]
+
+
+async def test_an_answer_that_is_too_large_has_them_in_mails_of_their_own(house: House) -> None:
+    house.judges = Counting(mail_bytes_max=300_000)
+    house.mailbox.deliver(a_mail(dem_part(1, count=6)))
+    await run(house)
+    parts = answers(house)
+    assert len(parts) > 2
+    assert not [name for name in parts[0] if name.startswith("ATT")]
+    enclosed = [name for part in parts[1:] for name in part]
+    assert enclosed == [f"ATT59123-202603021000-{n:06}.pdf" for n in range(1, 7)]
+
+
+async def test_that_of_a_request_which_was_erased_is_told_and_not_kept(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    await execute(house.register, "DELETE FROM content_key WHERE id = (SELECT key_id FROM request)")
+    await run(house)
+    (answer,) = answers(house)
+    assert FIRST in answer
+    assert await rows(house.register, "SELECT id FROM attestation") == []
+
+
+async def test_it_is_kept_with_the_mail_and_that_it_was_issued_for_good(house: House) -> None:
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    await run(house)
+    (number,) = [row.number for row in await rows(house.register, "SELECT number FROM request")]
+    async with house.register.read() as tx:
+        (issued,) = await attestations.of_number(tx, number)
+    assert issued.content == answers(house)[0][FIRST]
+    await execute(house.register, "UPDATE attestation SET content = NULL")
+    async with house.register.read() as tx:
+        (left,) = await attestations.of_number(tx, number)
+    assert left == replace(issued, content=None)
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    await run(house)
+    assert answers(house)[1][FIRST] == issued.content, "made again of the same facts and reference data"
