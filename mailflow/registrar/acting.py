@@ -11,6 +11,7 @@ from datetime import date
 
 from mailflow.core import calendar, separation
 from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.form import without_nir
 from mailflow.core.life import NOT_RENEWED, Action, Life, Role, overdue_for_removal, refusal
 from mailflow.core.model import Operation, Request, Right
 from mailflow.core.order import Deregistration, holds
@@ -120,8 +121,9 @@ def _changed(change: Change, day: date) -> Version:
     assert before.form is not None, "nobody is known to hold a request that was erased"
     if form.deposited_on != life.deposited_on:
         change.warnings += (Anomaly(code=Code.DEPOSIT_KEPT, path=f"{change.path}/dateCreationDemande"),)
-    # What the register knows better: of which desk the request is, and when it was first deposited.
-    kept = form.model_copy(update={"desk": before.form.desk, "deposited_on": life.deposited_on})
+    kept = form.model_copy(update={"deposited_on": life.deposited_on})
+    if without_nir(kept) == before.form.model_copy(update={"desk": form.desk}):
+        kept = before.form  # it only comes from another desk
     return Version.of(life, kept, numbers_kept(form, before.form, before.nirs))
 
 

@@ -9,7 +9,7 @@ from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.attested import Attested
 from mailflow.core.form import HousingRequest, without_nir
 from mailflow.core.life import Action, Life
-from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestFile, RequestState
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, Request, RequestFile, RequestState
 from mailflow.core.numbers import UniqueNumber
 from mailflow.register import Transaction, files, history, journal, requests
 from mailflow.registrar import uniqueness
@@ -22,7 +22,7 @@ def _receipt_of(work: FileWork) -> FileReceipt:
     if work.same_as is None:
         outcomes = tuple(_outcome(work.outcomes[position]) for position in sorted(work.outcomes))
         return FileReceipt(
-            file=_bare(work.file),
+            file=_as_decided(work),
             record=work.record if _decided(outcomes) else None,
             decided_at=work.decided_at,
             anomalies=tuple(work.anomalies),
@@ -32,7 +32,7 @@ def _receipt_of(work: FileWork) -> FileReceipt:
         return replace(work.same_as, repeated=True)
     return replace(
         work.same_as,
-        file=_bare(work.file),
+        file=replace(work.file, requests=work.same_as.file.requests),
         record=work.record,
         decided_at=work.decided_at,
         anomalies=tuple(dict.fromkeys((*work.same_as.anomalies, *work.anomalies))),
@@ -40,9 +40,16 @@ def _receipt_of(work: FileWork) -> FileReceipt:
     )
 
 
-def _bare(file: RequestFile) -> RequestFile:
-    """The file as it may be kept and answered: nobody's NIR in it."""
-    return replace(file, requests=tuple(replace(r, form=r.form and without_nir(r.form)) for r in file.requests))
+def _as_decided(work: FileWork) -> RequestFile:
+    """The file as it may be kept and answered: nobody's NIR in it, and of a changed request what it says now."""
+
+    def shown(position: int, request: Request) -> HousingRequest | None:
+        decided = work.outcomes.get(position)
+        now = decided.after.form if isinstance(decided, Change) and decided.after else None
+        return request.form and without_nir(now or request.form)
+
+    requests = enumerate(work.file.requests)
+    return replace(work.file, requests=tuple(replace(r, form=shown(position, r)) for position, r in requests))
 
 
 def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:

@@ -5,7 +5,8 @@ from datetime import date, timedelta
 import pytest
 
 from mailflow.core.model import RequestState
-from mailflow.register import Register, nir
+from mailflow.register import Register, files, nir
+from mailflow.registrar.work import FILE_RECEIPT
 from tests.support.lives import (
     create,
     done,
@@ -38,7 +39,7 @@ async def test_an_amendment_replaces_what_a_request_says(reception: Reception) -
     assert (told.attestation, told.anomalies, told.replayed) == (None, (), False)
     form = await form_of(reception, number)
     assert form.sought == sought.sought
-    assert form.desk == "59123", "the request stays that of the desk that created it"
+    assert (form.desk, (await stored(reception, number)).desk) == ("59777", "59123"), "filed by another than created it"
     first, second = await past(reception, number)
     assert (first.revision, second.revision) == (1, 2)
     assert second.content_before == a_request("Durand").model_dump_json(by_alias=True, exclude_none=True).encode()
@@ -74,12 +75,18 @@ async def test_the_first_deposit_stays_and_a_warning_says_so(reception: Receptio
     changed = a_request("Durand", deposited="2026-01-14", at="59512")
     (outcome,) = await reception.act("MOD", about(number, form=changed), sequence=2)
     assert warned(outcome) == ["DEPOSIT_KEPT"]
-    assert (await form_of(reception, number)).deposited_on == date(2026, 1, 12)
+    now = await form_of(reception, number)
+    assert now.deposited_on == date(2026, 1, 12)
+    (file,) = await rows(reception.register, "SELECT name FROM file WHERE name LIKE '%000002.xml'")
+    async with reception.register.read() as tx:
+        receipt = (await files.by_name(tx, [("59123", file.name)]))["59123", file.name].receipt
+    assert FILE_RECEIPT.validate_json(receipt).file.requests[0].form == now, "what is answered is what is registered"
 
 
-async def test_the_same_content_again_changes_nothing(reception: Reception) -> None:
+@pytest.mark.parametrize("desk", ["59123", "59777"])
+async def test_the_same_content_again_changes_nothing(reception: Reception, desk: str) -> None:
     number = await registered(reception)
-    (outcome,) = await reception.act("MOD", about(number, form=a_request("Durand")), sequence=2)
+    (outcome,) = await reception.act("MOD", about(number, form=a_request("Durand", desk=desk)), sequence=2, desk=desk)
     assert done(outcome).replayed
     assert len(await past(reception, number)) == 1
 
