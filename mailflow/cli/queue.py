@@ -11,7 +11,7 @@ from mailflow.cli.outlook import read_view
 from mailflow.core.calendar import PARIS
 from mailflow.core.model import Registered
 from mailflow.ops.outlook import duration, sentences
-from mailflow.register import Transaction, files, journal, queues, requests
+from mailflow.register import Transaction, files, history, journal, queues, requests
 from mailflow.register.queues import IntakeRow, OutboxRow
 from mailflow.registrar.work import FILE_RECEIPT
 
@@ -121,10 +121,14 @@ def show(invocation: Invocation, what: str, as_json: bool) -> int:
 async def _show(invocation: Invocation, what: str, *, as_json: bool) -> int:
     async with app.register_of(invocation.settings) as register, register.read() as tx:
         facts, entries = await (_intake(tx, int(what)) if _is_intake(what) else _number(tx, what))
+        changes = [] if _is_intake(what) else [_change(kept) for kept in await history.of_number(tx, what)]
     if as_json:
-        show_json({**facts, "history": [_entry(entry) for entry in entries]})
+        show_json({**facts, "changes": changes, "history": [_entry(entry) for entry in entries]})
         return Exit.DONE
     show_facts(facts, as_json=False)
+    if changes:
+        say("")
+        show_rows(changes, tuple(changes[0]), as_json=False, empty="")
     say("")
     show_rows([_entry(entry) for entry in entries], ("at", "kind", "number", "detail"), as_json=False, empty="")
     return Exit.DONE
@@ -165,6 +169,24 @@ async def _number(tx: Transaction, number: str) -> tuple[Row, list[journal.KeptE
     told = {name: getattr(request, name) for name in request.__slots__ if name not in ("key", "payload", "life")}
     facts = told | asdict(request.life)
     return facts, await journal.of_number(tx, number)
+
+
+def _change(kept: history.KeptEntry) -> Row:
+    """What was done to a request, by whom and through which mail; not what it said."""
+    entry, origin = kept.entry, kept.entry.origin
+    return {
+        "revision": entry.revision,
+        "at": kept.at.isoformat(timespec="seconds"),
+        "operation": entry.operation.value,
+        "state": entry.life.state.value,
+        "motive": entry.life.motive or "",
+        "expires_on": entry.life.expires_on,
+        "desk": origin.desk if origin else "",
+        "sender": origin.sender if origin else "",
+        "door": origin.door.value if origin else "service",
+        "intake": origin.intake_id if origin else "",
+        "content": "" if entry.content_before is None else "changed",
+    }
 
 
 def _entry(kept: journal.KeptEntry) -> Row:

@@ -6,7 +6,7 @@ from datetime import datetime
 from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, StatusAnswer
-from mailflow.core.model import Environment, FileReceipt, Outcome, Registered, RequestState
+from mailflow.core.model import Environment, FileReceipt, Operation, Outcome, Registered, RequestState
 from mailflow.mail.model import Reply, TechnicalReceipt
 
 SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
@@ -104,19 +104,33 @@ def _file(receipt: FileReceipt) -> Iterator[str]:
     registered = sum(isinstance(outcome, Registered) for outcome in receipt.outcomes)
     yield f"Fichier {_printable(receipt.file.name)}{again}"
     if receipt.outcomes:
-        yield f"  {len(receipt.outcomes)} demande(s), dont {registered} enregistrée(s)"
+        yield f"  {len(receipt.outcomes)} demande(s), dont {registered} acceptée(s)"
     for anomaly in receipt.anomalies:
         yield from _anomaly(anomaly)
     for position, outcome in enumerate(receipt.outcomes, 1):
-        yield from _outcome(position, outcome)
+        yield from _outcome(position, outcome, receipt.file.operation)
 
 
-def _outcome(position: int, outcome: Outcome) -> Iterator[str]:
-    if isinstance(outcome, Registered):
+_DONE = {
+    (Operation.AMENDMENT, RequestState.ACTIVE): "modifiée",
+    (Operation.AMENDMENT, RequestState.DEREGISTERED): "modifiée, mais radiée depuis",
+    (Operation.RENEWAL, RequestState.ACTIVE): "renouvelée, valable jusqu'au {day} compris",
+    (Operation.DEREGISTRATION, RequestState.DEREGISTERED): "radiée",
+    (Operation.DEREGISTRATION, RequestState.ACTIVE): "réactivée, valable jusqu'au {day} compris",
+    (Operation.REMOVAL, RequestState.REMOVED): "supprimée",
+}
+"""What became of a registered request, by the operation and the state in which it left it."""
+
+
+def _outcome(position: int, outcome: Outcome, operation: Operation | None) -> Iterator[str]:
+    if not isinstance(outcome, Registered):
+        yield f"  Demande {position} : refusée"
+    elif what := operation and _DONE.get((operation, outcome.state)):
+        already = " (rien n'a changé)" if outcome.replayed else ""
+        yield f"  Demande {position} : {outcome.number} {what.format(day=f'{outcome.expires_on:%d/%m/%Y}')}{already}"
+    else:
         already = " (déjà enregistrée)" if outcome.replayed else ""
         yield f"  Demande {position} : numéro unique {outcome.number}{already}"
-    else:
-        yield f"  Demande {position} : non enregistrée"
     for anomaly in outcome.anomalies:
         yield from _anomaly(anomaly)
 

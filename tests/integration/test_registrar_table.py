@@ -1,7 +1,6 @@
 """Every cell of the state table, through the registrar: state of the request, operation, role of the desk."""
 
 from collections.abc import Mapping
-from datetime import date
 
 import pytest
 

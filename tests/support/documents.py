@@ -7,8 +7,10 @@ import click
 
 from mailflow.cli.main import cli
 from mailflow.core.anomalies import Level, Severity, catalogue
+from mailflow.core.life import TABLE, Action, Role, Standing
 from mailflow.settings import sample
 from tests.support.guide import elements, lists
+from tests.support.guide.markdown import table
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +40,27 @@ def walk(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Comm
             yield f"{prefix}{name}", command
 
 
+def states() -> str:
+    """Every cell of the state table, a row for each action and role; the last role is told once."""
+    rows = [
+        [action if role is Role.CREATOR else "", role, *(_cell(standing, action, role) for standing in Standing)]
+        for action in Action
+        for role in Role
+        if role is not Role.STRANGER
+    ]
+    never = [_cell(standing, action, Role.STRANGER) for standing in Standing for action in Action]
+    assert len(set(never)) == 1, "then the row cannot stand for all actions"
+    rows.append(["any", Role.STRANGER, *never[: len(Standing)]])
+    return table(["action", "role", *Standing], rows)
+
+
+def _cell(standing: Standing, action: Action, role: Role) -> str:
+    code = TABLE[standing, action, role]
+    return "**done**" if code is None else f"`{code.name}`"
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "DESIGN.md": {"states": states},
     "OPERATING.md": {"commands": commands, "settings": sample.reference, "reasons": entries_for_operators},
     "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
     "docs/operations.md": {"states": lists.states},

@@ -45,9 +45,9 @@ def test_a_whole_answer_reads_so() -> None:
         f"Empreinte SHA-256 du contenu signé : {'d' * 64}",
         "",
         f"Fichier {receipt.file.name}",
-        "  2 demande(s), dont 1 enregistrée(s)",
+        "  2 demande(s), dont 1 acceptée(s)",
         f"  Demande 1 : numéro unique {NUMBER}",
-        "  Demande 2 : non enregistrée",
+        "  Demande 2 : refusée",
         f"    CTRL_DEM_0001 (erreur) {missing.path}",
         f"      {entry.french} {entry.remedy_french}",
         f"      [en] {entry.english} {entry.remedy_english}",
@@ -58,6 +58,25 @@ def test_a_whole_answer_reads_so() -> None:
         "",
         "Assistance : assistance@service.example",
     ]
+
+
+@pytest.mark.parametrize(
+    ("operation", "state", "replayed", "line"),
+    [
+        ("CRS", RequestState.ACTIVE, False, f"numéro unique {NUMBER}"),
+        ("CRE", RequestState.DEREGISTERED, True, f"numéro unique {NUMBER} (déjà enregistrée)"),
+        ("MOD", RequestState.ACTIVE, False, f"{NUMBER} modifiée"),
+        ("MOD", RequestState.ACTIVE, True, f"{NUMBER} modifiée (rien n'a changé)"),
+        ("REN", RequestState.ACTIVE, False, f"{NUMBER} renouvelée, valable jusqu'au 12/01/2027 compris"),
+        ("RAD", RequestState.DEREGISTERED, False, f"{NUMBER} radiée"),
+        ("RAD", RequestState.ACTIVE, False, f"{NUMBER} réactivée, valable jusqu'au 12/01/2027 compris"),
+        ("SUP", RequestState.REMOVED, False, f"{NUMBER} supprimée"),
+    ],
+)
+def test_each_operation_is_told_by_its_name(operation: str, state: RequestState, replayed: bool, line: str) -> None:
+    receipt = with_outcomes(done(NUMBER, state=state, replayed=replayed))
+    file = replace(receipt.file, operation=Operation(operation))
+    assert f"  Demande 1 : {line}" in text(a_reply(replace(receipt, file=file))).splitlines()
 
 
 def an_inquiry() -> QuestionReceipt:
