@@ -1,5 +1,6 @@
 """What the documents say of settings and anomalies is written from the code. `make fix` writes it anew."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,9 +60,28 @@ def _cell(standing: Standing, action: Action, role: Role) -> str:
     return "**done**" if code is None else f"`{code.name}`"
 
 
+ALERT = re.compile(r"- alert: (\w+)\n.*?meaning: (.*?)\n\s+action: (.*?)\n", re.DOTALL)
+
+
+def alarms() -> list[tuple[str, str, str]]:
+    """Each alert of the rules: its name, what it means, what to do."""
+    return ALERT.findall((ROOT / "config/prometheus/alerts.yaml").read_text(encoding="utf-8"))
+
+
+def alarm_table() -> str:
+    """What operators do about each alert."""
+    rows = [f"| `{name}` | {meaning} | {action} |" for name, meaning, action in alarms()]
+    return "\n".join(["| alarm | what it means | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "DESIGN.md": {"states": states},
-    "OPERATING.md": {"commands": commands, "settings": sample.reference, "reasons": entries_for_operators},
+    "OPERATING.md": {
+        "alarms": alarm_table,
+        "commands": commands,
+        "settings": sample.reference,
+        "reasons": entries_for_operators,
+    },
     "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
     "docs/operations.md": {"states": lists.states},
     "docs/elements.md": {"elements": elements.of_file, "shared": elements.of_shared, "receipts": elements.of_receipts},
