@@ -22,6 +22,7 @@ from mailflow.core.form import (
     Motive,
     NaturalPerson,
     PaidResource,
+    Person,
     Place,
     ReceivedResource,
     TaxIncome,
@@ -78,7 +79,7 @@ def association_form() -> HousingRequest:
     return HousingRequest(
         form_version="05",
         desk=SAMPLE_DESK,
-        deposited_on=SAMPLE_DEPOSIT,
+        deposited_on=date(2025, 2, 3),
         association=Association(
             name="Association Exemple Logement",
             siren="123456782",
@@ -98,6 +99,76 @@ def association_form() -> HousingRequest:
             ),
         ),
         sought=HousingSought(widened=False, category="A", types=("T2",), places=(Place(municipality="59512"),)),
+    )
+
+
+def faulty_form() -> HousingRequest:
+    """A form with a deposit in the future, no type of dwelling and a municipality of no territory."""
+    return family_form().model_copy(
+        update={
+            "deposited_on": date(2026, 2, 12),
+            "sought": HousingSought(widened=False, places=(Place(municipality="99123"),)),
+        }
+    )
+
+
+def amended_form() -> HousingRequest:
+    """The family's form as it is sent once they live with friends; the NIR need not be repeated."""
+    form = family_form()
+    assert form.person is not None
+    assert form.person.applicant is not None
+    return form.model_copy(
+        update={
+            "person": form.person.model_copy(
+                update={"applicant": form.person.applicant.model_copy(update={"nir": None})}
+            ),
+            "dwelling": CurrentDwelling(
+                tenure="CP", category="M", type="T5", persons=7, since=date(2026, 1, 10), host="Famille Patron"
+            ),
+        }
+    )
+
+
+def leaver_form() -> HousingRequest:
+    """The form of the one who leaves the family: the co-applicant, alone."""
+    form = family_form()
+    leaver = _co_applicant()
+    shared = {name: getattr(leaver, name) for name in Person.model_fields}
+    alone = Applicant(**shared).model_copy(
+        update={
+            "family_situation": "S",
+            "contact": Contact(
+                address=Address(street="27 boulevard du Modèle", postcode="59100", town="Roubaix"),
+                telephone="+33 1 99 00 12 35",
+            ),
+        }
+    )
+    return form.model_copy(
+        update={
+            "deposited_on": date(2026, 1, 15),
+            "person": NaturalPerson(applicant=alone, size=1),
+            "dwelling": CurrentDwelling(tenure="CP", persons=3, since=date(2026, 1, 10), host="Luc Patron"),
+            "motives": (Motive(kind="11"),),
+            "sought": HousingSought(
+                widened=True, category="A", types=("T1", "T2"), places=(Place(municipality="59512"),)
+            ),
+            "dalo": None,
+        }
+    )
+
+
+def plain_form(
+    who: Applicant, deposited_on: date, *, types: tuple[str, ...] = ("T2",), telephone: str | None = None
+) -> HousingRequest:
+    """What must be there and no more."""
+    address = Address(street="12 rue de l'Exemple", postcode="59000", town="Lille")
+    applicant = who.model_copy(update={"contact": Contact(address=address, telephone=telephone)})
+    return HousingRequest(
+        desk=SAMPLE_DESK,
+        deposited_on=deposited_on,
+        person=NaturalPerson(applicant=applicant),
+        identity_document=IdentityDocument(kind="PAS"),
+        sought=HousingSought(widened=False, types=types, places=(Place(municipality="59350"),)),
     )
 
 
