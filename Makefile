@@ -10,7 +10,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
   $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness schemas reference clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -67,10 +67,17 @@ reference: $(STAMP) ## fetch the official list of municipalities anew (needs npm
 	  done=$$?; rm -rf "$$folder"; exit $$done
 	$(BIN)/python -m mailflow.wire.publish schemas
 
+# Built from a copy of the files under version control; what pip has fetched once is not fetched again.
+deb: ## build the Debian package into dist/ (needs debhelper and python3-pip)
+	rm -rf build/deb && mkdir -p build/deb/mailflow dist
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t build/deb/mailflow
+	cd build/deb/mailflow && PIP_CACHE_DIR="$$($(PYTHON) -m pip cache dir)" dpkg-buildpackage --build=binary --no-sign
+	cp build/deb/*.deb dist/
+
 lock: ## resolve the dependencies anew (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade -o requirements/run.txt pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra dev -o requirements/dev.txt pyproject.toml
 
 clean: ## remove what can be made again (the virtual environment stays)
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache build demo-output *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache build dist demo-output *.egg-info
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

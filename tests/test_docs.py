@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import mailflow
 from mailflow.core.anomalies import catalogue
 from mailflow.settings import Settings
+from mailflow.wire.catalogue import published
 from tests.support.documents import ROOT, expected
 
 DOCUMENTS = sorted(
@@ -26,7 +27,7 @@ DOCUMENTS = sorted(
     ).stdout.splitlines()
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-EXPECTED = {path.relative_to(ROOT).as_posix(): text for path, text in expected()}
+EXPECTED = {path.relative_to(ROOT).as_posix(): octets for path, octets in expected()}
 
 
 def read(name: str) -> str:
@@ -41,7 +42,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_written_from_the_code_is_up_to_date(name: str) -> None:
-    assert read(name) == EXPECTED[name], f"{name} differs from the code: run `make fix`"
+    assert (ROOT / name).read_bytes() == EXPECTED[name], f"{name} differs from the code: run `make fix`"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -88,6 +89,13 @@ def test_the_readme_names_the_two_commands() -> None:
 def test_the_published_catalogue_has_every_anomaly() -> None:
     assert sorted(re.findall(r'"(CTRL_[A-Z]{3}_\d{4})"', read("schemas/anomalies.json"))) == sorted(catalogue())
     assert json.loads(read("schemas/anomalies.json"))
+
+
+def test_nothing_is_published_that_is_not_written_from_the_code() -> None:
+    """But the keys of the samples."""
+    written = {f"schemas/{name}" for name in published()} | EXPECTED.keys()
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "schemas").rglob("*") if path.is_file()}
+    assert {name for name in there - written if not name.startswith("schemas/exemples/cles/")} == set()
 
 
 def test_the_changelog_speaks_of_this_version() -> None:

@@ -55,7 +55,7 @@ async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, me
 async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> None:
     at = now()
     await run_job(register, job, terms, at)
-    meter.level("job_done_at", at.timestamp(), job=job.name)
+    meter.level("job_done_at", at.timestamp(), task=job.name)
 
 
 async def _fault_of(running: Coroutine[Any, Any, None], job: Job) -> bool:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mailflow import __version__
 from mailflow.app.parts import imap_account, now
+from mailflow.core.model import EnrolledSender, Standing
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event
 from mailflow.mail import pem
@@ -84,12 +85,7 @@ class Watch:
 
     async def _senders(self) -> tuple[Expiry, ...]:
         async with self.register.read() as tx:
-            senders = await directory.list_senders(tx)
-        return tuple(
-            Expiry(kind="sender", name=f"{sender.code} {_beginning(known.der)}", at=certificate_ends(known.der))
-            for sender in senders
-            for known in {known.der: known for known in sender.certificates}.values()
-        )
+            return tuple(sender_expiries(await directory.list_senders(tx)))
 
     async def _quotas(self) -> tuple[Quota, ...]:
         found = []
@@ -101,6 +97,17 @@ class Watch:
                 await mailbox.close()
             found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
         return tuple(found)
+
+
+def sender_expiries(senders: Iterable[EnrolledSender]) -> Iterator[Expiry]:
+    """When the last certificate of each active sender ends, for each use: before it another has to be enrolled."""
+    for sender in senders:
+        ends: dict[str, datetime] = {}
+        for known in sender.certificates if sender.standing is Standing.ACTIVE else ():
+            if known.standing is Standing.ACTIVE:
+                for one in _certificate(f"sender-{known.use.value}", sender.code, known.der):
+                    ends[one.kind] = max(one.at, ends.get(one.kind, one.at))
+        yield from (Expiry(kind=kind, name=sender.code, at=at) for kind, at in ends.items())
 
 
 def file_expiries(settings: Settings) -> Iterator[Expiry]:

@@ -1,7 +1,7 @@
 """`mailflow check-config`: is everything there, does it fit together, does everybody answer?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -22,6 +22,12 @@ class Finding:
     what: str
     ok: bool
     detail: str
+    temporary: bool = False
+    """It is amiss because a server does not answer now."""
+
+
+Checks = Sequence[tuple[str, Callable[[Settings], Awaitable[str]]]]
+SERVERS: Checks = (("mailbox", app.check_mailbox), ("audit", app.check_audit), ("smtp", app.check_smtp))
 
 
 @click.command("check-config")
@@ -39,8 +45,7 @@ def check_config(invocation: Invocation, offline: bool, as_json: bool) -> int:
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
-        for finding in findings:
-            say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what:<12} {finding.detail}".rstrip())
+        show(findings)
     return code
 
 
@@ -48,22 +53,35 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     findings = [Finding("files", ok=False, detail=fault) for fault in file_faults(settings)]
     if not findings:
         findings.append(Finding("files", ok=True, detail="all there, secrets closed to others"))
-    checks: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [("keys", _keys), ("register", _register)]
-    if not offline:
-        checks += [("mailbox", app.check_mailbox), ("audit", app.check_audit), ("smtp", app.check_smtp)]
-    unavailable = False
+    inside: Checks = (("keys", _keys), ("register", _register))
+    findings += await look(settings, inside if offline else (*inside, *SERVERS))
+    return findings, code_of(findings)
+
+
+async def look(settings: Settings, checks: Checks) -> list[Finding]:
+    """One finding of each check."""
+    findings = []
     for what, check in checks:
         try:
             findings.append(Finding(what, ok=True, detail=await check(settings)))
-        except Unavailable as error:
-            unavailable = True
-            findings.append(Finding(what, ok=False, detail=str(error)))
         except MailflowError as error:
-            findings.append(Finding(what, ok=False, detail=str(error)))
+            temporary = isinstance(error, Unavailable)
+            findings.append(Finding(what, ok=False, detail=str(error), temporary=temporary))
+    return findings
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """A line for each."""
+    for finding in findings:
+        say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what:<12} {finding.detail}".rstrip())
+
+
+def code_of(findings: Sequence[Finding]) -> Exit:
+    """Temporary only when nothing but servers that are down is amiss."""
     bad = [finding for finding in findings if not finding.ok]
-    if unavailable and len(bad) == sum(finding.what in ("mailbox", "audit", "smtp", "register") for finding in bad):
-        return findings, Exit.TEMPORARY
-    return findings, Exit.CONFIGURATION if bad else Exit.DONE
+    if not bad:
+        return Exit.DONE
+    return Exit.TEMPORARY if all(finding.temporary for finding in bad) else Exit.CONFIGURATION
 
 
 async def _keys(settings: Settings) -> str:

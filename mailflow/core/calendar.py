@@ -1,7 +1,7 @@
 """Legal days: which day it is in Paris, and how long a request is active."""
 
 from calendar import monthrange
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -22,6 +22,13 @@ def anniversary(day: date, years: int = 1) -> date:
         except ValueError:
             return date(year, 2, 28)
     return day.replace(year=year)
+
+
+def a_year_before(day: date) -> date:
+    """The last day whose anniversary has come on `day`: after a leap year 28 February is also that of the 29th."""
+    before = anniversary(day, -1)
+    after = before + timedelta(days=1)
+    return after if anniversary(after) <= day else before
 
 
 def months_later(day: date, months: int) -> date:

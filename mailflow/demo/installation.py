@@ -47,6 +47,8 @@ class DeskSoftware:
     legacy: bool = False
     former: tuple[Identity, ...] = ()
     """Further certificates that are enrolled for signing."""
+    rights: tuple[str, ...] = ("CRE",)
+    """What its mandate allows."""
 
 
 class Installation:
@@ -96,7 +98,8 @@ class Installation:
             *("desk", "add", software.desk, "--name", f"Guichet {software.desk}"),
             *("--address", "1 place de la République, 59000 Lille", "--apply"),
         )
-        self.command("mandate", "add", software.sender, software.desk, software.territory, "--apply")
+        rights = [option for right in software.rights for option in ("--right", right)]
+        self.command("mandate", "add", software.sender, software.desk, software.territory, *rights, "--apply")
 
     def command(self, *arguments: str) -> None:
         """Run one command of the service. Raises MailflowError when it does not end well."""

@@ -6,6 +6,7 @@ the next. So whoever applies them in order, and again when in doubt, ends with t
 
 import asyncio
 import zlib
+from collections.abc import Sequence
 from datetime import datetime, time
 
 from mailflow.core.calendar import PARIS, legal_day
@@ -40,10 +41,17 @@ async def _position(tx: Transaction, stream: Stream) -> int:
 
 
 async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
-    """One dispatch for each desk and territory that has something to be told."""
-    async with register.read() as tx:
-        wanted = streams(await directory.read(tx), legal_day(at))
-    return sum([await _dispatch(register, stream, terms, at) for stream in wanted])
+    """Dispatches in rounds, one for each desk and territory that has more to be told: a long one delays nobody."""
+    done = 0
+    wanted: Sequence[tuple[str, str, str]] | None = None
+    while wanted is None or wanted:
+        async with register.read() as tx:
+            allowed = streams(await directory.read(tx), legal_day(at))
+        these = [stream for stream in allowed if wanted is None or stream.key in wanted]
+        counts = {stream.key: await _dispatch(register, stream, terms, at) for stream in these}
+        wanted = [key for key, count in counts.items() if count]
+        done += sum(counts.values())
+    return done
 
 
 async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: datetime) -> int:

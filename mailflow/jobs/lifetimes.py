@@ -3,7 +3,7 @@
 from collections import defaultdict
 from datetime import datetime
 
-from mailflow.core.calendar import anniversary, legal_day
+from mailflow.core.calendar import a_year_before, legal_day
 from mailflow.core.model import EnrolledSender
 from mailflow.core.numbers import DeskCode
 from mailflow.jobs.orders import NOTICE, NOTICES, Notice
@@ -92,13 +92,13 @@ async def _expire(register: Register, _: JobTerms, at: datetime) -> int:
 
 
 async def _purges_due(tx: Transaction, _: JobTerms, at: datetime) -> Due:
-    which = deadlines.erasable(anniversary(legal_day(at), -1))
+    which = deadlines.erasable(a_year_before(legal_day(at)))
     return Due(count=await deadlines.count(tx, which), examples=tuple(await deadlines.first(tx, which, EXAMPLES)))
 
 
 async def _purge(register: Register, _: JobTerms, at: datetime) -> int:
     async with register.begin() as tx:
-        numbers = await deadlines.first(tx, deadlines.erasable(anniversary(legal_day(at), -1)), BATCH)
+        numbers = await deadlines.first(tx, deadlines.erasable(a_year_before(legal_day(at))), BATCH)
         erased = await deadlines.erase(tx, numbers)
         await journal.append(tx, [journal.Entry(kind="purged", number=number) for number in erased], at)
         return len(erased)

@@ -3,9 +3,11 @@
 import zlib
 from collections.abc import Mapping
 
-from mailflow.core.model import SenderCode
+from mailflow.core.model import Environment, SenderCode
 from mailflow.jobs.orders import Dispatch, Notice
 from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
+from mailflow.mail.wording import SCHOOL_NOTICE
+from mailflow.wire import notice
 
 XML = "application/xml"
 CSV = "text/csv; charset=utf-8"
@@ -13,10 +15,8 @@ CSV = "text/csv; charset=utf-8"
 
 def write_notice(order: Notice, letterhead: Letterhead, _: Mapping[str, bytes]) -> Letter:
     """That requests end soon: which, and when. No names: the desk has them."""
-    rows = [f"{number};{last.isoformat()};{letterhead.environment}" for number, last in order.requests]
-    count = len(rows)
     text = [
-        f"Guichet {order.desk} : {count} demande(s) active(s) arrivent à échéance.",
+        f"Guichet {order.desk} : {len(order.requests)} demande(s) active(s) arrivent à échéance.",
         "",
         "Chaque demandeur doit être informé au moins un mois avant l'échéance. Une demande qui n'est pas renouvelée",
         "(opération REN) au plus tard le jour indiqué est radiée le lendemain pour non-renouvellement (RADREN).",
@@ -25,12 +25,8 @@ def write_notice(order: Notice, letterhead: Letterhead, _: Mapping[str, bytes]) 
         "",
         "Le fichier joint reprend cette liste pour votre logiciel.",
     ]
-    first = order.requests[0]
-    attachment = Attachment(
-        name=f"preavis-{order.desk}-{first[0]}.csv",
-        content="\r\n".join(["numUnique;echeance;environnement", *rows, ""]).encode(),
-        content_type=CSV,
-    )
+    name = notice.notice_name(order.desk, order.requests[0][0])
+    attachment = Attachment(name=name, content=notice.write_notice(order.requests), content_type=CSV)
     return _letter(order.sender, "Préavis d'échéance", text, attachment, letterhead)
 
 
@@ -48,10 +44,11 @@ def write_dispatch(order: Dispatch, letterhead: Letterhead, _: Mapping[str, byte
 
 
 def _letter(sender: str, subject: str, lines: list[str], attachment: Attachment, letterhead: Letterhead) -> Letter:
-    said = ["Bonjour,", "", *lines, "", f"Assistance : {letterhead.contact}"]
+    school = letterhead.environment is Environment.SCHOOL
+    said = [*([SCHOOL_NOTICE, ""] if school else []), "Bonjour,", "", *lines, "", f"Assistance : {letterhead.contact}"]
     return Letter(
         to=Addressee(sender=SenderCode(sender)),
-        subject=subject,
+        subject=f"{'[ÉCOLE] ' if school else ''}{subject}",
         text="\n".join(said) + "\n",
         automatic=Automatic.GENERATED,
         attachments=(attachment,),

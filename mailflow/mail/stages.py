@@ -73,24 +73,43 @@ class Stages:
         self.deliver = Stage(name="deliver", turn=delivery.deliver, interval_seconds=pause_seconds)
         self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
         self.acknowledge = Stage(name="acknowledge", turn=late.acknowledge, interval_seconds=poll_seconds)
-        self._beside = (self.doubtful, self.acknowledge)
         self._line = (self.receive, self.process, self.compose, self.deliver)
-        self.all = (*self._line, *self._beside)
+        self.all = (*self._line, self.doubtful, self.acknowledge)
 
     async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
         """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
         watch = asyncio.create_task(self._watch(idle_seconds))
         try:
-            await _together(self._keep(stage, stop) for stage in self.all)
+            await _together(
+                (*(self._keep(s, stop) for s in (*self._line, self.doubtful)), self._keep_acknowledging(stop))
+            )
         finally:
             watch.cancel()
 
     async def drain(self, stop: asyncio.Event) -> Drained:
         """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
-        pairs = [*((None, stage) for stage in self._beside), *zip((None, *self._line), self._line, strict=False)]
-        await _together(self._finish(stage, before, stop) for before, stage in pairs)
+        over = asyncio.Event()
+        lasting = asyncio.create_task(self._keep_acknowledging(over))
+        try:
+            pairs = [(None, self.doubtful), *zip((None, *self._line), self._line, strict=False)]
+            await _together(self._finish(stage, before, stop) for before, stage in pairs)
+        finally:
+            over.set()
+            await lasting
+        await self._acknowledge_what_is_left(stop)
         stuck = tuple(s.name for s in self.all if s.failures)
         return Drained(progress=self.progress, unavailable=stuck)
+
+    async def _keep_acknowledging(self, stop: asyncio.Event) -> None:
+        """Only once we have worked for as long as a mail may wait: after a stop, most are answered before that."""
+        await _first(stop.wait(), seconds=self._door.pace.late.total_seconds())
+        await self._keep(self.acknowledge, stop)
+
+    async def _acknowledge_what_is_left(self, stop: asyncio.Event) -> None:
+        await self._finish(self.acknowledge, None, stop)
+        if self.progress.late:
+            await self._finish(self.compose, None, stop)
+            await self._finish(self.deliver, None, stop)
 
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
         while not stop.is_set():

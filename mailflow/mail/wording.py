@@ -1,7 +1,4 @@
-"""What mails say to the person behind the desk's software: French, faults also in English. Pure.
-
-That a mail is the school's is not said here but by the composer, in each mail of whatever kind.
-"""
+"""The text of an answer, for the person behind the desk's software: French, faults also in English. Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -12,9 +9,7 @@ from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, Sta
 from mailflow.core.model import Environment, FileReceipt, Operation, Outcome, Registered, RequestState
 from mailflow.mail.model import Reply, TechnicalReceipt
 
-SCHOOL_MARK = "[ÉCOLE]"
 SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
-"""The first line of every mail of the school: whoever forwards the text forwards it too."""
 
 _STATES = {
     RequestState.ACTIVE: "active",
@@ -23,25 +18,23 @@ _STATES = {
 }
 
 
-def marked(line: str, environment: Environment) -> str:
-    """A subject or a sender's name, which stand outside the encryption and outlive it in lists of mails."""
-    return f"{SCHOOL_MARK} {line}" if environment is Environment.SCHOOL else line
-
-
-def subject(intake: int) -> str:
+def subject(intake: int, environment: Environment) -> str:
     """Only what everybody on the way may read."""
-    return f"Réponse à votre envoi {intake}"
+    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
+    return f"{school}Réponse à votre envoi {intake}"
 
 
-def receipt_subject(intake: int) -> str:
+def receipt_subject(intake: int, environment: Environment) -> str:
     """Likewise, of a technical receipt."""
-    return f"Accusé technique de votre envoi {intake}"
+    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
+    return f"{school}Accusé technique de votre envoi {intake}"
 
 
-def receipt_text(order: TechnicalReceipt, contact: str) -> str:
+def receipt_text(order: TechnicalReceipt, environment: Environment, contact: str) -> str:
     """That the mail is here; lines end with LF."""
     mail = order.recognised
-    lines = [
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    lines += [
         "Bonjour,",
         "",
         f"Votre message est arrivé le {_moment(order.received_at)} ; sa réponse tarde.",
@@ -66,9 +59,9 @@ def part_subject(subject: str, number: int, count: int) -> str:
 
 def part_text(text: str, number: int, count: int, environment: Environment) -> str:
     """The text of one part of a letter: the letter's in the first, before it what else comes."""
-    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
     if count == 1:
-        return "\n".join([*lines, text])
+        return text
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
     lines.append(f"Ce message est la partie {number} sur {count} : l'ensemble dépasse la taille d'un seul message.")
     if number == 1:
         lines += ["Les autres parties vous parviennent séparément, dans un ordre quelconque.", "", text]
@@ -77,9 +70,10 @@ def part_text(text: str, number: int, count: int, environment: Environment) -> s
     return "\n".join(lines).removesuffix("\n") + "\n"
 
 
-def answer_text(reply: Reply, contact: str) -> str:
+def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
     """What became of the mail, file by file and request by request; lines end with LF."""
-    lines = [
+    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    lines += [
         "Bonjour,",
         "",
         f"Votre message reçu le {_moment(reply.received_at)} a été traité le {_moment(reply.decided_at)}.",

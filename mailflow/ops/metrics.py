@@ -43,7 +43,7 @@ class Metrics:
             "mailbox_emptied_at": self._gauge(
                 "mailbox_emptied_timestamp_seconds", "When the mailbox was last seen empty."
             ),
-            "job_done_at": self._gauge("job_done_timestamp_seconds", "When a job of the day was last done.", "job"),
+            "job_done_at": self._gauge("job_done_timestamp_seconds", "When a job of the day was last done.", "task"),
         }
         self._facts = _Facts()
         self._registry.register(self._facts)

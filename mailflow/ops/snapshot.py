@@ -25,7 +25,7 @@ class Expiry:
     """Something that has to be renewed."""
 
     kind: str
-    """What it is: `service`, `sender`, `anchor`, `intermediate` or `list`."""
+    """What it is: `service`, `sender-sign`, `sender-encrypt`, `anchor`, `intermediate` or `list`."""
     name: str
     """The setting, sender or file that it belongs to, with the beginning of its fingerprint where that is not one."""
     at: datetime

@@ -73,21 +73,19 @@ async def endings(tx: Transaction, which: sa.Select[Any], limit: int) -> list[En
 
 async def notice(tx: Transaction, found: Sequence[Ending]) -> list[Ending]:
     """Put on record that somebody was told; returns those of which this was so far not so, and is still true."""
-    days = {ending.number: ending for ending in found}
+    days = {ending.number: ending.expires_on for ending in found}
     told: list[Ending] = []
     for batch in batches(sorted(days)):
-        statement = (
-            sa.update(request)
-            .where(
-                request.c.number.in_(batch),
-                _ACTIVE,
-                request.c.noticed_for.is_distinct_from(request.c.expires_on),
-            )
-            .values(noticed_for=request.c.expires_on)
-            .returning(request.c.number, request.c.expires_on, request.c.desk)
+        which = (
+            request.c.number.in_(batch),
+            _ACTIVE,
+            request.c.noticed_for.is_distinct_from(request.c.expires_on),
         )
-        rows = await tx.all(statement)
-        told += [Ending(number=row.number, desk=row.desk, expires_on=row.expires_on) for row in rows]
+        columns = (request.c.number, request.c.desk, request.c.expires_on)
+        rows = await tx.all(sa.select(*columns).where(*which).order_by(request.c.number).with_for_update())
+        now = [row.number for row in rows if row.expires_on == days[row.number]]
+        await tx.run(sa.update(request).where(request.c.number.in_(now)).values(noticed_for=request.c.expires_on))
+        told += [Ending(**row._mapping) for row in rows if row.number in now]
     return sorted(told, key=lambda ending: (ending.expires_on, ending.number))
 
 

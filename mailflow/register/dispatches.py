@@ -54,14 +54,16 @@ class Made:
 
 
 async def position(tx: Transaction, sender: str, desk: DeskCode, territory: Territory, since: datetime) -> int:
-    """The sequence up to which it was told; when it never was, that of the last entry before `since`."""
+    """The sequence up to which it was told; when that was not since `since`, that of the last entry before it."""
     mine = (dispatch.c.sender == sender, dispatch.c.desk == desk, dispatch.c.territory == territory)
-    (told,) = await tx.all(sa.select(sa.func.max(dispatch.c.through)).where(*mine))
-    if told[0] is not None:
-        return int(told[0])
-    before = (history.c.territory == territory, history.c.at < since)
-    (first,) = await tx.all(sa.select(sa.func.max(history.c.sequence)).where(*before))
-    return int(first[0] or 0)
+    latest = sa.select(dispatch.c.through, dispatch.c.made_at).where(*mine).order_by(dispatch.c.number.desc())
+    told = await tx.all(latest.limit(1))
+    if told and told[0].made_at >= since:
+        return int(told[0].through)
+    # Read backwards: what lies between is yet to be told.
+    before = sa.select(history.c.sequence).where(history.c.territory == territory, history.c.at < since)
+    found = await tx.all(before.order_by(history.c.sequence.desc()).limit(1))
+    return int(max([0, *(row.sequence for row in found), *(row.through for row in told)]))
 
 
 async def count_others(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
@@ -79,24 +81,25 @@ async def window(
     """
     through, total = after, 0
     acts: dict[UniqueNumber, Act] = {}
-    while rows := await _entries(tx, territory, through):
+    while rows := await _by_others(tx, desk, territory, through):
         for row in rows:
-            if row.desk != desk:
-                if row.number not in acts:
-                    total += row.size or 0
-                    if acts and (len(acts) == requests_max or total > bytes_max):
-                        return Window(territory=territory, follows=after, through=through, acts=acts)
-                acts[row.number] = Act(operation=Operation(row.operation), actor=row.desk)
+            if row.number not in acts:
+                total += row.size or 0
+                if acts and (len(acts) == requests_max or total > bytes_max):
+                    return Window(territory=territory, follows=after, through=through, acts=acts)
+            acts[row.number] = Act(operation=Operation(row.operation), actor=row.desk)
             through = row.sequence
     return Window(territory=territory, follows=after, through=through, acts=acts)
 
 
-async def _entries(tx: Transaction, territory: Territory, after: int) -> list[sa.Row[tuple[object, ...]]]:
+async def _by_others(
+    tx: Transaction, desk: DeskCode, territory: Territory, after: int
+) -> list[sa.Row[tuple[object, ...]]]:
     columns = (history.c.sequence, history.c.number, history.c.desk, history.c.operation)
     statement = (
         sa.select(*columns, sa.func.length(request.c.payload).label("size"))
         .join(request, request.c.number == history.c.number)
-        .where(history.c.territory == territory, history.c.sequence > after)
+        .where(history.c.territory == territory, history.c.sequence > after, history.c.desk.is_distinct_from(desk))
         .order_by(history.c.sequence)
         .limit(ROWS_AHEAD)
     )

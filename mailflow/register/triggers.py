@@ -32,12 +32,11 @@ CONSTANT = (
     ("outbox", "message_id"),
     ("attestation", "number"),
     ("attestation", "digest"),
-    ("installation", "environment"),
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "history", "request", "file", "attestation", "installation")
-"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued, the environment."""
+KEPT = ("journal", "history", "request", "file", "attestation")
+"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued stay for good."""
 
 
 def statements(dialect: str) -> list[str]:

@@ -2,7 +2,18 @@
 
 from mailflow.mail.imap_session import Authentication
 from mailflow.mail.smtp import Security
-from mailflow.settings.load import file_faults, load, read_secret
+from mailflow.settings.load import file_faults, load, meaning_of, parse, read_secret, value_of
 from mailflow.settings.model import LogFormat, Settings
 
-__all__ = ["Authentication", "LogFormat", "Security", "Settings", "file_faults", "load", "read_secret"]
+__all__ = [
+    "Authentication",
+    "LogFormat",
+    "Security",
+    "Settings",
+    "file_faults",
+    "load",
+    "meaning_of",
+    "parse",
+    "read_secret",
+    "value_of",
+]

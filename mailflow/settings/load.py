@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -30,6 +30,36 @@ def load(path: Path) -> Settings:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{path}: is not a TOML file: {error}") from error
+    return _validated(document, path)
+
+
+def parse(text: str, path: Path) -> Settings:
+    """The settings that `path` would hold with this text, which is TOML. Raises `Misconfigured`, as `load` does."""
+    return _validated(tomllib.loads(text), path)
+
+
+def value_of(name: str, text: str) -> object:
+    """What somebody means who answers `text` when asked for the setting `name`. Raises `Misconfigured`."""
+    location = tuple(name.split("."))
+    field = _field(location)
+    if field is None or field.annotation is None or name in dict(tables(Settings)):
+        raise Misconfigured(f"{name}: there is no such setting{_nearest(location)}")
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    given: object = int(text) if text.isdecimal() and field.annotation is int else text
+    try:
+        TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        raise Misconfigured(_sentence(error.errors(include_input=False)[0] | {"loc": location})) from error
+    return given
+
+
+def meaning_of(name: str) -> str:
+    """The sentence that says what a setting is for."""
+    field = _field(tuple(name.split(".")))
+    return _one_line(field.description or "") if field else ""
+
+
+def _validated(document: dict[str, Any], path: Path) -> Settings:
     # A missing table is read as an empty one, so that each setting missing in it is named.
     document = {name: {} for name, _ in tables(Settings)} | document
     context = {"folder": path.absolute().parent, "credentials": os.environ.get("CREDENTIALS_DIRECTORY")}

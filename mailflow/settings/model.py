@@ -295,7 +295,7 @@ class Log(Section):
 
 
 class Settings(Section):
-    """The whole file. Paths are relative to its folder; `%d/NAME` is a credential given by systemd."""
+    """The whole file. Paths are relative to its folder; `%d/NAME` is a credential of systemd, else `secrets/NAME`."""
 
     environment: Environment = Field(examples=["ecole"])
     """`ecole` (school: every number and answer says so) or `production`. Fixed once a register is in use."""

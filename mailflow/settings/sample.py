@@ -1,6 +1,7 @@
 """The sample settings file and the operator's table, both written from the models."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, get_args
@@ -18,14 +19,16 @@ HEAD = """\
 WIDTH = 110
 
 
-def sample() -> str:
-    """A complete settings file: defaults where there are any, examples elsewhere."""
-    lines = [HEAD, *_settings(Settings)]
+def sample(values: Mapping[str, object] | None = None) -> str:
+    """A complete settings file: `values` by full name, defaults where there are any, examples elsewhere."""
+    values = values or {}
+    lines = [HEAD, *_settings(Settings, values)]
     for name, table in tables(Settings):
-        lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_settings(table)]
+        given = {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
+        lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_settings(table, given)]
         for list_name, entry in _lists(table):
             lines += ["", *_comment(table.model_fields[list_name].description or "")]
-            lines += [f"[[{name}.{list_name}]]", *_settings(entry)]
+            lines += [f"[[{name}.{list_name}]]", *_settings(entry, {})]
     return "\n".join(lines) + "\n"
 
 
@@ -65,14 +68,14 @@ def _default(model: type[Section], name: str, field: FieldInfo) -> str:
     return "not set" if field.default is None else f"`{_toml(field.default)}`"
 
 
-def _settings(model: type[Section]) -> Iterator[str]:
+def _settings(model: type[Section], values: Mapping[str, object]) -> Iterator[str]:
     skipped = {name for name, _ in _lists(model)} | {name for name, _ in tables(model)}
     for name, field in model.model_fields.items():
         if (field.alias or name) in skipped:
             continue
         inherited = model is Audit and name in INHERITED_BY_AUDIT
-        absent = inherited or (is_optional(field) and field.default is None)
-        value = field.examples[0] if field.examples else field.default
+        absent = (inherited or (is_optional(field) and field.default is None)) and name not in values
+        value = values.get(name, field.examples[0] if field.examples else field.default)
         yield from _comment(_one_line(field) + (" Default: that of [mailbox]." if inherited else ""))
         yield f"{'# ' if absent else ''}{name} = {_toml(value)}"
 
@@ -95,4 +98,5 @@ def _one_line(field: FieldInfo) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return f'"{value}"' if isinstance(value, str | Path) else str(value)
+    # The escapes of JSON are among those of TOML.
+    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str | Path) else str(value)

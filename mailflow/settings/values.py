@@ -22,14 +22,16 @@ def _address_or_none(value: str) -> str:
 
 
 def _resolved(value: Path, info: ValidationInfo) -> Path:
-    """Relative to the folder of the settings file; `%d` is systemd's folder of credentials."""
+    """Relative to the folder of the settings file; `%d` is systemd's folder of credentials.
+
+    Who is not started by systemd finds at `secrets` beside the settings file what systemd would pass on.
+    """
     context = info.context or {}
+    folder = Path(context.get("folder", "."))
     first, *rest = value.parts or ("",)
     if first == "%d":
-        if not context.get("credentials"):
-            raise PydanticCustomError("credentials", "begins with %d, but CREDENTIALS_DIRECTORY is not set")
-        return Path(context["credentials"], *rest)
-    return Path(context.get("folder", "."), value)
+        return Path(context.get("credentials") or folder / "secrets", *rest)
+    return folder / value
 
 
 def _register_url(value: str, info: ValidationInfo) -> str:

@@ -13,12 +13,12 @@ from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import file_name, request_file, request_form
 from mailflow.demo.installation import SERVICE
 from mailflow.demo.story import LILLE, MARTIN
-from mailflow.wire.catalogue import SAMPLE_FILE
 from mailflow.wire.names import return_name
 from tests.acceptance.world import World, shell
 from tests.support.available import require
 from tests.support.mail_world import ROOT
 
+SAMPLE = "DEMZ0001-202601151030-000001.xml"
 SENDMAIL = "#!/bin/sh\nprintf '%s\\n' \"$@\" > envelope; cat > sent.eml\n"
 
 
@@ -59,7 +59,7 @@ def test_the_commands_to_copy_bring_a_number(world: World, desk: Path, at: datet
     form = request_form(MARTIN, desk=lille.desk, deposited_on=legal_day(at), municipalities=[LILLE])
     (desk / name).write_bytes(request_file([form], made_at=at))
     # What a vendor would put in: the name of the file, the addresses.
-    own = {SAMPLE_FILE: name, "logiciel@desk.example": lille.address, "demandes@example.org": SERVICE}
+    own = {SAMPLE: name, "logiciel@desk.example": lille.address, "demandes@example.org": SERVICE}
     make_key, check, send, read = (
         re.sub("|".join(own), lambda found: own[found[0]], block)
         for document in ("interface.md", "message.md")

@@ -83,14 +83,14 @@ def test_a_service_that_works_says_so_and_nothing_of_what_it_works_on(world: Wor
         'stage_turn_seconds_count{outcome="done",stage="process"}',
         'expiry_timestamp_seconds{kind="service",name="signing"}',
         'expiry_timestamp_seconds{kind="list",',
-        'expiry_timestamp_seconds{kind="sender",name="mairie-lille ',
+        'expiry_timestamp_seconds{kind="sender-sign",name="mairie-lille"}',
         "answered_up_to_timestamp_seconds 1.",
         "register_up 1.0",
         'requests_total{desk="',
         'mails_total{outcome="answered",sender="mairie-lille"}',
         'mails_total{outcome="set_aside",sender=""}',
         'anomalies_total{code="CTRL_SIG_0001"}',
-        'job_done_timestamp_seconds{job="retention"}',
+        'job_done_timestamp_seconds{task="retention"}',
         "process_resident_memory_bytes",
     ):
         assert metric in text, metric

@@ -121,6 +121,23 @@ def replace_at(reception: Reception, later: timedelta) -> Reception:
     return replace(reception, at=reception.at + later)
 
 
+async def test_what_was_done_between_two_mandates_is_not_told(reception: Reception) -> None:
+    register = reception.register
+    await reception.enrol("agglo", "59888", ["059"], rights=FULL, ends_on=DAY)
+    (b,) = await created(reception, "B", desk="59777")
+    await do(register, DISPATCH_JOB, DAY)
+    between = replace_at(reception, timedelta(days=10))
+    await created(between, "C", desk="59777", sequence=2)
+    again = DAY + timedelta(days=20)
+    await reception.enrol("agglo", "59888", ["059"], rights=FULL, starts_on=again)
+    (d,) = await created(replace_at(reception, timedelta(days=30)), "D", desk="59777", sequence=3)
+    await do(register, DISPATCH_JOB, again + timedelta(days=15))
+    assert [[one.number for one in about] for order, about in await told(register) if order.desk == "59888"] == [
+        [b],
+        [d],
+    ]
+
+
 async def test_a_dispatch_can_be_told_again_also_when_its_requests_were_purged(reception: Reception) -> None:
     register = reception.register
     (b,) = await created(reception, "B", desk="59777")

@@ -1,17 +1,22 @@
 """Technical receipts: who waits too long is told so, once, before the answer and never after it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from mailflow.mail import delivery, worker
+from mailflow import registrar
+from mailflow.errors import Unavailable
+from mailflow.mail import delivery, stages, worker
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.late import acknowledge
 from mailflow.mail.model import Recognised
+from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register
 from tests.support.doors import PACE, House, InProcess
 from tests.support.fake_mailer import Fate
@@ -19,6 +24,7 @@ from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
 from tests.support.records import rows
 
+NEVER_SECONDS = 3600.0
 STRANGER = b"From: a@b.example\r\n\r\nBonjour\r\n"
 
 
@@ -134,3 +140,49 @@ async def test_what_is_answered_while_it_is_looked_at_has_no_receipt(house: Hous
     door = replace(house.door(), judges=Slow())
     assert await acknowledge(door) == Progress(late=2)
     assert await outbox(house) == [("answer", "composed")]
+
+
+def stages_of(door: MailDoor) -> Stages:
+    return Stages(door, poll_seconds=0.05, pause_seconds=NEVER_SECONDS)
+
+
+async def drain(door: MailDoor) -> Drained:
+    async with asyncio.timeout(60):
+        return await stages_of(door).drain(asyncio.Event())
+
+
+@pytest.fixture
+def undecidable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> Any:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(registrar, "submit", away)
+
+
+async def test_what_a_batch_answers_after_a_stop_needs_no_receipt(house: House) -> None:
+    house.now += PACE.late
+    await drain(house.door())
+    assert await outbox(house) == [("answer", "sent")]
+
+
+@pytest.mark.usefixtures("undecidable")
+async def test_what_a_batch_cannot_answer_has_a_receipt(house: House) -> None:
+    house.now += PACE.late
+    assert (await drain(house.door())).unavailable == ("process",)
+    assert await outbox(house) == [("receipt", "sent")]
+
+
+@pytest.mark.usefixtures("undecidable")
+async def test_the_service_sends_receipts_once_it_has_worked_for_as_long_as_a_mail_may_wait(house: House) -> None:
+    house.now += PACE.late
+    worked = timedelta(seconds=0.5)
+    door, stop = house.door(pace=replace(PACE, late=worked)), asyncio.Event()
+    working = asyncio.create_task(stages_of(door).run(NEVER_SECONDS, stop))
+    begun = asyncio.get_running_loop().time()
+    async with asyncio.timeout(60):
+        await house.mailer.sent.wait()
+    assert asyncio.get_running_loop().time() - begun >= worked.total_seconds()
+    stop.set()
+    await working
+    assert await outbox(house) == [("receipt", "sent")]

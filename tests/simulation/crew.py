@@ -38,14 +38,17 @@ class Job:
 
 
 class Crew:
-    """All jobs are begun at once, in this order; a single one is done right here, where a debugger reaches it."""
+    """All jobs are begun at once, in this order; a single one is done right here, where a debugger reaches it.
+
+    So is each when pytest itself spreads the tests over the cores.
+    """
 
     def __init__(self, folder: Path, jobs: Iterable[Job]) -> None:
         self._here = SqliteCopies(folder=folder)
         self._pool: ProcessPoolExecutor | None = None
         self._begun: dict[Job, Future[list[str]]] = {}
         several = list(jobs)
-        if len(several) > 1:
+        if len(several) > 1 and "PYTEST_XDIST_WORKER" not in os.environ:
             self._pool = ProcessPoolExecutor(
                 max_workers=min(len(several), os.cpu_count() or 1),
                 mp_context=multiprocessing.get_context("spawn"),

@@ -23,8 +23,8 @@ QUICK = 8
 """Seeds of `make check`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
-MUTANT_SEEDS = tuple(range(60))
-"""A fault is played until one of these finds it: mostly the first or second."""
+MUTANT_SEEDS = tuple(range(120))
+"""A fault is played until one of these finds it: mostly the first or second, the rarest after some forty."""
 STORY = 3
 """A seed with weather of every kind."""
 

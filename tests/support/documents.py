@@ -1,5 +1,6 @@
 """What the documents say of settings and anomalies is written from the code. `make fix` writes it anew."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mailflow.cli.main import cli
 from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.core.life import TABLE, Action, Role, Standing
 from mailflow.settings import sample
-from tests.support.guide import elements, lists
+from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
 
 ROOT = Path(__file__).parents[2]
@@ -59,20 +60,40 @@ def _cell(standing: Standing, action: Action, role: Role) -> str:
     return "**done**" if code is None else f"`{code.name}`"
 
 
+ALERT = re.compile(r"- alert: (\w+)\n.*?meaning: (.*?)\n\s+action: (.*?)\n", re.DOTALL)
+
+
+def alarms() -> list[tuple[str, str, str]]:
+    """Each alert of the rules: its name, what it means, what to do."""
+    return ALERT.findall((ROOT / "config/prometheus/alerts.yaml").read_text(encoding="utf-8"))
+
+
+def alarm_table() -> str:
+    """What operators do about each alert."""
+    rows = [f"| `{name}` | {meaning} | {action} |" for name, meaning, action in alarms()]
+    return "\n".join(["| alarm | what it means | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "DESIGN.md": {"states": states},
-    "OPERATING.md": {"commands": commands, "settings": sample.reference, "reasons": entries_for_operators},
+    "OPERATING.md": {
+        "alarms": alarm_table,
+        "commands": commands,
+        "settings": sample.reference,
+        "reasons": entries_for_operators,
+    },
     "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
-    "docs/operations.md": {"states": lists.states},
+    "docs/operations.md": {"states": lists.states, "samples": lists.samples},
     "docs/elements.md": {"elements": elements.of_file, "shared": elements.of_shared, "receipts": elements.of_receipts},
     "docs/codes.md": {"versions": lists.versions, "codes": lists.codes},
     "docs/anomalies.md": {"anomalies": lists.anomalies},
 }
 
 
-def expected() -> Iterator[tuple[Path, str]]:
+def expected() -> Iterator[tuple[Path, bytes]]:
     """Each file that is written from the code, wholly or in part, with what it should hold."""
-    yield ROOT / "config/mailflow.toml", sample.sample()
+    yield ROOT / "config/mailflow.toml", sample.sample().encode()
+    yield from mails.mails()
     for name, blocks in BLOCKS.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         for block, make in blocks.items():
@@ -81,9 +102,9 @@ def expected() -> Iterator[tuple[Path, str]]:
             _, closing, after = rest.partition(end)
             assert closing, f"{name} should have a block {block}"
             text = before + start + make() + end + after
-        yield ROOT / name, text
+        yield ROOT / name, text.encode()
 
 
 if __name__ == "__main__":
     for path, content in expected():
-        path.write_text(content, encoding="utf-8")
+        path.write_bytes(content)

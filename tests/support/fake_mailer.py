@@ -1,5 +1,6 @@
 """A mailer without a server, for tests that need one to go wrong at a given moment. Passes the contract suite."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -37,6 +38,8 @@ class FakeMailer:
         """What the server took over, in order, whatever the sender learned of it."""
         self.mailboxes: dict[str, list[bytes]] = {}
         """What was delivered, by user."""
+        self.sent = asyncio.Event()
+        """The server has taken a mail over."""
         self.closed = False
 
     async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
@@ -80,6 +83,7 @@ class FakeMailer:
 
     def _accept(self, outgoing: Outgoing) -> None:
         self.accepted.append(outgoing)
+        self.sent.set()
         raw = RETURN_PATH.format(outgoing.envelope_from).encode() + outgoing.raw
         for address in (outgoing.recipient, outgoing.audit):
             if address:

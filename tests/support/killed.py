@@ -186,12 +186,11 @@ def _on_commits(points: Points) -> None:
 
 
 def run(arguments: list[str], *, later: timedelta, until_nothing: bool) -> int:
-    """Hand over to the command line, its clock set forward by `later`; its exit code."""
-    from mailflow.app import parts
+    """Hand over to the command line, its clock set forward by `later`, or back; its exit code."""
     from mailflow.cli.main import call
+    from tests.support.clock import set_forward
 
-    clock, ahead = parts.now, later
-    parts.now = lambda: clock() + ahead
+    set_forward(later)
     if not until_nothing:
         return call(arguments)
     for _ in range(RUNS_MAX):
@@ -201,7 +200,7 @@ def run(arguments: list[str], *, later: timedelta, until_nothing: bool) -> int:
         sys.stdout.write(said.getvalue())
         if NOTHING in said.getvalue():
             return code
-        ahead += later
+        set_forward(later)
     return 1
 
 
@@ -209,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kill", default="", metavar="POINT:NTH")
     parser.add_argument("--record", type=Path)
-    parser.add_argument("--later", type=int, default=0, metavar="MINUTES")
+    parser.add_argument("--later", type=float, default=0, metavar="MINUTES")
     parser.add_argument("--until-nothing", action="store_true")
     parser.add_argument("arguments", nargs="+", help="of mailflow, after --")
     options = parser.parse_args()

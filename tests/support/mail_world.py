@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -139,11 +140,12 @@ class MailWorld:
 
     # Mails
 
-    def post(self, mails: Sequence[bytes]) -> None:
-        """Lay mails into the inbox, octet for octet."""
+    def post(self, mails: Sequence[bytes], received_at: datetime | None = None) -> None:
+        """Lay mails into the inbox, octet for octet, as if they had come just now or at that instant."""
+        came = imaplib.Time2Internaldate(received_at) if received_at else ""
         with self.dovecot.session(SERVICE_USER) as client:
             for raw in mails:
-                status, _ = client.append(self.inbox, "", "", raw)
+                status, _ = client.append(self.inbox, "", came, raw)
                 assert status == "OK"
 
     def renumber(self) -> None:

@@ -63,7 +63,6 @@ class MakeComposer:
     key: bytes
     certificate: bytes
     mail_bytes_max: int = 1 << 23
-    environment: Environment = Environment.PRODUCTION
 
     def __call__(self, trust: Trust) -> Composer:
         return Composer(
@@ -74,7 +73,7 @@ class MakeComposer:
                 name="Enregistrement",
                 address=SERVICE,
                 contact="assistance@service.example",
-                environment=self.environment,
+                environment=Environment.PRODUCTION,
             ),
             mail_bytes_max=self.mail_bytes_max,
         )

@@ -13,7 +13,7 @@ from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, Header, InterfaceFile, RequestElement
 from mailflow.wire.reader import FileLimits
-from mailflow.wire.samples import association_form, family_form
+from mailflow.wire.samples.forms import association_form, family_form
 
 DESK = "59123"
 NAME = "DEM59123-202601151030-000001.xml"

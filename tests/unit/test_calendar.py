@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailflow.core.calendar import active_through, anniversary, is_active_on, legal_day
+from mailflow.core.calendar import a_year_before, active_through, anniversary, is_active_on, legal_day
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,10 @@ def test_a_request_is_active_through_its_anniversary_and_not_a_day_longer(deposi
     assert is_active_on(last, deposited_on)
     assert not is_active_on(last + timedelta(days=1), deposited_on)
     assert timedelta(days=365) <= last - deposited_on <= timedelta(days=366)
+
+
+@given(st.dates(date(2000, 1, 1), date(2098, 12, 31)))
+def test_what_is_due_a_year_later_is_due_on_its_anniversary_and_not_a_day_earlier(day: date) -> None:
+    due = anniversary(day)
+    assert day <= a_year_before(due)
+    assert day > a_year_before(due - timedelta(days=1))

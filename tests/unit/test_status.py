@@ -132,7 +132,7 @@ def test_what_is_measured_as_it_happens() -> None:
     metrics.count("anomaly", code="CTRL_SIG_0001")
     metrics.level("lock_held", True, lock="receive")
     metrics.level("mailbox_mails", 5)
-    metrics.level("job_done_at", 12.0, job="notices")
+    metrics.level("job_done_at", 12.0, task="notices")
     found = samples(metrics.text(snapshot()))
     for name, value in {
         'stage_turn_seconds_count{outcome="done",stage="receive"}': 1,
@@ -143,7 +143,7 @@ def test_what_is_measured_as_it_happens() -> None:
         'anomalies_total{code="CTRL_SIG_0001"}': 1,
         'lock_held{lock="receive"}': 1,
         "mailbox_mails": 5,
-        'job_done_timestamp_seconds{job="notices"}': 12,
+        'job_done_timestamp_seconds{task="notices"}': 12,
     }.items():
         assert found[name] == value, name
 

@@ -1,10 +1,10 @@
 """What we publish: generated, committed, and true of what the code accepts."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,14 @@ from lxml import etree
 
 from mailflow.core.anomalies import Code
 from mailflow.core.form import HousingRequest
-from mailflow.core.shapes import WireModel, shape_of
-from mailflow.wire.catalogue import SAMPLE_FILE, published
+from mailflow.core.shapes import WireModel, models_below, shape_of
+from mailflow.wire.acknowledgement import Acknowledgement, Reception
+from mailflow.wire.catalogue import published
 from mailflow.wire.codec import EXTENSION, NUU, build, read, to_bytes, write
 from mailflow.wire.envelope import ROOT, InterfaceFile
+from mailflow.wire.management import ManagementFile
 from mailflow.wire.reader import read_file
+from mailflow.wire.samples import EXCHANGES, Exchange, FileSample
 from mailflow.wire.xsd import extension_validator, interface_schema, validator
 from tests.support.available import require
 from tests.support.requests import FORM, LIMITS, a_file, a_whole_form, an_association, forms
@@ -140,31 +143,30 @@ def test_a_sample_is_read_and_written_again_the_same(name: str) -> None:
     assert to_bytes(write(document, ROOT, NUU)) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("folder", ["creation", "association"])
-def test_samples_of_what_is_accepted_give_no_cause_for_any_anomaly(folder: str) -> None:
-    content = PUBLISHED[f"exemples/{folder}/{SAMPLE_FILE}"]
-    file = read_file(SAMPLE_FILE, content, limits=LIMITS, received_at=datetime(2026, 1, 15, 9, 31, tzinfo=UTC))
+@pytest.mark.parametrize("exchange", EXCHANGES[:2], ids=lambda exchange: exchange.folder)
+def test_samples_of_whole_forms_give_no_cause_for_any_anomaly(exchange: Exchange) -> None:
+    (sample,) = exchange.files
+    content = sample.content(exchange.made_at)
+    file = read_file(exchange.name(sample), content, limits=LIMITS, received_at=exchange.received_at)
     assert file.anomalies == file.requests[0].anomalies == ()
 
 
 def test_the_sample_in_json_is_that_in_xml() -> None:
     form = HousingRequest.model_validate_json(PUBLISHED["exemples/creation/demandeLogement.json"], by_name=False)
-    document, _ = read(etree.fromstring(PUBLISHED[f"exemples/creation/{SAMPLE_FILE}"]), InterfaceFile, "")
-    assert document.requests[0].form == form
+    (sample,) = EXCHANGES[0].files
+    assert isinstance(sample, FileSample)
+    assert sample.requests[0].form == form
 
 
-def test_the_samples_use_every_element_of_the_form() -> None:
-    samples = b"".join(content for name, content in PUBLISHED.items() if "/DEM" in name)
-    unused = [name for name in elements_of(HousingRequest) if f"tns:{name}".encode() not in samples]
-    assert unused == ["hebergeant"]
+def test_the_samples_use_every_element_and_attribute() -> None:
+    samples = b"".join(content for name, content in PUBLISHED.items() if name.endswith(".xml"))
+    names = {name for model in (InterfaceFile, Acknowledgement, Reception, ManagementFile) for name in names_of(model)}
+    assert [name for name in sorted(names) if not re.search(rf"[: ]{name}[ />=]".encode(), samples)] == []
 
 
-def elements_of(model: type[WireModel]) -> Iterator[str]:
-    for shape in shape_of(model):
-        if shape.attribute is None:
-            yield shape.wire_name
-        if shape.model is not None:
-            yield from elements_of(shape.model)
+def names_of(root: type[WireModel]) -> Iterator[str]:
+    for model in models_below(root):
+        yield from (shape.wire_name for shape in shape_of(model))
 
 
 def test_every_model_below_the_root_is_reached_by_one_shape() -> None:

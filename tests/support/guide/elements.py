@@ -185,7 +185,8 @@ def _example(row: Row) -> str:
     by_path, by_name = _examples()
     names = [(declaring.__name__, row.shape.wire_name) for declaring in row.model.__mro__]
     found = by_path.get(row.path) or next((by_name[name] for name in names if name in by_name), None)
-    return f"`{found}`" if found else ""
+    assert found, f"no sample has a {row.path}"
+    return f"`{found}`"
 
 
 @cache

@@ -6,6 +6,7 @@ from mailflow.core.life import TABLE, Action, Role, Standing
 from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
 from mailflow.mail.cms.algorithms import Use
 from mailflow.settings.model import Limits
+from mailflow.wire.samples import EXCHANGES
 from tests.support.guide.markdown import table
 
 FAMILIES = {
@@ -59,6 +60,14 @@ ACTIONS = {
     Action.REMOVAL: "`SUP`",
 }
 ROLES = {Role.CREATOR: "guichet créateur", Role.DESK: "autre guichet", Role.MANAGER: "gestionnaire"}
+
+BESIDE = {
+    "accuse-technique": "l'accusé technique qui précède la réponse à `creation`, quand celle-ci tarde",
+    "dispatching": "ce que le guichet voisin apprend, la nuit suivante, de tout ce qui précède",
+    "preavis": "le préavis d'une échéance proche, la nuit suivante",
+    "cles": "la clé et le certificat qui signent les messages d'exemple",
+}
+"""The folders of samples that are no exchange."""
 
 
 def family(entry: Entry) -> str:
@@ -144,3 +153,10 @@ def _cell(standing: Standing, action: Action) -> str:
     else:
         told = ", ".join(f"{code} ({', '.join(roles)})" for code, roles in refusals.items())
     return f"{', '.join(allowed)} ; sinon {told}" if allowed else told
+
+
+def samples() -> str:
+    """The folders of samples, in the order in which their mails are sent."""
+    rows = [[f"[`{one.folder}`](../schemas/exemples/{one.folder})", one.title] for one in EXCHANGES]
+    rows += [[f"[`{folder}`](../schemas/exemples/{folder})", what] for folder, what in BESIDE.items()]
+    return table(["dossier", "contenu"], rows)

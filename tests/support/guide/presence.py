@@ -8,9 +8,9 @@ from functools import cache
 from lxml import etree
 
 from mailflow.core.anomalies import Code
-from mailflow.wire.catalogue import published
 from mailflow.wire.reader import read_file
-from tests.support.requests import LIMITS, RECEIVED_AT
+from mailflow.wire.samples import EXCHANGES, Exchange, FileSample
+from tests.support.requests import LIMITS
 
 MANDATORY, EXPECTED, OPTIONAL, DEPENDS = "obligatoire", "attendu", "facultatif", "selon le cas"
 _MISSING = {
@@ -24,28 +24,46 @@ _MISSING = {
 
 @cache
 def presence() -> dict[str, str]:
-    """Of each element or attribute that a sample of a request file has, by path without indexes and root."""
+    """Of each element or attribute that a sample of a request file has, by path without indexes and root.
+
+    What no sample can do without depends on something else if another one has its parent, but not itself.
+    """
     told: dict[str, set[str]] = defaultdict(set)
-    for name, content in published().items():
-        file_name = name.rpartition("/")[2]
-        root = etree.fromstring(content) if file_name.startswith("DEM") else None
-        if root is None or _codes(file_name, content) & _MISSING:
-            continue
+    done_without: set[str] = set()
+    elements: dict[str, set[str]] = defaultdict(set)
+    for exchange, sample, root in _good_samples():
+        for element in root.iter():
+            elements[_path(element)] |= {etree.QName(child).localname for child in element}
         for path, without in _each_taken_away(root):
-            codes = _codes(file_name, without)
-            said = MANDATORY if codes & _MISSING else EXPECTED if Code.VALUE_EXPECTED in codes else OPTIONAL
-            told[path].add(said)
-    return {path: said.pop() if len(said) == 1 else DEPENDS for path, said in told.items()}
+            codes = _codes(exchange, sample, etree.tostring(without))
+            told[path].add(MANDATORY if codes & _MISSING else EXPECTED if Code.VALUE_EXPECTED in codes else OPTIONAL)
+    for _, _, root in _good_samples():
+        for element in root.iter():
+            path, there = _path(element), {etree.QName(child).localname for child in element}
+            done_without |= {f"{path}/{name}".lstrip("/") for name in elements[path] - there}
+    return {
+        path: said.pop() if len(said) == 1 and not (MANDATORY in said and path in done_without) else DEPENDS
+        for path, said in told.items()
+    }
 
 
-def _codes(name: str, content: bytes) -> set[Code]:
-    file = read_file(name, content, limits=LIMITS, received_at=RECEIVED_AT)
+def _good_samples() -> Iterator[tuple[Exchange, FileSample, etree._Element]]:
+    """The request files in which nothing is missing."""
+    for exchange in EXCHANGES:
+        for sample in exchange.files:
+            content = sample.content(exchange.made_at)
+            if isinstance(sample, FileSample) and not _codes(exchange, sample, content) & _MISSING:
+                yield exchange, sample, etree.fromstring(content)
+
+
+def _codes(exchange: Exchange, sample: FileSample, content: bytes) -> set[Code]:
+    file = read_file(exchange.name(sample), content, limits=LIMITS, received_at=exchange.received_at)
     found = [*file.anomalies, *(anomaly for request in file.requests for anomaly in request.anomalies)]
     return {anomaly.code for anomaly in found}
 
 
-def _each_taken_away(root: etree._Element) -> Iterator[tuple[str, bytes]]:
-    """Every path of the document, with the document that lacks the first that stands there."""
+def _each_taken_away(root: etree._Element) -> Iterator[tuple[str, etree._Element]]:
+    """Every path of the document, with the document in which nothing stands there, where it stood first."""
     done = set()
     for position, element in enumerate(root.iter()):
         path = _path(element)
@@ -55,13 +73,14 @@ def _each_taken_away(root: etree._Element) -> Iterator[tuple[str, bytes]]:
                 done.add(at)
                 without = deepcopy(root)
                 del _nth(without, position).attrib[attribute]
-                yield at, etree.tostring(without)
+                yield at, without
         if element is not root and path not in done:
             done.add(path)
             without = deepcopy(root)
-            gone = _nth(without, position)
-            next(gone.iterancestors()).remove(gone)
-            yield path, etree.tostring(without)
+            holder = next(_nth(without, position).iterancestors())
+            for child in holder.findall(str(element.tag)):
+                holder.remove(child)
+            yield path, without
 
 
 def _nth(root: etree._Element, position: int) -> etree._Element:
