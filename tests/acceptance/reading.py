@@ -32,8 +32,19 @@ class Answer:
 
     @property
     def numbers(self) -> list[str]:
-        """The unique numbers, in order."""
-        return [e.text or "" for root in self._roots() for e in root.iter(f"{NUU}numUnique")]
+        """The unique numbers of the requests that were accepted, in order."""
+        return [e.findtext(f"{NUU}numUnique") or "" for e in self._accepted()]
+
+    @property
+    def states(self) -> list[str]:
+        """How each of them stands; an active one with its last day: `active 2027-01-12`."""
+        states = ([e.get(f"{EXTENSION}etat") or "", e.get(f"{EXTENSION}echeance") or ""] for e in self._accepted())
+        return [" ".join(state).strip() for state in states]
+
+    @property
+    def attestations(self) -> list[str]:
+        """The names of the attestations."""
+        return [name for name in self.files if name.startswith("ATT")]
 
     @property
     def anomalies(self) -> list[str]:
@@ -41,6 +52,10 @@ class Answer:
         tags = (f"{NUU}anomalie", f"{EXTENSION}anomalie")
         found = [e for root in self._roots() for e in root.iter(*tags)]
         return [f"{e.get('code')} {e.get(f'{EXTENSION}chemin') or e.get('chemin') or ''}".strip() for e in found]
+
+    def _accepted(self) -> list[etree._Element]:
+        found = [e for root in self._roots() for e in root.iter(f"{NUU}demande")]
+        return [e for e in found if e.get(f"{EXTENSION}etat")]
 
     def _roots(self) -> Iterator[etree._Element]:
         for name, octets in self.files.items():

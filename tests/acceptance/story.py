@@ -1,20 +1,21 @@
 """Stories that are told as data: a folder each, with `in.sh`, which writes the mail, and `expect.toml`, its end.
 
-The stories of a chapter are sent one after the other and go through one run of the service. What they wrote, sent and
-got back stays in a folder of pytest's, each with a `transcript`.
+The stories of a chapter are sent one after the other and go through one run of the service; or each through a run of
+its own, and then the next one knows the numbers that were given before. What they wrote, sent and got back stays in a
+folder of pytest's, each with a `transcript`.
 """
 
 import re
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-from mailflow.core.calendar import PARIS, legal_day
+from mailflow.core.calendar import PARIS, active_through, legal_day
 from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import SERVICE
 from tests.acceptance.reading import Answer, open_by_openssl
@@ -23,6 +24,8 @@ from tests.acceptance.world import Done, World, shell
 STORIES = Path(__file__).parent / "stories"
 SHARED = ("desk.sh", "demande.xml")
 FIRST_BIRTH = date(1970, 1, 1)
+NEARLY_A_YEAR = timedelta(days=330)
+"""Ago, a request was deposited that can be renewed today."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class Story:
             "NOW": at.isoformat(timespec="seconds"),
             "TODAY": today.isoformat(),
             "NEXT_MONTH": (today + timedelta(days=31)).isoformat(),
+            "LAST_YEAR": (today - NEARLY_A_YEAR).isoformat(),
         }
 
 
@@ -76,8 +80,11 @@ def stories(chapter: str) -> list[Story]:
     ]
 
 
-def write_mail(story: Story, world: World, folder: Path, at: datetime) -> tuple[bytes, str]:
-    """Run `in.sh` in a folder with everything that a desk has; the mail, and what was typed."""
+def write_mail(story: Story, world: World, folder: Path, at: datetime, numbers: Mapping[str, str]) -> tuple[bytes, str]:
+    """Run `in.sh` in a folder with everything that a desk has; the mail, and what was typed.
+
+    `numbers` are further variables: `NUMBER_<story>` is the number that a story was given.
+    """
     folder.mkdir(parents=True)
     for name in SHARED:
         shutil.copy(STORIES / name, folder)
@@ -92,7 +99,7 @@ def write_mail(story: Story, world: World, folder: Path, at: datetime) -> tuple[
     (folder / "root.pem").write_bytes(world.pki.root.identity.pem)
     authorities = (world.pki.issuing_rsa, world.pki.issuing_ec)
     (folder / "chain.pem").write_bytes(b"".join(authority.identity.pem for authority in authorities))
-    typed = shell(folder / "in.sh", folder, story.variables(at))
+    typed = shell(folder / "in.sh", folder, {**story.variables(at), **numbers})
     return (folder / "in.eml").read_bytes(), typed
 
 
@@ -100,33 +107,45 @@ def _write(folder: Path, name: str, identity: Identity) -> None:
     (folder / f"{name}.pem").write_bytes(identity.pem)
 
 
-def tell(chapter: str, world: World, folder: Path) -> tuple[Done, dict[str, Told]]:
-    """Send every story of the chapter to a fresh register, run the service once, and look what came."""
+def tell(chapter: str, world: World, folder: Path, *, one_by_one: bool = False) -> tuple[list[Done], dict[str, Told]]:
+    """Send every story of the chapter to a fresh register, run the service, and look what came."""
     world.begin_anew()
     at = datetime.now(UTC).replace(microsecond=0)
-    typed: dict[str, str] = {}
     cast = stories(chapter)
-    for story in cast:
-        raw, typed[story.name] = write_mail(story, world, folder / story.name, at)
-        world.send(raw)
-    done = world.mailflow("run", "--once", "--json")
-    world.settle()
-    rows = world.mailflow("queue", "--set-aside", "--json").json
+    runs: list[Done] = []
+    told: dict[str, Told] = {}
+    numbers: dict[str, str] = {}
+    for group in [[story] for story in cast] if one_by_one else [cast]:
+        typed: dict[str, str] = {}
+        for story in group:
+            raw, typed[story.name] = write_mail(story, world, folder / story.name, at, numbers)
+            world.send(raw)
+        runs.append(world.mailflow("run", "--once", "--json"))
+        world.settle()
+        for name, one in _came(group, typed, world, folder, runs[-1]).items():
+            told[name] = one
+            given = [number for answers in one.answers.values() for answer in answers for number in answer.numbers]
+            numbers |= {f"NUMBER_{name.replace('-', '_')}": number for number in given[:1]}
+    return runs, told
+
+
+def _came(group: Sequence[Story], typed: Mapping[str, str], world: World, folder: Path, done: Done) -> dict[str, Told]:
+    """What came of each story of a run."""
     # The mails arrived one after the other, in a register that had none.
-    set_aside = {row["intake"]: row for row in rows}
+    set_aside = {row["intake"]: row for row in world.mailflow("queue", "--set-aside", "--json").json}
     mailboxes = {one.sender: world.answers(one) for one in world.software}
     told = {}
-    for intake, story in enumerate(cast, 1):
-        place = folder / story.name
+    for story in group:
+        place, row = folder / story.name, set_aside.get(story.number)
         came = {
             desk: [open_by_openssl(raw, desk, place) for raw in answers.get(f"<{story.name}@desks.example>", ())]
             for desk, answers in mailboxes.items()
         }
         came = {desk: answers for desk, answers in came.items() if answers}
-        transcript = _transcript(typed[story.name], done, came, set_aside.get(intake))
+        transcript = _transcript(typed[story.name], done, came, row)
         (place / "transcript").write_text(transcript, encoding="utf-8")
-        told[story.name] = Told(answers=came, set_aside=set_aside.get(intake), transcript=transcript)
-    return done, told
+        told[story.name] = Told(answers=came, set_aside=row, transcript=transcript)
+    return told
 
 
 def _transcript(typed: str, done: Done, came: Mapping[str, list[Answer]], row: Mapping[str, Any] | None) -> str:
@@ -144,6 +163,15 @@ def _transcript(typed: str, done: Done, came: Mapping[str, list[Answer]], row: M
 
 
 def has_form(number: str, form: str, at: datetime) -> bool:
-    """Whether a number is as told: `MMYY` stands for this month, each `n` for a digit."""
-    pattern = form.replace("MMYY", f"{legal_day(at):%m%y}").replace("n", "[0-9]")
-    return re.fullmatch(pattern, number) is not None
+    """Whether a number is as told: `MMYY` is this month, `LLYY` that of `LAST_YEAR`, each `n` a digit."""
+    today = legal_day(at)
+    for text, pattern in {"MMYY": f"{today:%m%y}", "LLYY": f"{today - NEARLY_A_YEAR:%m%y}", "n": "[0-9]"}.items():
+        form = form.replace(text, pattern)
+    return re.fullmatch(form, number) is not None
+
+
+def on_its_day(state: str, at: datetime) -> str:
+    """A state with the day that is meant: `NEXT_YEAR` a year from now, `SOON` a year after `LAST_YEAR`."""
+    today = legal_day(at)
+    days = {"NEXT_YEAR": active_through(today), "SOON": active_through(today - NEARLY_A_YEAR)}
+    return " ".join(str(days.get(word, word)) for word in state.split())

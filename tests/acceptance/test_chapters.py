@@ -1,22 +1,24 @@
 """Every folder of `stories/`: what a desk wrote with openssl alone, and what it got back, or why nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.acceptance.reading import faults
-from tests.acceptance.story import Story, Told, has_form, stories, tell
+from tests.acceptance.story import Story, Told, has_form, on_its_day, stories, tell
 from tests.acceptance.world import Done, World
 
-CHAPTERS = {"numbers": 0, "anomalies": 0, "silence": 65}
+CHAPTERS = {"numbers": 0, "anomalies": 0, "silence": 65, "operations": 0}
 """With the exit code of the run: somebody should look at what nobody was answered."""
+ONE_BY_ONE = {"operations"}
+"""What comes next is about the numbers that were given before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    done: Done
+    runs: Sequence[Done]
     told: Mapping[str, Told]
 
 
@@ -36,18 +38,19 @@ def chapter(
     """One run of the service for all stories of a chapter."""
     name = request.node.callspec.params["name"]
     if name not in chapters:
-        done, told = tell(name, shared_world, tmp_path_factory.mktemp(name))
-        chapters[name] = Chapter(done=done, told=told)
+        runs, told = tell(name, shared_world, tmp_path_factory.mktemp(name), one_by_one=name in ONE_BY_ONE)
+        chapters[name] = Chapter(runs=runs, told=told)
     return chapters[name]
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_run_ends_with_its_exit_code_and_counts_every_mail(chapter: Chapter, name: str) -> None:
-    assert chapter.done.code == CHAPTERS[name], chapter.done.err
-    counts = chapter.done.json
-    sent = len(stories(name))
-    assert (counts["received"], counts["answered"] + counts["set_aside"]) == (sent, sent)
-    assert counts["sent"] == counts["answered"]
+    assert {run.code for run in chapter.runs} == {CHAPTERS[name]}, chapter.runs[-1].err
+    received, answered, set_aside, sent = (
+        sum(run.json[count] for run in chapter.runs) for count in ("received", "answered", "set_aside", "sent")
+    )
+    assert received == answered + set_aside == len(stories(name))
+    assert sent == answered
 
 
 @pytest.mark.parametrize(
@@ -70,5 +73,11 @@ def test_the_story_ends_as_told(chapter: Chapter, name: str, story: Story) -> No
     for number, form in zip(answer.numbers, expect.get("numbers", []), strict=True):
         assert has_form(number, form, datetime.now(UTC)), (number, form)
         assert number in answer.text
+    if "states" in expect:
+        now = datetime.now(UTC)
+        assert answer.states == [on_its_day(state, now) for state in expect["states"]], told.transcript
+    assert len([name for name in answer.files if name.startswith("ATT")]) == expect.get(
+        "attestations", len(answer.numbers)
+    )
     assert len(answer.returns) == expect.get("files", 1)
     assert faults(answer) == []

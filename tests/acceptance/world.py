@@ -40,10 +40,10 @@ class Done:
 
 
 class World(MailWorld):
-    """Three desks, and the certificates that stories tell of, good and bad."""
+    """Three desks, two of them with every right in the Nord, and the certificates of the stories, good and bad."""
 
     def __init__(self, folder: Path, pki: Pki, *, postgres: PostgresServer | None = None) -> None:
-        lille, *others = desks(pki)
+        lille, region, editor = desks(pki)
         self.identities: dict[str, Identity] = {
             "stranger": pki.issue("stranger", kind="rsa"),
             "revoked": pki.faulty(Fault.REVOKED),
@@ -52,7 +52,8 @@ class World(MailWorld):
             "second": pki.issue("second", kind="p256"),
         }
         enrolled = tuple(self.identities[name] for name in ("revoked", "expired", "rsa-1024", "second"))
-        software = (replace(lille, former=enrolled), *others)
+        everything = ("CRE", "CRS", "MOD", "REN", "RAD", "SUP")
+        software = (replace(lille, former=enrolled, rights=everything), region, replace(editor, rights=everything))
         self.identities |= {one.sender: one.identity for one in software}
         self.pki = pki
         # The service has a second key, on a curve, that mails may be encrypted to.

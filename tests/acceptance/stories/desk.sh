@@ -3,10 +3,12 @@
 # authorities (chain.pem), and those of the service (service.pem, service-ec.pem).
 
 # Writes a request file of desk $1 for a dwelling in municipality $2; $file is its name. $3: another sequence.
+# $NUMBER is that of the request that it is about, if it is about one.
 request() {
     file="DEM$1-$MINUTE-${3:-$SEQUENCE}.xml"
     sed -e "s/@DESK@/$1/" -e "s/@PLACE@/$2/" -e "s/@SURNAME@/$SURNAME${3:-}/" -e "s/@BIRTH@/$BIRTH/" \
-        -e "s/@TODAY@/$TODAY/" -e "s/@NEXT_MONTH@/$NEXT_MONTH/" -e "s/@NOW@/$NOW/" demande.xml >"$file"
+        -e "s/@TODAY@/$TODAY/" -e "s/@NEXT_MONTH@/$NEXT_MONTH/" -e "s/@NOW@/$NOW/" \
+        -e "s/@LAST_YEAR@/$LAST_YEAR/" -e "s/@NUMBER@/${NUMBER:-}/" demande.xml >"$file"
 }
 
 # A MIME part that carries file $1.

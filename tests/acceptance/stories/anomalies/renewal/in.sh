@@ -1,8 +1,8 @@
-# An operation that is not offered yet, and that the desk has no mandate for.
+# An operation that the desk has no mandate for.
 . ./desk.sh
-request Z5935 59350
+request Z1110 75111
 part "$file" >part.txt
 {
-    headers mairie-lille@desks.example
-    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key
+    headers region-idf@desks.example
+    openssl cms -sign -in part.txt -signer region-idf.pem -inkey region-idf.key
 } >in.eml

@@ -1,0 +1,8 @@
+# A couple files a request, nearly a year ago.
+. ./desk.sh
+request Z5935 59350
+part "$file" >part.txt
+{
+    headers mairie-lille@desks.example
+    openssl cms -sign -in part.txt -signer mairie-lille.pem -inkey mairie-lille.key
+} >in.eml

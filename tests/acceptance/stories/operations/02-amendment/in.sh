@@ -1,0 +1,9 @@
+# Another desk sends what has changed: the couple looks for a dwelling in Roubaix.
+. ./desk.sh
+NUMBER=$NUMBER_01_creation
+request Z5901 59512
+part "$file" >part.txt
+{
+    headers editeur-sud@desks.example
+    openssl cms -sign -in part.txt -signer editeur-sud.pem -inkey editeur-sud.key
+} >in.eml
