@@ -40,6 +40,7 @@ WARNINGS: list[tuple[dict[str, Any], Code, str]] = [
     ({"dalo/statutDalo": None}, Code.VALUE_EXPECTED, "dalo/statutDalo"),
     ({f"{OTHER}/dateNaissance": "2008-01-13"}, Code.PERSON_MINOR, f"{OTHER}/dateNaissance"),
     ({f"{PERSON}/situationFamiliale": "C"}, Code.LINK_DOUBTFUL, f"{PERSON}/situationFamiliale"),
+    ({OTHER: None, "personnePhysique/nombrePersonne": 3}, Code.VALUE_EXPECTED, OTHER),
     ({f"{OTHER}/situationFamiliale": "U"}, Code.LINK_DOUBTFUL, f"{OTHER}/situationFamiliale"),
     ({f"{PERSON}/nir": MALE_NIR}, Code.NIR_DOUBTFUL, f"{PERSON}/nir"),
     ({f"{PERSON}/dateNaissance": "1990-03-28"}, Code.NIR_DOUBTFUL, f"{PERSON}/nir"),
@@ -195,6 +196,12 @@ def test_only_a_creation_must_be_recent_and_show_an_identity() -> None:
 def test_an_amendment_speaks_of_the_day_it_is_received() -> None:
     form = a_whole_form({"dateCreationDemande": "2019-05-02"})
     assert found(form, replace(FACTS, operation=Operation.AMENDMENT)) == set()
+
+
+def test_who_separates_may_be_married_still_and_files_alone() -> None:
+    alone = a_whole_form({OTHER: None, "personnePhysique/nombrePersonne": 3})
+    separation = replace(FACTS, operation=Operation.CREATION_AFTER_SEPARATION)
+    assert (Code.VALUE_EXPECTED, OTHER) not in found(alone, separation)
 
 
 def test_every_rule_is_provoked_here_or_beside() -> None:

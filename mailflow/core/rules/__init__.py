@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     persons.names_are_usable,
     persons.nobody_is_named_twice,
     persons.link_fits_the_family_situation,
+    persons.spouse_is_named,
     persons.nirs_are_usable,
     persons.dependants_are_plausible,
     persons.births_expected_are_plausible,

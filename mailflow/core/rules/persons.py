@@ -8,6 +8,7 @@ from mailflow.core.calendar import anniversary
 from mailflow.core.form import HousingRequest, Member, Person
 from mailflow.core.identifiers import canonical_nir
 from mailflow.core.identity import exact_key, is_usable
+from mailflow.core.model import Operation
 from mailflow.core.rules.facts import Facts, filed_on, members, persons, repeated
 
 AGE_MAX_YEARS = 120
@@ -18,6 +19,7 @@ BIRTHS_MAX = 5
 _PREGNANCY = timedelta(days=300)
 _FAMILY_SITUATION_OF_LINK = {"M": "M", "P": "P", "C": "U"}
 """Of `lienDemandeur` to `situationFamiliale`; who shares a flat may be in any situation."""
+_TENANTS_TOGETHER = frozenset({"M", "P"})
 _FIRST_DIGIT = {"1": 1, "2": 2, "3": 2, "M": 1, "F": 2}
 """Of a NIR, by `civilite` or `sexe`; a provisional one has another that is odd or even likewise."""
 
@@ -77,6 +79,19 @@ def link_fits_the_family_situation(form: HousingRequest, facts: Facts) -> Iterat
     for path, person in persons(form, facts.at_root):
         if person.family_situation and person.family_situation != expected:
             yield Anomaly(code=Code.LINK_DOUBTFUL, path=f"{path}/situationFamiliale")
+
+
+def spouse_is_named(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
+    """Who is married or in a civil union names the spouse or partner; else a warning. Not after a separation.
+
+    They hold the lease together (article 1751 of the Civil Code).
+    """
+    person = form.person
+    if person is None or person.applicant is None or person.co_applicant:
+        return
+    couple = person.applicant.family_situation in _TENANTS_TOGETHER
+    if couple and facts.operation is not Operation.CREATION_AFTER_SEPARATION:
+        yield Anomaly(code=Code.VALUE_EXPECTED, path=f"{facts.at_root}/personnePhysique/coDemandeur")
 
 
 def nirs_are_usable(form: HousingRequest, facts: Facts) -> Iterator[Anomaly]:
