@@ -26,7 +26,7 @@ from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
-from mailflow.register import Register, directory
+from mailflow.register import Register, directory, installation
 from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
@@ -73,20 +73,30 @@ def _key(file: Path) -> bytes:
 
 @contextlib.asynccontextmanager
 async def register_of(settings: Settings, meter: Meter = UNMEASURED) -> AsyncIterator[Register]:
-    """The register, open and of the present schema. Raises Misconfigured and Unavailable."""
+    """The register, open, of the present schema and of the settings' environment.
+
+    Raises Misconfigured and Unavailable.
+    """
     register = Register.open(settings.register_.url, open_vault(settings), meter)
     try:
         await register.require_current_schema()
+        async with register.read() as tx:
+            await installation.require_environment(tx, settings.environment)
         yield register
     finally:
         await register.close()
 
 
 async def migrate(settings: Settings) -> None:
-    """Bring the register to the present schema; a new one is made. Raises Misconfigured and Unavailable."""
+    """Bring the register to the present schema; a new one is made, for ever of the settings' environment.
+
+    Raises Misconfigured and Unavailable.
+    """
     register = Register.open(settings.register_.url, open_vault(settings))
     try:
         await register.migrate()
+        async with register.begin() as tx:
+            await installation.settle_environment(tx, settings.environment)
     finally:
         await register.close()
 

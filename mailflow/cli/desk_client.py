@@ -1,22 +1,31 @@
-"""`mailflow desk-client`: a small reference for the other side: make a request mail, read an answer.
+"""`mailflow desk-client`: a small reference for the other side: ask, make a request mail, read an answer.
 
 It needs no installation of the service, only the desk's own keys and the service's published certificate.
 """
 
+import contextlib
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Exit, json_option, say, show_json, wait_for
+from mailflow.cli.invocation import Exit, json_option, say, show_json, wait_for, warn
+from mailflow.core.model import Environment
+from mailflow.core.numbers import DeskCode, is_school_desk
+from mailflow.core.order import Holder
 from mailflow.errors import MailflowError
 from mailflow.mail import cms, desk, holdings, pem
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust_files import read_pem_file
+from mailflow.wire.management import QuestionElement
+from mailflow.wire.names import FileNameError, parse_name, question_name
+from mailflow.wire.questions import read_answers, write_questions
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 SECONDS_MAX = 60.0
@@ -52,11 +61,12 @@ def send(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Make one request mail of FILES (DEM*.xml), and send it or write it out.
+    """Make one request mail of FILES (DEM*.xml, GES*.xml), and send it or write it out.
 
     Example: mailflow desk-client send DEM59123-202611251030-000001.xml --key desk.key --certificate desk.pem
     --encrypt-to service.pem --from logiciel@desk.example --to demandes@example.org --smtp localhost:25
     """
+    _check_environment([file.name for file in files])
     if as_json and not (smtp or out):
         raise click.UsageError("--json wants --smtp or --out: else the mail itself is what is printed")
     protection = desk.Protection(
@@ -90,35 +100,97 @@ def send(
 
 
 @desk_client.command()
-@click.argument("answer", type=FILE)
+@click.option("--desk", required=True, help="Code of the desk that asks.")
+@click.option("--file", "names", multiple=True, metavar="NAME", help="After a DEM file of the desk, by its name.")
+@click.option("--reference", "references", multiple=True, help="After a request, by the desk's own reference.")
+@click.option("--number", help="After a request, by its unique number and its holder.")
+@click.option("--surname", help="Of the holder.")
+@click.option("--born", type=click.DateTime(["%Y-%m-%d"]), help="Day of birth of the holder.")
+@click.option("--company", help="Name of the association that holds the request.")
+@click.option("--sequence", type=click.IntRange(0, 999_999), default=1, show_default=True, help="In the file's name.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder to write to.")
+@json_option
+def ask(
+    desk: str,
+    names: tuple[str, ...],
+    references: tuple[str, ...],
+    number: str | None,
+    surname: str | None,
+    born: datetime | None,
+    company: str | None,
+    sequence: int,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Write a file of questions (GES*.xml), to be sent by `desk-client send`.
+
+    Example: mailflow desk-client ask --desk 59123 --file DEM59123-202611251030-000001.xml
+    """
+    asked = [QuestionElement(file_name=name) for name in names]
+    asked += [QuestionElement(reference=reference) for reference in references]
+    if number:
+        holder = Holder(surname=surname, born_on=born.date() if born else None, company_name=company)
+        asked.append(QuestionElement(number=number, holder=holder))
+    if not asked:
+        raise click.UsageError("nothing is asked: give --file, --reference or --number")
+    at = app.now()
+    path = out / question_name(DeskCode(desk), sequence, at)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(write_questions(asked, at))
+    if as_json:
+        show_json({"file": str(path), "questions": len(asked)})
+    else:
+        say(str(path))
+    return Exit.DONE
+
+
+@desk_client.command()
+@click.argument("answers", nargs=-1, required=True, type=FILE)
 @click.option("--key", type=FILE, required=True, help="Private key that answers are encrypted to, PEM.")
 @click.option("--certificate", type=FILE, required=True, help="Its certificate, PEM.")
 @click.option("--service", type=FILE, required=True, help="Certificates that the service signs with, PEM.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the files of the answer here.")
 @json_option
-def read(answer: Path, key: Path, certificate: Path, service: Path, out: Path | None, as_json: bool) -> int:
-    """Decrypt ANSWER (a mail), prove its signature, show it, and write out its RET files.
+def read(
+    answers: tuple[Path, ...], key: Path, certificate: Path, service: Path, out: Path | None, as_json: bool
+) -> int:
+    """Decrypt ANSWERS (one mail, or all parts of one answer), prove the signature, show them, write out the files.
 
     Example: mailflow desk-client read answer.eml --key desk.key --certificate desk.pem --service service.pem --out .
     """
-    opened = desk.open_answer(
-        answer.read_bytes(),
-        [cms.load_decryption_key(key.read_bytes(), certificate.read_bytes())],
-        read_pem_file(service, pem.CERTIFICATE),
-        app.now(),
-    )
+    keys = [cms.load_decryption_key(key.read_bytes(), certificate.read_bytes())]
+    ours = read_pem_file(service, pem.CERTIFICATE)
+    whole = desk.joined([desk.open_answer(answer.read_bytes(), keys, ours, app.now()) for answer in answers])
+    if whole.environment != Environment.PRODUCTION:
+        warn(f"this answer is of the environment {whole.environment}: nothing in it is real")
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        for name, content in opened.files.items():
+        for name, content in whole.files.items():
             if Path(name).name != name:
                 raise MailflowError("a file name in the answer is a path")
             (out / name).write_bytes(content)
     if as_json:
-        show_json({"in_reply_to": opened.in_reply_to, "files": sorted(opened.files), "text": opened.text})
+        answered = [read_answers(content) for name, content in whole.files.items() if name.startswith("RGE")]
+        show_json(
+            {
+                "in_reply_to": whole.in_reply_to,
+                "environment": whole.environment,
+                "missing": whole.missing,
+                "files": sorted(whole.files),
+                "questions": [
+                    question.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+                    for document in answered
+                    for question in document.questions
+                ],
+                "text": whole.text,
+            }
+        )
     else:
-        say(opened.text)
-        say("Files: " + ", ".join(sorted(opened.files)))
-    return Exit.DONE
+        say(whole.text)
+        say("Files: " + ", ".join(sorted(whole.files)))
+    for part in whole.missing:
+        warn(f"part {part} of the answer is missing")
+    return Exit.TEMPORARY if whole.missing else Exit.DONE
 
 
 @desk_client.command()
@@ -140,6 +212,18 @@ def apply(files: tuple[Path, ...], state: Path, as_json: bool) -> int:
     else:
         say(" · ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "Nothing is known.")
     return Exit.DONE
+
+
+def _check_environment(names: Sequence[str]) -> None:
+    """The school's files go to the school, and no real one does: nobody should find out by an answer."""
+    desks = set()
+    for name in names:
+        with contextlib.suppress(FileNameError):
+            desks.add(is_school_desk(parse_name(name).desk))
+    if len(desks) > 1:
+        raise MailflowError("the files are of the school and of real desks: no service takes both")
+    if True in desks:
+        warn("the files are of a school desk: only the school takes them, and nothing becomes real")
 
 
 async def _send(raw: bytes, sender: str, recipient: str, smtp: str) -> SendResult:

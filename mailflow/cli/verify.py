@@ -10,6 +10,7 @@ from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, Row, json_option, say, show_json, wait_for
 from mailflow.cli.mail_files import read_mails
 from mailflow.core.anomalies import Anomaly, catalogue
+from mailflow.core.inquiry import Inquiry
 from mailflow.core.model import Submission
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.model import Accepted, Rejected, Step, Undetermined, Verdict
@@ -53,8 +54,8 @@ async def _explain(invocation: Invocation, mail: Unjudged) -> tuple[Verdict, tup
 
 def _anomalies(verdict: Verdict) -> tuple[Anomaly, ...]:
     match verdict:
-        case Accepted(submission=submission, anomalies=anomalies):
-            return (*anomalies, *_in_files(submission))
+        case Accepted(submission=submission, inquiry=inquiry, anomalies=anomalies):
+            return (*anomalies, *_in_files(submission), *_in_questions(inquiry))
         case Rejected(anomalies=anomalies):
             return anomalies
         case Undetermined(anomaly=anomaly):
@@ -66,6 +67,14 @@ def _in_files(submission: Submission) -> tuple[Anomaly, ...]:
         anomaly
         for file in submission.files
         for anomaly in (*file.anomalies, *(a for request in file.requests for a in request.anomalies))
+    )
+
+
+def _in_questions(inquiry: Inquiry) -> tuple[Anomaly, ...]:
+    return tuple(
+        anomaly
+        for file in inquiry.files
+        for anomaly in (*file.anomalies, *(a for question in file.questions for a in question.anomalies))
     )
 
 

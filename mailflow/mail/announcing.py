@@ -3,10 +3,9 @@
 import zlib
 from collections.abc import Mapping
 
-from mailflow.core.model import Environment, SenderCode
+from mailflow.core.model import SenderCode
 from mailflow.jobs.orders import Dispatch, Notice
 from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
-from mailflow.mail.wording import SCHOOL_NOTICE
 from mailflow.wire import notice
 
 XML = "application/xml"
@@ -26,7 +25,9 @@ def write_notice(order: Notice, letterhead: Letterhead, _: Mapping[str, bytes]) 
         "Le fichier joint reprend cette liste pour votre logiciel.",
     ]
     name = notice.notice_name(order.desk, order.requests[0][0])
-    attachment = Attachment(name=name, content=notice.write_notice(order.requests), content_type=CSV)
+    attachment = Attachment(
+        name=name, content=notice.write_notice(order.requests, letterhead.environment), content_type=CSV
+    )
     return _letter(order.sender, "Préavis d'échéance", text, attachment, letterhead)
 
 
@@ -44,11 +45,10 @@ def write_dispatch(order: Dispatch, letterhead: Letterhead, _: Mapping[str, byte
 
 
 def _letter(sender: str, subject: str, lines: list[str], attachment: Attachment, letterhead: Letterhead) -> Letter:
-    school = letterhead.environment is Environment.SCHOOL
-    said = [*([SCHOOL_NOTICE, ""] if school else []), "Bonjour,", "", *lines, "", f"Assistance : {letterhead.contact}"]
+    said = ["Bonjour,", "", *lines, "", f"Assistance : {letterhead.contact}"]
     return Letter(
         to=Addressee(sender=SenderCode(sender)),
-        subject=f"{'[ÉCOLE] ' if school else ''}{subject}",
+        subject=subject,
         text="\n".join(said) + "\n",
         automatic=Automatic.GENERATED,
         attachments=(attachment,),

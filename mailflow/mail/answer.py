@@ -37,8 +37,8 @@ def write(reply: Reply, letterhead: Letterhead, returned: Mapping[str, bytes]) -
         to=Addressee(
             sender=context.sender, certificate=context.encrypt_to, legacy_encryption=context.legacy_encryption
         ),
-        subject=wording.subject(reply.intake, letterhead.environment),
-        text=wording.answer_text(reply, letterhead.environment, letterhead.contact),
+        subject=wording.subject(reply.intake),
+        text=wording.answer_text(reply, letterhead.contact),
         automatic=Automatic.REPLIED,
         in_reply_to=context.message_id,
         attachments=(*attachments, receipt),

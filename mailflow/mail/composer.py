@@ -12,7 +12,7 @@ from datetime import datetime
 from mailflow.mail import cms, entities, wording
 from mailflow.mail.cms import SigningKey
 from mailflow.mail.kinds import KINDS
-from mailflow.mail.letter import Addressee, Composed, Composition, Letter, Letterhead, Mail
+from mailflow.mail.letter import ENVIRONMENT, PART, Addressee, Composed, Composition, Letter, Letterhead, Mail
 from mailflow.mail.splitting import distinct, split
 from mailflow.mail.trust import Trust
 
@@ -61,7 +61,8 @@ class Composer:
     def _mail(self, composition: Composition, letter: Letter, encryption: tuple[bytes, bool], part: "Part") -> Mail:
         message_id = _message_id(composition, part.number)
         text = wording.part_text(letter.text, part.number, part.of, self.letterhead.environment)
-        content = entities.mixed([entities.text_part(text), *part.attached], _boundary(message_id, "content"))
+        parts = [entities.text_part(text), *part.attached]
+        content = entities.mixed(parts, _boundary(message_id, "content"), headers=self._signed_headers(part))
         boundary = _boundary(message_id, "signature")
         signed = cms.multipart_signed(content, self.signing_key, at=composition.dated_at, boundary=boundary)
         certificate, legacy = encryption
@@ -72,19 +73,24 @@ class Composer:
             raw=entities.mail(self._headers(composition, letter, message_id, part), entity),
         )
 
+    def _signed_headers(self, part: "Part") -> list[tuple[str, str]]:
+        """What a program may rely on, because the signature covers it."""
+        return [(ENVIRONMENT, self.letterhead.environment), (PART, f"{part.number}/{part.of}")]
+
     def _headers(
         self, composition: Composition, letter: Letter, message_id: str, part: "Part"
     ) -> list[tuple[str, str]]:
         """These can be read on the way (decision 5): the letter's subject tells nothing, nor does anything else."""
+        environment = self.letterhead.environment
         headers = [
-            ("From", f"{self.letterhead.name} <{self.letterhead.address}>"),
+            ("From", f"{wording.marked(self.letterhead.name, environment)} <{self.letterhead.address}>"),
             ("To", composition.recipient),
-            ("Subject", wording.part_subject(letter.subject, part.number, part.of)),
+            ("Subject", wording.marked(wording.part_subject(letter.subject, part.number, part.of), environment)),
             ("Date", entities.date(composition.dated_at)),
             ("Message-ID", message_id),
             ("Auto-Submitted", letter.automatic),
             ("X-Auto-Response-Suppress", "All"),
-            ("X-Mailflow-Environment", self.letterhead.environment.value),
+            (ENVIRONMENT, environment),
         ]
         if letter.in_reply_to:
             headers.append(("In-Reply-To", letter.in_reply_to))

@@ -4,13 +4,17 @@ Nothing of the service depends on this. The reference client, the demo, the test
 """
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BytesIO
 
 from mailflow.errors import MailflowError
 from mailflow.mail import cms, entities, mime
 from mailflow.mail.cms import CmsError, DecryptionKey, SigningKey
+from mailflow.mail.letter import ENVIRONMENT, PART
 from mailflow.mail.mime import MimeError, MimeLimits
 
 LIMITS = MimeLimits(header_bytes_max=65_536, depth_max=8, parts_max=2_100)
@@ -40,9 +44,26 @@ class OpenedAnswer:
     """What the service said, with its signature proven."""
 
     text: str
+    environment: str
+    """`production` or `ecole`, from what is signed."""
+    part: int
+    parts: int
+    """How many mails the whole answer comes in."""
     files: Mapping[str, bytes] = field(repr=False)
     """By name: the `RET` files and the acknowledgement."""
     in_reply_to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeAnswer:
+    """All parts of one answer that are at hand."""
+
+    text: str
+    environment: str
+    files: Mapping[str, bytes] = field(repr=False)
+    in_reply_to: str
+    missing: tuple[int, ...]
+    """Numbers of the parts that are not at hand."""
 
 
 def request_mail(
@@ -93,16 +114,63 @@ def open_answer(
         verified = cms.verify(signed.cms, signed.content, enrolled=lambda _: service_certificates, at=at)
         if any(signer.certificate not in service_certificates for signer in verified.signers):
             raise AnswerRefused("somebody else signed it")
+        content = mime.read(verified.content, LIMITS)
         texts, files = [], {}
-        for part in mime.walk(mime.read(verified.content, LIMITS)):
+        for part in mime.walk(content):
             if part.filename:
-                files[part.filename] = part.decoded(PART_BYTES_MAX)
+                name, octets = _unzipped(part.filename, part.decoded(PART_BYTES_MAX))
+                files[name] = octets
             elif not part.is_multipart:
                 texts.append(part.decoded(PART_BYTES_MAX).decode("utf-8", "replace"))
     except (CmsError, MimeError) as error:
         raise AnswerRefused(f"{error.code} {error.detail}".strip()) from None
-    in_reply_to = outer.value("in-reply-to")
-    return OpenedAnswer(text="".join(texts).replace("\r\n", "\n"), files=files, in_reply_to=in_reply_to)
+    number, _, of = content.value(PART.lower()).partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise AnswerRefused("the content does not say which part it is")
+    return OpenedAnswer(
+        text="".join(texts).replace("\r\n", "\n"),
+        environment=content.value(ENVIRONMENT.lower()),
+        part=int(number),
+        parts=int(of),
+        files=files,
+        in_reply_to=outer.value("in-reply-to"),
+    )
+
+
+def joined(parts: Sequence[OpenedAnswer]) -> WholeAnswer:
+    """One answer from its parts, in any order, a part twice included. Raises AnswerRefused when they are of several."""
+    first = parts[0]
+    if len({(part.in_reply_to, part.environment, part.parts) for part in parts}) > 1:
+        raise AnswerRefused("these are not parts of one answer")
+    by_number = {part.part: part for part in parts}
+    ordered = [by_number[number] for number in sorted(by_number)]
+    files: dict[str, bytes] = {}
+    for part in ordered:
+        for name, content in part.files.items():
+            if files.setdefault(name, content) != content:
+                raise AnswerRefused("these are not parts of one answer")
+    return WholeAnswer(
+        text="\n".join(part.text for part in ordered),
+        environment=first.environment,
+        files=files,
+        in_reply_to=first.in_reply_to,
+        missing=tuple(number for number in range(1, first.parts + 1) if number not in by_number),
+    )
+
+
+def _unzipped(name: str, octets: bytes) -> tuple[str, bytes]:
+    """A file that was too large for a mail comes zipped, under its name and `.zip`."""
+    if not name.endswith(".zip"):
+        return name, octets
+    inner = name.removesuffix(".zip")
+    try:
+        with zipfile.ZipFile(BytesIO(octets)) as archive, archive.open(inner) as file:
+            content = file.read(PART_BYTES_MAX + 1)
+    except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, ValueError, zlib.error) as error:
+        raise AnswerRefused("a zip that cannot be read") from error
+    if len(content) > PART_BYTES_MAX:
+        raise AnswerRefused("a zip that unpacks to more than any answer has")
+    return inner, content
 
 
 def _boundary(message_id: str, part: str) -> str:

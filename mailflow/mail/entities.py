@@ -56,18 +56,19 @@ def file_part(name: str, content: bytes, content_type: str) -> bytes:
     ).encode("ascii") + _base64_lines(content)
 
 
-def mixed(parts: Sequence[bytes], boundary: str) -> bytes:
-    """A multipart/mixed of `parts`, whole entities that are kept octet for octet.
+def mixed(parts: Sequence[bytes], boundary: str, *, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    """A multipart/mixed of `parts`, whole entities that are kept octet for octet; `headers` as `mail` takes them.
 
     The line end before each delimiter is written here and belongs to the delimiter. Raises EntityError for a
-    boundary that is not legal or that stands in a part.
+    boundary that is not legal or that stands in a part, and for a header as `mail` does.
     """
     dashed = b"--" + boundary.encode("ascii", "replace")
     if not _BOUNDARY.fullmatch(boundary):
         raise EntityError("not a boundary that can be written")
     if any(dashed in part for part in parts):
         raise EntityError("the boundary stands in a part")
-    head = f'Content-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode("ascii")
+    fields = "".join(_header(name, value) for name, value in headers)
+    head = f'{fields}Content-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode("ascii")
     return head + b"".join(dashed + b"\r\n" + part + b"\r\n" for part in parts) + dashed + b"--\r\n"
 
 

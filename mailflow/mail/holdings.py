@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from mailflow.errors import MailflowError
 from mailflow.wire.dispatch import Told, read_told
+
+
+class OtherEnvironment(MailflowError):
+    """The file speaks of another register than the copy: the school's, or the real one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
     """A request as the desk knows it."""
 
+    environment: str
     state: str
     """`active`, `radiee` or `supprimee`."""
     expires_on: date | None
@@ -28,9 +34,14 @@ class Holding:
 
 
 def apply(known: Mapping[str, Holding], name: str, content: bytes) -> dict[str, Holding]:
-    """What is known once this `RET` or `DIS` file is read, whose `name` says which. Raises NotOfTheService."""
+    """What is known once this `RET` or `DIS` file is read, whose `name` says which.
+
+    Raises NotOfTheService and OtherEnvironment.
+    """
     now = dict(known)
     for told in read_told(content):
+        if any(one.environment != told.environment for one in list(now.values())[:1]):
+            raise OtherEnvironment("the file is of another environment than the copy")
         new = _holding(told, now.get(told.number), dispatched=name.startswith("DIS"))
         if told.number not in now or _age(now[told.number]) <= _age(new):
             now[told.number] = new
@@ -47,6 +58,7 @@ def _holding(told: Told, before: Holding | None, *, dispatched: bool) -> Holding
     if told.form is not None:
         form = told.form.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Holding(
+        environment=told.environment,
         state=told.state,
         expires_on=told.expires_on,
         changed_at=told.changed_at,
@@ -59,6 +71,7 @@ def dump(known: Mapping[str, Holding]) -> str:
     """As JSON, by number."""
     rows = {
         number: {
+            "environnement": one.environment,
             "etat": one.state,
             "echeance": one.expires_on.isoformat() if one.expires_on else None,
             "dateEtat": one.changed_at.isoformat(),
@@ -74,6 +87,7 @@ def load(text: str) -> dict[str, Holding]:
     """What `dump` wrote."""
     return {
         number: Holding(
+            environment=row["environnement"],
             state=row["etat"],
             expires_on=date.fromisoformat(row["echeance"]) if row["echeance"] else None,
             changed_at=datetime.fromisoformat(row["dateEtat"]),

@@ -9,6 +9,10 @@ from mailflow.core.attested import Attested
 from mailflow.core.model import Environment, SenderCode
 from mailflow.core.numbers import UniqueNumber
 
+ENVIRONMENT = "X-Mailflow-Environment"
+PART = "X-Mailflow-Part"
+"""Which of how many mails of one letter, as `2/3`. Both stand in what is signed; the environment outside as well."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterhead:

@@ -28,8 +28,8 @@ def write(order: TechnicalReceipt, letterhead: Letterhead, _: Mapping[str, bytes
         to=Addressee(
             sender=context.sender, certificate=context.encrypt_to, legacy_encryption=context.legacy_encryption
         ),
-        subject=wording.receipt_subject(mail.intake, letterhead.environment),
-        text=wording.receipt_text(order, letterhead.environment, letterhead.contact),
+        subject=wording.receipt_subject(mail.intake),
+        text=wording.receipt_text(order, letterhead.contact),
         automatic=Automatic.REPLIED,
         in_reply_to=context.message_id,
         attachments=(

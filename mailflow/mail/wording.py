@@ -1,4 +1,7 @@
-"""The text of an answer, for the person behind the desk's software: French, faults also in English. Pure."""
+"""What mails say to the person behind the desk's software: French, faults also in English. Pure.
+
+That a mail is the school's is not said here but by the composer, in each mail of whatever kind.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -9,7 +12,9 @@ from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, Sta
 from mailflow.core.model import Environment, FileReceipt, Operation, Outcome, Registered, RequestState
 from mailflow.mail.model import Reply, TechnicalReceipt
 
+SCHOOL_MARK = "[ÉCOLE]"
 SCHOOL_NOTICE = "ÉCOLE : ceci est un essai. Aucun numéro de ce message n'a de valeur."
+"""The first line of every mail of the school: whoever forwards the text forwards it too."""
 
 _STATES = {
     RequestState.ACTIVE: "active",
@@ -18,23 +23,25 @@ _STATES = {
 }
 
 
-def subject(intake: int, environment: Environment) -> str:
+def marked(line: str, environment: Environment) -> str:
+    """A subject or a sender's name, which stand outside the encryption and outlive it in lists of mails."""
+    return f"{SCHOOL_MARK} {line}" if environment is Environment.SCHOOL else line
+
+
+def subject(intake: int) -> str:
     """Only what everybody on the way may read."""
-    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
-    return f"{school}Réponse à votre envoi {intake}"
+    return f"Réponse à votre envoi {intake}"
 
 
-def receipt_subject(intake: int, environment: Environment) -> str:
+def receipt_subject(intake: int) -> str:
     """Likewise, of a technical receipt."""
-    school = "[ÉCOLE] " if environment is Environment.SCHOOL else ""
-    return f"{school}Accusé technique de votre envoi {intake}"
+    return f"Accusé technique de votre envoi {intake}"
 
 
-def receipt_text(order: TechnicalReceipt, environment: Environment, contact: str) -> str:
+def receipt_text(order: TechnicalReceipt, contact: str) -> str:
     """That the mail is here; lines end with LF."""
     mail = order.recognised
-    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
-    lines += [
+    lines = [
         "Bonjour,",
         "",
         f"Votre message est arrivé le {_moment(order.received_at)} ; sa réponse tarde.",
@@ -59,9 +66,9 @@ def part_subject(subject: str, number: int, count: int) -> str:
 
 def part_text(text: str, number: int, count: int, environment: Environment) -> str:
     """The text of one part of a letter: the letter's in the first, before it what else comes."""
-    if count == 1:
-        return text
     lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
+    if count == 1:
+        return "\n".join([*lines, text])
     lines.append(f"Ce message est la partie {number} sur {count} : l'ensemble dépasse la taille d'un seul message.")
     if number == 1:
         lines += ["Les autres parties vous parviennent séparément, dans un ordre quelconque.", "", text]
@@ -70,10 +77,9 @@ def part_text(text: str, number: int, count: int, environment: Environment) -> s
     return "\n".join(lines).removesuffix("\n") + "\n"
 
 
-def answer_text(reply: Reply, environment: Environment, contact: str) -> str:
+def answer_text(reply: Reply, contact: str) -> str:
     """What became of the mail, file by file and request by request; lines end with LF."""
-    lines = [SCHOOL_NOTICE, ""] if environment is Environment.SCHOOL else []
-    lines += [
+    lines = [
         "Bonjour,",
         "",
         f"Votre message reçu le {_moment(reply.received_at)} a été traité le {_moment(reply.decided_at)}.",

@@ -8,7 +8,7 @@ Large values stand last in their tables: SQLite reads through all of a mail to r
 
 import sqlalchemy as sa
 
-from mailflow.core.model import CertificateUse, Standing
+from mailflow.core.model import CertificateUse, Environment, Standing
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.columns import (
     DESK_GLOB,
@@ -35,9 +35,9 @@ from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
     "active_identity", "attestation", "awaited_file", "certificate", "commission", "content_key", "counter", "desk",
-    "dispatch", "file", "history", "history_counter", "homonym_release", "intake", "journal", "landlord", "mandate",
-    "metadata", "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
-    "request_reference", "sender", "sender_address", "trust_generation",
+    "dispatch", "file", "history", "history_counter", "homonym_release", "installation", "intake", "journal",
+    "landlord", "mandate", "metadata", "near_person", "near_token", "nir", "outbox", "probable_duplicate",
+    "reference_edition", "request", "request_reference", "sender", "sender_address", "trust_generation",
 ]  # fmt: skip
 
 content_key = sa.Table(
@@ -286,6 +286,16 @@ mandate = sa.Table(
     sa.Column("ends_on", sa.Date),
     sa.UniqueConstraint("sender", "desk", "territory", "starts_on"),
     sqlite_autoincrement=True,
+)
+
+# Of which environment the register is: from the beginning on, for ever.
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.CheckConstraint("id = 1", name="one_row"),
+    one_of("environment", Environment, "environment"),
 )
 
 trust_generation = sa.Table(

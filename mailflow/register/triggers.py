@@ -32,11 +32,12 @@ CONSTANT = (
     ("outbox", "message_id"),
     ("attestation", "number"),
     ("attestation", "digest"),
+    ("installation", "environment"),
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "history", "request", "file", "attestation")
-"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued stay for good."""
+KEPT = ("journal", "history", "request", "file", "attestation", "installation")
+"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued, the environment."""
 
 
 def statements(dialect: str) -> list[str]:

@@ -46,6 +46,8 @@ class Dispatched:
 class Told:
     """What a `RET` or `DIS` file says of one request, for whoever keeps a copy of the register's state."""
 
+    environment: str
+    """`production` or `ecole`: of which register it speaks."""
     number: str
     state: str
     """`active`, `radiee` or `supprimee`."""
@@ -104,6 +106,7 @@ def read_told(content: bytes) -> tuple[Told, ...]:
         raise NotOfTheService("the document is no RET or DIS file")
     return tuple(
         Told(
+            environment=document.environment or "",
             number=element.number,
             state=element.state,
             expires_on=element.expires_on,

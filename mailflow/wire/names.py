@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
+from mailflow.core.calendar import PARIS
 from mailflow.core.numbers import DeskCode
 from mailflow.errors import MailflowError
 
@@ -77,6 +78,13 @@ def _parse_kind(text: str, kind: Kind) -> FileName:
     if name.kind is not kind:
         raise FileNameError(f"not a {kind} file")
     return name
+
+
+def question_name(desk: DeskCode, sequence: int, at: datetime) -> str:
+    """The name of a `GES` file made at that moment, in Paris. Raises FileNameError."""
+    minute = at.astimezone(PARIS).strftime("%Y%m%d%H%M")
+    name = str(FileName(kind=Kind.QUESTION, desk=desk, minute=minute, sequence=f"{sequence:06}"))
+    return str(parse_name(name))
 
 
 def is_meant_as_question(text: str) -> bool:

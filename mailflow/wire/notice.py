@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
+from mailflow.core.model import Environment
 from mailflow.core.numbers import DeskCode, UniqueNumber
 
 
@@ -11,7 +12,7 @@ def notice_name(desk: DeskCode, first: UniqueNumber) -> str:
     return f"preavis-{desk}-{first}.csv"
 
 
-def write_notice(requests: Sequence[tuple[UniqueNumber, date]]) -> bytes:
+def write_notice(requests: Sequence[tuple[UniqueNumber, date]], environment: Environment) -> bytes:
     """The list, separated by semicolons as is usual in France."""
-    rows = [f"{number};{last.isoformat()}" for number, last in requests]
-    return "\r\n".join(["numUnique;echeance", *rows, ""]).encode()
+    rows = [f"{number};{last.isoformat()};{environment}" for number, last in requests]
+    return "\r\n".join(["numUnique;echeance;environnement", *rows, ""]).encode()

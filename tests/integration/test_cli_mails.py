@@ -201,55 +201,6 @@ def test_mails_come_from_folders_and_mailboxes_of_the_usual_kinds(run: Run, mail
         assert f"take in {count} mails" in run("ingest", path)[1]
 
 
-# The desk's client
-
-
-def test_a_desk_makes_a_mail_that_the_service_accepts(
-    run: Run, installation: Installation, software: DeskSoftware, tmp_path: Path
-) -> None:
-    certificate, key = software.identity.write(tmp_path)
-    name, octets = a_dem()
-    (tmp_path / name).write_bytes(octets)
-    for options in ([], ["--opaque"], ["--legacy", "--encrypt-to", installation.folder / "keys/service.pem"]):
-        made = tmp_path / "made.eml"
-        code, _, err = run(
-            *("desk-client", "send", tmp_path / name, "--key", key, "--certificate", certificate, "--out", made),
-            *("--from", software.address, "--to", SERVICE, *options),
-        )
-        assert (code, err) == (DONE, "")
-        assert run("verify", made)[0] == DONE
-
-
-def test_a_desk_reads_its_answer(
-    run: Run, installation: Installation, software: DeskSoftware, mail: Path, tmp_path: Path
-) -> None:
-    raw = answer_of(run, installation, mail)
-    (tmp_path / "answer.eml").write_bytes(raw)
-    certificate, key = software.identity.write(tmp_path)
-    reading = ["desk-client", "read", tmp_path / "answer.eml", "--key", key, "--certificate", certificate]
-    service = ["--service", installation.folder / "keys/service.pem"]
-    code, out, _ = run(*reading, *service, "--out", tmp_path / "read", "--json")
-    told = json.loads(out)
-    assert (code, told["in_reply_to"]) == (DONE, "<1@lille.example>")
-    assert sorted(file.name for file in (tmp_path / "read").iterdir()) == told["files"]
-    assert "numéro unique 059" in run(*reading, *service)[1]
-    code, _, err = run(*reading, "--service", certificate)
-    assert (code, "mailflow: " in err) == (SET_ASIDE, True)
-
-
-def answer_of(run: Run, installation: Installation, mail: Path) -> bytes:
-    """The answer as it is frozen in the register."""
-    run("ingest", mail, "--apply")
-
-    async def read() -> bytes:
-        async with app.register_of(load(installation.config)) as register, register.begin() as tx:
-            at = app.now() + timedelta(hours=2)
-            (row,) = await outbox.claim_composed(tx, "test", 1, at, at, size_bytes_max=1 << 30)
-            return row.raw
-
-    return asyncio.run(read())
-
-
 # init
 
 
@@ -312,3 +263,12 @@ def test_init_completes_what_lacks_a_part(fresh: Path) -> None:
     assert call(["--config", str(fresh), "init", "--apply"]) == DONE
     assert (fresh.parent / "trust/crls").is_dir()
     assert lookup.is_file()
+
+
+def test_a_register_does_not_open_for_the_other_environment(run: Run, installation: Installation) -> None:
+    text = installation.config.read_text(encoding="utf-8")
+    installation.config.write_text(text.replace('environment = "ecole"', 'environment = "production"'))
+    for command in (["queue"], ["init", "--apply"], ["run", "--once"]):
+        code, _, err = run(*command)
+        assert code == CONFIGURATION
+        assert "environment: should be `ecole`, for which this register was made" in err

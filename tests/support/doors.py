@@ -64,6 +64,7 @@ class InProcess:
     """`door.Judges` without processes. `before` is awaited with each chunk that is to be judged."""
 
     served: TrustMaterial | None = None
+    environment: Environment = Environment.PRODUCTION
     chunks: list[int] = field(default_factory=list)
     """How many mails came at a time."""
     trouble: Callable[[], None] = lambda: None
@@ -97,7 +98,10 @@ class InProcess:
     async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
         assert self._trust is not None
         key = shared_pki().service_ec
-        composer = MakeComposer(key=key.key_pem, certificate=key.pem, mail_bytes_max=self.mail_bytes_max)(self._trust)
+        make = MakeComposer(
+            key=key.key_pem, certificate=key.pem, mail_bytes_max=self.mail_bytes_max, environment=self.environment
+        )
+        composer = make(self._trust)
         return [composer.compose(one, at) for one in compositions]
 
     async def close(self) -> None:
@@ -123,6 +127,7 @@ class House:
 
     register: Register
     now: datetime = RECEIVED_AT + timedelta(minutes=1)
+    environment: Environment = Environment.PRODUCTION
     mailbox: FakeMailbox = field(init=False)
     mailer: FakeMailer = field(default_factory=FakeMailer)
     judges: InProcess = field(default_factory=InProcess)
@@ -131,6 +136,7 @@ class House:
     """Seams of the mailbox at which it is away, each once."""
 
     def __post_init__(self) -> None:
+        self.judges.environment = self.environment
         self.mailbox = FakeMailbox(clock=lambda: RECEIVED_AT, size_bytes_max=1 << 20, trouble=self._trouble)
 
     def _trouble(self, seam: str) -> None:
@@ -169,7 +175,7 @@ class House:
             mailer=self.mailer,
             judges=self.judges,
             trust=self.shelf,
-            environment=Environment.PRODUCTION,
+            environment=self.environment,
             account="service",
             inbox="INBOX",
             processed="Processed",

@@ -63,6 +63,7 @@ class MakeComposer:
     key: bytes
     certificate: bytes
     mail_bytes_max: int = 1 << 23
+    environment: Environment = Environment.PRODUCTION
 
     def __call__(self, trust: Trust) -> Composer:
         return Composer(
@@ -73,7 +74,7 @@ class MakeComposer:
                 name="Enregistrement",
                 address=SERVICE,
                 contact="assistance@service.example",
-                environment=Environment.PRODUCTION,
+                environment=self.environment,
             ),
             mail_bytes_max=self.mail_bytes_max,
         )

@@ -46,7 +46,7 @@ def test_a_notice_lists_numbers_with_their_last_day_for_people_and_programs() ->
     (attached,) = written.attachments
     assert "  059012600000159123 : dernier jour 12/01/2027" in written.text
     assert attached.name == "preavis-59123-059012600000159123.csv"
-    assert attached.content == b"numUnique;echeance\r\n059012600000159123;2027-01-12\r\n"
+    assert attached.content == b"numUnique;echeance;environnement\r\n059012600000159123;2027-01-12;production\r\n"
     assert (written.subject, written.to.sender, written.to.certificate) == ("Préavis d'échéance", "mairie", None)
 
 
@@ -56,9 +56,3 @@ def test_a_dispatch_carries_its_file_under_its_name() -> None:
     assert (attached.name, attached.content) == (DISPATCH.name, b"<file/>")
     assert "dispatching n° 12" in written.text
     assert (written.subject, written.automatic) == ("Dispatching 12", "auto-generated")
-
-
-def test_those_of_the_school_say_so() -> None:
-    for written in (letter("notice", NOTICE, Environment.SCHOOL), letter("dispatch", DISPATCH, Environment.SCHOOL)):
-        assert written.subject.startswith("[ÉCOLE] ")
-        assert "ÉCOLE" in written.text.splitlines()[0]

@@ -14,7 +14,7 @@ from mailflow.core.inquiry import (
     Situation,
     StatusAnswer,
 )
-from mailflow.core.model import Environment, FileReceipt, Operation, Refused, Registered, RequestState
+from mailflow.core.model import FileReceipt, Operation, Refused, Registered, RequestState
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.model import Reply
@@ -25,8 +25,8 @@ PARIS = "(heure de Paris)"
 NUMBER = UniqueNumber("059022600000159123")
 
 
-def text(reply: Reply, environment: Environment = Environment.PRODUCTION) -> str:
-    return wording.answer_text(reply, environment, "assistance@service.example")
+def text(reply: Reply) -> str:
+    return wording.answer_text(reply, "assistance@service.example")
 
 
 def with_outcomes(*outcomes: Registered | Refused) -> FileReceipt:
@@ -193,6 +193,5 @@ def test_times_are_those_of_paris_in_summer_too() -> None:
     assert "reçu le 02/07/2026 à 00:30:00 (heure de Paris)" in text(reply)
 
 
-def test_the_subject_tells_nothing_but_the_intake_and_the_school() -> None:
-    assert wording.subject(812, Environment.PRODUCTION) == "Réponse à votre envoi 812"
-    assert wording.subject(812, Environment.SCHOOL) == "[ÉCOLE] Réponse à votre envoi 812"
+def test_the_subject_tells_nothing_but_the_intake() -> None:
+    assert wording.subject(812) == "Réponse à votre envoi 812"

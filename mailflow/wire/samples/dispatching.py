@@ -29,7 +29,7 @@ def dispatch_files() -> dict[str, bytes]:
 
 def notice_files() -> dict[str, bytes]:
     """The list of what ends soon, by its name."""
-    return {notice_name(SAMPLE_DESK, ENDING): write_notice([(ENDING, date(2026, 2, 10))])}
+    return {notice_name(SAMPLE_DESK, ENDING): write_notice([(ENDING, date(2026, 2, 10))], Environment.SCHOOL)}
 
 
 def _stand() -> dict[UniqueNumber, Dispatched]:

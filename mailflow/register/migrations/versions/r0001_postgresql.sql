@@ -94,6 +94,14 @@ CREATE TABLE desk (
     CONSTRAINT ck_desk_standing CHECK (standing IN ('active', 'suspended'))
 )
 
+CREATE TABLE installation (
+    id INTEGER NOT NULL,
+    environment TEXT NOT NULL,
+    CONSTRAINT pk_installation PRIMARY KEY (id),
+    CONSTRAINT ck_installation_one_row CHECK (id = 1),
+    CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
+)
+
 CREATE TABLE trust_generation (
     id INTEGER NOT NULL,
     generation BIGINT NOT NULL,
@@ -458,6 +466,8 @@ CREATE TRIGGER attestation_number_never_changes BEFORE UPDATE OF number ON attes
 
 CREATE TRIGGER attestation_digest_never_changes BEFORE UPDATE OF digest ON attestation FOR EACH ROW WHEN (NEW.digest IS DISTINCT FROM OLD.digest) EXECUTE FUNCTION mailflow_refuse()
 
+CREATE TRIGGER installation_environment_never_changes BEFORE UPDATE OF environment ON installation FOR EACH ROW WHEN (NEW.environment IS DISTINCT FROM OLD.environment) EXECUTE FUNCTION mailflow_refuse()
+
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
@@ -467,6 +477,8 @@ CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW EXECUTE FUN
 CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER installation_is_kept BEFORE DELETE ON installation FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
@@ -489,6 +501,8 @@ CREATE TRIGGER request_is_not_truncated BEFORE TRUNCATE ON request EXECUTE FUNCT
 CREATE TRIGGER file_is_not_truncated BEFORE TRUNCATE ON file EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER attestation_is_not_truncated BEFORE TRUNCATE ON attestation EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER installation_is_not_truncated BEFORE TRUNCATE ON installation EXECUTE FUNCTION mailflow_refuse()
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 

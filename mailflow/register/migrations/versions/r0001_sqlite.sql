@@ -92,6 +92,14 @@ CREATE TABLE desk (
     CONSTRAINT ck_desk_standing CHECK (standing IN ('active', 'suspended'))
 )
 
+CREATE TABLE installation (
+    id INTEGER NOT NULL,
+    environment TEXT NOT NULL,
+    CONSTRAINT pk_installation PRIMARY KEY (id),
+    CONSTRAINT ck_installation_one_row CHECK (id = 1),
+    CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
+)
+
 CREATE TABLE trust_generation (
     id INTEGER NOT NULL,
     generation BIGINT NOT NULL,
@@ -446,6 +454,8 @@ CREATE TRIGGER attestation_number_never_changes BEFORE UPDATE OF number ON attes
 
 CREATE TRIGGER attestation_digest_never_changes BEFORE UPDATE OF digest ON attestation FOR EACH ROW WHEN (NEW.digest IS NOT OLD.digest) BEGIN SELECT RAISE(ABORT, 'attestation_digest_never_changes'); END
 
+CREATE TRIGGER installation_environment_never_changes BEFORE UPDATE OF environment ON installation FOR EACH ROW WHEN (NEW.environment IS NOT OLD.environment) BEGIN SELECT RAISE(ABORT, 'installation_environment_never_changes'); END
+
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_kept'); END
 
 CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'history_is_kept'); END
@@ -455,6 +465,8 @@ CREATE TRIGGER request_is_kept BEFORE DELETE ON request FOR EACH ROW BEGIN SELEC
 CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled) BEGIN SELECT RAISE(ABORT, 'file_is_kept'); END
 
 CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'attestation_is_kept'); END
+
+CREATE TRIGGER installation_is_kept BEFORE DELETE ON installation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'installation_is_kept'); END
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_append_only'); END
 
