@@ -24,6 +24,7 @@ from mailflow.cli import (
     verify,
 )
 from mailflow.cli.invocation import Exit, Invocation
+from mailflow.cli.live import top
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 
 
@@ -60,6 +61,7 @@ for command in (
     queue.show,
     outlook.forecast,
     outlook.report,
+    top.top,
     jobs.jobs,
     dispatch.dispatch,
     person.person,

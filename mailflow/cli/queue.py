@@ -14,6 +14,7 @@ from mailflow.ops.outlook import duration, sentences
 from mailflow.register import Transaction, files, history, journal, queues, requests
 from mailflow.register.queues import IntakeRow, OutboxRow
 from mailflow.registrar.work import FILE_RECEIPT
+from mailflow.settings import Settings
 
 LIMIT = 100
 
@@ -32,17 +33,15 @@ def queue(invocation: Invocation, limit: int, set_aside: bool, as_json: bool) ->
 
 
 async def _queue(invocation: Invocation, limit: int, *, set_aside: bool, as_json: bool) -> int:
-    at, deadline = app.now(), timedelta(hours=invocation.settings.service.deadline_hours)
-    async with app.register_of(invocation.settings) as register, register.read() as tx:
+    settings, at = invocation.settings, app.now()
+    async with app.register_of(settings) as register, register.read() as tx:
         if set_aside:
-            rows = [_set_aside(mail) for mail in await queues.set_aside(tx, limit)]
+            rows = await read_set_aside(tx, limit)
             show_rows(rows, ("intake", "received", "reason", "detail"), as_json=as_json, empty="Nothing was set aside.")
             return Exit.DONE
-        mails = [_mail(mail, at, deadline) for mail in await queues.waiting(tx, limit)]
-        answers = [_answer(answer, at, deadline) for answer in await queues.unanswered(tx, limit)]
-        rows = sorted([*mails, *answers], key=lambda row: str(row["received_at"]))[:limit]
+        rows = await read_waiting(tx, settings, at, limit)
         if not as_json:
-            for line in sentences(await read_view(tx, invocation.settings, at)):
+            for line in sentences(await read_view(tx, settings, at)):
                 say(line)
         columns = ("left", "what", "intake", "state", "attempts", "next", "reason")
         show_rows(rows, columns, as_json=as_json, empty="")
@@ -50,6 +49,19 @@ async def _queue(invocation: Invocation, limit: int, *, set_aside: bool, as_json
     if not as_json:
         say(" · ".join(f"{table}: {_counts(states)}" for table, states in counts.items()))
     return Exit.DONE
+
+
+async def read_waiting(tx: Transaction, settings: Settings, at: datetime, limit: int) -> list[Row]:
+    """Mails that wait and outgoing mails that have not left, the least time left first."""
+    deadline = timedelta(hours=settings.service.deadline_hours)
+    mails = [_mail(mail, at, deadline) for mail in await queues.waiting(tx, limit)]
+    answers = [_answer(answer, at, deadline) for answer in await queues.unanswered(tx, limit)]
+    return sorted([*mails, *answers], key=lambda row: str(row["received_at"]))[:limit]
+
+
+async def read_set_aside(tx: Transaction, limit: int) -> list[Row]:
+    """Mails that wait for a person, the latest first."""
+    return [_set_aside(mail) for mail in await queues.set_aside(tx, limit)]
 
 
 def _counts(states: dict[str, int]) -> str:
@@ -120,17 +132,17 @@ def show(invocation: Invocation, what: str, as_json: bool) -> int:
 
 async def _show(invocation: Invocation, what: str, *, as_json: bool) -> int:
     async with app.register_of(invocation.settings) as register, register.read() as tx:
-        facts, entries = await (_intake(tx, int(what)) if _is_intake(what) else _number(tx, what))
+        facts, entries = await (read_intake(tx, int(what)) if _is_intake(what) else _number(tx, what))
         changes = [] if _is_intake(what) else [_change(kept) for kept in await history.of_number(tx, what)]
     if as_json:
-        show_json({**facts, "changes": changes, "history": [_entry(entry) for entry in entries]})
+        show_json({**facts, "changes": changes, "history": [entry_row(entry) for entry in entries]})
         return Exit.DONE
     show_facts(facts, as_json=False)
     if changes:
         say("")
         show_rows(changes, tuple(changes[0]), as_json=False, empty="")
     say("")
-    show_rows([_entry(entry) for entry in entries], ("at", "kind", "number", "detail"), as_json=False, empty="")
+    show_rows([entry_row(entry) for entry in entries], ("at", "kind", "number", "detail"), as_json=False, empty="")
     return Exit.DONE
 
 
@@ -139,7 +151,8 @@ def _is_intake(what: str) -> bool:
     return what.isdecimal() and len(what) < 18
 
 
-async def _intake(tx: Transaction, intake_id: int) -> tuple[Row, list[journal.KeptEntry]]:
+async def read_intake(tx: Transaction, intake_id: int) -> tuple[Row, list[journal.KeptEntry]]:
+    """What is known of a mail, and its history; ClickException when there is none."""
     mail = await queues.find_intake(tx, intake_id)
     if mail is None:
         raise click.ClickException(f"there is no intake {intake_id}")
@@ -189,7 +202,8 @@ def _change(kept: history.KeptEntry) -> Row:
     }
 
 
-def _entry(kept: journal.KeptEntry) -> Row:
+def entry_row(kept: journal.KeptEntry) -> Row:
+    """One line of a history."""
     entry = kept.entry
     return {
         "at": kept.at.isoformat(timespec="seconds"),

@@ -160,8 +160,13 @@ def duration(length: timedelta) -> str:
 
 
 def age_labels(deadline: timedelta) -> list[str]:
-    """The heads of the histogram's columns: `< 0 h 15` … `late`."""
-    return [*(f"< {duration(deadline * part)}" for part in AGES), "late"]
+    """The heads of the histogram's columns: `< 15 min`, `< 1 h` … `late`."""
+    return [*(f"< {_shortly(deadline * part)}" for part in AGES), "late"]
+
+
+def _shortly(length: timedelta) -> str:
+    hours, minutes = divmod(int(length.total_seconds() // 60), 60)
+    return duration(length) if hours and minutes else f"{hours} h" if hours else f"{minutes} min"
 
 
 def sentences(view: Outlook) -> list[str]:

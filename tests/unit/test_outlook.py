@@ -88,7 +88,8 @@ def test_the_histogram_has_a_line_for_each_sender_and_desk() -> None:
         (None, None, "received", (5, 0, 7, 0, 0, 0, 0), 12),
         ("lille", "59123", "composed", (0, 0, 1, 0, 0, 0, 2), 3),
     ]
-    assert age_labels(DEADLINE) == ["< 0 h 15", "< 1 h 00", "< 3 h 00", "< 6 h 00", "< 9 h 00", "< 12 h 00", "late"]
+    assert age_labels(DEADLINE) == ["< 15 min", "< 1 h", "< 3 h", "< 6 h", "< 9 h", "< 12 h", "late"]
+    assert age_labels(timedelta(hours=5))[-4:] == ["< 2 h 30", "< 3 h 45", "< 5 h", "late"]
     assert view.late == 2
 
 

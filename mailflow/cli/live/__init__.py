@@ -1,0 +1,1 @@
+"""`mailflow top`: the queue on a terminal, as it moves, with the usual acts at a key."""
