@@ -8,10 +8,11 @@ import click
 
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
+from mailflow.cli.reference import missing
 from mailflow.core.model import Directory
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
-from mailflow.register import directory
+from mailflow.register import directory, reference
 from mailflow.settings import Settings, file_faults
 
 
@@ -53,7 +54,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     findings = [Finding("files", ok=False, detail=fault) for fault in file_faults(settings)]
     if not findings:
         findings.append(Finding("files", ok=True, detail="all there, secrets closed to others"))
-    inside: Checks = (("keys", _keys), ("register", _register))
+    inside: Checks = (("keys", _keys), ("register", _register), ("reference", _reference))
     findings += await look(settings, inside if offline else (*inside, *SERVERS))
     return findings, code_of(findings)
 
@@ -100,3 +101,9 @@ async def _register(settings: Settings) -> str:
     async with app.register_of(settings) as register, register.read() as tx:
         enrolled = await directory.read(tx)
     return f"{len(enrolled.senders)} senders, generation {enrolled.generation}"
+
+
+async def _reference(settings: Settings) -> str:
+    """What attestations cannot state yet; no fault, because they then say where to ask."""
+    async with app.register_of(settings) as register, register.read() as tx:
+        return "; ".join([f"edition {await reference.edition(tx)}", *await missing(tx)])

@@ -10,6 +10,7 @@ import click
 
 from mailflow import __version__
 from mailflow.cli import (
+    attestation,
     check,
     desk_client,
     dispatch,
@@ -19,6 +20,7 @@ from mailflow.cli import (
     outlook,
     person,
     queue,
+    reference,
     run,
     uniqueness,
     verify,
@@ -64,6 +66,8 @@ for command in (
     top.top,
     jobs.jobs,
     dispatch.dispatch,
+    attestation.attestation,
+    reference.reference,
     person.person,
     uniqueness.duplicates,
     uniqueness.homonym,

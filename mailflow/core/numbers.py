@@ -35,6 +35,8 @@ TERRITORIES: frozenset[Territory] = frozenset(
     | {ILE_DE_FRANCE, CANARY_TERRITORY}
 )
 """Every territory there is, the canary's included."""
+DEPARTMENTS = tuple(sorted(_METROPOLITAN | _OVERSEAS))
+"""Every département: `01` to `95` with `2A` and `2B`, `971` and so on."""
 
 _DESK = re.compile(r"[0-9A-Z]{5}")
 _MUNICIPALITY = re.compile(r"(?:[0-9]{2}|2[AB])[0-9]{3}")
@@ -86,6 +88,14 @@ def territory_of(commune_code: str) -> Territory | None:
     if department in _METROPOLITAN:
         return Territory(f"0{department}")
     return Territory(commune_code[:3]) if commune_code[:3] in _OVERSEAS else None
+
+
+def departments_of(territory: Territory) -> tuple[str, ...]:
+    """The départements that make up a territory: one, or the eight of Île-de-France; none in the canary's."""
+    if territory == ILE_DE_FRANCE:
+        return tuple(sorted(_ILE_DE_FRANCE_DEPARTMENTS))
+    code = territory if territory in _OVERSEAS else territory[1:]
+    return (code,) if code in DEPARTMENTS else ()
 
 
 def month_key(deposited_on: date) -> str:

@@ -68,6 +68,7 @@ async def demo(folder: Path) -> int:
 def _install(installation: Installation, software: Sequence[DeskSoftware]) -> None:
     with contextlib.redirect_stdout(sys.stderr), console.status("Installing the service and enrolling three desks"):
         installation.create({"mailbox": {"poll_seconds": 2}})
+        installation.load_reference()
         for one in software:
             installation.enrol(one)
 
@@ -221,6 +222,9 @@ def _tell(exchanges: Sequence[Exchange], folder: Path) -> None:
             table.add_row(exchange.software.sender, exchange.what, results, f"{exchange.seconds:.1f}")
     console.print(table)
     console.print(f"Mails, answers, RET files, the worker's log and the register: {folder}")
+    if attestations := sorted((folder / "answers").glob("*/ATT*.pdf")):
+        console.print(f"Attestations as applicants receive them, {len(attestations)}. Open one:")
+        console.print(str(attestations[0]), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ class Installation:
         )
         rights = [option for right in software.rights for option in ("--right", right)]
         self.command("mandate", "add", software.sender, software.desk, software.territory, *rights, "--apply")
+
+    def load_reference(self) -> None:
+        """Invented landlords and mediation commissions, for attestations to state."""
+        with as_file(files("mailflow.demo").joinpath("data")) as folder:
+            names = [str(folder / name) for name in ("bailleurs.csv", "commissions.csv")]
+            self.command("reference", "load", *names, "--why", "demo", "--apply")
 
     def command(self, *arguments: str) -> None:
         """Run one command of the service. Raises MailflowError when it does not end well."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mailflow.core.numbers import Territory, departments_of
 from mailflow.core.reference import Commission, Landlord, Reference, department_of, present_municipality
 from mailflow.register import journal
 from mailflow.register.tables import commission, landlord, reference_edition
@@ -26,6 +27,17 @@ class Loading:
     by: str
     why: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What attestations can state in a département."""
+
+    territory: Territory
+    department: str
+    commission: Commission | None
+    municipalities: int
+    """With landlords."""
 
 
 async def edition(tx: Transaction) -> int:
@@ -68,13 +80,22 @@ async def landlords(tx: Transaction) -> set[Landlord]:
     return {Landlord(municipality=row.municipality, siren=row.siren, name=row.name) for row in rows}
 
 
-async def counts(tx: Transaction) -> Mapping[str, int]:
-    """How many municipalities of each département have landlords."""
-    rows = await tx.all(sa.select(landlord.c.municipality).distinct())
-    found: dict[str, int] = defaultdict(int)
-    for row in rows:
-        found[department_of(row.municipality) or ""] += 1
-    return found
+async def coverage(tx: Transaction, territories: Collection[Territory]) -> list[Coverage]:
+    """What is known of each département of these territories."""
+    known = await commissions(tx)
+    housed: dict[str, int] = defaultdict(int)
+    for row in await tx.all(sa.select(landlord.c.municipality).distinct()):
+        housed[department_of(row.municipality) or ""] += 1
+    return [
+        Coverage(
+            territory=territory,
+            department=department,
+            commission=known.get(department),
+            municipalities=housed[department],
+        )
+        for territory in sorted(territories)
+        for department in departments_of(territory)
+    ]
 
 
 async def replace_landlords(tx: Transaction, all_of_them: Sequence[Landlord], loading: Loading) -> None:

@@ -9,7 +9,18 @@ from typing import Any
 from mailflow.core.life import WITHDRAWN
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode, UniqueNumber
-from mailflow.register import Transaction, deadlines, dispatches, files, history, journal, nir, requests, retention
+from mailflow.register import (
+    Transaction,
+    attestations,
+    deadlines,
+    dispatches,
+    files,
+    history,
+    journal,
+    nir,
+    requests,
+    retention,
+)
 from mailflow.register.queues import Act
 from mailflow.registrar import ending
 from mailflow.registrar.work import FILE_RECEIPT
@@ -49,6 +60,10 @@ async def export(tx: Transaction, number: str) -> Mapping[str, Any] | None:
         "history": [_entry(kept) for kept in entries],
         "told_to": [
             {"desk": made.desk, "sender": made.sender, "dispatch": made.number, "at": made.made_at} for made in told
+        ],
+        "attestations": [
+            {"issued_at": issued.issued_at, "digest": issued.digest, "edition": issued.edition}
+            for issued in await attestations.of_number(tx, number)
         ],
         "journal": [{"at": kept.at, **asdict(kept.entry)} for kept in await journal.of_number(tx, number)],
     }

@@ -12,11 +12,12 @@ import click
 import pytest
 
 from mailflow.cli.main import cli
+from mailflow.core import numbers
 from mailflow.demo.story import MARTIN
-from mailflow.wire.names import return_name
+from mailflow.wire.names import attestation_name, return_name
 from tests.acceptance.world import World, finished
 from tests.servers.process import free_ports
-from tests.support.documents import walk
+from tests.support.documents import ROOT, walk
 from tests.support.letters import Fate, Writer
 
 
@@ -73,6 +74,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
     sending = ("--from", lille.address, "--to", "demandes@service.example", "--out", str(folder / "out.eml"))
     service = ("--service", str(world.installation.folder / "keys/service.pem"))
     returned = folder / "answer" / return_name(told.registered)
+    attestation = folder / "answer" / attestation_name(told.registered, numbers.parse(told.number).sequence)
     calls = {
         "run": ("--once",),
         "ingest": (str(folder / "request.eml"), "--apply"),
@@ -85,6 +87,8 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "jobs list": (),
         "dispatch list": (),
         "duplicates list": (),
+        "attestation": (told.number, "--out", str(folder / "attestation.pdf")),
+        "reference show": (),
         "person export": (told.number, "--out", str(folder / "export.json")),
         "sender list": (),
         "desk list": (),
@@ -100,6 +104,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         assert done.out[0] in "[{", (name, done.out)
         assert done.json is not None
     assert world.mailflow("show", told.number, "--json").json["number"] == told.number
+    assert (folder / "attestation.pdf").read_bytes() == attestation.read_bytes()
 
 
 def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
@@ -122,6 +127,7 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "jobs run": ("expiry", "--day", "2099-01-01"),
         "dispatch resend": ("--desk", world.software[2].desk, "--number", "1"),
         "homonym release": (told.refused,),
+        "reference load": (str(ROOT / "config/bailleurs.csv"), str(ROOT / "config/commissions.csv")),
         "person erase": (told.number,),
     }
     assert calls.keys() == commands_with("--apply")

@@ -13,7 +13,7 @@ from mailflow.cli.main import call, cli
 from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Fault, Pki
-from tests.support.documents import walk
+from tests.support.documents import ROOT, walk
 
 NOW = datetime.now(UTC)
 SERVERS = MailServers(imap_port=1, smtp_port=1, service_user="demandes", audit_user="audit", password="secret")
@@ -283,7 +283,7 @@ def test_duplicates_and_homonyms_are_asked_for(run: Run) -> None:
 
 def test_check_config_finds_everything_in_order_offline(run: Run, installation: Installation) -> None:
     code, out, _ = run("check-config", "--offline")
-    assert (code, out.count("ok  "), "FAIL" in out) == (DONE, 3, False)
+    assert (code, out.count("ok  "), "FAIL" in out) == (DONE, 4, False)
     assert {finding["ok"] for finding in listed(run, "check-config", "--offline")} == {True}
     (installation.folder / "keys/service.key").chmod(0o644)
     assert run("check-config", "--offline")[0] == CONFIGURATION
@@ -295,3 +295,46 @@ def test_every_command_has_help_with_an_example(run: Run) -> None:
         assert code == DONE
         assert "Example: mailflow" in " ".join(out.split()), name
         assert command.get_short_help_str(200)
+
+
+# Reference data
+
+
+def test_reference_data_are_loaded_by_plan_and_shown(run: Run) -> None:
+    files = [str(ROOT / "config" / name) for name in ("bailleurs.csv", "commissions.csv")]
+    assert listed(run, "reference", "show")[0]["commission"] == ""
+    assert "no landlords known in 59" in run("reference", "show")[2]
+    assert "no mediation commission known in 59; no landlords known in 59" in run("check-config", "--offline")[1]
+    code, out, err = run("reference", "load", *files)
+    assert (code, err) == (DONE, "")
+    assert "would: load bailleurs.csv: 13 landlords, 13 new or changed, 0 taken away or changed" in out
+    assert listed(run, "reference", "show")[0]["edition"] == 1
+    code, out, err = run("reference", "load", *files, "--apply")
+    assert (code, err) == (DONE, "")
+    (territory,) = listed(run, "reference", "show")
+    assert (territory["months"], territory["municipalities"], territory["edition"]) == (18, 5, 3)
+    (lille,) = listed(run, "reference", "show", "59350")
+    assert lille["landlords"] == "Habitat d'exemple, Office public d'exemple, Toits du Nord (exemple)"
+    assert "edition 3" in run("check-config", "--offline")[1]
+
+
+def test_a_file_of_reference_data_that_is_wrong_changes_nothing(run: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "bailleurs.csv"
+    wrong.write_text("commune;siren;bailleur\n59350;1;Un\n", encoding="utf-8")
+    code, _, err = run("reference", "load", wrong, "--apply")
+    assert code == SET_ASIDE
+    assert "bailleurs.csv: line 2, column siren: is no SIREN" in err
+    sample = ROOT / "config/bailleurs.csv"
+    assert run("reference", "load", sample, sample)[0] == USAGE
+    assert run("reference", "show", "99999")[0] == USAGE
+    assert listed(run, "reference", "show")[0]["edition"] == 1
+
+
+def test_a_number_without_attestations_says_so(run: Run, tmp_path: Path) -> None:
+    assert "No attestation was issued" in run("attestation", "059112600000159123")[1]
+    for more in ([], ["--anew"]):
+        code, _, err = run("attestation", "059112600000159123", "--out", tmp_path / "a.pdf", *more)
+        assert code == SET_ASIDE
+        assert "number" in err
+    assert not (tmp_path / "a.pdf").exists()
+    assert run("attestation", "059112600000159123", "--anew")[0] == USAGE

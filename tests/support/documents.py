@@ -93,6 +93,8 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
 def expected() -> Iterator[tuple[Path, bytes]]:
     """Each file that is written from the code, wholly or in part, with what it should hold."""
     yield ROOT / "config/mailflow.toml", sample.sample().encode()
+    for name in ("bailleurs.csv", "commissions.csv"):
+        yield ROOT / "config" / name, (ROOT / "mailflow/demo/data" / name).read_bytes()
     yield from mails.mails()
     for name, blocks in BLOCKS.items():
         text = (ROOT / name).read_text(encoding="utf-8")
