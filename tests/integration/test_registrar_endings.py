@@ -6,7 +6,9 @@ from datetime import date
 import pytest
 
 from mailflow.core.model import RequestState
+from mailflow.core.numbers import DeskCode
 from mailflow.register import Register, journal
+from mailflow.registrar import releasing
 from mailflow.wire.envelope import RequestElement
 from tests.support.lives import (
     LEASE,
@@ -64,6 +66,22 @@ async def test_who_has_another_request_by_now_is_not_reactivated(reception: Rece
     assert (outcome.anomalies[0].number, outcome.anomalies[0].path) == (other, "/interfaceNuu/demande[1]")
     assert await held(reception) == 1
     assert await registered(reception, a_request("Durand"), 5)
+
+
+async def test_a_homonym_is_reactivated_once_the_manager_has_said_so(reception: Reception) -> None:
+    number = await registered(reception)
+    await reception.act("RAD", about(number, motive="RADABA"), sequence=2)
+    other = await registered(reception, a_request("Durand"), 3)
+    (refused,) = await reception.act("RAD", about(number), sequence=4)
+    assert codes_of(refused) == ["REQUEST_EXISTS"]
+    async with reception.register.begin() as tx:
+        name = "DEM59123-202601151030-000004.xml"
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), name, 1)
+        assert homonym.beside == (other,)
+        await releasing.release(tx, homonym, by="manager", why="two cousins", at=reception.at)
+    (done_now,) = await reception.act("RAD", about(number), sequence=5)
+    assert done(done_now).state is RequestState.ACTIVE
+    assert await held(reception) == 2
 
 
 async def test_the_manager_ends_what_was_not_renewed_and_takes_it_back(reception: Reception) -> None:

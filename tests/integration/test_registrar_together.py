@@ -4,19 +4,18 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailflow import registrar
-from mailflow.core.model import Outcome, Receipt, Refused, Registered
+from mailflow.core.model import Outcome, Refused, Registered
 from mailflow.register import Register
 from tests.support.databases import VAULT, SqliteFiles
-from tests.support.reception import AT, Reception, Sent, a_file, a_request, number_of, renamed, sent
+from tests.support.processes import at_once, two_processes
+from tests.support.reception import Reception, Sent, a_file, a_request, number_of, renamed, sent
 from tests.support.records import another, rows
 
 
@@ -30,29 +29,6 @@ async def reception(register: Register) -> Reception:
 
 
 # At once
-
-
-@asynccontextmanager
-async def two_processes(reception: Reception, url: str) -> AsyncIterator[list[Reception]]:
-    async with another(url) as other:
-        yield [reception, Reception(other)]
-
-
-async def at_once(processes: Sequence[Reception], *mails: Sent) -> list[tuple[Outcome, ...]]:
-    """Each mail in a transaction of its own, all of them open at the same time where the database allows it."""
-    ready = [await process.prepare(mail) for process, mail in zip(processes, mails, strict=True)]
-    began = asyncio.Barrier(len(processes))
-
-    async def decide(process: Reception, number: int) -> Receipt:
-        terms, submissions = ready[number]
-        await began.wait()
-        async with process.register.begin() as tx:
-            (receipt,) = await registrar.submit(tx, submissions, terms, AT)
-            await asyncio.sleep(0.05)  # the other one surely comes to the same rows before this one commits
-        return receipt
-
-    receipts = await asyncio.gather(*(decide(process, number) for number, process in enumerate(processes)))
-    return [tuple(outcome for file in receipt.files for outcome in file.outcomes) for receipt in receipts]
 
 
 def told(outcomes: Sequence[tuple[Outcome, ...]]) -> Counter[str]:
