@@ -30,6 +30,8 @@ from mailflow.settings import Settings
 
 SLOW_SECONDS = 600.0
 """How often certificates, lists and quotas are looked at."""
+READING_SECONDS_MAX = 5.0
+"""How long the register may take to tell; monitors wait no longer than ten seconds."""
 FINGERPRINT_CHARACTERS = 16
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,9 @@ class Watch:
 
     settings: Settings
     register: Register
-    stages: Stages
+    work: Stages
     around: Surroundings = field(default_factory=Surroundings)
+    _reading: asyncio.Task[Queues | None] | None = None
 
     async def look(self) -> Snapshot:
         """The service as it stands now."""
@@ -51,12 +54,19 @@ class Watch:
             version=__version__,
             environment=self.settings.environment.value,
             queues=await self._queues(),
-            stages=self._stages(),
-            steps=asdict(self.stages.progress),
+            stages=self.stages(),
+            steps=asdict(self.work.progress),
             surroundings=self.around,
         )
 
     async def _queues(self) -> Queues | None:
+        """None when the register does not tell in time; a reading that lasts longer is left to its own time limits."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        done, _ = await asyncio.wait({self._reading}, timeout=READING_SECONDS_MAX)
+        return self._reading.result() if done else None
+
+    async def _read(self) -> Queues | None:
         service = self.settings.service
         deadline = timedelta(hours=service.deadline_hours)
         with contextlib.suppress(Unavailable):
@@ -64,23 +74,30 @@ class Watch:
                 return await read_queues(tx, ANSWER, now(), deadline=deadline, percents=service.warning_percents)
         return None
 
-    def _stages(self) -> tuple[StageState, ...]:
-        hanging = self.stages.hanging(self.settings.worker.turn_seconds_max)
+    def stages(self) -> tuple[StageState, ...]:
+        """How the stages fare."""
+        hanging = self.work.hanging(self.settings.worker.turn_seconds_max)
         return tuple(
             StageState(name=one.name, tried=one.tried, failures=one.failures, hangs=one.name in hanging)
-            for one in self.stages.all
+            for one in self.work.all
         )
+
+    async def close(self) -> None:
+        """Let go of the register."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     async def keep(self) -> None:
         """Look at what changes slowly, now and then, until cancelled. What cannot be read now is left as it was."""
+        senders: tuple[Expiry, ...] = ()
         while True:
-            try:
+            files = await asyncio.to_thread(lambda: tuple(file_expiries(self.settings)))
+            with _tolerated("senders"):
                 senders = await self._senders()
-                files = await asyncio.to_thread(lambda: tuple(file_expiries(self.settings)))
-                self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas)
-                self.around = Surroundings(expiries=self.around.expiries, quotas=await self._quotas())
-            except MailflowError:
-                event(log, "not-looked-at", level=logging.WARNING, work="surroundings")
+            self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas)
+            with _tolerated("quotas"):
+                self.around = Surroundings(expiries=files + senders, quotas=await self._quotas())
             await asyncio.sleep(SLOW_SECONDS)
 
     async def _senders(self) -> tuple[Expiry, ...]:
@@ -97,6 +114,14 @@ class Watch:
                 await mailbox.close()
             found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
         return tuple(found)
+
+
+@contextlib.contextmanager
+def _tolerated(work: str) -> Iterator[None]:
+    try:
+        yield
+    except MailflowError:
+        event(log, "not-looked-at", level=logging.WARNING, work=work)
 
 
 def sender_expiries(senders: Iterable[EnrolledSender]) -> Iterator[Expiry]:
@@ -154,12 +179,13 @@ async def status_served(
     if not settings.status.address:
         yield
         return
-    watch = Watch(settings=settings, register=register, stages=stages)
+    watch = Watch(settings=settings, register=register, work=stages)
     looking = asyncio.create_task(watch.keep())
     host, _, port = settings.status.address.rpartition(":")
     try:
-        async with status.serving(host.strip("[]"), int(port), status.application(watch.look, metrics)):
+        async with status.serving(host.strip("[]"), int(port), status.application(watch, metrics)):
             yield
     finally:
         looking.cancel()
         await asyncio.wait({looking})
+        await watch.close()

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from mailflow.errors import Misconfigured
 from mailflow.log import event
 from mailflow.ops import health, page
 from mailflow.ops.metrics import CONTENT_TYPE, Metrics
-from mailflow.ops.snapshot import Snapshot
+from mailflow.ops.snapshot import Snapshot, StageState
 
 FRESH_SECONDS = 2.0
 """How old a snapshot may be that is shown."""
@@ -36,13 +37,23 @@ HEADERS = {
 
 log = logging.getLogger(__name__)
 
-Look = Callable[[], Awaitable[Snapshot]]
+
+class Looks(Protocol):
+    """Who looks at the service."""
+
+    def stages(self) -> tuple[StageState, ...]:
+        """How the stages fare. At once: whether the process lives depends on no server."""
+        ...
+
+    async def look(self) -> Snapshot:
+        """All of it, within some seconds, whatever hangs."""
+        ...
 
 
 class Latest:
     """The latest snapshot; taken anew, once for all who ask meanwhile, when it is too old."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Callable[[], Awaitable[Snapshot]]) -> None:
         self._look = look
         self._turn = asyncio.Lock()
         self._known: Snapshot | None = None
@@ -58,12 +69,12 @@ class Latest:
             return self._known
 
 
-def application(look: Look, metrics: Metrics) -> Starlette:
-    """What answers requests; `look` makes a snapshot."""
-    latest = Latest(look)
+def application(looks: Looks, metrics: Metrics) -> Starlette:
+    """What answers requests."""
+    latest = Latest(looks.look)
 
     async def live(_: Request) -> Response:
-        return _health(health.dead(await latest()))
+        return _health(health.dead(looks.stages()))
 
     async def ready(_: Request) -> Response:
         return _health(health.unready(await latest()))

@@ -62,7 +62,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
 
 
 def test_what_works_is_alive_and_ready() -> None:
-    assert (health.dead(snapshot()), health.unready(snapshot())) == ([], [])
+    assert (health.dead(snapshot().stages), health.unready(snapshot())) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,19 @@ def test_what_works_is_alive_and_ready() -> None:
     [
         (stage(hangs=True), False, False),
         (stage(tried=False), True, False),
+        (stage("acknowledge", tried=False), True, True),
         (stage(failures=2), True, True),
         (stage(failures=3), True, False),
     ],
 )
 def test_only_what_hangs_needs_a_new_start(state: StageState, alive: bool, ready: bool) -> None:
     one = snapshot(None, state)
-    assert (not health.dead(one), not health.unready(one)) == (alive, ready)
+    assert (not health.dead(one.stages), not health.unready(one)) == (alive, ready)
 
 
 def test_without_its_register_the_service_lives_and_is_not_ready() -> None:
     one = replace(snapshot(), queues=None)
-    assert (health.dead(one), health.unready(one)) == ([], ["the register cannot be read"])
+    assert (health.dead(one.stages), health.unready(one)) == ([], ["the register cannot be read"])
 
 
 # Metrics

@@ -1,0 +1,43 @@
+"""What has to be renewed in time: of each sender the last certificate, of each authority the newest list."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from mailflow.app.status import sender_expiries
+from mailflow.core.model import CertificateUse, Standing
+from mailflow.demo.pki import DAY, Pki
+from mailflow.mail.trust.expiry import lists_end
+from tests.support.pki import AT
+from tests.support.trust import a_sender, enrolled
+
+PKI = Pki(at=AT)
+OLD, NEW = PKI.issue("old", ends=10 * DAY), PKI.issue("new", ends=400 * DAY)
+SIGN, ENCRYPT = CertificateUse
+
+
+def test_a_sender_needs_another_certificate_before_its_last_one_ends() -> None:
+    sender = a_sender(enrolled(OLD, SIGN), enrolled(NEW, SIGN), enrolled(OLD, ENCRYPT), code="lille")
+    assert {(one.kind, one.name): one.at for one in sender_expiries([sender])} == {
+        ("sender-sign", "lille"): AT + 400 * DAY,
+        ("sender-encrypt", "lille"): AT + 10 * DAY,
+    }
+
+
+def test_what_is_suspended_counts_for_nothing() -> None:
+    suspended = replace(enrolled(NEW, SIGN), standing=Standing.SUSPENDED)
+    sender = a_sender(enrolled(OLD, SIGN), suspended, code="lille")
+    assert [one.at for one in sender_expiries([sender])] == [AT + 10 * DAY]
+    assert list(sender_expiries([replace(sender, standing=Standing.SUSPENDED)])) == []
+
+
+def test_a_certificate_that_cannot_be_read_is_told_of_by_others() -> None:
+    sender = a_sender(replace(enrolled(OLD, SIGN), der=b"no certificate"), code="lille")
+    assert list(sender_expiries([sender])) == []
+
+
+def test_of_each_authority_the_newest_list_counts() -> None:
+    root = PKI.crl(PKI.root)
+    older = PKI.crl(PKI.issuing_ec, published=AT - 30 * DAY, lasts=60 * DAY)
+    newer = PKI.crl(PKI.issuing_ec, published=AT - DAY, lasts=7 * DAY)
+    found = lists_end([("root.crl", root), ("new.crl", newer), ("old.crl", older), ("broken.crl", b"no list")])
+    assert found == {"root.crl": AT - timedelta(hours=1) + 7 * DAY, "new.crl": AT + 6 * DAY}
