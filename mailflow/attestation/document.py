@@ -120,15 +120,16 @@ class _FrontPage:
             wording.ANNEX_SUMMARY,
             [paragraph(french(wording.SUMMARY_INTRODUCTION)), *summary(self._attested.form)],
         )
-        self._annex(wording.ANNEX_STEPS, _steps(documents=len(self.annexes) + 2))
-        self._annex(wording.ANNEX_DOCUMENTS, _documents())
+        self._annex(wording.ANNEX_STEPS, _steps(documents=len(self.annexes) + 2), breakable=False)
+        self._annex(wording.ANNEX_DOCUMENTS, _documents(), breakable=False)
         self.left = [*self._landlords(), *self._validity()]
         self.right = [*self._mediation(), *self._progress()]
 
-    def _annex(self, title: str, blocks: list[Block]) -> int:
+    def _annex(self, title: str, blocks: list[Block], *, breakable: bool = True) -> int:
+        """Its number. One that is surely shorter than a page need not be parted between two."""
         number = len(self.annexes) + 1
         named = french(wording.ANNEX, n=number, title=title)
-        self.annexes.append({"title": named, "blocks": blocks})
+        self.annexes.append({"title": named, "blocks": blocks, "breakable": breakable})
         return number
 
     def _landlords(self) -> list[Block]:
@@ -136,11 +137,14 @@ class _FrontPage:
         if not any(known.get(place) for place in self._present):
             text = [paragraph(french(wording.LANDLORDS_UNKNOWN))]
         else:
-            found = zip(self._places, (known.get(place, ()) for place in self._present), strict=True)
-            lines = [_landlords_of(place, landlords) for place, landlords in found]
+            names = {
+                municipality_name(place): _names(known.get(present_municipality(place), ())) for place in self._places
+            }
+            lines = [french(wording.LANDLORDS_OF, municipality=place, landlords=said) for place, said in names.items()]
             text = [paragraph(french(wording.LANDLORDS_INTRODUCTION)), bullets(lines)]
             if sum(map(len, lines)) > LANDLORDS_CHARACTERS_MAX:
-                n = self._annex(wording.ANNEX_LANDLORDS, text)
+                parted = [block for place, said in names.items() for block in (heading(2, place), paragraph(said))]
+                n = self._annex(wording.ANNEX_LANDLORDS, parted)
                 text = [paragraph(french(wording.LANDLORDS_ANNEXED, n=n))]
         return [heading(2, french(wording.LANDLORDS)), *text]
 
@@ -183,11 +187,8 @@ class _FrontPage:
         return [heading(2, french(wording.PROGRESS)), paragraph(french(wording.PROGRESS_TEXT))]
 
 
-def _landlords_of(place: str, landlords: tuple[str, ...]) -> str:
-    name = municipality_name(place)
-    if not landlords:
-        return french(wording.LANDLORDS_UNKNOWN_OF, municipality=name)
-    return french(wording.LANDLORDS_OF, municipality=name, landlords=", ".join(map(displayable, landlords)))
+def _names(landlords: tuple[str, ...]) -> str:
+    return ", ".join(map(displayable, landlords)) or french(wording.LANDLORDS_UNKNOWN_OF)
 
 
 def _months(delays: list[int]) -> str:

@@ -17,7 +17,7 @@ from mailflow.core.form import Address
 from mailflow.core.lexical import AMOUNT
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
 
-HIDDEN = frozenset({"nir"})
+HIDDEN = frozenset({"nir", "versionFormulaire"})
 """Never written on paper (the NIR is not in the form that is attested either)."""
 DEEPEST_HEADING = 3
 SHORT_FIELDS_MAX = 2

@@ -29,7 +29,7 @@ PAGE = "Page"
 LANDLORDS = "Bailleurs sociaux des communes demandées"
 LANDLORDS_INTRODUCTION = "Ont des logements sociaux dans les communes que vous demandez :"
 LANDLORDS_OF = "{municipality} : {landlords}"
-LANDLORDS_UNKNOWN_OF = "{municipality} : liste disponible en mairie"
+LANDLORDS_UNKNOWN_OF = "liste disponible en mairie"
 LANDLORDS_UNKNOWN = (
     "La liste des bailleurs qui ont des logements sociaux dans les communes que vous demandez est tenue à votre"
     " disposition par leurs mairies et par le guichet."

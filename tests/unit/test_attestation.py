@@ -11,10 +11,11 @@ from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
+import page
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pypdf import PdfReader
+from pypdf import PdfReader, PdfWriter
 
 from mailflow.attestation import Attestation
 from mailflow.attestation import typeset as typeset_somehow
@@ -148,6 +149,29 @@ def test_the_pdf_is_tagged_for_those_who_cannot_see_it() -> None:
     assert {"/P", "/L", "/LI", "/LBody"} <= set(structure(CREATION))
     fonts = [font.get_object() for page in every_page for font in page["/Resources"]["/Font"].values()]
     assert all("/ToUnicode" in font for font in fonts)
+
+
+def accessibility_faults(pdf: bytes) -> list[str]:
+    """The rules of PDF/UA-1 that another program finds broken: what veraPDF checks (ISO 14289-1, machine-checkable)."""
+    report = page.validate_pdf_bytes(pdf, profile=page.ValidationProfile.PDF_UA_1)
+    assert report.rules.total > 100
+    return [failure.rule_id for failure in report.failures]
+
+
+def test_a_checker_of_accessibility_finds_no_fault() -> None:
+    nothing_known = an_attestation(reference=Reference(), desk_address="")
+    school = an_attestation(environment=Environment.SCHOOL)
+    large = an_attestation(form=a_household(), environment=Environment.SCHOOL)
+    pdfs = [CREATION, RENEWAL, *map(typeset, (nothing_known, school, large))]
+    assert [accessibility_faults(pdf) for pdf in pdfs] == [[]] * len(pdfs)
+
+
+def test_the_checker_of_accessibility_would_find_one() -> None:
+    without_language = PdfWriter(clone_from=BytesIO(CREATION))
+    without_language.root_object.pop("/Lang")
+    altered = BytesIO()
+    without_language.write(altered)
+    assert "PDFUA1-TEXT-LANGUAGE-001" in accessibility_faults(altered.getvalue())
 
 
 def test_reference_data_that_nobody_has_loaded_hold_nothing_up() -> None:
