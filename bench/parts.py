@@ -55,7 +55,8 @@ def _composition(verdict: Verdict, at: datetime) -> Composition:
             decided_at=at,
             anomalies=(),
             outcomes=tuple(
-                Registered(number=NUMBER, state=RequestState.ACTIVE, expires_on=at.date()) for _ in file.requests
+                Registered(number=NUMBER, state=RequestState.ACTIVE, expires_on=at.date(), revision=1)
+                for _ in file.requests
             ),
         )
         for file in verdict.submission.files

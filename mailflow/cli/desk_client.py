@@ -204,7 +204,7 @@ def apply(files: tuple[Path, ...], state: Path, as_json: bool) -> int:
     """
     known = holdings.load(state.read_text(encoding="utf-8")) if state.exists() else {}
     for file in files:
-        known = holdings.apply(known, file.name, file.read_bytes())
+        known = holdings.apply(known, file.read_bytes())
     state.write_text(holdings.dump(known), encoding="utf-8")
     counts = Counter(one.state for one in known.values())
     if as_json:

@@ -218,6 +218,8 @@ class Registered:
     state: RequestState
     expires_on: date
     """The last day on which it is active, inclusive; without meaning in another state."""
+    revision: int
+    """How many changes it has had, its creation included: of two reports on a request the higher is the newer."""
     attestation: Attested | None = None
     """Of a creation (`CRE`, `CRS`) or renewal: what the applicant receives."""
     anomalies: tuple[Anomaly, ...] = ()

@@ -28,7 +28,7 @@ BYTES_MAX = 2 * 1024 * 1024
 async def _due(tx: Transaction, _: JobTerms, at: datetime) -> Due:
     total, examples = 0, []
     for stream in streams(await directory.read(tx), legal_day(at)):
-        count = await dispatches.count_others(tx, stream.desk, stream.territory, await _position(tx, stream))
+        count = await dispatches.count_news(tx, stream.desk, stream.territory, await _position(tx, stream))
         total += count
         if count:
             examples.append(f"desk {stream.desk} ({stream.sender.code}) in {stream.territory}: {count} requests")
@@ -99,6 +99,7 @@ async def _told(tx: Transaction, window: Window) -> list[Dispatched]:
             Dispatched(
                 number=number,
                 life=life,
+                revision=stored[number].revision,
                 changed_at=changed[number],
                 operation=act.operation,
                 actor=act.actor,

@@ -6,12 +6,15 @@ matter, nor how often.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import islice
 from typing import Any
 
 from mailflow.errors import MailflowError
 from mailflow.wire.dispatch import Told, read_told
+
+ACTIVE = "active"
 
 
 class OtherEnvironment(MailflowError):
@@ -26,45 +29,36 @@ class Holding:
     state: str
     """`active`, `radiee` or `supprimee`."""
     expires_on: date | None
-    changed_at: datetime
-    dispatched: bool
-    """Told by a `DIS` file; else by an answer to the desk itself."""
+    revision: int
+    """Of the request: how many changes it had had when this was so."""
     form: Mapping[str, Any] | None = field(repr=False)
     """By wire names; None when it is not active, or no file said."""
+    form_revision: int
+    """Of the file that said so, or of the end of the request: what older files say is not so any more."""
 
 
-def apply(known: Mapping[str, Holding], name: str, content: bytes) -> dict[str, Holding]:
-    """What is known once this `RET` or `DIS` file is read, whose `name` says which.
-
-    Raises NotOfTheService and OtherEnvironment.
-    """
+def apply(known: Mapping[str, Holding], content: bytes) -> dict[str, Holding]:
+    """What is known once this `RET` or `DIS` file is read. Raises NotOfTheService and OtherEnvironment."""
     now = dict(known)
     for told in read_told(content):
-        if any(one.environment != told.environment for one in list(now.values())[:1]):
+        if any(one.environment != told.environment for one in islice(now.values(), 1)):
             raise OtherEnvironment("the file is of another environment than the copy")
-        new = _holding(told, now.get(told.number), dispatched=name.startswith("DIS"))
-        if told.number not in now or _age(now[told.number]) <= _age(new):
-            now[told.number] = new
+        nothing = Holding(
+            environment=told.environment, state="", expires_on=None, revision=0, form=None, form_revision=0
+        )
+        now[told.number] = _with(now.get(told.number, nothing), told)
     return now
 
 
-def _age(holding: Holding) -> tuple[datetime, bool]:
-    return holding.changed_at, holding.dispatched
-
-
-def _holding(told: Told, before: Holding | None, *, dispatched: bool) -> Holding:
-    """An operation without the form leaves it as it was."""
-    form: Mapping[str, Any] | None = before.form if before else None
-    if told.form is not None:
+def _with(before: Holding, told: Told) -> Holding:
+    """State and content go their own ways, because a file may say the one without the other."""
+    after = before
+    if told.revision >= before.revision:
+        after = replace(after, state=told.state, expires_on=told.expires_on, revision=told.revision)
+    if told.form is not None and told.revision >= before.form_revision:
         form = told.form.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return Holding(
-        environment=told.environment,
-        state=told.state,
-        expires_on=told.expires_on,
-        changed_at=told.changed_at,
-        dispatched=dispatched,
-        form=form if told.state == "active" else None,
-    )
+        after = replace(after, form=form, form_revision=told.revision)
+    return after if after.state == ACTIVE else replace(after, form=None, form_revision=after.revision)
 
 
 def dump(known: Mapping[str, Holding]) -> str:
@@ -74,9 +68,9 @@ def dump(known: Mapping[str, Holding]) -> str:
             "environnement": one.environment,
             "etat": one.state,
             "echeance": one.expires_on.isoformat() if one.expires_on else None,
-            "dateEtat": one.changed_at.isoformat(),
-            "dispatching": one.dispatched,
+            "revision": one.revision,
             "demandeLogement": one.form,
+            "revisionDemandeLogement": one.form_revision,
         }
         for number, one in sorted(known.items())
     }
@@ -90,9 +84,9 @@ def load(text: str) -> dict[str, Holding]:
             environment=row["environnement"],
             state=row["etat"],
             expires_on=date.fromisoformat(row["echeance"]) if row["echeance"] else None,
-            changed_at=datetime.fromisoformat(row["dateEtat"]),
-            dispatched=row["dispatching"],
+            revision=row["revision"],
             form=row["demandeLogement"],
+            form_revision=row["revisionDemandeLogement"],
         )
         for number, row in json.loads(text).items()
     }

@@ -1,4 +1,4 @@
-"""What desks were told of others' acts, and how far: one numbered dispatch after the other, without gap or overlap.
+"""What desks were told of requests, and how far: one numbered dispatch after the other, without gap or overlap.
 
 A desk's position in a territory is the history's sequence up to which it was told. The history is dense and in the
 order of commits, so nothing comes in behind it.
@@ -7,10 +7,11 @@ order of commits, so nothing comes in behind it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.core.model import Operation
+from mailflow.core.model import Operation, RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register.tables import dispatch, history, request
 from mailflow.register.transaction import Transaction
@@ -21,7 +22,7 @@ ROWS_AHEAD = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """The last thing that somebody else did to a request within a dispatch."""
+    """The last thing within a dispatch that was done to a request and that the desk has no other way to learn of."""
 
     operation: Operation
     actor: DeskCode | None
@@ -29,7 +30,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A stretch of a territory's history, and what others than the desk did in it."""
+    """A stretch of a territory's history, and what the desk has to be told of it."""
 
     territory: Territory
     follows: int
@@ -66,22 +67,35 @@ async def position(tx: Transaction, sender: str, desk: DeskCode, territory: Terr
     return int(max([0, *(row.sequence for row in found), *(row.through for row in told)]))
 
 
-async def count_others(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
-    """How many requests others have touched since."""
-    which = (history.c.territory == territory, history.c.sequence > after, history.c.desk.is_distinct_from(desk))
+def _news(desk: DeskCode | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """What others did; and of a desk's own acts those that its answers do not tell in full.
+
+    The answer to a `CRS` says nothing of the couple's request, which it changes too; that to a reactivation nothing of
+    the content, which a desk erases when a request ends.
+    """
+    couple_left = sa.and_(history.c.operation == Operation.CREATION_AFTER_SEPARATION.value, history.c.revision > 1)
+    reactivated = sa.and_(
+        history.c.operation == Operation.DEREGISTRATION.value, history.c.state == RequestState.ACTIVE.value
+    )
+    return sa.or_(history.c.desk.is_distinct_from(desk), couple_left, reactivated)
+
+
+async def count_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
+    """Of how many requests a desk is to be told something."""
+    which = (history.c.territory == territory, history.c.sequence > after, _news(desk))
     return int((await tx.all(sa.select(sa.func.count(history.c.number.distinct())).where(*which)))[0][0])
 
 
 async def window(
     tx: Transaction, desk: DeskCode, territory: Territory, after: int, *, requests_max: int, bytes_max: int
 ) -> Window:
-    """What others did since `after`: as much as the limits allow, but at least one request; or all there is.
+    """What a desk is to be told of since `after`: as much as the limits allow, but at least one request; or all.
 
     `bytes_max` counts the sealed content of the requests.
     """
     through, total = after, 0
     acts: dict[UniqueNumber, Act] = {}
-    while rows := await _by_others(tx, desk, territory, through):
+    while rows := await _entries(tx, desk, territory, through):
         for row in rows:
             if row.number not in acts:
                 total += row.size or 0
@@ -92,14 +106,12 @@ async def window(
     return Window(territory=territory, follows=after, through=through, acts=acts)
 
 
-async def _by_others(
-    tx: Transaction, desk: DeskCode, territory: Territory, after: int
-) -> list[sa.Row[tuple[object, ...]]]:
+async def _entries(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> list[sa.Row[Any]]:
     columns = (history.c.sequence, history.c.number, history.c.desk, history.c.operation)
     statement = (
         sa.select(*columns, sa.func.length(request.c.payload).label("size"))
         .join(request, request.c.number == history.c.number)
-        .where(history.c.territory == territory, history.c.sequence > after, history.c.desk.is_distinct_from(desk))
+        .where(history.c.territory == territory, history.c.sequence > after, _news(desk))
         .order_by(history.c.sequence)
         .limit(ROWS_AHEAD)
     )
@@ -111,7 +123,7 @@ async def stretch(tx: Transaction, made: Made) -> Window:
     statement = (
         sa.select(history.c.number, history.c.desk, history.c.operation)
         .where(history.c.territory == made.territory, history.c.sequence.between(made.follows + 1, made.through))
-        .where(history.c.desk.is_distinct_from(made.desk))
+        .where(_news(made.desk))
         .order_by(history.c.sequence)
     )
     acts = {row.number: Act(operation=Operation(row.operation), actor=row.desk) for row in await tx.all(statement)}
@@ -148,17 +160,17 @@ async def find(tx: Transaction, desk: str, number: int) -> list[Made]:
     return [Made(**row._mapping) for row in await tx.all(statement.order_by(dispatch.c.sender))]
 
 
-async def telling_of(
-    tx: Transaction, territory: Territory, changes: Sequence[tuple[int, DeskCode | None]]
-) -> list[Made]:
-    """The dispatches that told of any of these changes of a territory: sequence, and the desk that made it."""
-    found: dict[tuple[str, str, int], Made] = {}
-    for sequence, actor in changes:
-        covers = (dispatch.c.territory == territory, dispatch.c.follows < sequence, dispatch.c.through >= sequence)
-        statement = sa.select(dispatch).where(*covers, dispatch.c.desk.is_distinct_from(actor))
-        for row in await tx.all(statement.order_by(dispatch.c.made_at, dispatch.c.desk)):
-            found[row.sender, row.desk, row.number] = Made(**row._mapping)
-    return list(found.values())
+async def telling_of(tx: Transaction, number: str) -> list[Made]:
+    """The dispatches that told of a request, the first ones first."""
+    covers = (
+        dispatch.c.territory == history.c.territory,
+        dispatch.c.follows < history.c.sequence,
+        dispatch.c.through >= history.c.sequence,
+        _news(dispatch.c.desk),
+    )
+    statement = sa.select(dispatch).join(history, sa.and_(*covers)).where(history.c.number == number).distinct()
+    rows = await tx.all(statement.order_by(dispatch.c.made_at, dispatch.c.sender, dispatch.c.desk, dispatch.c.number))
+    return [Made(**row._mapping) for row in rows]
 
 
 async def of_desk(tx: Transaction, desk: str | None, limit: int) -> list[Made]:

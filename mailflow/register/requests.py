@@ -28,8 +28,9 @@ class KnownReference:
     digest: str
     """Of the request that bound it: another digest is another request."""
     number: UniqueNumber | None
-    """None, like `life`, while that request is not written yet, in this same transaction."""
+    """None, like the next two, while that request is not written yet, in this same transaction."""
     life: Life | None
+    revision: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,8 @@ async def known_references(
     table = request_reference
     for batch in batches(sorted({token for _, token in tokens})):
         statement = (
-            sa.select(table.c.desk, table.c.token, table.c.digest, table.c.request_id, request.c.number, *_LIFE)
+            sa.select(*(table.c[name] for name in ("desk", "token", "digest", "request_id")))
+            .add_columns(request.c.number, request.c.revision, *_LIFE)
             .outerjoin(request, request.c.id == table.c.request_id)
             .where(table.c.token.in_(batch), table.c.desk.in_(sorted({desk for desk, _ in tokens})))
         )
@@ -110,6 +112,7 @@ async def known_references(
                 digest=row.digest,
                 number=row.number,
                 life=life_of(row) if row.number else None,
+                revision=row.revision,
             )
     return found
 

@@ -14,7 +14,7 @@ from mailflow.register import numbers as counters
 from mailflow.registrar import acting
 from mailflow.registrar.subjects import Subject, open_subjects, persons_in
 from mailflow.registrar.uniqueness import claim_persons
-from mailflow.registrar.work import Candidate, Change, Creation, FileWork, element_of, in_turns, may
+from mailflow.registrar.work import Candidate, Change, Creation, FileWork, Known, element_of, in_turns, may
 
 
 async def lock_subjects(tx: Transaction, works: Sequence[FileWork]) -> dict[str, Subject]:
@@ -141,7 +141,8 @@ async def _bind_references(tx: Transaction, creations: Sequence[Creation], chunk
     for reference, owner in known.items():
         creation = wanted[reference]
         if owner.digest == creation.request.digest:
-            creation.follow(owner.request_id, owner.number, owner.life, chunk, clash=None)
+            before = Known(number=owner.number, life=owner.life, revision=owner.revision) if owner.number else None
+            creation.follow(owner.request_id, before, chunk, clash=None)
         else:
             creation.refuse(Anomaly(code=Code.REFERENCE_TAKEN, path=creation.path))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mailflow.core.life import WITHDRAWN
 from mailflow.core.model import RequestState
-from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.core.numbers import UniqueNumber
 from mailflow.register import (
     Transaction,
     attestations,
@@ -47,7 +47,7 @@ async def export(tx: Transaction, number: str) -> Mapping[str, Any] | None:
     if stored is None:
         return None
     entries = await history.of_number(tx, number)
-    told = await dispatches.telling_of(tx, stored.territory, [(kept.sequence, _actor(kept)) for kept in entries])
+    told = await dispatches.telling_of(tx, number)
     return {
         "number": stored.number,
         "territory": stored.territory,
@@ -67,10 +67,6 @@ async def export(tx: Transaction, number: str) -> Mapping[str, Any] | None:
         ],
         "journal": [{"at": kept.at, **asdict(kept.entry)} for kept in await journal.of_number(tx, number)],
     }
-
-
-def _actor(kept: history.KeptEntry) -> DeskCode | None:
-    return kept.entry.origin.desk if kept.entry.origin else None
 
 
 def _entry(kept: history.KeptEntry) -> dict[str, Any]:

@@ -77,10 +77,12 @@ def _registered(creation: Creation, owner: Creation | Known, *, replayed: bool) 
     """`owner` is the request that was registered; `creation`, which asks the same, may be another."""
     assert owner.number is not None, "what was registered has its number"
     assert owner.life is not None, "it stands somewhere in its life"
+    assert owner.revision is not None, "what was registered has a history"
     return Registered(
         number=owner.number,
         state=owner.life.state,
         expires_on=owner.life.expires_on,
+        revision=owner.revision,
         attestation=_attested(creation, owner.life, creation.form),
         anomalies=(*creation.warnings, *creation.near_warnings),
         replayed=replayed,
@@ -95,6 +97,7 @@ def _done(change: Change) -> Registered:
         number=change.number,
         state=life.state,
         expires_on=life.expires_on,
+        revision=change.revision,
         attestation=_attested(change, life, form) if change.action is Action.RENEWAL and form else None,
         anomalies=(*change.warnings, *change.near_warnings),
         replayed=not change.alters,

@@ -18,7 +18,7 @@ from mailflow.register import Transaction, duplicates, homonyms, identities, jou
 from mailflow.register.identities import IdentityClaim, Rival
 from mailflow.register.vault import ContentKey
 from mailflow.registrar.subjects import Subject
-from mailflow.registrar.work import Candidate, Change, Creation, Near
+from mailflow.registrar.work import Candidate, Change, Creation, Known, Near
 
 NEAR_MAX = 5
 """How many near matches of one person are kept and told."""
@@ -67,7 +67,8 @@ async def claim_persons(
         if clash is not None:
             code, rival = clash
             losers.setdefault(claim.candidate.id, claim.candidate)
-            claim.candidate.follow(rival.request_id, rival.number, None, chunk, clash=code)
+            known = Known(number=rival.number) if rival.number else None
+            claim.candidate.follow(rival.request_id, known, chunk, clash=code)
         else:
             ordinal = 1 + max((other.ordinal for other in others if other.same_identity), default=-1)
             beside.append(_Claim(candidate=claim.candidate, signer=claim.signer, ordinal=ordinal))

@@ -129,19 +129,14 @@ class Candidate:
     def follow(
         self,
         request_id: str,
-        number: UniqueNumber | None,
-        life: Life | None,
+        known: "Known | None",
         chunk: Mapping[str, "Candidate"],
         *,
         clash: Code | None,
     ) -> None:
         """Take the outcome from the request that came first; this very chunk may still have to number it."""
-        if number:
-            owner: Known | Creation = Known(number=number, life=life)
-        else:
-            first = chunk[request_id]
-            assert isinstance(first, Creation), "what is changed has its number"
-            owner = first
+        owner = known or chunk[request_id]
+        assert isinstance(owner, Known | Creation), "what is changed has its number"
         self.file.outcomes[self.position] = Follower(candidate=self, owner=owner, clash=clash)
 
 
@@ -153,6 +148,7 @@ class Creation(Candidate):
     nirs: Mapping[str, str]
     """By where the member stands."""
     life: Life
+    revision: int = 1
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     number: UniqueNumber | None = None
     couple: "Change | None" = None
@@ -182,6 +178,8 @@ class Change(Candidate):
     """How it is to stand; None until it is judged."""
     drops: tuple[Signer, ...] = ()
     """Who may have another active request because of it."""
+    revision: int = 0
+    """Of its subject, once it is done."""
 
     @property
     def change(self) -> "Change":
@@ -241,6 +239,7 @@ class Change(Candidate):
             subject.others_acted |= self.file.file.desk != subject.desk
         subject.persons_moved |= self.moves_persons
         subject.version, subject.dated_at, subject.applied = after, self.dated_at, True
+        self.revision = subject.revision
 
 
 def _without(signers: Sequence[Signer], others: Sequence[Signer]) -> tuple[Signer, ...]:
@@ -254,8 +253,9 @@ class Known:
     """A request that was registered before."""
 
     number: UniqueNumber
-    life: Life | None
-    """None where nobody asks."""
+    life: Life | None = None
+    """None, like the revision, where nobody asks."""
+    revision: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -32,10 +32,12 @@ class Dispatched:
 
     number: UniqueNumber
     life: Life
+    revision: int
+    """The number of its changes, whoever made them: what is higher is newer, and true."""
     changed_at: datetime
-    """Of the last change of all, whoever made it: what is newer is true."""
+    """Of the last of them."""
     operation: Operation
-    """The last one by somebody else."""
+    """The last one that the desk has no other way to learn of."""
     actor: DeskCode | None
     """The desk that did it; None: the service itself."""
     form: HousingRequest | None
@@ -52,8 +54,8 @@ class Told:
     state: str
     """`active`, `radiee` or `supprimee`."""
     expires_on: date | None
-    changed_at: datetime
-    """To the second. Of two that say something of one request the later is true, of the same second a `DIS`."""
+    revision: int
+    """Of two that say something of one request the higher is true."""
     form: HousingRequest | None
 
 
@@ -79,6 +81,7 @@ def _element(told: Dispatched) -> RequestElement:
     return RequestElement(
         state=STATES[life.state],
         expires_on=life.expires_on if life.state is RequestState.ACTIVE else None,
+        revision=told.revision,
         changed_at=_second(told.changed_at),
         operation=told.operation,
         actor=told.actor,
@@ -102,7 +105,7 @@ def read_told(content: bytes) -> tuple[Told, ...]:
         raise NotOfTheService("the document is none of the interface")
     document, _ = read(root, InterfaceFile, f"/{ROOT}")
     header = document.header
-    if header is None or header.dated_at is None or header.file_type not in (Operation.RETURN, Operation.DISPATCH):
+    if header is None or header.file_type not in (Operation.RETURN, Operation.DISPATCH):
         raise NotOfTheService("the document is no RET or DIS file")
     return tuple(
         Told(
@@ -110,9 +113,9 @@ def read_told(content: bytes) -> tuple[Told, ...]:
             number=element.number,
             state=element.state,
             expires_on=element.expires_on,
-            changed_at=element.changed_at or header.dated_at,
+            revision=element.revision,
             form=element.form,
         )
         for element in document.requests
-        if element.number and element.state
+        if element.number and element.state and element.revision
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.form import HousingRequest
-from mailflow.core.lexical import Day, Moment, Sentence, Token
+from mailflow.core.lexical import Count, Day, Moment, Sentence, Token
 from mailflow.core.order import Deregistration, Holder
 from mailflow.core.shapes import Attribute, Items, WireModel
 
@@ -45,10 +45,12 @@ class RequestElement(WireModel):
     """In a return: the state of the request in the register: `active`, `radiee` or `supprimee`."""
     expires_on: Annotated[Day | None, Attribute(extension=True)] = Field(default=None, alias="echeance")
     """In a return: the last day on which an active request is so."""
+    revision: Annotated[Count | None, Attribute(extension=True)] = None
+    """In a return or dispatch: how many changes the request has had; what is higher is newer, and true."""
     changed_at: Annotated[Moment | None, Attribute(extension=True)] = Field(default=None, alias="dateEtat")
-    """In a dispatch: when the request was last changed, by whomever; what is newer is true."""
+    """In a dispatch: when the request was last changed, by whomever."""
     operation: Annotated[Token | None, Attribute(extension=True)] = None
-    """In a dispatch: the last operation by somebody else."""
+    """In a dispatch: the last operation that the desk has no other way to learn of."""
     actor: Annotated[Token | None, Attribute(extension=True)] = Field(default=None, alias="acteur")
     """In a dispatch: the desk that did it; absent when it was the service itself."""
     number: Token | None = Field(default=None, alias="numUnique")

@@ -52,6 +52,7 @@ def _returned(request: Request, outcome: Outcome, operation: Operation | None) -
         reference=request.reference,
         state=STATES[done.state] if done else None,
         expires_on=done.expires_on if done and done.state is RequestState.ACTIVE else None,
+        revision=done.revision if done else None,
         # Of a creation that was refused no number is repeated: it could be taken for the new one.
         number=done.number if done else (None if operation in CREATIONS else request.number),
         holder=request.holder,

@@ -15,7 +15,8 @@ from mailflow.register import Register, directory, dispatches
 from mailflow.wire.dispatch import Told, read_told
 from mailflow.wire.xsd import validator
 from tests.support.jobs import TERMS, do, due, file_of, night, ordered
-from tests.support.reception import PARIS, Reception, a_file, a_request, number_of
+from tests.support.lives import registered, three_desks
+from tests.support.reception import PARIS, Reception, a_file, a_request, about, number_of
 
 FULL = frozenset({Right.CREATION, Right.CONSULT})
 DAY = date(2026, 1, 16)
@@ -165,3 +166,22 @@ async def test_who_may_not_consult_any_more_is_told_nothing_again(reception: Rec
     assert not await telling.resend(register, made, known, TERMS, night("2026-02-01"))
     await created(reception, "C", desk="59777", sequence=2)
     assert await do(register, DISPATCH_JOB, DAY) == 0
+
+
+async def test_of_its_own_acts_a_desk_is_told_what_its_answers_do_not_say(register: Register) -> None:
+    reception = await three_desks(register)
+    couple = await registered(reception, a_request("Durand", "Petit"), 1)
+    ended = await registered(reception, a_request("Martin"), 2)
+    await reception.act("CRS", about(couple, "Petit", form=a_request("Petit")), sequence=3)
+    await reception.act("RAD", about(ended, "Martin", motive="RADABA"), sequence=4)
+    await reception.act("RAD", about(ended, "Martin"), sequence=5)
+    await do(register, DISPATCH_JOB, DAY)
+    mine = [about for order, about in await told(register) if order.desk == "59123"]
+    assert [
+        (one.number, one.state, one.revision, one.form and one.form.person and one.form.person.co_applicant)
+        for about in mine
+        for one in about
+    ] == [(couple, "active", 2, None), (ended, "active", 3, None)]
+    assert all(one.form is not None for about in mine for one in about)
+    async with register.read() as tx:
+        assert {made.desk for made in await dispatches.telling_of(tx, ended)} == {"59123", "59777", "59000"}

@@ -60,7 +60,7 @@ async def test_a_reference_is_bound_by_the_first(register: Register) -> None:
         assert bound == {(DESK, "a"), (DESK, "b")}
         asked = [(DESK, "a"), (DESK, "z"), (DeskCode("62001"), "a")]
         assert await requests.known_references(tx, asked) == {
-            (DESK, "a"): requests.KnownReference(request_id="r1", digest="d1", number=None, life=None)
+            (DESK, "a"): requests.KnownReference(request_id="r1", digest="d1", number=None, life=None, revision=None)
         }
         await requests.insert(tx, [a_request("r1", 1, "f1"), a_request("r2", 2, "f1")], NOW)
     async with register.begin() as tx:
@@ -69,7 +69,7 @@ async def test_a_reference_is_bound_by_the_first(register: Register) -> None:
         assert bound == {(other, "a")}
         known = await requests.known_references(tx, [(DESK, "a")])
         assert known[DESK, "a"].number == a_request("r1", 1, "f1").number
-        assert known[DESK, "a"].digest == "d1"
+        assert (known[DESK, "a"].digest, known[DESK, "a"].revision) == ("d1", 1)
 
 
 async def test_of_one_reference_twice_in_a_chunk_the_first_is_bound(register: Register) -> None:

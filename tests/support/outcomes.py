@@ -12,5 +12,10 @@ def done(
 ) -> Registered:
     """The positive outcome of an operation."""
     return Registered(
-        number=UniqueNumber(number), state=state, expires_on=date(2027, 1, 12), anomalies=anomalies, replayed=replayed
+        number=UniqueNumber(number),
+        state=state,
+        expires_on=date(2027, 1, 12),
+        revision=1,
+        anomalies=anomalies,
+        replayed=replayed,
     )

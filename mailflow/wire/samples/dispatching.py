@@ -45,7 +45,11 @@ def _stand() -> dict[UniqueNumber, Dispatched]:
             couple = UniqueNumber(request.number or "")
             forms[couple] = without(forms[couple], "coDemandeur")
             stand[couple] = replace(
-                stand[couple], form=forms[couple], changed_at=exchange.decided_at, operation=operation
+                stand[couple],
+                form=forms[couple],
+                revision=stand[couple].revision + 1,
+                changed_at=exchange.decided_at,
+                operation=operation,
             )
     return stand
 
@@ -72,6 +76,7 @@ def _told(
             deposited_on=date.min,  # which is not told
             expires_on=outcome.expires_on,
         ),
+        revision=outcome.revision,
         changed_at=exchange.decided_at,
         operation=operation,
         actor=exchange.desk,

@@ -44,12 +44,13 @@ ENDING = _number(date(2025, 2, 10), 2)
 """Its last day is near: its desk is given notice."""
 
 
-def _active(number: UniqueNumber, expires_on: date, *warnings: Anomaly) -> Registered:
-    return Registered(number=number, state=RequestState.ACTIVE, expires_on=expires_on, anomalies=warnings)
+def _active(number: UniqueNumber, expires_on: date, revision: int = 1) -> Registered:
+    return Registered(number=number, state=RequestState.ACTIVE, expires_on=expires_on, revision=revision)
 
 
 def _ended(number: UniqueNumber, state: RequestState, expires_on: date) -> Registered:
-    return Registered(number=number, state=state, expires_on=expires_on)
+    """Its second change, after the creation."""
+    return Registered(number=number, state=state, expires_on=expires_on, revision=2)
 
 
 def _refused(request: int, code: Code, path: str = "", *, number: UniqueNumber | None = None) -> Refused:
@@ -235,7 +236,7 @@ _STORY: dict[str, tuple[str, Iterable[FileSample | QuestionSample]]] = {
             6,
             Operation.AMENDMENT,
             RequestElement(number=FAMILY, holder=_FAMILY, form=amended_form()),
-            _active(FAMILY, date(2027, 1, 12)),
+            _active(FAMILY, date(2027, 1, 12), revision=2),
         ),
     ),
     "renouvellement": (
@@ -244,7 +245,7 @@ _STORY: dict[str, tuple[str, Iterable[FileSample | QuestionSample]]] = {
             7,
             Operation.RENEWAL,
             RequestElement(number=ASSOCIATION, holder=_ASSOCIATION),
-            _active(ASSOCIATION, _LAST),
+            _active(ASSOCIATION, _LAST, revision=2),
         ),
     ),
     "radiation": (
@@ -257,7 +258,7 @@ _STORY: dict[str, tuple[str, Iterable[FileSample | QuestionSample]]] = {
             9,
             Operation.DEREGISTRATION,
             RequestElement(number=INADMISSIBLE, holder=_holder(_PAUL)),
-            _active(INADMISSIBLE, date(2027, 1, 14)),
+            _active(INADMISSIBLE, date(2027, 1, 14), revision=3),
         ),
     ),
     "suppression": (
