@@ -162,11 +162,11 @@ async def settle(tx: Transaction, held: Sequence[Held]) -> None:
     """
     table = active_identity
     first = {(one.territory, one.token) for one in held if one.ordinal == 0}
-    for batch in batches(sorted({token for _, token in first})):
+    for batch in batches(sorted(first)):
         lowest = sa.select(table.c.territory, table.c.token, sa.func.min(table.c.ordinal).label("ordinal"))
-        left = lowest.where(table.c.token.in_(batch)).group_by(table.c.territory, table.c.token)
-        for row in await tx.all(left):
-            if (row.territory, row.token) in first and row.ordinal:
+        left = lowest.where(sa.tuple_(table.c.territory, table.c.token).in_(batch))
+        for row in await tx.all(left.group_by(table.c.territory, table.c.token)):
+            if row.ordinal:
                 which = [table.c[name] == row._mapping[name] for name in ("territory", "token", "ordinal")]
                 await tx.run(sa.update(table).where(*which).values(ordinal=0))
 

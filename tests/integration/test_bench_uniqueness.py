@@ -4,10 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,14 @@ from bench.uniqueness.filling import Database, Postgresql, Sqlite, prepare
 from bench.uniqueness.planting import KINDS, planted
 from bench.uniqueness.population import BLOCK, Population
 from bench.uniqueness.rows import Maker, number_of
+from mailflow import registrar
 from mailflow.core.anomalies import Code
 from mailflow.core.model import Refused, Registered
 from mailflow.register import Register, requests, tables
 from tests.support.available import require
+from tests.support.lives import registered, three_desks
+from tests.support.reception import a_request, about, an_order, sent
+from tests.support.requests import RECEIVED_AT
 
 AT = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
 REQUESTS = 10 * BLOCK
@@ -101,10 +106,37 @@ async def test_no_statement_of_a_creation_reads_through_a_table_that_grows(desk:
     with statements() as said:
         for submission in submissions:
             await desk.decide(submission)
-    assert len(said) > 20
+    assert_nothing_is_read_through(desk.database, said, least=20)
+
+
+@pytest.mark.slow
+async def test_nor_does_one_of_any_other_operation(desk: Desk) -> None:
+    reception = await three_desks(desk.register)
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    alone = await registered(reception, a_request("Moreau"), 2)
+    orders = [
+        ("MOD", about(couple, form=a_request("Durand", "Petite"))),
+        ("MOD", about(couple, form=a_request("Durand", "Moreau"))),
+        ("REN", about(couple)),
+        ("CRS", about(couple, form=a_request("Petite"))),
+        ("RAD", about(couple, motive="RADABA")),
+        ("RAD", about(couple)),
+        ("SUP", about(alone, "Moreau")),
+    ]
+    for sequence, (operation, element) in enumerate(orders, start=3):
+        file = an_order(operation, element, sequence=sequence, dated_at=RECEIVED_AT + timedelta(seconds=sequence))
+        terms, submissions = await reception.prepare(sent(file))
+        with statements() as said:
+            async with desk.register.begin() as tx:
+                await registrar.submit(tx, submissions, terms, reception.at)
+        assert_nothing_is_read_through(desk.database, said, least=8)
+
+
+def assert_nothing_is_read_through(database: Database, said: Sequence[tuple[str, Any]], *, least: int) -> None:
+    assert len(said) >= least
     for statement, parameters in said:
         if statement.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE"):
             one = parameters[0] if isinstance(parameters, list) else parameters
-            plan = desk.database.plan(statement, one)
+            plan = database.plan(statement, one)
             through = set(re.findall(r"(?:Seq Scan on|SCAN) (\w+)", plan)) & tables.metadata.tables.keys()
             assert through <= SMALL | EMPTY, f"{statement}\n{plan}"
