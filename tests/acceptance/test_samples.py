@@ -21,7 +21,7 @@ from mailflow.wire.samples.files import SENDER
 from mailflow.wire.samples.forms import SAMPLE_DESK
 from mailflow.wire.samples.story import SAMPLE_TIME
 from tests.support.available import require
-from tests.support.clock import shifted
+from tests.support.clock import minutes_until, shifted
 from tests.support.guide.mails import DESK, KEYS, SAMPLES, message_id, path_of
 from tests.support.mail_world import MailWorld
 
@@ -117,8 +117,7 @@ def answers(world: MailWorld) -> dict[str, dict[str, bytes]]:
 
 def run(world: MailWorld, at: datetime, *command: str) -> None:
     """Run a command of the service at that time."""
-    later = str((at - datetime.now(UTC)) / MINUTE)
-    code, said = world.start("--later", later, arguments=command).wait()
+    code, said = world.start("--later", minutes_until(at), arguments=command).wait()
     assert code == 0, said
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 
 def set_forward(ahead: timedelta) -> None:
@@ -23,3 +23,8 @@ def shifted(ahead: timedelta) -> Iterator[None]:
         yield
     finally:
         set_forward(-ahead)
+
+
+def minutes_until(at: datetime) -> str:
+    """How far that time is from now, or behind it, as `tests.support.killed --later` takes it."""
+    return str((at - datetime.now(UTC)) / timedelta(minutes=1))
