@@ -1,0 +1,224 @@
+"""The Debian package on a machine with systemd: install, first number, hang, wrong setting, upgrade, purge.
+
+One test, since each step needs the one before it and only the first is dear.
+"""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+import mailflow
+from mailflow.demo.installation import DeskSoftware, decryption_key
+from mailflow.demo.story import LEFEBVRE, MARTIN, NGUYEN
+from mailflow.mail import pem
+from mailflow.mail.desk import open_answer
+from tests.acceptance.world import World
+from tests.support.available import require
+from tests.support.letters import Letter, Writer
+from tests.support.machine import ImpossibleError, Machine
+from tests.support.mail_world import AUDIT_USER, PASSWORD, ROOT, SERVICE_USER
+
+BUILD_SECONDS_MAX = 600
+PATIENCE_SECONDS = 60
+CONFIG = "/etc/mailflow/mailflow.toml"
+REGISTER = "/var/lib/mailflow/mailflow.db"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Not to be had where the kernel lends no namespaces, whatever CI says: then nothing of this can be tested."""
+    for tool in ("dh", "lintian"):
+        require(tool)
+    with contextlib.ExitStack() as closing:
+        try:
+            made = closing.enter_context(Machine(tmp_path / "machine"))
+        except ImpossibleError as error:
+            pytest.skip(f"no machine to install the package on: {error}")
+        yield made
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def built() -> Path:
+    """The package of now."""
+    command = ["make", "--silent", "deb", "PYTHON=/usr/bin/python3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (package,) = (ROOT / "dist").glob(f"mailflow_{mailflow.__version__}_*.deb")
+    return package
+
+
+def newer(package: Path, folder: Path) -> Path:
+    """The same package under the next version."""
+    subprocess.run(["dpkg-deb", "--raw-extract", package, folder / "newer"], check=True)
+    control = folder / "newer/DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", r"\g<0>+next", control.read_text()))
+    made = folder / "newer.deb"
+    subprocess.run(["dpkg-deb", "--build", "-Znone", folder / "newer", made], check=True, capture_output=True)
+    shutil.rmtree(folder / "newer")
+    return made
+
+
+def install(machine: Machine, package: Path) -> str:
+    machine.write(f"/var/tmp/{package.name}", package.read_bytes())
+    done = machine.run("apt-get", "install", "--yes", f"/var/tmp/{package.name}")
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_from_the_package_to_the_first_number_and_back(
+    machine: Machine, world: World, at: datetime, tmp_path: Path
+) -> None:
+    package = built()
+    with subprocess.Popen(["lintian", "--fail-on=error,warning", package], stdout=-1, stderr=-2, text=True) as lintian:
+        install(machine, package)
+        configure(machine, world)
+        lille = enrol(machine, world)
+        machine.run("systemctl", "enable", "--now", "mailflow")
+        writer = Writer(world.installation, at)
+        first = writer.letter("first", lille, writer.file(lille, MARTIN), encrypted=False)
+        world.send(first.raw, lille)
+        until(lambda: first.message_id in world.answers(lille), "no answer came")
+        the_answer_is_sealed_and_has_a_number(machine, world, first, at)
+        it_is_confined(machine)
+        a_hanging_process_is_replaced(machine)
+        a_wrong_setting_is_not_tried_again(machine)
+        an_upgrade_replaces_what_runs_and_keeps_the_rest(machine, newer(package, tmp_path))
+        second = writer.letter("second", lille, writer.file(lille, NGUYEN), encrypted=False)
+        world.send(second.raw, lille)
+        until(lambda: second.message_id in world.answers(lille), "no answer came after the upgrade")
+        third = writer.letter("third", lille, writer.file(lille, LEFEBVRE), encrypted=False)
+        a_batch_does_the_same(machine, world, third)
+        what_is_not_ours_outlives_a_purge(machine)
+        said, _ = lintian.communicate(timeout=PATIENCE_SECONDS * 3)
+    assert lintian.returncode == 0, said
+
+
+def configure(machine: Machine, world: World) -> None:
+    for name in ("mailbox", "audit"):
+        machine.write(f"/etc/mailflow/secrets/{name}", f"{PASSWORD}\n".encode())
+        machine.run("chmod", "600", f"/etc/mailflow/secrets/{name}")
+    settings = {
+        "environment": "ecole",
+        "service.name": "Enregistrement des demandes",
+        "service.address": "demandes@service.example",
+        "service.contact": "assistance@service.example",
+        "mailbox.host": "127.0.0.1",
+        "mailbox.security": "plain",
+        "mailbox.port": world.dovecot.imap_port,
+        "mailbox.user": SERVICE_USER,
+        "audit.user": AUDIT_USER,
+        "audit.address": "audit@service.example",
+        "smtp.port": world.postfix.port,
+    }
+    machine.run("mailflow", "init", "--apply", *(f"--set={name}={value}" for name, value in settings.items()))
+    trust = world.installation.folder / "trust"
+    for file in trust.rglob("*.pem"):
+        machine.write(f"/etc/mailflow/trust/{file.relative_to(trust)}", file.read_bytes())
+    machine.run("mailflow", "check-config")
+
+
+def enrol(machine: Machine, world: World) -> DeskSoftware:
+    lille = world.software[0]
+    machine.write("/var/tmp/lille.pem", lille.identity.pem)
+    act = ("--why", "first trial", "--apply")
+    machine.run("mailflow", "desk", "add", lille.desk, "--name", "Lille", "--address", "1 place, 59000 Lille", *act)
+    address = ("--name", "Lille", "--address", lille.address)
+    machine.run("mailflow", "sender", "add", lille.sender, *address, "--sign", "/var/tmp/lille.pem", *act)
+    # As the service's own user, too: it reads settings and keys, and writes the register.
+    as_service = ("runuser", "-u", "mailflow", "--", "mailflow")
+    right = ("--right", "CRE")
+    machine.run(*as_service, "mandate", "add", lille.sender, lille.desk, lille.territory, *right, *act)
+    return lille
+
+
+def the_answer_is_sealed_and_has_a_number(machine: Machine, world: World, letter: Letter, at: datetime) -> None:
+    (raw,) = world.answers(letter.software)[letter.message_id]
+    certificate = machine.run("cat", "/etc/mailflow/keys/signing.pem").stdout.encode()
+    answer = open_answer(
+        raw, [decryption_key(letter.software.identity)], pem.read_der(certificate, pem.CERTIFICATE), at
+    )
+    returned = next(octets for name, octets in answer.files.items() if name.startswith("RET"))
+    assert re.search(rb"<\w*:?numUnique>\w+<", returned), returned
+    assert message_from_bytes(raw)["From"].endswith("<demandes@service.example>")
+
+
+def it_is_confined(machine: Machine) -> None:
+    """What the kernel says of the process, what it cannot write, and what its user cannot read."""
+    pid = machine.property_of("mailflow", "MainPID")
+    status = dict(line.split(":\t", 1) for line in machine.run("cat", f"/proc/{pid}/status").stdout.splitlines())
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    assert set(status["CapEff"] + status["CapPrm"] + status["CapBnd"]) == {"0"}
+    assert machine.run("ps", "-o", "user=", "-p", pid).stdout.strip() == "mailflow"
+    inside = ("nsenter", "--target", pid, "--mount")
+    for path in ("/etc/mailflow/x", "/usr/lib/mailflow/x", "/usr/x"):
+        assert machine.run(*inside, "touch", path, check=False).returncode != 0, path
+    until(lambda: "answered 1, sent 1" in machine.property_of("mailflow", "StatusText"), "its status stays behind")
+    reading = ("runuser", "-u", "mailflow", "--", "cat")
+    assert machine.run(*reading, "/etc/mailflow/secrets/mailbox", check=False).returncode != 0
+    assert machine.run(*reading, "/etc/mailflow/keys/lookup.key", check=False).returncode == 0
+
+
+def a_hanging_process_is_replaced(machine: Machine) -> None:
+    machine.run("mkdir", "-p", "/etc/systemd/system/mailflow.service.d")
+    machine.write("/etc/systemd/system/mailflow.service.d/short.conf", b"[Service]\nWatchdogSec=3\nRestartSec=0\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "mailflow")
+    before = machine.property_of("mailflow", "MainPID")
+    machine.run("kill", "-STOP", before)
+    until(lambda: machine.property_of("mailflow", "NRestarts") == "1", "the watchdog did nothing")
+    until(lambda: machine.property_of("mailflow", "ActiveState") == "active", "it was not started anew")
+    assert machine.property_of("mailflow", "MainPID") != before
+
+
+def a_wrong_setting_is_not_tried_again(machine: Machine) -> None:
+    machine.run("sed", "-i.right", "s/^port = .*/port = 70000/", CONFIG)
+    assert machine.run("systemctl", "restart", "mailflow", check=False).returncode != 0
+    assert machine.property_of("mailflow", "ExecMainStatus") == "78"
+    assert machine.property_of("mailflow", "ActiveState") == "failed"
+    machine.run("mv", f"{CONFIG}.right", CONFIG)
+    machine.run("systemctl", "start", "mailflow")
+
+
+def an_upgrade_replaces_what_runs_and_keeps_the_rest(machine: Machine, package: Path) -> None:
+    before = machine.property_of("mailflow", "MainPID")
+    digest = machine.run("sha256sum", CONFIG, "/etc/mailflow/keys/lookup.key").stdout
+    install(machine, package)
+    assert machine.property_of("mailflow", "MainPID") != before
+    assert machine.property_of("mailflow", "ActiveState") == "active"
+    assert machine.run("sha256sum", CONFIG, "/etc/mailflow/keys/lookup.key").stdout == digest
+
+
+def a_batch_does_the_same(machine: Machine, world: World, letter: Letter) -> None:
+    machine.run("systemctl", "disable", "--now", "mailflow")
+    world.send(letter.raw, letter.software)
+    machine.run("systemctl", "start", "mailflow-batch")
+    assert machine.property_of("mailflow-batch", "Result") == "success"
+    world.settle()
+    assert letter.message_id in world.answers(letter.software)
+    machine.run("systemctl", "start", "mailflow-batch.timer")
+    assert machine.property_of("mailflow-batch.timer", "ActiveState") == "active"
+
+
+def what_is_not_ours_outlives_a_purge(machine: Machine) -> None:
+    machine.run("apt-get", "remove", "--yes", "mailflow")
+    assert machine.run("sh", "-c", "command -v mailflow", check=False).returncode != 0
+    assert machine.run("test", "-e", "/usr/lib/mailflow", check=False).returncode != 0
+    said = machine.run("apt-get", "purge", "--yes", "mailflow").stdout
+    assert "/etc/mailflow is kept" in said
+    assert "/var/lib/mailflow is kept" in said
+    machine.run("test", "-s", REGISTER, "-a", "-s", "/etc/mailflow/keys/lookup.key", "-a", "-s", CONFIG)
