@@ -114,7 +114,7 @@ class Desk:
             )
             await directory.add_desk(tx, DESK, name=DESK, address="1 place", change=change)
             for territory in sorted(TERRITORIES):
-                mandate = Mandate(desk=DESK, territory=territory, rights=rights, starts_on=date.min, ends_on=None)
+                mandate = Mandate(desk=DESK, territory=territory, rights=rights, starts_on=legal_day(at), ends_on=None)
                 await directory.add_mandate(tx, sender, mandate, change)
 
     def cpu_seconds(self) -> float:
