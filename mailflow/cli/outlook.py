@@ -1,5 +1,6 @@
 """`mailflow forecast` and `mailflow report`: whether all is answered in time, and whether it was."""
 
+import math
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 
@@ -160,8 +161,8 @@ def _print_report(first: date, found: Times) -> None:
 
 
 def _length(length: timedelta) -> str:
-    """As short as it can be said: seconds below two minutes, minutes below two hours."""
+    """As short as it can be said: seconds below two minutes, minutes below two hours; rounded up."""
     seconds = length.total_seconds()
     if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min" if seconds < 7200 else duration(length)
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 7200 else duration(length)

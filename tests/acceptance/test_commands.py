@@ -93,6 +93,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "sender list": (),
         "desk list": (),
         "mandate list": (),
+        "desk-client ask": ("--desk", lille.desk, "--reference", "A1", "--out", str(folder)),
         "desk-client send": (str(request), *desk, *sending),
         "desk-client read": (str(folder / "answer.eml"), *desk, *service, "--out", str(folder / "answer")),
         "desk-client apply": (str(returned), "--state", str(folder / "state.json")),
