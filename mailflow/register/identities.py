@@ -161,13 +161,14 @@ async def settle(tx: Transaction, held: Sequence[Held]) -> None:
     Of homonyms one always has the ordinal 0: where that is free, so is the person.
     """
     table = active_identity
-    first = {(one.territory, one.token) for one in held if one.ordinal == 0}
-    for batch in batches(sorted(first)):
-        lowest = sa.select(table.c.territory, table.c.token, sa.func.min(table.c.ordinal).label("ordinal"))
-        left = lowest.where(sa.tuple_(table.c.territory, table.c.token).in_(batch))
-        for row in await tx.all(left.group_by(table.c.territory, table.c.token)):
-            if row.ordinal:
-                which = [table.c[name] == row._mapping[name] for name in ("territory", "token", "ordinal")]
+    for batch in batches(sorted({(one.territory, one.token) for one in held if one.ordinal == 0})):
+        # Not by GROUP BY: for the lowest of each SQLite would read through the whole territory.
+        columns = (table.c.territory, table.c.token, table.c.ordinal)
+        left = await tx.all(sa.select(*columns).where(sa.tuple_(table.c.territory, table.c.token).in_(batch)))
+        lowest = {(row.territory, row.token): row.ordinal for row in sorted(left, reverse=True)}
+        for (territory, token), ordinal in lowest.items():
+            if ordinal:
+                which = (table.c.territory == territory, table.c.token == token, table.c.ordinal == ordinal)
                 await tx.run(sa.update(table).where(*which).values(ordinal=0))
 
 
