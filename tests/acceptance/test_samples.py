@@ -1,7 +1,9 @@
 """Every published sample goes through the real worker, at its own time, and is answered as published with it."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,11 +12,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from mailflow import app
 from mailflow.core.model import CREATIONS, Operation, Registered, Right
 from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Authority, Pki
 from mailflow.mail.desk import OpenedAnswer
+from mailflow.register import queues
+from mailflow.settings.load import load
 from mailflow.wire.samples import EXCHANGES, Exchange, FileSample, QuestionSample
 from mailflow.wire.samples.dispatching import NEIGHBOUR, THAT_NIGHT
 from mailflow.wire.samples.files import SENDER
@@ -35,6 +40,8 @@ CHANGING = re.compile(
 
 
 MINUTE = timedelta(minutes=1)
+FIRST_DECIDED_AT = SAMPLE_TIME + 17 * MINUTE
+"""The answer to the first sample is late: see `wait_for_the_first`."""
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +113,40 @@ def speaks_of(file: FileSample | QuestionSample, numbers: set[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def answers(world: MailWorld) -> dict[str, dict[str, bytes]]:
-    """What came back for each sample: the files, by name."""
+    """What came back for each sample: the files, by name; the first one was late."""
+    first, *_ = EXCHANGES
+    post(world, first)
+    wait_for_the_first(world)
     for together in rounds():
         for exchange in together:
-            world.post([path_of(exchange).read_bytes()], received_at=exchange.received_at)
-        run(world, together[-1].decided_at, "run", "--once")
+            if exchange is not first:
+                post(world, exchange)
+        run(world, max(together[-1].decided_at, FIRST_DECIDED_AT), "run", "--once")
     world.settle()
-    return {answer.in_reply_to: dict(answer.files) for answer in opened(world, world.software[0])}
+    came: dict[str, dict[str, bytes]] = {}
+    for answer in opened(world, world.software[0]):
+        came.setdefault(answer.in_reply_to, {}).update(answer.files)
+    return came
+
+
+def post(world: MailWorld, exchange: Exchange) -> None:
+    world.post([path_of(exchange).read_bytes()], received_at=exchange.received_at)
+
+
+def wait_for_the_first(world: MailWorld) -> None:
+    """Its worker ends once it has taken the mail in; an operator holds the mail until it is late."""
+    killed = ("--kill", "intake.take_in.after-commit:1", "--later", minutes_until(SAMPLE_TIME))
+    code, said = world.start(*killed).wait()
+    assert code == -signal.SIGKILL, said
+    asyncio.run(operate(world, queues.hold))
+    run(world, SAMPLE_TIME + 16 * MINUTE, "run", "--once")
+    asyncio.run(operate(world, queues.release))
+
+
+async def operate(world: MailWorld, act: Callable[..., Awaitable[set[int]]]) -> None:
+    """What an operator does to the first mail."""
+    async with app.register_of(load(world.installation.config)) as register, register.begin() as tx:
+        assert await act(tx, [1], queues.Act(by="operator", why="a sample"), SAMPLE_TIME) == {1}
 
 
 def run(world: MailWorld, at: datetime, *command: str) -> None:
@@ -149,7 +183,7 @@ def test_a_sample_is_answered_as_published(answers: dict[str, dict[str, bytes]],
         for file in (SAMPLES / exchange.folder).iterdir()
         if file.name.startswith(("RET", "RGE", "accuse"))
     }
-    came = answers[message_id(exchange)]
+    came = {name: content for name, content in answers[message_id(exchange)].items() if "technique" not in name}
     attestations = {name for name in came if name.startswith("ATT")}
     assert came.keys() - attestations == published.keys()
     assert len(attestations) == attested(exchange)
@@ -157,11 +191,11 @@ def test_a_sample_is_answered_as_published(answers: dict[str, dict[str, bytes]],
         assert CHANGING.sub(b"", came[name]).decode() == CHANGING.sub(b"", content).decode()
 
 
-@pytest.mark.parametrize(("folder", "place"), [("dispatching", 1), ("preavis", 0)])
-def test_what_comes_the_night_after_is_as_published(
+@pytest.mark.parametrize(("folder", "place"), [("dispatching", 1), ("preavis", 0), ("accuse-technique", 0)])
+def test_what_comes_without_being_asked_for_is_as_published(
     world: MailWorld, answers: dict[str, dict[str, bytes]], night: None, folder: str, place: int
 ) -> None:
-    """To the neighbour, and to the desk itself."""
+    """To the neighbour or to the desk itself, the night after or before a late answer."""
     ((name, content),) = ((file.name, file.read_bytes()) for file in (SAMPLES / folder).iterdir())
     (came,) = (mail.files for mail in opened(world, world.software[place]) if name in mail.files)
     assert CHANGING.sub(b"", came[name]).decode() == CHANGING.sub(b"", content).decode()

@@ -1,5 +1,6 @@
 """What the documents say of settings and anomalies is written from the code. `make fix` writes it anew."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 from mailflow.cli.main import cli
 from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.core.life import TABLE, Action, Role, Standing
+from mailflow.mail.cms import algorithm_table
 from mailflow.settings import sample
 from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
@@ -95,6 +97,7 @@ def expected() -> Iterator[tuple[Path, bytes]]:
     yield ROOT / "config/mailflow.toml", sample.sample().encode()
     for name in ("bailleurs.csv", "commissions.csv"):
         yield ROOT / "config" / name, (ROOT / "mailflow/demo/data" / name).read_bytes()
+    yield ROOT / "schemas/algorithms.json", (json.dumps(algorithm_table(), indent=2) + "\n").encode()
     yield from mails.mails()
     for name, blocks in BLOCKS.items():
         text = (ROOT / name).read_text(encoding="utf-8")
