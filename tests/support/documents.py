@@ -85,7 +85,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "reasons": entries_for_operators,
     },
     "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
-    "docs/operations.md": {"states": lists.states, "samples": lists.samples},
+    "docs/operations.md": {"operations": lists.operations, "states": lists.states, "samples": lists.samples},
     "docs/elements.md": {"elements": elements.of_file, "shared": elements.of_shared, "receipts": elements.of_receipts},
     "docs/codes.md": {"versions": lists.versions, "codes": lists.codes},
     "docs/anomalies.md": {"anomalies": lists.anomalies},

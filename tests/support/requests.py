@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mailflow.core.calendar import PARIS
 from mailflow.core.codes import code_lists
 from mailflow.core.form import HousingRequest
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
@@ -101,6 +102,11 @@ def forms() -> st.SearchStrategy[HousingRequest]:
     return _models(HousingRequest)
 
 
+def request_elements() -> st.SearchStrategy[RequestElement]:
+    """Any `demande` that the model can hold: of whatever operation, sent or returned."""
+    return _models(RequestElement)
+
+
 def _models(model: type[WireModel]) -> st.SearchStrategy[Any]:
     fields = {shape.attribute_name: _values(shape) for shape in shape_of(model)}
     return st.builds(model, **fields)
@@ -114,6 +120,8 @@ def _values(shape: FieldShape) -> st.SearchStrategy[Any]:
         one = st.booleans()
     elif shape.plain is date:
         one = st.dates()
+    elif shape.plain is datetime:
+        one = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.sampled_from([UTC, PARIS]))  # noqa: DTZ001  hypothesis wants it so
     elif shape.written is not None:
         read = int if shape.plain is int else Decimal
         one = st.from_regex(shape.written.pattern, fullmatch=True, alphabet=st.characters(codec="ascii")).map(read)

@@ -3,11 +3,13 @@
 from mailflow.core.anomalies import Entry, Level, Retry, Severity, catalogue
 from mailflow.core.codes import code_lists
 from mailflow.core.life import TABLE, Action, Role, Standing
+from mailflow.core.model import Operation
 from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
 from mailflow.mail.cms.algorithms import Use
 from mailflow.settings.model import Limits
 from mailflow.wire.samples import EXCHANGES
 from tests.support.guide.markdown import table
+from tests.support.guide.presence import BESIDE, of_operation
 
 FAMILIES = {
     "MEL": "forme du message",
@@ -61,13 +63,22 @@ ACTIONS = {
 }
 ROLES = {Role.CREATOR: "guichet créateur", Role.DESK: "autre guichet", Role.MANAGER: "gestionnaire"}
 
-BESIDE = {
+NO_EXCHANGE = {
     "accuse-technique": "l'accusé technique qui précède la réponse à `creation`, quand celle-ci tarde",
     "dispatching": "ce que le guichet voisin apprend, la nuit suivante, de tout ce qui précède",
     "preavis": "le préavis d'une échéance proche, la nuit suivante",
     "cles": "la clé et le certificat qui signent les messages d'exemple",
 }
 """The folders of samples that are no exchange."""
+
+GIVES = {
+    Operation.CREATION: "un numéro, une attestation",
+    Operation.CREATION_AFTER_SEPARATION: "un nouveau numéro, une attestation",
+    Operation.AMENDMENT: "le nouvel état",
+    Operation.RENEWAL: "la nouvelle échéance, une attestation",
+    Operation.DEREGISTRATION: "l'état `radiee` ; sans motif, l'état `active` et l'échéance",
+    Operation.REMOVAL: "l'état `supprimee`",
+}
 
 
 def family(entry: Entry) -> str:
@@ -158,5 +169,15 @@ def _cell(standing: Standing, action: Action) -> str:
 def samples() -> str:
     """The folders of samples, in the order in which their mails are sent."""
     rows = [[f"[`{one.folder}`](../schemas/exemples/{one.folder})", one.title] for one in EXCHANGES]
-    rows += [[f"[`{folder}`](../schemas/exemples/{folder})", what] for folder, what in BESIDE.items()]
+    rows += [[f"[`{folder}`](../schemas/exemples/{folder})", what] for folder, what in NO_EXCHANGE.items()]
     return table(["dossier", "contenu"], rows)
+
+
+def operations() -> str:
+    """What each operation carries, and what comes back."""
+    labels = code_lists().lists["typeFichier"]
+    rows = [
+        [f"`{operation}` {labels[operation].label.lower()}", *of_operation(operation).values(), gives]
+        for operation, gives in GIVES.items()
+    ]
+    return table(["opération", *(f"`{element}`" for element in BESIDE), "rend"], rows)

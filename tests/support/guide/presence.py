@@ -3,16 +3,31 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
+from datetime import date
 from functools import cache
+from typing import Any
 
 from lxml import etree
 
 from mailflow.core.anomalies import Code
+from mailflow.core.model import Operation, Request
+from mailflow.core.order import Deregistration, Holder
+from mailflow.core.rules import Facts, check_request
 from mailflow.wire.reader import read_file
 from mailflow.wire.samples import EXCHANGES, Exchange, FileSample
+from mailflow.wire.samples.forms import SAMPLE_DEPOSIT, SAMPLE_DESK, family_form
 from tests.support.requests import LIMITS
 
 MANDATORY, EXPECTED, OPTIONAL, DEPENDS = "obligatoire", "attendu", "facultatif", "selon le cas"
+REFUSED = "refusé"
+BESIDE = {
+    "numUnique": "number",
+    "titulaire": "holder",
+    "demandeLogement": "form",
+    "radiation": "deregistration",
+}
+"""What a request may carry, which depends on the operation, with its field in the model."""
 _MISSING = {
     Code.VALUE_MISSING,
     Code.VERSION_REFUSED,
@@ -20,6 +35,7 @@ _MISSING = {
     Code.FILE_DATE_WRONG,
     Code.FILE_WITHOUT_REQUEST,
 }
+_NOT_CARRIED = {Code.NUMBER_GIVEN, Code.NOT_OF_THE_OPERATION}
 
 
 @cache
@@ -45,6 +61,33 @@ def presence() -> dict[str, str]:
         path: said.pop() if len(said) == 1 and not (MANDATORY in said and path in done_without) else DEPENDS
         for path, said in told.items()
     }
+
+
+def of_operation(operation: Operation) -> dict[str, str]:
+    """What a request of that operation carries: by what is missed without it, or refused with it."""
+    empty = Request(form=None)
+    whole = Request(
+        form=family_form(),
+        number="0590126000001Z0001",
+        holder=Holder(surname="Exemple-Martin", born_on=date(1990, 2, 28)),
+        deregistration=Deregistration(motive="RADABA"),
+    )
+    facts = Facts(received_on=SAMPLE_DEPOSIT, desk=SAMPLE_DESK, operation=operation, at_root="/demande/demandeLogement")
+    said = {}
+    for element, field in BESIDE.items():
+        given: dict[str, Any] = {field: getattr(whole, field)}
+        none: dict[str, Any] = {field: None}
+        alone, without = replace(empty, **given), replace(whole, **none)
+        if _codes_below(f"/demande/{element}", alone, facts) & _NOT_CARRIED:
+            said[element] = REFUSED
+        else:
+            missed = _codes_below(f"/demande/{element}", without, facts) & _MISSING
+            said[element] = MANDATORY if missed else OPTIONAL
+    return said
+
+
+def _codes_below(path: str, request: Request, facts: Facts) -> set[Code]:
+    return {anomaly.code for anomaly in check_request(request, facts) if anomaly.path.startswith(path)}
 
 
 def _good_samples() -> Iterator[tuple[Exchange, FileSample, etree._Element]]:
