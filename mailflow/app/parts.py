@@ -247,6 +247,7 @@ def pace_of(settings: Settings) -> Pace:
         audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),
         defer_first=DEFER_FIRST,
         defer_most=DEFER_MOST,
+        mail_bytes_max=settings.limits.answer_bytes_max,
         gather=GATHER,
     )
 

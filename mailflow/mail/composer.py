@@ -6,7 +6,7 @@ are frozen costs nothing: they are composed again.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailflow.mail import cms, entities, wording
@@ -31,21 +31,25 @@ class Composer:
 
     def compose(self, composition: Composition, at: datetime) -> Composed:
         """The complete mails. `at` only serves to find a certificate that is valid now, when none was at hand."""
-        letter = KINDS[composition.kind].write(composition.order, self.letterhead, composition.returned)
+        letter = composition.order
+        if not isinstance(letter, Letter):
+            letter = KINDS[composition.kind].write(letter, self.letterhead, composition.returned)
         encryption = self._encryption(letter.to, at)
         if encryption is None:
             return Composed(reason="no valid encryption certificate")
         attached = split(
             entities.text_part(letter.text),
             distinct(letter.attachments),
-            distinct(composition.enclosures),
+            composition.enclosures,
             mail_bytes_max=self.mail_bytes_max,
         )
+        of = composition.part - 1 + len(attached) + composition.parts_after
         mails = [
-            self._mail(composition, letter, encryption, Part(number=number, of=len(attached), attached=files))
-            for number, files in enumerate(attached, 1)
+            self._mail(composition, letter, encryption, Part(number=number, of=of, attached=files))
+            for number, files in enumerate(attached, composition.part)
         ]
-        return Composed(mails=tuple(mails), returns=letter.returns)
+        rest = replace(letter, text="", attachments=(), returns=()) if composition.parts_after else None
+        return Composed(mails=tuple(mails), letter=rest, returns=letter.returns)
 
     def _encryption(self, to: Addressee, at: datetime) -> tuple[bytes, bool] | None:
         """The certificate and whether the old algorithms are wanted: as the order says, else as enrolled."""

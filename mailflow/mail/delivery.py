@@ -1,176 +1,24 @@
-"""The last two stages of the mail door: compose and deliver. Each is safe to kill at any line and to run again.
+"""The last stage of the mail door: deliver. Safe to kill at any line and to run again.
 
-`compose` turns an order of the outbox into a complete mail and freezes its octets, once (M4b). `deliver` sends those
-octets and no others (M5). What was cut off in the middle of DATA is `sending` and stays so until `settle_doubtful`
-has asked the audit mailbox, which gets a copy of every answer.
+It sends the octets that were frozen and no others (M5). What was cut off in the middle of DATA is `sending` and stays
+so until `settle_doubtful` has asked the audit mailbox, which gets a copy of every answer.
 """
 
 import asyncio
 import logging
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
-from mailflow.core import backoff
 from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
-from mailflow.mail.door import MailDoor, Progress, current_terms
-from mailflow.mail.issuing import Wanted, issue
-from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
-from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.pool import TaskFailed
+from mailflow.mail.door import MailDoor, Progress, next_attempt
+from mailflow.mail.kinds import RECEIPT
 from mailflow.mail.ports import Outgoing, Sending, SendResult
-from mailflow.register import Transaction, files, lateness, outbox
-
-CANNOT_COMPOSE = "cannot be composed"
-ATTESTATIONS_MAX = 100
-"""Of the letters that are composed together, but at least one letter: what bounds our memory."""
-COMPOSE_ATTEMPTS_MAX = 8
-"""About two hours at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
+from mailflow.register import lateness, outbox
 
 log = logging.getLogger(__name__)
-
-
-# Compose
-
-
-async def compose(door: MailDoor) -> Progress:
-    """Freeze the octets of a chunk of answers. Raises Unavailable."""
-    if door.judges.served is None:  # just started: orders may be waiting where no mail is
-        await current_terms(door)
-    at = door.clock()
-    async with door.register.begin() as tx:
-        queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
-    if not queued:
-        return Progress()
-    orders = await _read_orders(door, queued)
-    unreadable = Progress(held=len(queued) - len(orders))
-    queued = [row for row in queued if row.id in orders]
-    if not queued:
-        return unreadable
-    done = unreadable
-    for portion in _portions(queued, orders):
-        composed = await _compose(door, portion, orders, at)
-        answered = [row.key for row in portion if row.kind == ANSWER and (one := composed.get(row.id)) and one.mails]
-        done += await _freeze(door, composed, answered)
-    return done
-
-
-def _portions(queued: Sequence[outbox.Queued], orders: Mapping[int, object]) -> list[list[outbox.Queued]]:
-    """What is composed together: with few attestations, or one order alone that has many."""
-    portions: list[list[outbox.Queued]] = []
-    count = 0
-    for row in queued:
-        more = len(KINDS[row.kind].attestations(orders[row.id]))
-        if not portions or count + more > ATTESTATIONS_MAX:
-            portions.append([])
-            count = 0
-        portions[-1].append(row)
-        count += more
-    return portions
-
-
-async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
-    """What is to be told, by row. An order that another version of the program wrote may not fit: it is held alone."""
-    orders: dict[int, object] = {}
-    for row in queued:
-        try:
-            orders[row.id] = KINDS[row.kind].order.validate_json(row.payload)
-        except (KeyError, ValidationError):
-            async with door.register.begin() as tx:
-                await outbox.hold(tx, [row.id], CANNOT_COMPOSE, door.clock())
-            event(log, "held", level=logging.ERROR, outbox=row.id, reason=CANNOT_COMPOSE.replace(" ", "-"))
-    return orders
-
-
-async def _compose(
-    door: MailDoor, queued: Sequence[outbox.Queued], orders: Mapping[int, object], at: datetime
-) -> dict[int, Composed]:
-    """All at once, by row; when that fails one by one, so that one order that cannot be composed falls alone."""
-    try:
-        compositions = await _compositions(door, queued, orders)
-        return {row.id: one for row, one in zip(queued, await door.judges.compose(compositions, at), strict=True)}
-    except TaskFailed as error:
-        if len(queued) == 1:
-            return await _try_later(door, queued[0], error)
-    composed: dict[int, Composed] = {}
-    for row in queued:
-        composed |= await _compose(door, [row], orders, at)
-    return composed
-
-
-async def _compositions(
-    door: MailDoor, queued: Sequence[outbox.Queued], orders: Mapping[int, object]
-) -> list[Composition]:
-    """The orders with all that goes along: what was told before, and the applicants' attestations."""
-    records = {row.id: KINDS[row.kind].records(orders[row.id]) for row in queued}
-    async with door.register.read() as tx:
-        returned = await files.returned(tx, sorted({record for some in records.values() for record in some}))
-    due = {row.id: KINDS[row.kind].attestations(orders[row.id]) for row in queued}
-    wanted = [Wanted(due=one, intake_id=row.intake_id) for row in queued if row.intake_id for one in due[row.id]]
-    issued = iter(await issue(door, wanted))
-    return [
-        Composition(
-            kind=row.kind,
-            order=orders[row.id],
-            recipient=row.recipient,
-            message_id=row.message_id,
-            further=row.further,
-            dated_at=row.dated_at,
-            returned={record: returned[record] for record in records[row.id] if record in returned},
-            enclosures=tuple(next(issued) for _ in due[row.id]),
-        )
-        for row in queued
-    ]
-
-
-async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> dict[int, Composed]:
-    """Memory may be short, or the machine slow: that passes. What fails again and again waits for a person."""
-    event(log, "compose-failed", level=logging.ERROR, outbox=row.id, error=error.what, at=error.place or None)
-    if row.attempts + 1 >= COMPOSE_ATTEMPTS_MAX:
-        return {row.id: Composed(reason=CANNOT_COMPOSE)}
-    async with door.register.begin() as tx:
-        until = _next_attempt(door, row.attempts + 1)
-        await outbox.compose_later(tx, door.owner, row.id, until, f"{CANNOT_COMPOSE} now")
-    return {}
-
-
-async def _freeze(door: MailDoor, composed: Mapping[int, Composed], answered: Sequence[str]) -> Progress:
-    """Keep the octets; of the intakes that are answered with them no receipt sets out any more."""
-    mails = {id_: one.mails for id_, one in composed.items() if one.mails}
-    held = {id_: one.reason for id_, one in composed.items() if not one.mails}
-    returns = {record: octets for one in composed.values() for record, octets in one.returns}
-    octets = {
-        id_: [outbox.Octets(message_id=m.message_id, raw=m.raw, body_digest=audit.body_digest(m.raw)) for m in parts]
-        for id_, parts in mails.items()
-    }
-    async with door.register.begin() as tx:
-        await _freeze_returns(tx, returns)
-        await outbox.freeze(tx, octets)
-        await lateness.withdraw(tx, RECEIPT, answered, "answered")
-        for id_, reason in held.items():
-            await outbox.hold(tx, [id_], reason, door.clock())
-    for id_, parts in mails.items():
-        event(log, "composed", outbox=id_, parts=len(parts) if len(parts) > 1 else None)
-    for id_, reason in held.items():
-        event(log, "held", outbox=id_, reason=reason.replace(" ", "-"))
-    return Progress(composed=len(mails), held=len(held))
-
-
-async def _freeze_returns(tx: Transaction, returns: Mapping[str, bytes]) -> None:
-    """A `RET` file is written once; whoever froze it first wins, and another version of it is composed again."""
-    fresh = await files.freeze_return(tx, list(returns.items()))
-    others = [record for record in returns if record not in fresh]
-    frozen = await files.returned(tx, others) if others else {}
-    if any(frozen.get(record, returns[record]) != returns[record] for record in others):
-        raise Unavailable("a RET file was frozen by somebody else meanwhile")
-
-
-# Deliver
 
 
 async def deliver(door: MailDoor) -> Progress:
@@ -234,20 +82,8 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
 
 
 def _mark(door: MailDoor, row: outbox.Composed, result: SendResult) -> "Mark":
-    until = _next_attempt(door, row.attempts + 1)
+    until = next_attempt(door, row.attempts + 1)
     return Mark(row.id, result.state, final=True, until=until, detail=result.detail)
-
-
-def _next_attempt(door: MailDoor, attempts: int) -> datetime:
-    pace = door.pace
-    seconds = backoff.delay(
-        attempts,
-        first=pace.defer_first.total_seconds(),
-        most=pace.defer_most.total_seconds(),
-        spread=0.5,
-        jitter=random.random(),  # noqa: S311  spreads load, protects nothing
-    )
-    return door.clock() + timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """What the stages of the mail door work with: ports, pace and names, chosen by `app` and passed to each stage."""
 
 import contextlib
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from mailflow.attestation import Attestation
+from mailflow.core import backoff
 from mailflow.core.model import Directory, Environment
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
@@ -80,6 +82,8 @@ class Pace:
     """Time left to the deadline at which a doubtful send is no longer waited for."""
     defer_first: timedelta
     defer_most: timedelta
+    mail_bytes_max: int
+    """Of one mail that we send."""
     gather: timedelta
     """How long what is to be recorded of one send waits for others, while there are any: they share a commit."""
 
@@ -142,6 +146,19 @@ class Progress:
     def __bool__(self) -> bool:
         """Whether anything was done at all: then there may be more."""
         return any(getattr(self, f.name) for f in fields(self))
+
+
+def next_attempt(door: MailDoor, attempts: int) -> datetime:
+    """When what failed that often is tried again."""
+    pace = door.pace
+    seconds = backoff.delay(
+        attempts,
+        first=pace.defer_first.total_seconds(),
+        most=pace.defer_most.total_seconds(),
+        spread=0.5,
+        jitter=random.random(),  # noqa: S311  spreads load, protects nothing
+    )
+    return door.clock() + timedelta(seconds=seconds)
 
 
 async def let_go(door: MailDoor) -> None:

@@ -5,7 +5,7 @@ task, and a kill costs one portion. What has been frozen is what is told, whoeve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
@@ -34,6 +34,21 @@ class Wanted:
     def facts(self) -> attestations.Facts:
         stated = _STATED.dump_json(self.due.attested).decode()
         return attestations.Facts(number=self.due.number, stated=stated)
+
+
+def named(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Each once; those of one name that state something else get `-2`, `-3`, so that none is saved over another."""
+    facts: dict[str, list[attestations.Facts]] = {}
+    kept = []
+    for one in wanted:
+        known = facts.setdefault(one.due.name, [])
+        if one.facts in known:
+            continue
+        known.append(one.facts)
+        stem, _, extension = one.due.name.rpartition(".")
+        name = one.due.name if len(known) == 1 else f"{stem}-{len(known)}.{extension}"
+        kept.append(replace(one, due=replace(one.due, name=name)))
+    return kept
 
 
 async def issue(door: MailDoor, wanted: Sequence[Wanted]) -> list[Attachment]:

@@ -83,11 +83,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """An order of the outbox, to be composed."""
+    """An order of the outbox, to be composed; wholly, or those of its parts that begin with one of them."""
 
     kind: str
     order: object
-    """What is to be told: of the type that `mail.kinds` has for the kind."""
+    """What is to be told: of the type that `mail.kinds` has for the kind, or the letter that was written of it."""
     recipient: str
     message_id: str
     """Of the first part."""
@@ -98,6 +98,10 @@ class Composition:
     """`RET` files that were frozen with an earlier answer, by the record of the file that they answer."""
     enclosures: tuple[Attachment, ...] = ()
     """Go along, in parts of their own when not all finds room in one: attestations, as they were issued."""
+    part: int = 1
+    """Of the first mail that is composed now."""
+    parts_after: int = 0
+    """Mails of the letter that are composed by themselves, after these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,5 +117,7 @@ class Composed:
     """The parts of a letter in their order, at least one; or none, and why there can be none now."""
 
     mails: tuple[Mail, ...] = ()
+    letter: Letter | None = None
+    """Of which more parts are to be composed; without what the first ones hold."""
     returns: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     reason: str = ""

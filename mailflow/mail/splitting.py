@@ -9,6 +9,8 @@ from mailflow.mail.letter import Attachment
 
 ENVELOPE_BYTES = 65_536
 """What is kept free in each mail for header fields, signature and certificates, recipients, and the part's number."""
+FILE_BYTES = 1_024
+"""The most that the header fields of an attached file take."""
 _ZIP = "application/zip"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold: the same octets each time."""
@@ -23,11 +25,31 @@ def split(
     A file that is too large by itself goes zipped; one that is too large even so goes in a mail of its own, because
     an answer that some server may refuse is better than none.
     """
-    room = (mail_bytes_max - ENVELOPE_BYTES) * 57 // 78  # outside, base64 makes 78 octets of 57
+    room = room_in(mail_bytes_max)
     first, others = list(_entities(attachments, room)), list(_entities(enclosures, room))
     if len(text) + sum(map(len, first)) + sum(map(len, others)) <= room:
         return [first + others]
     return [*_packed(first, room, room - len(text)), *(_packed(others, room, room) if others else [])]
+
+
+def room_in(mail_bytes_max: int) -> int:
+    """Octets of attached entities that one mail takes: outside, base64 makes 78 octets of 57."""
+    return (mail_bytes_max - ENVELOPE_BYTES) * 57 // 78
+
+
+def mails_for(sizes: Sequence[int], mail_bytes_max: int) -> list[range]:
+    """Which files, of these sizes in octets, go together in mails of their own: their positions, in order."""
+    room = room_in(mail_bytes_max)
+    mails: list[range] = []
+    left = 0
+    for position, size in enumerate(sizes):
+        taken = size * 78 // 57 + FILE_BYTES
+        if not mails or taken > left:
+            mails.append(range(position, position))
+            left = room
+        mails[-1] = range(mails[-1].start, position + 1)
+        left -= taken
+    return mails
 
 
 def distinct(files: Iterable[Attachment]) -> list[Attachment]:

@@ -14,7 +14,7 @@ from typing import Any
 from mailflow.core import backoff
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
-from mailflow.mail import delivery, late, worker
+from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
 
 BACKOFF_FIRST_SECONDS = 1.0
@@ -69,7 +69,7 @@ class Stages:
         self.progress = Progress()
         self.receive = Stage(name="receive", turn=worker.receive, interval_seconds=poll_seconds)
         self.process = Stage(name="process", turn=worker.process, interval_seconds=pause_seconds)
-        self.compose = Stage(name="compose", turn=delivery.compose, interval_seconds=pause_seconds)
+        self.compose = Stage(name="compose", turn=composing.compose, interval_seconds=pause_seconds)
         self.deliver = Stage(name="deliver", turn=delivery.deliver, interval_seconds=pause_seconds)
         self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
         self.acknowledge = Stage(name="acknowledge", turn=late.acknowledge, interval_seconds=poll_seconds)

@@ -2,7 +2,7 @@
 
 `receive` brings mail under our own roof and only then takes it off the server (M1 to M3). `process` decides: numbers,
 journal, the order for an answer and the mail's new state are written together or not at all (M3 to M4).
-The other two, compose and deliver, are in `mail.delivery`. DESIGN.md draws the states.
+The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the states.
 """
 
 import logging

@@ -176,11 +176,11 @@ async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, le
     ]
 
 
-async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]]) -> None:
+async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begin: int = 1) -> None:
     """Keep the octets of composed mails, by the id of the order, where there are none yet. They never change again.
 
-    An order that came to several parts: the first is kept in its row, the others get rows of their own in this same
-    transaction, so that either all parts are on their way or none is.
+    An order that came to several parts: the first is kept in its row, the others get rows of their own. The order is
+    open until its first part is frozen; those that come after part `begin` may be kept before that.
     """
     rows = []
     for batch in batches(sorted(mails)):
@@ -197,7 +197,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]]) -> None
 
     first, further = [], []
     for row in rows:
-        for part, mail in enumerate(mails[row.id], 1):
+        for part, mail in enumerate(mails[row.id], begin):
             frozen = {"raw": sealed(row, part, mail.raw), "body_digest": mail.body_digest, "state": _COMPOSED}
             if part == 1:
                 first.append({f"b_{name}": value for name, value in frozen.items()} | {"b_id": row.id})
@@ -216,7 +216,15 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]]) -> None
         )
     )
     await tx.run(statement, first)
-    await tx.run(sa.insert(outbox), further)
+    named = [outbox.c.kind, outbox.c.key, outbox.c.part]
+    await tx.run(tx.insert(outbox).on_conflict_do_nothing(index_elements=named), further)
+
+
+async def parts_frozen(tx: Transaction, id_: int) -> set[int]:
+    """The parts of an order that have their octets."""
+    order = sa.select(outbox.c.kind, outbox.c.key).where(outbox.c.id == id_).subquery()
+    same = sa.and_(outbox.c.kind == order.c.kind, outbox.c.key == order.c.key)
+    return {row.part for row in await tx.all(sa.select(outbox.c.part).where(same, outbox.c.raw.is_not(None)))}
 
 
 async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, reason: str) -> None:

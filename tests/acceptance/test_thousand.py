@@ -116,16 +116,20 @@ def _zipped(files: Sequence[File]) -> bytes:
 
 def wrong(batch: Batch, answers: Sequence[OpenedAnswer]) -> list[str]:
     """What is not as it must be: one answer, every outcome in its place, the numbers dense and in order."""
-    if len(answers) != 1:
-        return [f"{len(answers)} answers"]
+    found = []
+    enclosed = [name for answer in answers for name in answer.files if name.startswith("ATT")]
+    if len(set(enclosed)) != len(enclosed) or len(enclosed) != THOUSAND - len(batch.bad):
+        found.append(f"{len(enclosed)} attestations")
+    files = {name: content for answer in answers for name, content in answer.files.items()}
+    if len([name for name in files if name.startswith("accuse-")]) != 1:
+        found.append(f"not one answer, in {len(answers)} parts")
     outcomes: list[tuple[str, str | None]] = []
     for name in batch.names:
-        root = parse(answers[0].files[return_name(name)], XmlLimits(bytes_max=1 << 26, nodes_max=1 << 22))
+        root = parse(files[return_name(name)], XmlLimits(bytes_max=1 << 26, nodes_max=1 << 22))
         outcomes += [
             (request.findtext(".//{*}demandeur/{*}nom") or "", request.findtext("{*}numUnique"))
             for request in root.iterfind("{*}demande")
         ]
-    found = []
     if tuple(surname for surname, _ in outcomes) != batch.surnames:
         found.append("not the requests that were sent, in their order")
     if {place for place, (_, number) in enumerate(outcomes) if number is None} != batch.bad:

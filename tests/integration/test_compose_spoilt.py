@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mailflow import app
 from mailflow.demo.installation import Installation, MailServers
-from mailflow.mail import delivery
+from mailflow.mail import composing
 from mailflow.mail.door import Progress
 from mailflow.register import outbox
 from mailflow.settings import load
@@ -26,5 +26,5 @@ async def _composed(config: Path) -> list[tuple[str, str]]:
     async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
         async with register.begin() as tx:
             await outbox.queue(tx, [a_draft(None, payload=b'{"of": "another version"}')], app.now())
-        assert await delivery.compose(door) == Progress(held=1)
+        assert await composing.compose(door) == Progress(held=1)
         return [tuple(row) for row in await rows(register, "SELECT state, reason FROM outbox")]

@@ -11,7 +11,7 @@ from mailflow.core.model import Environment, Mandate, Right
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.demo.applications import Person, request_file, request_form
 from mailflow.errors import Misconfigured
-from mailflow.mail import cms, delivery, entities, worker
+from mailflow.mail import cms, composing, delivery, entities, worker
 from mailflow.mail.desk import open_answer
 from mailflow.register import Register, directory, installation
 from mailflow.wire.management import QuestionElement
@@ -70,7 +70,7 @@ async def sent_to(house: House, raw: bytes) -> list[bytes]:
     await worker.receive(door)
     while await worker.process(door):
         pass
-    await delivery.compose(door)
+    await composing.compose(door)
     await delivery.deliver(door)
     return [mail.raw for mail in house.mailer.accepted]
 

@@ -1,21 +1,23 @@
 """Attestations go along with the answer; what states the same facts is issued once, whatever has changed since."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from mailflow.attestation import Attestation
 from mailflow.core.reference import Landlord
-from mailflow.mail import delivery, worker
-from mailflow.mail.desk import open_answer
-from mailflow.mail.door import Progress
+from mailflow.mail import composing, delivery, worker
+from mailflow.mail.desk import joined, open_answer
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import Register, attestations, directory, reference
 from tests.support.attestations import text
-from tests.support.doors import House, InProcess
+from tests.support.doors import PACE, House, InProcess
 from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
 from tests.support.records import execute, rows
@@ -54,7 +56,7 @@ def counting(house: House) -> Counting:
 async def run(house: House) -> None:
     """All stages, until nothing is left."""
     door = house.door()
-    while sum([await stage(door) for stage in (worker.receive, worker.process, delivery.compose)], Progress()):
+    while sum([await stage(door) for stage in (worker.receive, worker.process, composing.compose)], Progress()):
         pass
     while await delivery.deliver(door):
         pass
@@ -140,12 +142,12 @@ async def test_one_that_cannot_be_typeset_holds_up_no_other(house: House) -> Non
     await worker.process(door)
     (one, _) = [row.number for row in await rows(house.register, "SELECT number FROM request ORDER BY number")]
     counting(house).spoilt = one
-    assert await delivery.compose(door) == Progress(composed=1)
+    assert await composing.compose(door) == Progress(composed=1)
     states = [row.state for row in await rows(house.register, "SELECT state FROM outbox ORDER BY id")]
     assert states == ["queued", "composed"]
     counting(house).spoilt = ""
     house.now += timedelta(hours=1)
-    assert await delivery.compose(door) == Progress(composed=1)
+    assert await composing.compose(door) == Progress(composed=1)
 
 
 async def test_many_are_typeset_portion_by_portion(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,21 +174,87 @@ async def test_a_kill_in_the_middle_costs_one_portion(house: House, monkeypatch:
     await worker.process(door)
     killed = replace(door, judges=Killed(served=house.judges.served))
     with pytest.raises(KeyboardInterrupt):
-        await delivery.compose(killed)
+        await composing.compose(killed)
     house.now += timedelta(hours=1)
     await run(house)
     assert counting(house).portions == [1]
 
 
-async def test_an_answer_that_is_too_large_has_them_in_mails_of_their_own(house: House) -> None:
-    house.judges = Counting(mail_bytes_max=300_000)
+SMALL = replace(PACE, mail_bytes_max=300_000)
+
+
+async def composed_in_small_mails(house: House, monkeypatch: pytest.MonkeyPatch, *, together: int = 100) -> MailDoor:
+    """Six requests are decided; their answer is composed by a door whose mails are small."""
+    monkeypatch.setattr("mailflow.mail.composing.ATTESTATIONS_MAX", together)
+    house.judges = Counting(mail_bytes_max=SMALL.mail_bytes_max)
     house.mailbox.deliver(a_mail(dem_part(1, count=6)))
-    await run(house)
+    door = house.door(pace=SMALL)
+    await worker.receive(door)
+    await worker.process(door)
+    return door
+
+
+def enclosed(parts: Sequence[Mapping[str, bytes]]) -> list[str]:
+    return sorted(name for part in parts for name in part if name.startswith("ATT"))
+
+
+SIX = [f"ATT59123-202603021000-{n:06}.pdf" for n in range(1, 7)]
+
+
+async def test_an_answer_that_is_too_large_has_them_in_mails_of_their_own(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await composed_in_small_mails(house, monkeypatch)
+    assert await composing.compose(door) == Progress(composed=1)
+    await delivery.deliver(door)
     parts = answers(house)
     assert len(parts) > 2
-    assert not [name for name in parts[0] if name.startswith("ATT")]
-    enclosed = [name for part in parts[1:] for name in part]
-    assert enclosed == [f"ATT59123-202603021000-{n:06}.pdf" for n in range(1, 7)]
+    assert enclosed(parts[:1]) == []
+    assert enclosed(parts) == SIX
+
+
+async def test_one_with_more_than_few_mails_hold_is_composed_mail_by_mail(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    assert await composing.compose(door) == Progress(composed=1)
+    await delivery.deliver(door)
+    raw = [mail.raw for mail in house.mailer.accepted]
+    opened = [open_answer(one, [mairie().decryption_key], [shared_pki().service_ec.der], house.now) for one in raw]
+    assert [part.part for part in sorted(opened, key=lambda part: part.part)] == list(range(1, len(raw) + 1))
+    assert {part.parts for part in opened} == {len(raw)}
+    assert max(map(len, raw)) <= SMALL.mail_bytes_max
+    whole = joined(opened)
+    assert (whole.missing, enclosed([whole.files])) == ((), SIX)
+    assert len(counting(house).typeset_for) == 6
+
+
+async def test_a_kill_between_its_mails_is_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(Counting):
+        async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+            if compositions[0].part > 2:
+                raise KeyboardInterrupt
+            return await Counting.compose(self, compositions, at)
+
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    killed = Killed(served=house.judges.served, mail_bytes_max=SMALL.mail_bytes_max)
+    assert door.judges.served is not None
+    await killed.serve(door.judges.served)
+    with pytest.raises(KeyboardInterrupt):
+        await composing.compose(replace(door, judges=killed))
+    assert [row.part for row in await outbox_rows(house, "composed")] == [2]
+    assert [row.part for row in await outbox_rows(house, "queued")] == [1]
+    house.now += timedelta(hours=1)
+    (kept,) = [row.raw for row in await outbox_rows(house, "composed")]
+    assert await composing.compose(door) == Progress(composed=1)
+    assert (await outbox_rows(house, "composed"))[1].raw == kept
+    assert await outbox_rows(house, "queued") == []
+    await delivery.deliver(door)
+    assert enclosed(answers(house)) == SIX
+
+
+async def outbox_rows(house: House, state: str) -> Sequence[Any]:
+    return await rows(house.register, f"SELECT part, raw FROM outbox WHERE state = '{state}' ORDER BY part")
 
 
 async def test_that_of_a_request_which_was_erased_is_told_and_not_kept(house: House) -> None:

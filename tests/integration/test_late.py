@@ -10,7 +10,7 @@ import pytest
 
 from mailflow import registrar
 from mailflow.errors import Unavailable
-from mailflow.mail import delivery, stages, worker
+from mailflow.mail import composing, delivery, stages, worker
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
@@ -40,7 +40,7 @@ async def house(register: Register) -> House:
 
 
 async def send_all(door: MailDoor) -> None:
-    await delivery.compose(door)
+    await composing.compose(door)
     await delivery.deliver(door)
 
 
@@ -77,11 +77,11 @@ async def test_no_receipt_sets_out_once_there_is_an_answer(house: House) -> None
     door = house.door()
     house.now += PACE.late
     await acknowledge(door)
-    await delivery.compose(door)
+    await composing.compose(door)
     house.mailer.fates = [Fate.DEFER_RECIPIENT]
     await delivery.deliver(door)
     await worker.process(door)
-    await delivery.compose(door)
+    await composing.compose(door)
     house.now += timedelta(hours=1)
     await delivery.deliver(door)
     assert await outbox(house) == [("receipt", "withdrawn"), ("answer", "sent")]
@@ -133,7 +133,7 @@ async def test_what_is_answered_while_it_is_looked_at_has_no_receipt(house: Hous
         async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
             other = house.door("other")
             await worker.process(other)
-            await delivery.compose(other)
+            await composing.compose(other)
             return await InProcess.recognise(self, mails, at)
 
     house.now += PACE.late

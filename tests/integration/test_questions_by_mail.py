@@ -6,7 +6,7 @@ import pytest
 
 from mailflow.core.anomalies import Code
 from mailflow.core.order import Holder
-from mailflow.mail import delivery, entities, worker
+from mailflow.mail import composing, delivery, entities, worker
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.door import Progress
 from mailflow.mail.late import acknowledge
@@ -48,7 +48,7 @@ async def answered(house: House, *mails: bytes) -> OpenedAnswer:
     await worker.receive(door)
     while await worker.process(door):
         pass
-    await delivery.compose(door)
+    await composing.compose(door)
     await delivery.deliver(door)
     key, certificates = mairie().decryption_key, [shared_pki().service_ec.der]
     return open_answer(house.mailer.accepted[-1].raw, [key], certificates, house.now)
@@ -83,7 +83,8 @@ async def test_a_desk_asks_what_became_of_its_file_and_of_the_request_in_it(hous
 async def test_questions_and_requests_of_one_mail_are_answered_together_and_the_questions_last(house: House) -> None:
     asking, other = ges_part(), ges_part(QuestionElement(reference="D-1"), sequence=2)
     answer = await answered(house, a_mail(multipart(asking, dem_part(), other)))
-    assert sorted(answer.files) == [RET, RGE, RGE.replace("000001", "000002"), "accuse-1.xml"]
+    attestation = RET.replace("RET", "ATT").replace(".xml", ".pdf")
+    assert sorted(answer.files) == [attestation, RET, RGE, RGE.replace("000001", "000002"), "accuse-1.xml"]
     assert told(answer)[0].situation == "decide"
 
 
@@ -115,7 +116,7 @@ async def test_only_a_proven_sender_is_told_anything(house: House) -> None:
     await worker.receive(door)
     while await worker.process(door):
         pass
-    assert await delivery.compose(door) == Progress()
+    assert await composing.compose(door) == Progress()
 
 
 async def test_a_wrongly_named_file_is_answered_under_a_tame_name(house: House) -> None:

@@ -263,6 +263,7 @@ def _pace(chunk: int) -> Pace:
         late=timedelta(minutes=15),
         defer_first=timedelta(minutes=1),
         defer_most=timedelta(minutes=30),
+        mail_bytes_max=1 << 23,
         gather=timedelta(0),
         **times,
     )

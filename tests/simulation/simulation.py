@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from mailflow.errors import Unavailable
-from mailflow.mail import delivery, late, worker
+from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.register import queues
 from tests.simulation.cast import the_cast
@@ -32,7 +32,7 @@ Turn = Callable[[MailDoor], Coroutine[Any, Any, Progress]]
 TURNS: tuple[Turn, ...] = (
     lambda door: worker.receive(door),
     lambda door: worker.process(door),
-    lambda door: delivery.compose(door),
+    lambda door: composing.compose(door),
     lambda door: delivery.deliver(door),
     lambda door: delivery.settle_doubtful(door),
     lambda door: late.acknowledge(door),

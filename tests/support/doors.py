@@ -34,6 +34,7 @@ PACE = Pace(
     audit_reserve=timedelta(hours=2),
     defer_first=timedelta(minutes=1),
     defer_most=timedelta(minutes=30),
+    mail_bytes_max=1 << 23,
     gather=timedelta(0),
 )
 

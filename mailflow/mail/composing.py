@@ -1,0 +1,205 @@
+"""The third stage of the mail door: compose. Safe to kill at any line and to run again.
+
+It turns an order of the outbox into complete mails and freezes their octets, once (M4b): first the attestations that go
+along, then the letter. An order with more attestations than few mails hold is composed mail by mail, its first part
+last: memory and time of one step are those of one mail, and a kill costs one step.
+"""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mailflow.errors import Unavailable
+from mailflow.log import event
+from mailflow.mail import audit
+from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt
+from mailflow.mail.issuing import PORTION, Wanted, issue, named
+from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
+from mailflow.mail.letter import Composed, Composition, Mail
+from mailflow.mail.pool import TaskFailed
+from mailflow.mail.splitting import mails_for
+from mailflow.register import Transaction, files, lateness, outbox
+
+CANNOT_COMPOSE = "cannot be composed"
+ATTESTATIONS_MAX = 100
+"""Of the letters that are composed together; a letter with more is composed mail by mail."""
+COMPOSE_ATTEMPTS_MAX = 8
+"""About two hours at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
+
+log = logging.getLogger(__name__)
+
+
+async def compose(door: MailDoor) -> Progress:
+    """Freeze the octets of a chunk of orders. Raises Unavailable."""
+    if door.judges.served is None:  # just started: orders may be waiting where no mail is
+        await current_terms(door)
+    at = door.clock()
+    async with door.register.begin() as tx:
+        queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
+    orders = await _read_orders(door, queued)
+    done = Progress(held=len(queued) - len(orders))
+    for portion in _portions([Order(row, orders[row.id]) for row in queued if row.id in orders]):
+        composed = await _compose(door, portion, at)
+        answers = [one.row for one in portion if one.row.kind == ANSWER]
+        answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
+        done += await _freeze(door, composed, answered)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of the outbox with what it says."""
+
+    row: outbox.Queued
+    content: object
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The attestations that go along, each under a name of its own."""
+        due = KINDS[self.row.kind].attestations(self.content)
+        assert not due or self.row.intake_id is not None, "an attestation is issued for a mail"
+        return named([Wanted(due=one, intake_id=self.row.intake_id or 0) for one in due])
+
+    @property
+    def records(self) -> Collection[str]:
+        return KINDS[self.row.kind].records(self.content)
+
+    def composition(self, returned: Mapping[str, bytes], **details: Any) -> Composition:
+        """With what was told before of its files."""
+        return Composition(
+            kind=self.row.kind,
+            recipient=self.row.recipient,
+            message_id=self.row.message_id,
+            further=self.row.further,
+            dated_at=self.row.dated_at,
+            returned={record: returned[record] for record in self.records if record in returned},
+            **{"order": self.content, **details},
+        )
+
+
+def _portions(orders: Sequence[Order]) -> list[list[Order]]:
+    """What is composed together: with few attestations, or one order alone that has many."""
+    portions: list[list[Order]] = []
+    count = 0
+    for order in orders:
+        more = len(KINDS[order.row.kind].attestations(order.content))
+        if not portions or count + more > ATTESTATIONS_MAX:
+            portions.append([])
+            count = 0
+        portions[-1].append(order)
+        count += more
+    return portions
+
+
+async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
+    """What is to be told, by row. An order that another version of the program wrote may not fit: it is held alone."""
+    orders: dict[int, object] = {}
+    for row in queued:
+        try:
+            orders[row.id] = KINDS[row.kind].order.validate_json(row.payload)
+        except (KeyError, ValidationError):
+            async with door.register.begin() as tx:
+                await outbox.hold(tx, [row.id], CANNOT_COMPOSE, door.clock())
+            event(log, "held", level=logging.ERROR, outbox=row.id, reason=CANNOT_COMPOSE.replace(" ", "-"))
+    return orders
+
+
+async def _compose(door: MailDoor, orders: Sequence[Order], at: datetime) -> dict[int, Composed]:
+    """All at once, by row; when that fails one by one, so that one order that cannot be composed falls alone."""
+    try:
+        wanted = [order.wanted for order in orders]
+        if sum(map(len, wanted)) > ATTESTATIONS_MAX:
+            (order,), (alone,) = orders, wanted
+            return {order.row.id: await _mail_by_mail(door, order, alone, at)}
+        returned = await _returned(door, orders)
+        issued = iter(await issue(door, [one for some in wanted for one in some]))
+        compositions = [
+            order.composition(returned, enclosures=tuple(next(issued) for _ in some))
+            for order, some in zip(orders, wanted, strict=True)
+        ]
+        composed = await door.judges.compose(compositions, at)
+        return {order.row.id: one for order, one in zip(orders, composed, strict=True)}
+    except TaskFailed as error:
+        if len(orders) == 1:
+            return await _try_later(door, orders[0].row, error)
+    one_by_one: dict[int, Composed] = {}
+    for order in orders:
+        one_by_one |= await _compose(door, [order], at)
+    return one_by_one
+
+
+async def _returned(door: MailDoor, orders: Sequence[Order]) -> dict[str, bytes]:
+    async with door.register.read() as tx:
+        return await files.returned(tx, sorted({record for order in orders for record in order.records}))
+
+
+async def _mail_by_mail(door: MailDoor, order: Order, wanted: Sequence[Wanted], at: datetime) -> Composed:
+    """Issue all, plan the mails that they fill, write the letter, freeze those mails; the letter itself comes last."""
+    sizes: list[int] = []
+    for start in range(0, len(wanted), PORTION):
+        sizes += [len(file.content) for file in await issue(door, wanted[start : start + PORTION])]
+    plan = mails_for(sizes, door.pace.mail_bytes_max)
+    returned = await _returned(door, [order])
+    (composed,) = await door.judges.compose([order.composition(returned, parts_after=len(plan))], at)
+    before, whole = len(composed.mails), len(composed.mails) + len(plan)
+    async with door.register.read() as tx:
+        frozen = await outbox.parts_frozen(tx, order.row.id)
+    for part, positions in enumerate(plan, before + 1):
+        if not composed.mails or part in frozen:
+            continue
+        enclosed = tuple(await issue(door, [wanted[position] for position in positions]))
+        details = {"order": composed.letter, "enclosures": enclosed, "part": part, "parts_after": whole - part}
+        (one,) = await door.judges.compose([order.composition({}, **details)], at)
+        if not one.mails:
+            return one
+        async with door.register.begin() as tx:
+            await outbox.freeze(tx, {order.row.id: [_octets(mail) for mail in one.mails]}, begin=part)
+        event(log, "composed", outbox=order.row.id, part=part, parts=whole)
+    return composed
+
+
+def _octets(mail: Mail) -> outbox.Octets:
+    return outbox.Octets(message_id=mail.message_id, raw=mail.raw, body_digest=audit.body_digest(mail.raw))
+
+
+async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> dict[int, Composed]:
+    """Memory may be short, or the machine slow: that passes. What fails again and again waits for a person."""
+    event(log, "compose-failed", level=logging.ERROR, outbox=row.id, error=error.what, at=error.place or None)
+    if row.attempts + 1 >= COMPOSE_ATTEMPTS_MAX:
+        return {row.id: Composed(reason=CANNOT_COMPOSE)}
+    async with door.register.begin() as tx:
+        until = next_attempt(door, row.attempts + 1)
+        await outbox.compose_later(tx, door.owner, row.id, until, f"{CANNOT_COMPOSE} now")
+    return {}
+
+
+async def _freeze(door: MailDoor, composed: Mapping[int, Composed], answered: Sequence[str]) -> Progress:
+    """Keep the octets; of the intakes that are answered with them no receipt sets out any more."""
+    mails = {id_: one.mails for id_, one in composed.items() if one.mails}
+    held = {id_: one.reason for id_, one in composed.items() if not one.mails}
+    returns = {record: octets for one in composed.values() for record, octets in one.returns}
+    octets = {id_: [_octets(mail) for mail in parts] for id_, parts in mails.items()}
+    async with door.register.begin() as tx:
+        await _freeze_returns(tx, returns)
+        await outbox.freeze(tx, octets)
+        await lateness.withdraw(tx, RECEIPT, answered, "answered")
+        for id_, reason in held.items():
+            await outbox.hold(tx, [id_], reason, door.clock())
+    for id_, parts in mails.items():
+        event(log, "composed", outbox=id_, parts=len(parts) if len(parts) > 1 else None)
+    for id_, reason in held.items():
+        event(log, "held", outbox=id_, reason=reason.replace(" ", "-"))
+    return Progress(composed=len(mails), held=len(held))
+
+
+async def _freeze_returns(tx: Transaction, returns: Mapping[str, bytes]) -> None:
+    """A `RET` file is written once; whoever froze it first wins, and another version of it is composed again."""
+    fresh = await files.freeze_return(tx, list(returns.items()))
+    others = [record for record in returns if record not in fresh]
+    frozen = await files.returned(tx, others) if others else {}
+    if any(frozen.get(record, returns[record]) != returns[record] for record in others):
+        raise Unavailable("a RET file was frozen by somebody else meanwhile")
