@@ -17,9 +17,11 @@ OURS = "{urn:mailflow:interface:1}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What was said of one request: its number, or the codes of what is wrong with it."""
+    """What was said of one request: its number and state, or the codes of what is wrong with it."""
 
     number: str | None
+    """None when it was refused: then only the number is repeated that was sent."""
+    state: str | None
     codes: frozenset[str]
 
 
@@ -105,11 +107,14 @@ def _return(octets: bytes) -> Return:
         digest=root.get(f"{OURS}empreinte") or "",
         octets=octets,
         codes=_codes(root),
-        told=tuple(
-            Told(number=element.findtext(f"{NUU}numUnique"), codes=_codes(element))
-            for element in root.findall(f"{NUU}demande")
-        ),
+        told=tuple(_told(element) for element in root.findall(f"{NUU}demande")),
     )
+
+
+def _told(element: etree._Element) -> Told:
+    state = element.get(f"{OURS}etat")
+    number = element.findtext(f"{NUU}numUnique") if state else None
+    return Told(number=number, state=state, codes=_codes(element))
 
 
 def _codes(element: etree._Element) -> frozenset[str]:

@@ -39,6 +39,24 @@ class Software:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A couple's request that is registered before anything happens; it can be renewed, and removed."""
+
+    number: str
+    persons: tuple[str, str]
+    """Their surnames."""
+
+
+KNOWN_DEPOSIT = date(2025, 3, 20)
+KNOWN = tuple(
+    Known(number=f"059{KNOWN_DEPOSIT:%m%y}{n:06}59001", persons=(f"Deja{'abcd'[n - 1]}un", f"Deja{'abcd'[n - 1]}deux"))
+    for n in range(1, 5)
+)
+"""Created by the first desk of `alpha`."""
+EVERYTHING = frozenset(Right) - {Right.MANAGE, Right.CONSULT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
     """Everybody, with what the service trusts."""
 
@@ -115,7 +133,7 @@ async def enrol(register: Register, senders: Sequence[Software]) -> None:
                 mandate = Mandate(
                     desk=desk,
                     territory=territory,
-                    rights=frozenset({Right.CREATION}),
+                    rights=EVERYTHING,
                     starts_on=date(2026, 1, 1),
                     ends_on=None,
                 )

@@ -3,24 +3,26 @@
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from enum import Enum
 
 from mailflow.core.calendar import PARIS as PARIS_TIME
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode, Territory
+from mailflow.core.order import Deregistration, Holder
 from mailflow.demo.applications import Person, file_name, request_form
 from mailflow.mail.desk import Protection, request_mail
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
-from tests.simulation.cast import MUNICIPALITY, NORD, PARIS, SERVICE, Cast, Software
+from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, MUNICIPALITY, NORD, PARIS, SERVICE, Cast, Software
 from tests.support.pki import AT
 
 BREAKS = b"X-Simulation: breaks the judge\r\n"
 KILLS = b"X-Simulation: kills the process\r\n"
 DEPOSITS = (date(2026, 1, 20), date(2026, 2, 10))
+BORN_ON = date(1990, 1, 1)
 
 
 class Expected(Enum):
@@ -45,13 +47,34 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is asked of a registered request."""
+
+    operation: Operation
+    number: str
+    holder: str
+    """The surname of somebody who is said to hold it."""
+    persons: tuple[str, ...] = ()
+    """Surnames in the form that comes with it; empty without a form."""
+    motive: str | None = None
+    """Of a deregistration; without one it is a reactivation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A `DEM` file."""
 
     desk: DeskCode
     name: str
     content: bytes = field(repr=False)
-    wishes: tuple[Wish, ...]
+    dated_at: datetime
+    wishes: tuple[Wish, ...] = ()
+    order: Order | None = None
+    """None: creations are wished for."""
+
+    @property
+    def operation(self) -> Operation:
+        return self.order.operation if self.order else Operation.CREATION
 
     @property
     def digest(self) -> str:
@@ -70,6 +93,8 @@ class Letter:
     expected: Expected
     deliveries: tuple[bytes, ...] = field(repr=False)
     """The octets of each time it arrives: a relay may add a line."""
+    about: str | None
+    """The registered request that this letter and some others are about: `lives` judges them together."""
 
 
 class Writing:
@@ -81,10 +106,14 @@ class Writing:
         self.letters: list[Letter] = []
         self._persons = 0
         self._files = 0
+        self.known = list(KNOWN)
+        """Registered requests that no letter is about yet."""
 
-    def write(self, cases: int) -> list[Letter]:
-        """One letter of every kind that harms others, and `cases` of the other cases."""
+    def write(self, cases: int, changes: "Sequence[Case]") -> list[Letter]:
+        """One letter of every kind that harms others, `cases` of the other cases, and these changes."""
         for case in (unsigned, stranger, breaking, killing, late, suspect, suspect, *self.rng.choices(CASES, k=cases)):
+            case(self)
+        for case in changes:
             case(self)
         return self.letters
 
@@ -107,10 +136,43 @@ class Writing:
         )
 
     def document(self, desk: DeskCode, *wishes: Wish, name: str | None = None) -> Document:
+        return self._document(desk, Operation.CREATION, _wished(desk, wishes), name, wishes=wishes)
+
+    def order(self, desk: DeskCode, order: Order) -> Document:
+        form = None
+        if order.persons:
+            # An amendment says the first deposit, who leaves a couple the deposit of the new form.
+            day = DEPOSITS[0] if order.operation is Operation.CREATION_AFTER_SEPARATION else KNOWN_DEPOSIT
+            wish = Wish(persons=order.persons, territory=NORD, deposited_on=day, complete=True)
+            form = HousingRequest.model_validate(_form(desk, wish))
+        element = RequestElement(
+            number=order.number,
+            holder=Holder(surname=order.holder, born_on=BORN_ON),
+            form=form,
+            deregistration=Deregistration(motive=order.motive) if order.motive else None,
+        )
+        return self._document(desk, order.operation, [element], None, order=order)
+
+    def _document(
+        self,
+        desk: DeskCode,
+        operation: Operation,
+        elements: Sequence[RequestElement],
+        name: str | None,
+        *,
+        wishes: tuple[Wish, ...] = (),
+        order: Order | None = None,
+    ) -> Document:
         self._files += 1
-        made_at = AT - timedelta(minutes=self._files)
-        content = _content(desk, wishes, self._files)
-        return Document(desk=desk, name=name or file_name(desk, made_at, self._files), content=content, wishes=wishes)
+        dated_at = AT - timedelta(minutes=self._files)
+        return Document(
+            desk=desk,
+            name=name or file_name(desk, dated_at, self._files),
+            content=_content(operation, elements, dated_at),
+            dated_at=dated_at,
+            wishes=wishes,
+            order=order,
+        )
 
     def good(self, desk: DeskCode, territory: Territory) -> Document:
         return self.document(desk, self.wish(territory))
@@ -123,6 +185,7 @@ class Writing:
         expected: Expected = Expected.ANSWERED,
         times: int = 1,
         above: bytes = b"",
+        about: str | None = None,
     ) -> None:
         message_id = f"<{len(self.letters)}.{case}@desk.example>"
         encrypted, opaque = self.rng.random() < 0.3, self.rng.random() < 0.3
@@ -149,24 +212,38 @@ class Writing:
                 documents=documents,
                 expected=expected,
                 deliveries=(raw, *(self.rng.choice((raw, relayed)) for _ in range(times - 1))),
+                about=about,
             )
         )
 
 
-def _content(desk: DeskCode, wishes: Sequence[Wish], minutes: int) -> bytes:
+Case = Callable[[Writing], None]
+"""Writes one letter, or several that have to do with each other."""
+
+
+def creations(desk: DeskCode, wishes: Sequence[Wish], made_at: datetime) -> bytes:
+    """A file of creations."""
+    return _content(Operation.CREATION, _wished(desk, wishes), made_at)
+
+
+def _wished(desk: DeskCode, wishes: Sequence[Wish]) -> list[RequestElement]:
+    return [
+        RequestElement(reference=wish.reference, form=HousingRequest.model_validate(_form(desk, wish)))
+        for wish in wishes
+    ]
+
+
+def _content(operation: Operation, elements: Sequence[RequestElement], dated_at: datetime) -> bytes:
     document = InterfaceFile(
         version=VERSIONS[-1],
-        header=Header(file_type=Operation.CREATION, dated_at=(AT - timedelta(minutes=minutes)).astimezone(PARIS_TIME)),
-        requests=tuple(
-            RequestElement(reference=wish.reference, form=HousingRequest.model_validate(_form(desk, wish)))
-            for wish in wishes
-        ),
+        header=Header(file_type=operation, dated_at=dated_at.astimezone(PARIS_TIME)),
+        requests=tuple(elements),
     )
     return to_bytes(write(document, ROOT, NUU))
 
 
 def _form(desk: DeskCode, wish: Wish) -> dict[str, object]:
-    applicant, *others = (Person(surname=name, first_name="Zoé", born_on=date(1990, 1, 1)) for name in wish.persons)
+    applicant, *others = (Person(surname=name, first_name="Zoé", born_on=BORN_ON) for name in wish.persons)
     form = request_form(
         applicant,
         desk=desk,
@@ -221,7 +298,7 @@ def same_content_other_name(post: Writing) -> None:
     sender, desk, territory = post.software()
     first = post.good(desk, territory)
     other = post.good(desk, territory)
-    renamed = Document(desk=desk, name=other.name, content=first.content, wishes=first.wishes)
+    renamed = replace(first, name=other.name)
     post.letter("same-content", sender, first)
     post.letter("same-content", sender, renamed)
 
@@ -256,7 +333,7 @@ def same_reference_other_request(post: Writing) -> None:
         post.letter("reference-taken", sender, post.document(desk, post.wish(territory, reference=reference)))
 
 
-CASES: tuple[Callable[[Writing], None], ...] = (
+CASES: tuple[Case, ...] = (
     plain,
     several_files,
     missing,
@@ -290,6 +367,7 @@ def unsigned(post: Writing) -> None:
             documents=signed.documents,
             expected=Expected.SILENCE,
             deliveries=(raw,),
+            about=None,
         )
     )
 

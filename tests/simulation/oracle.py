@@ -7,17 +7,22 @@ registered; but each refusal must be excused by another request that was sent, a
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 import sqlalchemy as sa
 
 from mailflow.core import numbers
 from mailflow.core.anomalies import Code
+from mailflow.core.model import Operation
 from mailflow.register import queues, requests
-from tests.simulation.answers import Opened, OpenedReceipt, Return, read
-from tests.simulation.cast import the_cast
+from mailflow.register.requests import StoredRequest
+from mailflow.wire.writer import STATES
+from tests.simulation.answers import Opened, OpenedReceipt, Return, Told, read
+from tests.simulation.cast import KNOWN, the_cast
 from tests.simulation.letters import Document, Expected, Letter, Wish
+from tests.simulation.lives import Life, explanations
 from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE
 from tests.simulation.simulation import Run
 from tests.simulation.world import STALL, Transfer
@@ -35,10 +40,11 @@ async def judge(run: Run) -> list[str]:
     found = [
         *_letters_are_answered(run, answers),
         *_one_answer_a_mail(run.world.transfers, answers),
-        *_attestations_are_issued_once(answers),
+        *_attestations_are_issued_once(run, answers),
         *_copies_are_excused(run),
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
         *Requests(run.letters, answers).findings(),
+        *await _lives_are_explained(run, answers),
         *_the_suspect_is_told_nothing(run, answers),
         *await _nothing_is_left(run),
         *await _the_register_agrees(run, answers),
@@ -84,17 +90,27 @@ def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened])
     yield from (f"second answer to intake {intake}" for intake, ids in identifiers.items() if len(ids) > 1)
 
 
-def _attestations_are_issued_once(answers: Iterable[Opened]) -> Iterator[str]:
+ATTESTED = {Operation.CREATION, Operation.CREATION_AFTER_SEPARATION, Operation.RENEWAL}
+
+
+def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
     """Each answer has those of the numbers that it tells, and however often one is told its octets are the same."""
-    octets: dict[str, set[bytes]] = defaultdict(set)
+    sent = {(document.name, document.digest): document for letter in run.letters for document in letter.documents}
+    octets: dict[object, set[bytes]] = defaultdict(set)
     for answer in answers:
-        numbers = {told.number for file in answer.returns for told in file.told if told.number}
+        facts: dict[str, object] = {}
+        for file in answer.returns:
+            document = sent[file.name, file.digest]
+            if document.operation in ATTESTED:
+                # A creation is attested once, a renewal for each desk that asks for it.
+                of = document.digest if document.operation is Operation.RENEWAL else ""
+                facts |= {told.number: (told.number, of) for told in file.told if told.number}
         enclosed = {one.split()[1].decode(): one for one in answer.attestations}
-        if enclosed.keys() != numbers:
-            yield f"the answer to {answer.in_reply_to} encloses {sorted(enclosed)} and tells {sorted(numbers)}"
+        if enclosed.keys() != facts.keys():
+            yield f"the answer to {answer.in_reply_to} encloses {sorted(enclosed)} and tells {sorted(facts)}"
         for number, one in enclosed.items():
-            octets[number].add(one)
-    yield from (f"{number} has several attestations" for number, versions in octets.items() if len(versions) > 1)
+            octets[facts.get(number)].add(one)
+    yield from (f"{fact} has several attestations" for fact, versions in octets.items() if len(versions) > 1)
 
 
 def _copies_are_excused(run: Run) -> Iterator[str]:
@@ -155,7 +171,7 @@ class Requests:
     def __init__(self, letters: Iterable[Letter], answers: Iterable[Opened]) -> None:
         self.documents: dict[tuple[str, str], Document] = {}
         for letter in letters:
-            if letter.expected in {Expected.ANSWERED, Expected.EITHER}:
+            if letter.expected in {Expected.ANSWERED, Expected.EITHER} and letter.about is None:
                 self.documents |= {(document.name, document.digest): document for document in letter.documents}
         self.returns: dict[tuple[str, str], list[Return]] = defaultdict(list)
         for answer in answers:
@@ -240,6 +256,59 @@ def _reference(document: Document, wish: Wish) -> list[object]:
     return [(document.desk, "reference", wish.reference)] if wish.reference else []
 
 
+# Lives
+
+
+async def _lives_are_explained(run: Run, answers: Iterable[Opened]) -> list[str]:
+    """Of each registered request: what was told, and how it stands, by an order of the mails about it."""
+    returns: dict[tuple[str, str], set[Return]] = defaultdict(set)
+    for answer in answers:
+        for returned in answer.returns:
+            returns[returned.name, returned.digest].add(returned)
+    found = []
+    async with run.house.register.read() as tx:
+        for number, documents in _cases(run.letters).items():
+            of_each = [returns[document.name, document.digest] for document in documents]
+            found += [f"{number}: repeats got other RET octets" for several in of_each if len(several) > 1]
+            if not all(of_each):
+                continue  # that somebody had no answer is told elsewhere
+            told = [next(iter(several)).told[0] for several in of_each]
+            stand = {one.number: await requests.find(tx, one.number) for one in told if one.number}
+            stand[number] = await requests.find(tx, number)
+            ends = list(explanations(number, documents, told))
+            if not ends:
+                found.append(f"{number}: no order of its mails explains {told}")
+            elif not any(_as_told(lives, number, told, stand) for lives in ends):
+                found.append(f"{number}: it does not stand as it was told")
+    return found
+
+
+def _cases(letters: Iterable[Letter]) -> dict[str, list[Document]]:
+    cases: dict[str, list[Document]] = defaultdict(list)
+    for letter in letters:
+        if letter.about is not None:
+            cases[letter.about] += letter.documents
+    return cases
+
+
+def _as_told(
+    lives: Mapping[object, Life], number: str, told: Sequence[Told], stand: Mapping[str, StoredRequest | None]
+) -> bool:
+    """Whether the register has these requests as they are said to be, and their persons."""
+    for key, life in lives.items():
+        name = number if key == number else told[cast("int", key)].number
+        stored = stand[name] if name else None
+        if stored is None or (STATES[stored.life.state], _names(stored)) != (life.state, life.persons):
+            return False
+    return True
+
+
+def _names(stored: StoredRequest) -> tuple[str, ...]:
+    assert stored.payload is not None
+    persons = json.loads(stored.payload)["personnePhysique"]
+    return tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
+
+
 # What is left
 
 
@@ -269,6 +338,7 @@ async def _nothing_is_left(run: Run) -> list[str]:
 async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]:
     """Each number there was told, and for the people whom it was told for; the ledger has each mail once."""
     said = Requests(run.letters, answers).numbers
+    others = {known.number for known in KNOWN} | _told_of_lives(run, answers)
     found = []
     sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     async with run.house.register.read() as tx:
@@ -276,12 +346,10 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
         for number in registered:
             stored = await requests.find(tx, number)
             assert stored is not None
-            assert stored.payload is not None
-            persons = json.loads(stored.payload)["personnePhysique"]
-            names = tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
+            names = _names(stored)
             parts = numbers.parse(number)
             sequences[parts.territory, number[3:7]].append(parts.sequence)
-            if {wish.persons for wish in said.get(number, ())} != {names}:
+            if number not in others and {wish.persons for wish in said.get(number, ())} != {names}:
                 found.append(f"{number} is registered and was told to nobody, or to the wrong one")
         found += [f"intake {row.intake_id} was decided twice" for row in await tx.all(sa.text(DECIDED_TWICE))]
     found += [f"{number} was told and is not registered" for number in said if number not in registered]
@@ -289,3 +357,10 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
         if sorted(taken) != list(range(1, len(taken) + 1)):
             found.append(f"the sequence of {key} has holes: {sorted(taken)}")
     return found
+
+
+def _told_of_lives(run: Run, answers: Iterable[Opened]) -> set[str]:
+    """The numbers that were told in cases about registered requests."""
+    about = {letter.message_id for letter in run.letters if letter.about is not None}
+    files = [file for answer in answers if answer.in_reply_to in about for file in answer.returns]
+    return {told.number for file in files for told in file.told if told.number}

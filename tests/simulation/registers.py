@@ -1,15 +1,24 @@
-"""Registers with the cast enrolled, each a copy of one that was made once."""
+"""Registers with the cast enrolled and some requests registered, each a copy of one that was made once."""
 
 import asyncio
 import shutil
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from mailflow.register import Register
+from mailflow import registrar
+from mailflow.core.model import Door, Environment, Registered, Submission, Submitter
+from mailflow.demo.applications import file_name
+from mailflow.register import Register, directory, intake
+from mailflow.registrar import Terms
+from mailflow.wire.reader import read_file
 from tests.servers.postgres import PostgresServer
-from tests.simulation.cast import enrol, the_cast
+from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, enrol, the_cast
+from tests.simulation.letters import Wish, creations
+from tests.simulation.service import LIMITS
 from tests.support.databases import VAULT
+from tests.support.pki import AT
 
 
 class Copies(Protocol):
@@ -68,5 +77,41 @@ async def _make(url: str) -> None:
     try:
         await register.migrate()
         await enrol(register, the_cast().senders)
+        await _register_known(register)
     finally:
         await register.close()
+
+
+async def _register_known(register: Register) -> None:
+    """Register the couples' requests that letters may be about, by a mail of long ago."""
+    alpha = the_cast().senders[0]
+    desk, territory = alpha.desks[0]
+    made_at = AT - timedelta(days=1)
+    couples = [
+        Wish(persons=known.persons, territory=territory, deposited_on=KNOWN_DEPOSIT, complete=True) for known in KNOWN
+    ]
+    name = file_name(desk, made_at, 900_000)
+    file = read_file(name, creations(desk, couples, made_at), limits=LIMITS.file, received_at=AT)
+    arrival = intake.Arrival(
+        account="before", mailbox="INBOX", uidvalidity=1, uid=1, raw=b"gone", size_bytes=4, received_at=AT
+    )
+    async with register.begin() as tx:
+        terms = Terms(directory=await directory.read(tx), environment=Environment.PRODUCTION)
+        await intake.take_in(tx, [arrival], AT)
+        (claimed,) = await intake.claim_chunk(tx, "before", 1, AT, AT + timedelta(hours=1), size_bytes_max=1 << 20)
+        submission = Submission(
+            submitter=Submitter(
+                sender=alpha.code,
+                certificate=alpha.identity.fingerprint,
+                trust_generation=terms.directory.generation,
+            ),
+            door=Door.MAIL,
+            intake=claimed.id,
+            received_at=AT,
+            files=(file,),
+        )
+        (receipt,) = await registrar.submit(tx, [submission], terms, AT)
+        told = [outcome.number for outcome in receipt.files[0].outcomes if isinstance(outcome, Registered)]
+        assert told == [known.number for known in KNOWN]
+        done = intake.Settlement(id=claimed.id, state="answered", reason="", detail="", sender=alpha.code)
+        await intake.settle(tx, "before", [done], AT)

@@ -13,6 +13,7 @@ from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.register import queues
 from tests.simulation.cast import the_cast
+from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
 from tests.simulation.service import House, Worker
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
@@ -69,7 +70,8 @@ class Simulation:
         self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)))
         self.world = world
         world.meanwhile = self._others_go_on
-        self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES))
+        changes = self.rng.sample(CHANGES, k=CHANGES_A_RUN)
+        self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES, changes))
         self.workers = [Worker(self.house, "0.0"), Worker(self.house, "1.0")]
         self.lives = 0
 
