@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from mailflow.wire.reader import FileLimits
 
 CHUNK_BYTES_MAX = 16 * 1024 * 1024
 """Octets of the mails that one transaction handles: with the limit on a mail, what bounds our memory."""
+COPY_BYTES_MAX = 256 * 1024 * 1024
+"""Of a copy in the audit mailbox: what is larger than a mail may be goes alone and oversize (DESIGN.md)."""
 FETCH_BATCH = 50
 MOVE_BATCH = 200
 DEFER_FIRST = timedelta(minutes=1)
@@ -267,7 +270,9 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         meter,
     )
     mailbox = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
-    copies = ImapCopies(imap_account(settings, settings.audit), settings.audit.folder)
+    # Our own mails lie there, which may be larger than any that is sent to us: a copy that is not read does not count.
+    audit = replace(imap_account(settings, settings.audit), size_bytes_max=COPY_BYTES_MAX)
+    copies = ImapCopies(audit, settings.audit.folder)
     mailer = SmtpMailer(smtp_server(settings), settings.smtp.connections)
     door = MailDoor(
         register=register,

@@ -58,10 +58,10 @@ async def _ingest(invocation: Invocation, mailbox: FileMailbox) -> Drained:
 def _summary(drained: Drained, *, as_json: bool) -> int:
     """Work that is left over weighs more than work that a person has to look at."""
     progress = drained.progress
-    facts = asdict(progress) | {"unavailable": " ".join(drained.unavailable)}
+    facts = asdict(progress) | {"waiting": drained.waiting, "unavailable": " ".join(drained.unavailable)}
     show_facts(facts if as_json else {k: v for k, v in facts.items() if v}, as_json=as_json)
-    if not as_json and not progress:
+    if not as_json and not progress and not drained.waiting:
         say("Nothing to do.")
-    if drained.unavailable or progress.deferred or progress.doubtful or progress.undetermined:
+    if drained.unavailable or drained.waiting:
         return Exit.TEMPORARY
     return Exit.SET_ASIDE if progress.set_aside or progress.held else Exit.DONE

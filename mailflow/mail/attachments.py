@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from enum import Enum
 from io import BytesIO
 
 from mailflow.core.anomalies import Anomaly, Code
@@ -78,8 +79,9 @@ class Contents:
 def read_contents(content: bytes, limits: ContentLimits) -> Contents:
     """Take `content`, the exact octets that were signed, apart (interface guide, section 1).
 
-    Parts are known by their names: `DEM*.xml`, `CER*.pem`, zips. Whatever else is XML or calls itself DEM
+    Parts are known by their names: `DEM*.xml`, `GES*.xml`, `CER*.pem`, zips. Whatever else is XML or calls itself DEM
     is returned as a file too, so that its name can be answered. All other parts are for people and not looked at.
+    A part whose names differ, so that readers would take it for different things, is refused.
     A fault of the whole (layers, limits, unreadable MIME) leaves no files.
     """
     sorting = _Sorting(limits)
@@ -106,14 +108,17 @@ class _Sorting:
 
     def take(self, part: Entity) -> None:
         """Sort one leaf. Raises MimeError only for what makes the rest of the mail pointless."""
-        name = part.filename
         try:
-            if _looks_like_request(name, part.content_type):
-                self._files.append(_named(name, part.decoded(len(part.raw))))
-            elif name.lower().endswith(".zip") or part.content_type in _ZIP_TYPES:
-                self._files.extend(self._unzipped(part.decoded(len(part.raw))))
-            elif name.startswith("CER") and name.endswith(".pem"):
-                self._certificates.append(part.decoded(len(part.raw)))
+            kinds = {_kind(name, part.content_type) for name in part.names or {""}}
+            if len(kinds) > 1:
+                raise MimeError(Code.PART_NAME_AMBIGUOUS, "a part with several names")
+            match kinds.pop():
+                case Kind.FILE, name:
+                    self._files.append(_named(name, part.decoded(len(part.raw))))
+                case Kind.ZIP, _:
+                    self._files.extend(self._unzipped(part.decoded(len(part.raw))))
+                case Kind.CERTIFICATE, _:
+                    self._certificates.append(part.decoded(len(part.raw)))
         except MimeError as error:
             self._codes.append(error.code)
         if len(self._files) > self._limits.files_max:
@@ -153,6 +158,26 @@ class _Sorting:
         except _ZIP_FAULTS as fault:
             raise MimeError(Code.PART_UNREADABLE, "a zip that cannot be read") from fault
         return files
+
+
+class Kind(Enum):
+    """What a part is taken for."""
+
+    FILE = "request or question"
+    ZIP = "zip"
+    CERTIFICATE = "certificate"
+    OTHER = "for people"
+
+
+def _kind(name: str, content_type: str) -> tuple[Kind, str]:
+    """What a part of that name is; with the name, where that counts."""
+    if _looks_like_request(name, content_type):
+        return Kind.FILE, name
+    if name.lower().endswith(".zip") or content_type in _ZIP_TYPES:
+        return Kind.ZIP, ""
+    if name.startswith("CER") and name.endswith(".pem"):
+        return Kind.CERTIFICATE, ""
+    return Kind.OTHER, ""
 
 
 def _looks_like_request(name: str, content_type: str) -> bool:

@@ -42,11 +42,17 @@ async def compose(door: MailDoor) -> Progress:
         queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
     orders = await _read_orders(door, queued)
     done = Progress(held=len(queued) - len(orders))
-    for portion in _portions([Order(row, orders[row.id]) for row in queued if row.id in orders]):
-        composed = await _compose(door, portion, at)
-        answers = [one.row for one in portion if one.row.kind == ANSWER]
-        answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
-        done += await _freeze(door, composed, answered)
+    try:
+        for portion in _portions([Order(row, orders[row.id]) for row in queued if row.id in orders]):
+            composed = await _compose(door, portion, at)
+            answers = [one.row for one in portion if one.row.kind == ANSWER]
+            answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
+            done += await _freeze(door, composed, answered)
+    except Exception:
+        # The pool is away, say. Nobody should have to wait for our lease to run out once it is back.
+        async with door.register.begin() as tx:
+            await outbox.give_back(tx, door.owner, [row.id for row in queued])
+        raise
     return done
 
 

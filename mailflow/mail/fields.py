@@ -83,6 +83,20 @@ def parameters(value: str) -> Mapping[str, str]:
     Names are in lower case. Raises MimeError where a name comes twice, quotes do not close, or the
     value exceeds `STRUCTURED_CHARACTERS_MAX`.
     """
+    plain, joined = _both(value)
+    return plain | joined
+
+
+def variants(value: str, name: str) -> frozenset[str]:
+    """What a parameter says in its plain form and in that of RFC 2231: two readers may take either.
+
+    Raises MimeError as `parameters` does.
+    """
+    return frozenset(found[name] for found in _both(value) if found.get(name))
+
+
+def _both(value: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters in plain form, and those of RFC 2231."""
     if len(value) > STRUCTURED_CHARACTERS_MAX:
         raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "a header value with too many parameters")
     position = value.find(";")
@@ -98,7 +112,7 @@ def parameters(value: str) -> Mapping[str, str]:
         quoted = match["quoted"]
         text = match["bare"].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
         _place(match["name"].lower(), text, plain, sections)
-    return plain | {name: _joined(found) for name, found in sections.items()}
+    return plain, {name: _joined(found) for name, found in sections.items()}
 
 
 def _place(name: str, text: str, plain: dict[str, str], sections: dict[str, dict[int, tuple[str, bool]]]) -> None:
@@ -189,6 +203,11 @@ def _without_comments(value: str) -> str | None:
             quoted = character == '"'
             kept.append(character)
     return None if quoted or escaped or depth else "".join(kept)
+
+
+def count_addresses(value: str) -> int:
+    """How many mailboxes a To or Cc value names, comments and quoted strings aside; 0 when it cannot be read."""
+    return (_without_comments(value) or "").count("@")
 
 
 def usable_message_id(value: str) -> str:

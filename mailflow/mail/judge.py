@@ -192,6 +192,9 @@ class Judge:
         verified = self._verify(parts, mail, steps)
         sender = self._authenticate(verified, address, mail, at, steps)
         contents = attachments.read_contents(verified.content, self.limits.contents)
+        if mime.has_other_recipients(entity):
+            # A warning only: the field is not signed, and a gateway may have rewritten it.
+            contents = replace(contents, anomalies=(*contents.anomalies, Anomaly(code=Code.OTHER_RECIPIENTS)))
         if any(anomaly.code is Code.LAYERING_REFUSED for anomaly in contents.anomalies):
             raise _silent("layers", Code.LAYERING_REFUSED)
         steps.passed("layers")

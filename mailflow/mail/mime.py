@@ -10,10 +10,12 @@ from mailflow.mail.fields import (
     Fields,
     MimeError,
     addr_spec,
+    count_addresses,
     media_type,
     parameters,
     read_fields,
     usable_message_id,
+    variants,
 )
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "SignedParts",
     "canonical",
     "from_address",
+    "has_other_recipients",
     "is_cms",
     "message_id",
     "read",
@@ -98,6 +101,12 @@ class Entity:
     def filename(self) -> str:
         """The name that the part claims, empty without one: untrusted, never a path. Raises MimeError."""
         return self._parameters("content-disposition").get("filename", "") or self.parameter("name")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name that the part claims: more than one where readers may take either. Raises MimeError."""
+        disposition, kind = self.value("content-disposition"), self.value("content-type")
+        return variants(disposition, "filename") | variants(kind, "name")
 
     def _parameters(self, name: str) -> Mapping[str, str]:
         return parameters(self.value(name))
@@ -213,6 +222,11 @@ def from_address(entity: Entity) -> str:
     if address is None:
         raise MimeError(Code.MAIL_FROM_AMBIGUOUS, "a From field without exactly one plain address")
     return address
+
+
+def has_other_recipients(entity: Entity) -> bool:
+    """Whether To and Cc name more than one mailbox. Nobody vouches for them: it says nothing of the sender."""
+    return sum(count_addresses(value) for name in ("to", "cc") for value in entity.values(name)) > 1
 
 
 def message_id(entity: Entity) -> str:

@@ -5,6 +5,7 @@ needed for correctness, and none that is lost does harm. While the surroundings 
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -13,9 +14,10 @@ from typing import Any
 
 from mailflow.core import backoff
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
-from mailflow.log import event
+from mailflow.log import event, fault
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
+from mailflow.register import queues
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 60.0
@@ -58,7 +60,9 @@ class Drained:
 
     progress: Progress
     unavailable: tuple[str, ...]
-    """Stages that gave up because their surroundings were unavailable."""
+    """Stages that gave up because their surroundings were unavailable, or a fault of ours came again and again."""
+    waiting: int = 0
+    """Mails, in or out, whose work is not done: put off, being sent by somebody, or what a stage above did not do."""
 
 
 class Stages:
@@ -98,7 +102,14 @@ class Stages:
             await lasting
         await self._acknowledge_what_is_left(stop)
         stuck = tuple(s.name for s in self.all if s.failures)
-        return Drained(progress=self.progress, unavailable=stuck)
+        return Drained(progress=self.progress, unavailable=stuck, waiting=await self._waiting())
+
+    async def _waiting(self) -> int:
+        """0 when the register is away, which a stage has told."""
+        with contextlib.suppress(Unavailable):
+            async with self._door.register.read() as tx:
+                return await queues.unfinished(tx)
+        return 0
 
     async def _keep_acknowledging(self, stop: asyncio.Event) -> None:
         """Only once we have worked for as long as a mail may wait: after a stop, most are answered before that."""
@@ -157,6 +168,10 @@ class Stages:
             level = logging.WARNING
             event(log, "unavailable", level=level, work=stage.name, failures=stage.failures, why=_word(error))
             return Progress()
+        except Exception as error:  # noqa: BLE001  a fault of ours in one turn ends neither this stage nor the others
+            stage.failures += 1
+            fault(log, "turn-failed", error, work=stage.name, failures=stage.failures)
+            return Progress()
         finally:
             stage.since = None
         stage.failures = 0
@@ -182,6 +197,10 @@ class Stages:
                 failures = 0
             except (Unavailable, Misconfigured):
                 failures += 1
+                await asyncio.sleep(_pause(failures))
+            except Exception as error:  # noqa: BLE001  IDLE is only earliness, and nobody waits for this task
+                failures += 1
+                fault(log, "turn-failed", error, work="idle", failures=failures)
                 await asyncio.sleep(_pause(failures))
 
 

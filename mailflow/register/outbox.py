@@ -227,6 +227,12 @@ async def parts_frozen(tx: Transaction, id_: int) -> set[int]:
     return {row.part for row in await tx.all(sa.select(outbox.c.part).where(same, outbox.c.raw.is_not(None)))}
 
 
+async def give_back(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
+    """They could not be composed, through no fault of theirs: whoever comes next may try, if they are still ours."""
+    ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
+    await _change(tx, ours, (OutboxState.QUEUED.value,), _FREE)
+
+
 async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, reason: str) -> None:
     """It could not be composed now: claimed again at `until`, if it is still leased to `owner`."""
     ours = sa.and_(outbox.c.id == id_, outbox.c.lease_owner == owner)

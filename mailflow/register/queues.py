@@ -95,6 +95,15 @@ async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     return found
 
 
+async def unfinished(tx: Transaction) -> int:
+    """How many mails, in or out, work is left for: whatever is due now or later, or in the middle of being sent."""
+    found = 0
+    for left in (intake.c.next_at.is_not(None), outbox.c.next_at.is_not(None), outbox.c.sending_at.is_not(None)):
+        (row,) = await tx.all(sa.select(sa.func.count().label("rows")).where(left))
+        found += int(row.rows)
+    return found
+
+
 async def find_intake(tx: Transaction, intake_id: int) -> IntakeRow | None:
     """One mail that was taken in, without its octets."""
     rows = await tx.all(sa.select(*_intake_columns()).where(intake.c.id == intake_id))

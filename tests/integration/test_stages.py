@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from mailflow import registrar
 from mailflow.core.model import Submission
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.mail import stages
+from mailflow.mail import stages, worker
 from mailflow.mail.door import MailDoor, let_go
+from mailflow.mail.letter import Composed, Composition
+from mailflow.mail.ports import Listing
 from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register, Transaction
-from tests.support.doors import PACE, House
+from tests.support.doors import PACE, AuditCopies, House, InProcess
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
@@ -203,6 +205,54 @@ async def test_a_doubtful_send_is_settled_by_the_audit_mailbox(house: House, fat
     assert len(house.mailer.accepted) == 1
 
 
+async def test_an_answer_that_could_not_be_composed_is_composed_as_soon_as_it_can(house: House) -> None:
+    """Nobody waits for a lease to run out once the pool is back."""
+
+    class Away(InProcess):
+        async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+            if not self.mail_bytes_max:
+                raise Unavailable("the processes of the pool have failed")
+            return await InProcess.compose(self, compositions, at)
+
+    house.mailbox.deliver(letter(0))
+    away = Away(mail_bytes_max=0)
+    drained = await drain(replace(house.door(), judges=away))
+    assert (drained.unavailable, drained.progress.sent) == (("compose",), 0)
+    away.mail_bytes_max = 1 << 23
+    drained = await drain(replace(house.door(), judges=away))
+    assert (drained.unavailable, drained.progress.sent) == ((), 1)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_a_fault_of_ours_in_one_stage_ends_neither_it_nor_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    house.mailbox.deliver(letter(0))
+    await worker.receive(house.door())
+    house.mailbox.deliver(letter(1))
+    listed = house.mailbox.list
+    faults = [ValueError("Durand")] * (1000 if lasting else 1)
+
+    async def stumbling() -> Listing:
+        if faults:
+            raise faults.pop()
+        return await listed()
+
+    monkeypatch.setattr(house.mailbox, "list", stumbling)
+    drained = await drain(house.door())
+    assert (drained.unavailable, drained.progress.sent) == ((("receive",), 1) if lasting else ((), 2))
+
+
+async def test_a_batch_says_that_something_still_waits_though_it_did_nothing_itself(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    house.mailer.fates = [Fate.DEFER_DATA]
+    assert (await drain(house.door())).waiting == 1
+    again = await drain(house.door())
+    assert (bool(again.progress), again.waiting) == (False, 1), "put off: not due yet"
+    house.now += timedelta(hours=1)
+    assert (await drain(house.door())).waiting == 0
+
+
 async def test_a_refused_answer_is_held_and_a_deferred_one_goes_again(house: House) -> None:
     house.mailbox.deliver(letter(0))
     house.mailbox.deliver(letter(1))
@@ -249,6 +299,37 @@ async def test_a_stage_that_was_unavailable_goes_on_when_it_can(house: House) ->
     assert work.receive.failures == 0
     stop.set()
     await running
+
+
+async def test_the_service_goes_on_after_a_fault_of_ours(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.mailbox.deliver(letter(0))
+    find, listed, waits = AuditCopies.find, house.mailbox.list, house.mailbox.wait
+    faults = {name: [KeyError(name)] * 2 for name in ("find", "list", "wait")}
+
+    def stumbling(name: str, then: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*arguments: Any) -> Any:
+            if faults[name]:
+                raise faults[name].pop()
+            return await then(*arguments)
+
+        return call
+
+    monkeypatch.setattr(AuditCopies, "find", stumbling("find", find))
+    monkeypatch.setattr(house.mailbox, "list", stumbling("list", listed))
+    monkeypatch.setattr(house.mailbox, "wait", stumbling("wait", waits))
+    house.mailer.fates = [Fate.LOSE_REPLY]
+    stop = asyncio.Event()
+    work = Stages(house.door(), poll_seconds=0.05, pause_seconds=0.05)
+    running = asyncio.create_task(work.run(0.05, stop))
+    await until(lambda: house.mailer.accepted)
+    house.now += PACE.lease
+    await until(lambda: work.progress.sent)
+    await until(lambda: not any(faults.values()))
+    house.mailbox.deliver(letter(1))
+    await until(lambda: len(house.mailer.accepted) == 2)
+    stop.set()
+    async with asyncio.timeout(SECONDS_MAX):
+        await running
 
 
 async def test_what_is_wrong_at_the_start_ends_the_service_by_its_own_name(house: House) -> None:

@@ -105,6 +105,48 @@ def test_a_name_is_made_safe_to_show_and_never_becomes_a_legal_one() -> None:
         assert len(file.name) <= 128
 
 
+def part_named(**names: str) -> bytes:
+    """A file part with these parameters, as they are: `filename`, `filename_` for `filename*`, `name`, `name_`."""
+    written = {key.replace("_", "*"): value for key, value in names.items()}
+    disposition = "".join(f"; {key}={value}" for key, value in written.items() if key.startswith("filename"))
+    kind = "".join(f"; {key}={value}" for key, value in written.items() if key.startswith("name"))
+    head = f"Content-Disposition: attachment{disposition}\r\nContent-Type: application/octet-stream{kind}\r\n\r\n"
+    return head.encode() + XML
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"filename": NAME, "filename_": f"utf-8''{OTHER}"},
+        {"filename": "notes.txt", "filename_": f"utf-8''{NAME}"},
+        {"filename": NAME, "filename_": "utf-8''notes.txt"},
+        {"filename": NAME, "name": OTHER},
+        {"name": NAME, "name_": f"utf-8''{OTHER}"},
+        {"filename": "envoi.zip", "name": NAME},
+        {"filename": "CER59123-202610011200.pem", "name": "notes.txt"},
+    ],
+)
+def test_a_part_whose_names_disagree_is_refused_and_the_others_are_read(names: dict[str, str]) -> None:
+    """One reader would take it for one file, another for another: nobody should have to guess which was meant."""
+    found = contents(part_named(**names), xml_part("DEM59123-202610011200-000009.xml"))
+    assert [file.name for file in found.files] == ["DEM59123-202610011200-000009.xml"]
+    assert (found.certificate, codes(found)) == (None, [Code.PART_NAME_AMBIGUOUS])
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        ({"filename": NAME, "filename_": f"utf-8''{NAME}", "name": NAME}, NAME),
+        ({"name": NAME}, NAME),
+        ({"filename": "Piece.pdf", "filename_": "utf-8''Pi%C3%A8ce.pdf"}, None),
+    ],
+)
+def test_names_that_agree_or_that_nobody_looks_at_are_no_fault(names: dict[str, str], name: str | None) -> None:
+    found = contents(part_named(**names), xml_part(OTHER))
+    assert [file.name for file in found.files] == [*([name] if name else []), OTHER]
+    assert codes(found) == []
+
+
 @pytest.mark.parametrize(
     "parts",
     [

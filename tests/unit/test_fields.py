@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
+from mailflow.mail.fields import count_addresses
 from mailflow.mail.mime import MimeError, MimeLimits, from_address, message_id, read
 
 LIMITS = MimeLimits(header_bytes_max=65536, depth_max=8, parts_max=100)
@@ -133,3 +134,8 @@ def test_for_any_text_a_from_field_gives_an_address_in_plain_ascii_or_none(value
     assert address.isascii()
     assert address.count("@") == 1
     assert address == address.strip().lower()
+
+
+@given(st.text(max_size=300))
+def test_for_any_text_addresses_are_counted(value: str) -> None:
+    assert 0 <= count_addresses(value) <= value.count("@")

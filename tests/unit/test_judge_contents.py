@@ -18,6 +18,7 @@ from mailflow.wire.management import QuestionElement
 from tests.support.judging import (
     LIMITS,
     MAIRIE,
+    SERVICE,
     a_dem,
     a_ges,
     a_judge,
@@ -199,3 +200,37 @@ def test_the_message_id_of_an_answer_is_only_repeated_when_it_is_one() -> None:
     headers = b"From: %b\r\nMessage-ID: <a b@c>, <d@e>\r\nMIME-Version: 1.0\r\n" % MAIRIE.encode()
     assert accepted(headers + signed(dem_part())).reply.message_id == ""
     assert accepted(mailed(signed(dem_part()))).reply.message_id == "<1@mairie.example>"
+
+
+def with_recipients(*fields: tuple[str, str]) -> bytes:
+    return entities.mail([("From", MAIRIE), *fields, ("Message-ID", "<1@mairie.example>")], signed(dem_part()))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("To", f"{SERVICE}, autre@mairie.example")],
+        [("To", SERVICE), ("Cc", "autre@mairie.example")],
+        [("To", SERVICE), ("To", "autre@mairie.example")],
+        [("Cc", f"<{SERVICE}>, Autre <autre@mairie.example>")],
+    ],
+)
+def test_a_mail_that_others_receive_as_well_is_read_and_its_sender_warned(fields: list[tuple[str, str]]) -> None:
+    verdict = accepted(with_recipients(*fields))
+    assert [anomaly.code for anomaly in verdict.anomalies] == [Code.OTHER_RECIPIENTS]
+    assert not any(anomaly.blocks for anomaly in verdict.anomalies)
+    assert len(verdict.submission.files) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [("To", SERVICE)],
+        [("To", f'"a@b, c@d" (e@f) <{SERVICE}>')],
+        [("To", "alias-of-the-service@example.org")],
+        [("To", "undisclosed-recipients:;")],
+    ],
+)
+def test_a_mail_to_one_address_gives_no_cause_for_a_warning(fields: list[tuple[str, str]]) -> None:
+    assert accepted(with_recipients(*fields)).anomalies == ()
