@@ -389,15 +389,8 @@ def _sent(at: datetime) -> dict[str, Any]:
 
 
 def _again(until: datetime, reason: str) -> dict[str, Any]:
-    attempts = outbox.c.attempts + 1
-    return {
-        "state": _COMPOSED,
-        "next_at": until,
-        "reason": reason,
-        "attempts": attempts,
-        "sending_at": None,
-        **_FREE,
-    }
+    again = {"state": _COMPOSED, "next_at": until, "sending_at": None}
+    return {**again, "reason": reason, "attempts": outbox.c.attempts + 1, **_FREE}
 
 
 async def _change(
