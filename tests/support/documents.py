@@ -84,6 +84,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "settings": sample.reference,
         "reasons": entries_for_operators,
     },
+    "docs/interface.md": {"delays": lists.delays},
     "docs/message.md": {"algorithms": lists.algorithms, "limits": lists.limits},
     "docs/operations.md": {"operations": lists.operations, "states": lists.states, "samples": lists.samples},
     "docs/elements.md": {"elements": elements.of_file, "shared": elements.of_shared, "receipts": elements.of_receipts},

@@ -1,12 +1,15 @@
 """What the guide lists: codes, anomalies, algorithms, limits, and who may do what in which state."""
 
+from datetime import timedelta
+
 from mailflow.core.anomalies import Entry, Level, Retry, Severity, catalogue
 from mailflow.core.codes import code_lists
-from mailflow.core.life import TABLE, Action, Role, Standing
+from mailflow.core.life import REMOVAL_DELAY, RENEWAL_WINDOW, TABLE, Action, Role, Standing
 from mailflow.core.model import Operation
+from mailflow.core.rules.facts import DEPOSIT_AGE_MAX_YEARS
 from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
 from mailflow.mail.cms.algorithms import Use
-from mailflow.settings.model import Limits
+from mailflow.settings.model import Jobs, Limits, Service, Trust
 from mailflow.wire.samples import EXCHANGES
 from tests.support.guide.markdown import table
 from tests.support.guide.presence import BESIDE, of_operation
@@ -181,3 +184,29 @@ def operations() -> str:
         for operation, gives in GIVES.items()
     ]
     return table(["opération", *(f"`{element}`" for element in BESIDE), "rend"], rows)
+
+
+def delays() -> str:
+    """How long everything may take, from the defaults of the settings and the rules."""
+    service, trust, jobs = (section.model_fields for section in (Service, Trust, Jobs))
+    before, after = trust["signing_time_before_days"].default, trust["signing_time_after_minutes"].default
+    years = {1: "un an"}[DEPOSIT_AGE_MAX_YEARS]
+    rows = [
+        [
+            "réponse, à compter de la réception du message par son serveur",
+            f"{service['deadline_hours'].default} heures",
+        ],
+        ["accusé technique, si la réponse tarde", f"{service['receipt_minutes'].default} minutes"],
+        ["date de signature", f"de {before} jours avant la réception à {after} minutes après"],
+        ["dépôt d'une demande que l'on crée", f"{years} au plus avant la réception"],
+        ["validité d'une demande", "un an après le dépôt ou le dernier renouvellement, jour anniversaire compris"],
+        ["renouvellement", f"dans les {RENEWAL_WINDOW.days} jours qui précèdent l'échéance"],
+        ["préavis d'échéance au guichet", f"{jobs['notice_days'].default} jours avant l'échéance"],
+        ["radiation pour non-renouvellement", "le lendemain de l'échéance"],
+        [
+            "suppression d'une création erronée",
+            f"{REMOVAL_DELAY // timedelta(hours=1)} heures après l'enregistrement",
+        ],
+        ["réactivation d'une demande radiée", "un an après la radiation : ensuite, ses données sont effacées"],
+    ]
+    return table(["délai", "durée"], rows)
