@@ -6,7 +6,9 @@ that no personal data can slip in by mistake. No log call ever raises, so none c
 
 import json
 import logging
+import os
 import re
+import socket
 import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
@@ -25,6 +27,12 @@ IDENTIFIER = re.compile(
 
 UNWRITABLE = "?"
 
+Form = Literal["auto", "text", "json"]
+
+JOURNAL = "/run/systemd/journal/socket"
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""Of syslog(3)."""
+
 
 def event(logger: logging.Logger, stage: str, *, level: int = logging.INFO, **identifiers: Identifier) -> None:
     """Log that something reached `stage`. An identifier that is None is left out."""
@@ -41,15 +49,29 @@ def fault(logger: logging.Logger, stage: str, error: BaseException, **identifier
     logger.error("%s", stage, extra={"pairs": pairs | _place(error)})
 
 
-def configure(*, form: Literal["text", "json"], level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every log line of the process, libraries included, to `stream` in our form."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Text() if form == "text" else _Json())
+def configure(*, form: Form, level: str, stream: TextIO = sys.stderr) -> None:
+    """Send every log line of the process, libraries included, to `stream` in our form.
+
+    `auto`: to the journal, each pair a field of its entry, when systemd has joined `stream` to it; else text.
+    """
+    handler: logging.Handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    if form == "auto" and _is_journal(stream):
+        handler = _Journal(handler)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("mailflow").setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether `stream` is what systemd said that it joined to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        joined = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{joined.st_dev}:{joined.st_ino}"
 
 
 def _safe(value: Identifier) -> str:
@@ -83,6 +105,35 @@ def _pairs(record: logging.LogRecord) -> dict[str, str]:
 
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Journal(logging.Handler):
+    """One datagram for each line, in the journal's own protocol. What it does not take goes to `instead`."""
+
+    def __init__(self, instead: logging.Handler) -> None:
+        super().__init__()
+        self._instead = instead
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        pairs = _pairs(record)
+        said = " ".join(f"{key}={value}" for key, value in pairs.items())
+        fields = {
+            "MESSAGE": f"{record.name} {said}",
+            "PRIORITY": PRIORITIES.get(record.levelno, PRIORITIES[logging.INFO]),
+            "SYSLOG_IDENTIFIER": "mailflow",
+            "LOGGER": record.name,
+        } | {f"MAILFLOW_{key.upper()}": value for key, value in pairs.items()}
+        # No value has a line end: each is an identifier, or the name of a class or module.
+        octets = "".join(f"{name}={value}\n" for name, value in fields.items()).encode()
+        try:
+            self._socket.sendto(octets, JOURNAL)
+        except OSError:
+            self._instead.emit(record)
+
+    def close(self) -> None:
+        self._socket.close()
+        super().close()
 
 
 class _Text(logging.Formatter):

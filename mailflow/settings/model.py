@@ -32,6 +32,7 @@ INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
 class LogFormat(StrEnum):
     """How a log line is written."""
 
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
 
@@ -286,10 +287,10 @@ class Status(Section):
 
 
 class Log(Section):
-    """One line for each transition, on standard error."""
+    """One line for each transition, on standard error or in the journal."""
 
-    format: LogFormat = LogFormat.TEXT
-    """`text` or `json`."""
+    format: LogFormat = LogFormat.AUTO
+    """`text`, `json`, or `auto`: the fields of systemd's journal when it reads us, else text."""
     level: LogLevel = LogLevel.INFO
     """`debug`, `info`, `warning` or `error`."""
 

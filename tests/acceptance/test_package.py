@@ -154,6 +154,9 @@ def the_answer_is_sealed_and_has_a_number(machine: Machine, world: World, letter
     returned = next(octets for name, octets in answer.files.items() if name.startswith("RET"))
     assert re.search(rb"<\w*:?numUnique>\w+<", returned), returned
     assert message_from_bytes(raw)["From"].endswith("<demandes@service.example>")
+    entries = [(one.get("MAILFLOW_INTAKE"), one.get("MAILFLOW_STAGE")) for one in machine.journal("mailflow")]
+    assert ("1", "answered") in entries
+    assert ("1", "sent") in entries
 
 
 def it_is_confined(machine: Machine) -> None:

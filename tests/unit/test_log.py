@@ -3,13 +3,17 @@
 import io
 import json
 import logging
+import os
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailflow import log
+from tests.support.listening import Ear, service_manager
 
 LOGGER = logging.getLogger("mailflow.test")
 
@@ -122,3 +126,66 @@ def test_json_carries_the_same_pairs(stream: io.StringIO) -> None:
 def test_what_lies_below_the_level_is_not_written(stream: io.StringIO) -> None:
     log.event(LOGGER, "polled", level=logging.DEBUG)
     assert stream.getvalue() == ""
+
+
+# The journal
+
+
+@pytest.fixture
+def journal(stream: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+    """What systemd sets up: standard error joined to the journal, and its socket. `stream` puts all back in the end."""
+    monkeypatch.setattr(log, "JOURNAL", str(tmp_path / "journal"))
+    with (tmp_path / "stderr").open("w") as joined, service_manager(tmp_path / "journal") as listening:
+        found = os.fstat(joined.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        log.configure(form="auto", level="info", stream=joined)
+        yield listening
+        for handler in logging.getLogger().handlers:
+            handler.close()
+
+
+def test_the_journal_gets_each_pair_as_a_field(journal: Ear) -> None:
+    log.event(LOGGER, "decided", level=logging.WARNING, requests=3, desk="59123", intake=812, who="Dupont")
+    (entry,) = journal.so_far()
+    assert entry == {
+        "MESSAGE": "mailflow.test intake=812 stage=decided requests=3 desk=59123 who=?",
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "mailflow",
+        "LOGGER": "mailflow.test",
+        "MAILFLOW_INTAKE": "812",
+        "MAILFLOW_STAGE": "decided",
+        "MAILFLOW_REQUESTS": "3",
+        "MAILFLOW_DESK": "59123",
+        "MAILFLOW_WHO": "?",
+    }
+
+
+@given(content=st.text())
+def test_no_content_reaches_the_journal_nor_forges_a_field(content: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        sent: list[bytes] = []
+        patch.setattr(socket.socket, "sendto", lambda self, octets, address: sent.append(octets))
+        handler = log._Journal(logging.NullHandler())
+        foreign = logging.LogRecord("lib", logging.ERROR, "lib.py", 1, "%s", (content,), None)
+        ours = logging.makeLogRecord({"name": "mailflow.x", "pairs": {"stage": log._safe(content)}})
+        for record in (foreign, ours):
+            handler.emit(record)
+        handler.close()
+    names = [line.partition(b"=")[0] for octets in sent for line in octets.splitlines()]
+    head = [b"MESSAGE", b"PRIORITY", b"SYSLOG_IDENTIFIER", b"LOGGER", b"MAILFLOW_STAGE"]
+    assert names == [*head, b"MAILFLOW_AT", *head]
+
+
+def test_a_line_that_the_journal_does_not_take_goes_to_standard_error(
+    journal: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "JOURNAL", str(tmp_path / "gone"))
+    log.event(LOGGER, "decided", intake=812)
+    assert "intake=812 stage=decided" in (tmp_path / "stderr").read_text()
+
+
+def test_another_stream_than_the_joined_one_gets_text(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    log.configure(form="auto", level="info", stream=stream)
+    log.event(LOGGER, "decided", intake=812)
+    assert stream.getvalue().rstrip().endswith("info mailflow.test intake=812 stage=decided")
