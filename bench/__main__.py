@@ -1,12 +1,13 @@
 """`make bench`: fills a real mailbox, drains it with the real worker, and says how fast and at what cost."""
 
+import itertools
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,22 +29,26 @@ CORES = os.cpu_count() or 1
 
 
 @click.command()
-@click.option("--mails", "count", default=10_000, show_default=True, help="How many lie in the mailbox.")
+@click.option("--mails", "count", default=10_000, show_default=True, help="How many are answered without attestations.")
+@click.option("--attested", default=2_000, show_default=True, help="How many are answered as in earnest.")
 @click.option("--lone", default=20, show_default=True, help="How many arrive one by one.")
 @click.option("--staged", default=1_000, show_default=True, help="How many are drained with every step timed.")
 @click.option("--database", type=click.Choice([*DATABASES, "both"]), default="both", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".cache/bench"), show_default=True)
-def main(count: int, lone: int, staged: int, database: str, json_file: Path | None, folder: Path) -> None:
+def main(
+    count: int, attested: int, lone: int, staged: int, database: str, json_file: Path | None, folder: Path
+) -> None:
     """Measure end to end on Dovecot and Postfix: rate, CPU, memory, and the latency of a lone mail."""
     at = datetime.now(UTC).replace(microsecond=0)
     shutil.rmtree(folder, ignore_errors=True)
     pki = Pki(at=at)
     software = mails.senders(pki, DOMAIN)
-    wanted = count + lone + 1 + staged
+    sizes = {"bare": count, "attested": attested, "lone": lone + 1, "staged": staged}
+    wanted = sum(sizes.values())
     _say(f"making {wanted} signed and encrypted requests")
-    made = mails.make(software, wanted, at=at, encrypt_to=pki.service_rsa.der, recipient=SERVICE, processes=CORES)
-    lots = made[:count], made[count : count + lone + 1], made[count + lone + 1 :]
+    made = iter(mails.make(software, wanted, at=at, encrypt_to=pki.service_rsa.der, recipient=SERVICE, processes=CORES))
+    lots = {name: list(itertools.islice(made, size)) for name, size in sizes.items()}
     databases = {}
     for name in DATABASES if database == "both" else [database]:
         databases[name] = _measure(folder.absolute() / name, name, pki, software, lots)
@@ -59,25 +64,23 @@ def main(count: int, lone: int, staged: int, database: str, json_file: Path | No
 
 
 def _measure(
-    folder: Path,
-    database: str,
-    pki: Pki,
-    software: Sequence[DeskSoftware],
-    lots: tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]],
+    folder: Path, database: str, pki: Pki, software: Sequence[DeskSoftware], lots: Mapping[str, Sequence[bytes]]
 ) -> dict[str, Any]:
-    """Everything on one database, in a world of its own. `lots`: to drain, to come alone, to drain in stages."""
-    drained, alone, staged = lots
+    """Everything on one database, in a world of its own."""
     with world(folder, pki, software, database) as around:
-        _say(f"{database}: draining {len(drained)} mails")
-        drain = runs.drain(around, drained, CORES)
-        _say(f"{database}: {len(alone)} lone mails")
-        lone = runs.lone(around, alone)
-        _say(f"{database}: draining {len(staged)} mails in stages")
+        _say(f"{database}: draining {len(lots['bare'])} mails, answered without attestations")
+        bare = runs.drain(around, lots["bare"], CORES, program="bench.bare")
+        _say(f"{database}: draining {len(lots['attested'])} mails")
+        attested = runs.drain(around, lots["attested"], CORES, program="mailflow")
+        _say(f"{database}: {len(lots['lone'])} lone mails")
+        lone = runs.lone(around, lots["lone"])
+        _say(f"{database}: draining {len(lots['staged'])} mails in stages")
         return {
-            "drain": drain,
+            "bare": bare,
+            "attested": attested,
             "lone": lone,
-            "stages": runs.stages(around, staged),
-            "parts": parts.measure(load(around.installation.config), drained[:PARTS_MAX], pki.at),
+            "stages": runs.stages(around, lots["staged"]),
+            "parts": parts.measure(load(around.installation.config), lots["bare"][:PARTS_MAX], pki.at),
         }
 
 

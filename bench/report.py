@@ -30,35 +30,45 @@ def show(report: Mapping[str, Any]) -> None:
 
 
 def _rate(measured: Mapping[str, Any]) -> float:
-    return float(measured["drain"]["mails_per_second_accepted"])
+    return float(measured["bare"]["mails_per_second_accepted"])
 
 
 def _rows(measured: list[Mapping[str, Any]]) -> Rows:
-    drains = [one["drain"] for one in measured]
-    rows: Rows = [
-        ("mails, of bytes each", [f"{d['mails']} x {d['mail_bytes_mean']}" for d in drains]),
-        ("messages a second, start to last answer accepted", [f"{_rate(one):.0f}" for one in measured]),
-        ("  until delivered to the desks as well", [f"{d['mails_per_second_delivered']:.0f}" for d in drains]),
-        ("  at most, if these cores did nothing else", [f"{d['rate_bound_by_all_cpu']:.0f}" for d in drains]),
-        ("cores busy with it", [f"{d['cores_busy']:.0%}" for d in drains]),
-        ("CPU ms a message, all", [f"{d['cpu_ms_per_mail_all']:.2f}" for d in drains]),
-    ]
-    for group in dict.fromkeys(group for d in drains for group in d["cpu_ms_per_mail"]):
-        rows.append((f"  {group}", [_number(d["cpu_ms_per_mail"].get(group)) for d in drains]))
+    rows: Rows = []
+    for kind, title in (("bare", "answered without attestations"), ("attested", "answered with attestations")):
+        rows += [(title, [""] * len(measured)), *_of_a_drain([one[kind] for one in measured])]
     rows.append(("of the main process, by stage", [""] * len(measured)))
     for stage in dict.fromkeys(stage for one in measured for stage in one["stages"]):
         rows.append((f"  {stage}", [_number(one["stages"].get(stage)) for one in measured]))
     rows.append(("of the pool, at the least", [""] * len(measured)))
     for part in measured[0]["parts"]:
         rows.append((f"  {part}", [_number(one["parts"][part]) for one in measured]))
-    rows.append(("peak memory of our processes, PSS MiB", [f"{d['peak_pss_bytes'] / MIB:.0f}" for d in drains]))
-    for part in drains[0]["peak_pss_parts"]:
-        rows.append((f"  {part}", [f"{d['peak_pss_parts'][part] / MIB:.0f}" for d in drains]))
     lone = [one["lone"] for one in measured]
     rows.append(("a lone mail, seconds to answer accepted: median", [f"{one['median_seconds']:.3f}" for one in lone]))
     rows.append(("  worst", [f"{one['worst_seconds']:.3f}" for one in lone]))
     rows.append(("  since it was read: median", [f"{one['median_seconds_since_read']:.3f}" for one in lone]))
     rows.append(("  the first, which starts the pool", [f"{one['first_seconds']:.3f}" for one in lone]))
+    return rows
+
+
+def _of_a_drain(drains: list[Mapping[str, Any]]) -> Rows:
+    rows: Rows = [
+        ("  mails, of bytes each", [f"{d['mails']} x {d['mail_bytes_mean']}" for d in drains]),
+        ("  answers, of bytes each", [str(d["answer_bytes_mean"]) for d in drains]),
+        (
+            "  messages a second, start to last answer accepted",
+            [f"{d['mails_per_second_accepted']:.0f}" for d in drains],
+        ),
+        ("    until delivered to the desks as well", [f"{d['mails_per_second_delivered']:.0f}" for d in drains]),
+        ("    at most, if these cores did nothing else", [f"{d['rate_bound_by_all_cpu']:.0f}" for d in drains]),
+        ("  cores busy with it", [f"{d['cores_busy']:.0%}" for d in drains]),
+        ("  CPU ms a message, all", [f"{d['cpu_ms_per_mail_all']:.2f}" for d in drains]),
+    ]
+    for group in dict.fromkeys(group for d in drains for group in d["cpu_ms_per_mail"]):
+        rows.append((f"    {group}", [_number(d["cpu_ms_per_mail"].get(group)) for d in drains]))
+    rows.append(("  peak memory of our processes, PSS MiB", [f"{d['peak_pss_bytes'] / MIB:.0f}" for d in drains]))
+    for part in drains[0]["peak_pss_parts"]:
+        rows.append((f"    {part}", [f"{d['peak_pss_parts'][part] / MIB:.0f}" for d in drains]))
     return rows
 
 

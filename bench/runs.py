@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import processes
-from bench.world import SERVICE_USER, World
+from bench.world import AUDIT_USER, SERVICE_USER, World
 
 ANSWER_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
@@ -24,26 +24,29 @@ class NotAsExpectedError(Exception):
     """The worker did not do what it is measured at: then there is nothing to report."""
 
 
-def drain(world: World, mails: Sequence[bytes], cores: int) -> dict[str, Any]:
-    """Fill the mailbox, run one batch, and see what it took."""
+def drain(world: World, mails: Sequence[bytes], cores: int, *, program: str) -> dict[str, Any]:
+    """Fill the mailbox, run one batch of `program` (a module), and see what it took."""
     world.dovecot.fill(SERVICE_USER, mails)
-    log = world.folder / "drain.log"
+    log, told = world.folder / f"{program}.log", world.folder / f"{program}.json"
+    delivered_before, octets_before = world.delivered(), world.dovecot.octets(AUDIT_USER)
     before = world.cpu_seconds()
     started = time.time()
-    with log.open("wb") as errors, (world.folder / "drain.json").open("wb") as output:
-        worker = subprocess.Popen(_command(world, "run", "--once", "--json"), stdout=output, stderr=errors)
+    with log.open("wb") as errors, told.open("wb") as output:
+        command = _command(world, "run", "--once", "--json", program=program)
+        worker = subprocess.Popen(command, stdout=output, stderr=errors)
         usage = processes.watch(worker)
-    progress = json.loads((world.folder / "drain.json").read_text() or "{}")
+    progress = json.loads(told.read_text() or "{}")
     count = len(mails)
     if usage.exit_code or progress.get("sent") != count or progress.get("registered") != count:
         raise NotAsExpectedError(f"exit code {usage.exit_code}, {progress}; see {log}")
     accepted = _instants(log, "sent")[-1] - started
-    delivered = world.wait_until_delivered(count) - started
+    delivered = world.wait_until_delivered(delivered_before + 2 * count) - started
     servers = {name: seconds - before[name] for name, seconds in world.cpu_seconds().items()}
     cpu = {name: 1000 * seconds / count for name, seconds in {**usage.cpu_seconds, **servers}.items()}
     return {
         "mails": count,
         "mail_bytes_mean": round(statistics.mean(map(len, mails))),
+        "answer_bytes_mean": round((world.dovecot.octets(AUDIT_USER) - octets_before) / count),
         "seconds_to_last_accepted": accepted,
         "mails_per_second_accepted": count / accepted,
         "mails_per_second_delivered": count / delivered,
@@ -99,8 +102,8 @@ def _service(world: World, log: Path) -> Iterator[None]:
             worker.wait(STOP_SECONDS_MAX)
 
 
-def _command(world: World, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "mailflow", "--config", str(world.installation.config), *arguments]
+def _command(world: World, *arguments: str, program: str = "mailflow") -> list[str]:
+    return [sys.executable, "-m", program, "--config", str(world.installation.config), *arguments]
 
 
 def _wait_for_answer(log: Path, number: int) -> float:

@@ -41,11 +41,14 @@ class World:
         """Of each server so far."""
         return {name: processes.cpu_seconds(pid) for name, pid in self.servers.items()}
 
-    def wait_until_delivered(self, answers: int) -> float:
-        """Until each answer lies in its desk's mailbox and in the audit mailbox; when that was."""
-        users = [AUDIT_USER, *(one.sender for one in self.software)]
+    def delivered(self) -> int:
+        """Copies of answers that lie in the desks' mailboxes and in the audit mailbox."""
+        return sum(map(self.dovecot.count, [AUDIT_USER, *(one.sender for one in self.software)]))
+
+    def wait_until_delivered(self, copies: int) -> float:
+        """Until there are so many; when that was."""
         deadline = time.time() + DELIVERY_SECONDS_MAX
-        while sum(map(self.dovecot.count, users)) < 2 * answers:
+        while self.delivered() < copies:
             if time.time() > deadline:
                 raise TimeoutError("not all answers were delivered")
             time.sleep(0.1)

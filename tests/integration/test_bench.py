@@ -16,13 +16,14 @@ def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, 
     for needed in ("dovecot", "postfix", "postgresql"):
         require(needed)
     report = tmp_path / "report.json"
-    few = ["--mails", "8", "--staged", "4", "--lone", "2", "--database", database]
+    few = ["--mails", "8", "--attested", "4", "--staged", "4", "--lone", "2", "--database", database]
     command = [sys.executable, "-m", "bench", *few, "--folder", str(tmp_path / "bench"), "--json", str(report)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     measured = json.loads(report.read_text())["databases"][database]
-    assert measured["drain"]["mails"] == 8
-    assert measured["drain"]["peak_pss_parts"]["pool"] > 0
-    assert {"main", "pool", "dovecot", "postfix"} <= measured["drain"]["cpu_ms_per_mail"].keys()
+    assert (measured["bare"]["mails"], measured["attested"]["mails"]) == (8, 4)
+    assert measured["bare"]["answer_bytes_mean"] < measured["attested"]["answer_bytes_mean"]
+    assert measured["attested"]["peak_pss_parts"]["pool"] > 0
+    assert {"main", "pool", "dovecot", "postfix"} <= measured["attested"]["cpu_ms_per_mail"].keys()
     assert {"receive", "process", "compose", "deliver"} <= measured["stages"].keys()
     assert measured["lone"]["samples"] == 2

@@ -252,6 +252,11 @@ class Dovecot:
         found = self._admin("mailbox", "status", "-u", user, "messages", "INBOX")
         return int(found.rpartition("=")[2])
 
+    def octets(self, user: str) -> int:
+        """The size of all mails in the inbox of `user`."""
+        found = self._admin("mailbox", "status", "-u", user, "vsize", "INBOX")
+        return int(found.rpartition("=")[2])
+
     def fill(self, user: str, mails: Sequence[bytes]) -> None:
         """Put many mails into the inbox of `user`, much faster than one by one."""
         with tempfile.TemporaryDirectory(dir=self._run) as name:
