@@ -47,15 +47,19 @@ async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
     while wanted is None or wanted:
         async with register.read() as tx:
             allowed = streams(await directory.read(tx), legal_day(at))
-        these = [stream for stream in allowed if wanted is None or stream.key in wanted]
-        counts = {stream.key: await _dispatch(register, stream, terms, at) for stream in these}
-        wanted = [key for key, count in counts.items() if count]
-        done += sum(counts.values())
+            these = [one for one in allowed if (wanted is None or one.key in wanted) and await _has_news(tx, one)]
+        windows = {stream.key: await _dispatch(register, stream, terms, at) for stream in these}
+        wanted = [key for key, window in windows.items() if window.more]
+        done += sum(len(window.acts) for window in windows.values())
     return done
 
 
-async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: datetime) -> int:
-    """Tell the next of it; how many requests were told."""
+async def _has_news(tx: Transaction, stream: Stream) -> bool:
+    return await dispatches.has_news(tx, stream.desk, stream.territory, await _position(tx, stream))
+
+
+async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: datetime) -> Window:
+    """Tell the next of it; returns what was told."""
     async with register.read() as tx:
         window = await dispatches.window(
             tx,
@@ -66,7 +70,7 @@ async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: dat
             bytes_max=BYTES_MAX,
         )
         if not window.acts:
-            return 0
+            return window
         told = await _told(tx, window)
         number = await dispatches.next_number(tx, stream.sender.code, stream.desk)
     made = Made(
@@ -84,7 +88,7 @@ async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: dat
         # Somebody else may have told it meanwhile: then this one never was.
         if await dispatches.record(tx, made):
             await _queue(tx, order, f"{_key(made)}:0", stream.sender.answer_address, terms, at)
-    return len(told)
+    return window
 
 
 async def _told(tx: Transaction, window: Window) -> list[Dispatched]:

@@ -37,6 +37,8 @@ class Window:
     through: int
     acts: Mapping[UniqueNumber, Act]
     """By request, in the order in which each was first touched."""
+    more: bool
+    """Whether there is more behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +72,18 @@ async def position(tx: Transaction, sender: str, desk: DeskCode, territory: Terr
 def _news(desk: DeskCode | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """What others did; and of a desk's own acts those that its answers do not tell in full.
 
-    The answer to a `CRS` says nothing of the couple's request, which it changes too; that to a reactivation nothing of
-    the content, which a desk erases when a request ends.
+    The answer to a `CRS` says nothing of the couple's request, which it changes too. That to a reactivation, or to a
+    renewal in time that is decided late, says nothing of the content, which a desk erases when a request ends.
     """
     couple_left = sa.and_(history.c.operation == Operation.CREATION_AFTER_SEPARATION.value, history.c.revision > 1)
-    reactivated = sa.and_(
-        history.c.operation == Operation.DEREGISTRATION.value, history.c.state == RequestState.ACTIVE.value
+    before = history.alias("before")
+    had_ended = sa.exists().where(
+        before.c.number == history.c.number,
+        before.c.revision == history.c.revision - 1,
+        before.c.state != RequestState.ACTIVE.value,
     )
-    return sa.or_(history.c.desk.is_distinct_from(desk), couple_left, reactivated)
+    revived = sa.and_(history.c.state == RequestState.ACTIVE.value, had_ended)
+    return sa.or_(history.c.desk.is_distinct_from(desk), couple_left, revived)
 
 
 async def count_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
@@ -100,20 +106,29 @@ async def window(
             if row.number not in acts:
                 total += row.size or 0
                 if acts and (len(acts) == requests_max or total > bytes_max):
-                    return Window(territory=territory, follows=after, through=through, acts=acts)
+                    return Window(territory=territory, follows=after, through=through, acts=acts, more=True)
             acts[row.number] = Act(operation=Operation(row.operation), actor=row.desk)
             through = row.sequence
-    return Window(territory=territory, follows=after, through=through, acts=acts)
+        if len(rows) < ROWS_AHEAD:
+            break
+    return Window(territory=territory, follows=after, through=through, acts=acts, more=False)
 
 
-async def _entries(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> list[sa.Row[Any]]:
+async def has_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> bool:
+    """Whether a desk is to be told anything."""
+    return bool(await _entries(tx, desk, territory, after, limit=1))
+
+
+async def _entries(
+    tx: Transaction, desk: DeskCode, territory: Territory, after: int, *, limit: int = ROWS_AHEAD
+) -> list[sa.Row[Any]]:
     columns = (history.c.sequence, history.c.number, history.c.desk, history.c.operation)
     statement = (
         sa.select(*columns, sa.func.length(request.c.payload).label("size"))
         .join(request, request.c.number == history.c.number)
         .where(history.c.territory == territory, history.c.sequence > after, _news(desk))
         .order_by(history.c.sequence)
-        .limit(ROWS_AHEAD)
+        .limit(limit)
     )
     return await tx.all(statement)
 
@@ -127,7 +142,7 @@ async def stretch(tx: Transaction, made: Made) -> Window:
         .order_by(history.c.sequence)
     )
     acts = {row.number: Act(operation=Operation(row.operation), actor=row.desk) for row in await tx.all(statement)}
-    return Window(territory=made.territory, follows=made.follows, through=made.through, acts=acts)
+    return Window(territory=made.territory, follows=made.follows, through=made.through, acts=acts, more=False)
 
 
 async def last_changes(tx: Transaction, numbers: Sequence[str]) -> dict[UniqueNumber, datetime]:
@@ -168,7 +183,8 @@ async def telling_of(tx: Transaction, number: str) -> list[Made]:
         dispatch.c.through >= history.c.sequence,
         _news(dispatch.c.desk),
     )
-    statement = sa.select(dispatch).join(history, sa.and_(*covers)).where(history.c.number == number).distinct()
+    told = sa.select(dispatch).select_from(history).join(dispatch, sa.and_(*covers))
+    statement = told.where(history.c.number == number).distinct()
     rows = await tx.all(statement.order_by(dispatch.c.made_at, dispatch.c.sender, dispatch.c.desk, dispatch.c.number))
     return [Made(**row._mapping) for row in rows]
 

@@ -144,13 +144,13 @@ async def last_sequences(tx: Transaction) -> dict[Territory, int]:
 
 
 async def acted_on_by_others(tx: Transaction, numbers: Collection[str]) -> set[str]:
-    """Those requests to which somebody else than the creating desk has done something."""
+    """Those requests to which another desk than the creating one has done something; the service itself is none."""
     found: set[str] = set()
     for batch in batches(sorted(numbers)):
         statement = (
             sa.select(history.c.number)
             .join(request, request.c.number == history.c.number)
-            .where(history.c.number.in_(batch), history.c.desk.is_distinct_from(request.c.desk))
+            .where(history.c.number.in_(batch), history.c.desk != request.c.desk)
         )
         found |= {row.number for row in await tx.all(statement)}
     return found

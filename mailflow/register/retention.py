@@ -88,6 +88,8 @@ async def erase_these(tx: Transaction, ids: Sequence[int], at: datetime) -> int:
 async def _erase(tx: Transaction, which: sa.Select[Any], at: datetime) -> int:
     """The mails, their files' receipts and their answers."""
     rows = await tx.all(which.with_for_update(of=intake))
+    if not rows:
+        return 0
     ids = [row.id for row in rows]
     await keys.erase(tx, [row.key_id for row in rows])
     await tx.run(sa.update(file).where(file.c.intake_id.in_(ids)).values(receipt=None, returned=None))
@@ -101,6 +103,8 @@ async def _erase(tx: Transaction, which: sa.Select[Any], at: datetime) -> int:
 async def erase_own_mails(tx: Transaction, before: datetime, limit: int, at: datetime) -> int:
     """Erase the oldest mails of ours that answer none; how many."""
     rows = await tx.all(_own_mails(before).order_by(outbox.c.sent_at, outbox.c.id).limit(limit).with_for_update())
+    if not rows:
+        return 0
     ids = [row.id for row in rows]
     await keys.erase(tx, sorted({row.key_id for row in rows}))
     await tx.run(sa.update(outbox).where(outbox.c.id.in_(ids)).values(payload=None, raw=None))

@@ -185,3 +185,21 @@ async def test_of_its_own_acts_a_desk_is_told_what_its_answers_do_not_say(regist
     assert all(one.form is not None for about in mine for one in about)
     async with register.read() as tx:
         assert {made.desk for made in await dispatches.telling_of(tx, ended)} == {"59123", "59777", "59000"}
+
+
+async def test_who_renewed_in_time_and_was_ended_meanwhile_is_told_with_its_content(register: Register) -> None:
+    reception = await three_desks(register)
+    number = await registered(reception)
+    reception.wait(days=361)
+    received_at = reception.received_at
+    reception.wait(days=3)
+    await do(register, EXPIRY, reception.at.date())
+    await do(register, DISPATCH_JOB, reception.at.date())
+    await told(register)
+    late = replace(reception, received_at=received_at)
+    await late.act("REN", about(number), sequence=2)
+    await do(register, DISPATCH_JOB, reception.at.date() + timedelta(days=1))
+    mine = [about for order, about in await told(register) if order.desk == "59123"]
+    assert [(one.number, one.state, one.form is not None) for about in mine for one in about] == [
+        (number, "active", True)
+    ]

@@ -7,9 +7,11 @@ import pytest
 
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode
+from mailflow.jobs.lifetimes import EXPIRY
 from mailflow.register import Register, journal
 from mailflow.registrar import releasing
 from mailflow.wire.envelope import RequestElement
+from tests.support.jobs import do
 from tests.support.lives import (
     LEASE,
     create,
@@ -138,3 +140,13 @@ async def test_what_another_desk_has_acted_on_is_not_removed(reception: Receptio
     await reception.act("MOD", about(number, form=a_request("Durand", desk="59777")), sequence=2, desk="59777")
     (outcome,) = await reception.act("SUP", about(number), sequence=3)
     assert codes_of(outcome) == ["ACTED_ON_BY_OTHERS"]
+
+
+async def test_what_only_the_service_has_ended_is_still_removed_by_its_desk(reception: Reception) -> None:
+    reception.wait(days=361)
+    number = await registered(reception)
+    reception.wait(days=2)
+    await do(reception.register, EXPIRY, reception.at.date())
+    assert (await life_of(reception, number)).state is RequestState.DEREGISTERED
+    (outcome,) = await reception.act("SUP", about(number), sequence=2)
+    assert done(outcome).state is RequestState.REMOVED

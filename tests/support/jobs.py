@@ -35,9 +35,9 @@ async def due(register: Register, job: Job, day: date | str, terms: JobTerms = T
         return await job.due(tx, terms, night(day))
 
 
-async def ordered(register: Register) -> list[tuple[str, Notice | Dispatch]]:
+async def ordered(register: Register, at: datetime = LONG_AFTER) -> list[tuple[str, Notice | Dispatch]]:
     """The mails ordered since the last call, as (recipient, order), sent away."""
-    at, lease = LONG_AFTER, LONG_AFTER + timedelta(minutes=1)
+    lease = at + timedelta(minutes=1)
     async with register.begin() as tx:
         queued = await outbox.claim_queued(tx, "me", 10_000, at, lease)
         octets = outbox.Octets
