@@ -1,0 +1,1 @@
+"""Two simulated years of a register: what desks send and what time does, held against the law by an oracle."""
