@@ -14,7 +14,7 @@ from tests.simulation.years.journey import Journey, travel
 from tests.support.databases import PostgresDatabases, SqliteFiles
 
 SEED = int(os.environ.get("YEARS_SEED", "1"))
-PEOPLE = int(os.environ.get("YEARS_PEOPLE", "10000"))
+PEOPLE = int(os.environ.get("YEARS_PEOPLE", "9300"))
 FEW = 300
 SOME = 500
 
@@ -25,10 +25,10 @@ def live(url: str, people: int, *, every: int) -> tuple[list[str], Journey]:
 
 @pytest.mark.slow
 def test_after_two_years_everything_is_as_the_law_has_it(tmp_path: Path) -> None:
-    wrong, journey = live(SqliteFiles(folder=tmp_path).fresh(migrated=True), PEOPLE, every=5)
+    wrong, journey = live(SqliteFiles(folder=tmp_path).fresh(migrated=True), PEOPLE, every=7)
     assert not wrong, "\n".join(wrong)
     happened = counts(journey)
-    assert happened["requests"] > PEOPLE * 0.9
+    assert happened["requests"] > PEOPLE, "some file several"
     assert all(happened.values()), happened
 
 
