@@ -14,7 +14,7 @@ from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
 from mailflow.mail.door import MailDoor, Progress, next_attempt
-from mailflow.mail.kinds import RECEIPT
+from mailflow.mail.kinds import ANSWER, RECEIPT
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import lateness, outbox
 
@@ -23,17 +23,27 @@ log = logging.getLogger(__name__)
 
 async def deliver(door: MailDoor) -> Progress:
     """Send a chunk of frozen answers, oldest mail first. Raises Unavailable."""
-    at, pace = door.clock(), door.pace
-    async with door.register.begin() as tx:
-        rows = await outbox.claim_composed(
-            tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
-        )
+    rows = await _claim(door)
     if not rows:
         return Progress()
-    marks = Marks(door, gather=pace.gather if len(rows) > 1 else timedelta(0))
+    marks = Marks(door, gather=door.pace.gather if len(rows) > 1 else timedelta(0))
     async with asyncio.TaskGroup() as group:
         sends = [group.create_task(_send(door, marks, row)) for row in rows]
     return sum((send.result() for send in sends), Progress())
+
+
+async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
+    """The next chunk. A receipt whose answer exists by now is withdrawn: to send it was in vain before."""
+    pace = door.pace
+    while True:
+        at = door.clock()
+        async with door.register.begin() as tx:
+            rows = await outbox.claim_composed(
+                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
+            )
+            overtaken = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, [row.id for row in rows], "answered")
+        if not rows or len(overtaken) < len(rows):
+            return [row for row in rows if row.id not in overtaken]
 
 
 async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -102,13 +103,31 @@ async def withdraw(tx: Transaction, kind: str, keys_: Sequence[str], reason: str
         await _withdraw(tx, sa.and_(outbox.c.kind == kind, outbox.c.key.in_(batch), waiting), reason)
 
 
+async def withdraw_overtaken(tx: Transaction, kind: str, answer: str, ids: Sequence[int], reason: str) -> set[int]:
+    """Of these mails, those of this kind whose answer has its octets: not wanted any more, though sent in vain before.
+
+    Returns them.
+    """
+    answers = outbox.alias()
+    answered = sa.and_(
+        answers.c.intake_id == outbox.c.intake_id,
+        answers.c.kind == answer,
+        sa.or_(answers.c.raw.is_not(None), answers.c.sent_at.is_not(None)),
+    )
+    overtaken: set[int] = set()
+    for batch in batches(ids):
+        these = sa.and_(outbox.c.id.in_(batch), outbox.c.kind == kind, sa.exists().where(answered))
+        overtaken |= {row.id for row in await _withdraw(tx, these, reason)}
+    return overtaken
+
+
 async def give_up(tx: Transaction, outbox_id: int, reason: str, at: datetime) -> None:
     """A doubtful mail is not to be sent a second time. One that is being sent anew is left alone."""
     doubtful = sa.and_(outbox.c.state == OutboxState.SENDING.value, outbox.c.lease_until <= at)
     await _withdraw(tx, sa.and_(outbox.c.id == outbox_id, doubtful), reason)
 
 
-async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> None:
+async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> Sequence[sa.Row[Any]]:
     free = {"next_at": None, "sending_at": None, "lease_owner": None, "lease_until": None}
     values = {"state": OutboxState.WITHDRAWN.value, "reason": reason, **free}
-    await tx.run(sa.update(outbox).where(which).values(**values))
+    return await tx.all(sa.update(outbox).where(which).values(**values).returning(outbox.c.id))

@@ -16,10 +16,11 @@ from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.late import acknowledge
 from mailflow.mail.model import Recognised
+from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register
 from tests.support.doors import PACE, House, InProcess
-from tests.support.fake_mailer import Fate
+from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
 from tests.support.records import rows
@@ -86,6 +87,25 @@ async def test_no_receipt_sets_out_once_there_is_an_answer(house: House) -> None
     await delivery.deliver(door)
     assert await outbox(house) == [("receipt", "withdrawn"), ("answer", "sent")]
     assert len(told(house)) == 1
+
+
+async def test_a_receipt_that_was_being_sent_in_vain_while_the_answer_was_made_is_not_sent_again(house: House) -> None:
+    class Busy(FakeMailer):
+        async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+            assert await before_data()
+            other = house.door("other")
+            await worker.process(other)
+            await composing.compose(other)
+            return SendResult(state=Sending.DEFERRED, detail="DATA 451 4.3.0")
+
+    door = house.door()
+    house.now += PACE.late
+    await acknowledge(door)
+    await composing.compose(door)
+    await delivery.deliver(replace(door, mailer=Busy()))
+    house.now += timedelta(hours=1)
+    await delivery.deliver(door)
+    assert await outbox(house) == [("receipt", "withdrawn"), ("answer", "sent")]
 
 
 async def test_what_could_not_be_composed_has_a_receipt(house: House) -> None:
