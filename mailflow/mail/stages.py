@@ -62,7 +62,7 @@ class Drained:
     unavailable: tuple[str, ...]
     """Stages that gave up because their surroundings were unavailable, or a fault of ours came again and again."""
     waiting: int = 0
-    """Mails, in or out, whose work is not done: put off, being sent by somebody, or what a stage above did not do."""
+    """Mails, in or out, that work is left for and nobody is at: put off, perhaps sent, or left by a stage above."""
 
 
 class Stages:
@@ -108,7 +108,7 @@ class Stages:
         """0 when the register is away, which a stage has told."""
         with contextlib.suppress(Unavailable):
             async with self._door.register.read() as tx:
-                return await queues.unfinished(tx)
+                return await queues.unfinished(tx, self._door.clock())
         return 0
 
     async def _keep_acknowledging(self, stop: asyncio.Event) -> None:

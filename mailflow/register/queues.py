@@ -95,11 +95,16 @@ async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     return found
 
 
-async def unfinished(tx: Transaction) -> int:
-    """How many mails, in or out, work is left for: whatever is due now or later, or in the middle of being sent."""
+async def unfinished(tx: Transaction, at: datetime) -> int:
+    """How many mails, in or out, work is left for, now or later, that nobody is at just now."""
     found = 0
-    for left in (intake.c.next_at.is_not(None), outbox.c.next_at.is_not(None), outbox.c.sending_at.is_not(None)):
-        (row,) = await tx.all(sa.select(sa.func.count().label("rows")).where(left))
+    for table, left in (
+        (intake, intake.c.next_at.is_not(None)),
+        (outbox, outbox.c.next_at.is_not(None)),
+        (outbox, outbox.c.sending_at.is_not(None)),
+    ):
+        idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at)
+        (row,) = await tx.all(sa.select(sa.func.count().label("rows")).where(left, idle))
         found += int(row.rows)
     return found
 

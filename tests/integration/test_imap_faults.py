@@ -40,7 +40,7 @@ async def _lines_of_a_dialogue(server: Dovecot) -> list[tuple[Side, int]]:
     return sorted({(side, line) for side, line, octets in proxy.trace if octets.endswith(b"\r\n")})
 
 
-STALLED_SECONDS = 2.0
+STALLED_SECONDS = 4.0
 """How long a stall is borne in the sweep: many of them, and none is the machine's being busy."""
 
 
@@ -77,7 +77,7 @@ async def _sweep(server: Dovecot, *faults: Fault, stall_every: int) -> None:
     lines = await _lines_of_a_dialogue(server)
     rules = [Rule(side=side, fault=fault, line=line) for side, line in lines for fault in faults]
     rules += [Rule(side=side, fault=Fault.STALL, line=line) for side, line in lines if line % stall_every == 0]
-    gate = asyncio.Semaphore(8)
+    gate = asyncio.Semaphore(16)
     wrong = [found for found in await asyncio.gather(*(_survives(server, rule, gate) for rule in rules)) if found]
     assert not wrong, "\n".join(wrong)
     assert sum(rule.fired for rule in rules) > len(rules) * 0.9

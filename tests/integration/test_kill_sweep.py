@@ -165,6 +165,13 @@ def one_each(points: Sequence[str]) -> list[str]:
     return [times[len(times) // 2] for times in passed.values()]
 
 
+def play_each(stage: Stage, cases: Sequence[tuple[str, ...]]) -> None:
+    """All cases, and each was reached. A point that is passed once a turn is passed less often when turns do more."""
+    missed = [case.kills for case in play_all(stage, cases) if not case.reached]
+    first = [(*kills[:-1], f"{kills[-1].rpartition(':')[0]}:1") for kills in missed]
+    assert not [case.kills for case in play_all(stage, first) if not case.reached]
+
+
 def test_a_worker_killed_at_the_worst_moments_answers_once(stage: Stage) -> None:
     played = play_all(stage, [(point,) for point in WORST])
     assert all(case.reached for case in played)
@@ -175,8 +182,7 @@ def test_a_worker_killed_at_any_point_loses_nothing_and_doubles_nothing(
     stage: Stage, server: PostgresServer | None, tmp_path: Path
 ) -> None:
     points = one_each(record(stage, tmp_path))
-    played = play_all(stage, [(point,) for point in (points[::THINNED] if server else points)])
-    assert not [case.kills for case in played if not case.reached]
+    play_each(stage, [(point,) for point in (points[::THINNED] if server else points)])
 
 
 @pytest.mark.slow
@@ -185,8 +191,7 @@ def test_a_worker_killed_while_it_recovers_loses_nothing_and_doubles_nothing(sta
     (tmp_path / "points").unlink()
     only_then = one_each([point for point in record(stage, tmp_path, CUT_OFF) if point not in clean])
     assert {"copies.find.before:1", "outbox.resolve.before-commit:1"} <= set(only_then)
-    played = play_all(stage, [(CUT_OFF, point) for point in only_then])
-    assert all(case.reached for case in played)
+    play_each(stage, [(CUT_OFF, point) for point in only_then])
 
 
 KILLS = 5

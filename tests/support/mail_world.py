@@ -28,7 +28,7 @@ PASSWORD = "secret"
 INBOX, PROCESSED, QUARANTINE = "INBOX", "Processed", "Quarantine"
 MAIL_BYTES_MAX = 60_000
 """A small limit, so that a mail that is too large costs little."""
-RUN_SECONDS_MAX = 120
+RUN_SECONDS_MAX = 600
 ORPHAN_SECONDS_MAX = 10
 """How long a process of the pool may outlive its killed worker."""
 LATER_MINUTES = 80
