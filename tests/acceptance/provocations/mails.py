@@ -114,6 +114,19 @@ def spoilt_base64(stage: Stage) -> bytes:
     return stage.signed(entities.mixed([good(stage), part], "around"))
 
 
+def two_names(stage: Stage) -> bytes:
+    """Readers would take the part for one or for the other."""
+    part = entities.file_part("carte.jpg", b"<x/>", "image/jpeg")
+    other = part.replace(b'filename="carte.jpg"', b"filename=\"carte.jpg\"; filename*=utf-8''a.zip")
+    return stage.signed(entities.mixed([good(stage), other], "around"))
+
+
+def with_a_copy(stage: Stage) -> bytes:
+    key = key_of(stage.software["ville"])
+    content = cms.multipart_signed(good(stage), key, at=stage.at, boundary="signed")
+    return stage.mail(content, headers=[("Cc", "someone.else@desk.example")])
+
+
 def old_certificate(stage: Stage) -> bytes:
     pem = stage.world.installation.pki.faulty(Fault.EXPIRED).pem
     part = entities.file_part("CERZ0001-202601151030.pem", pem, "application/x-pem-file")
@@ -138,6 +151,8 @@ STORIES: dict[Code, Script] = {
     Code.MAIL_TOO_MANY_REQUESTS: once(too_many),
     Code.MAIL_SEVERAL_CERTIFICATES: once(two_certificates),
     Code.PART_UNREADABLE: once(spoilt_base64),
+    Code.PART_NAME_AMBIGUOUS: once(two_names),
+    Code.OTHER_RECIPIENTS: once(with_a_copy),
     Code.ZIP_REFUSED: attached("a.zip", zipped("../DEMZ0001-202601151030-000001.xml", b"<x/>"), "application/zip"),
     Code.ZIP_TOO_LARGE: attached(
         "a.zip", zipped("DEMZ0001-202601151030-000001.xml", b" " * 250_000), "application/zip"
