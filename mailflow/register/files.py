@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import sqlalchemy as sa
 
@@ -9,6 +10,10 @@ from mailflow.register import keys
 from mailflow.register.tables import file
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.vault import ContentKey
+
+_CONTENT_LOCK = 0x66696C65
+"""Of PostgreSQL's advisory locks those with two keys, this first; `Register.alone` takes those with one."""
+_CONTENT_LOCKS = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,18 @@ class StoredFile:
     """Empty when it is not settled yet (then it was claimed in this very transaction), or erased since."""
     returned: bytes | None
     """The frozen `RET` file; None before it is composed, or erased since."""
+
+
+async def lock_contents(tx: Transaction, contents: Collection[tuple[str, str]]) -> None:
+    """Wait for other transactions that decide files of the same (desk, digest), and have them wait for this one.
+
+    Comes before whatever else others may wait for. Contents share locks, which are few: a chunk may have thousands.
+    """
+    if tx.has_only_writer or not contents:
+        return
+    buckets = sorted({crc32(f"{desk} {digest}".encode()) % _CONTENT_LOCKS for desk, digest in contents})
+    bucket = sa.func.unnest(sa.literal(buckets, sa.ARRAY(sa.Integer))).column_valued("bucket")
+    await tx.all(sa.select(sa.func.pg_advisory_xact_lock(_CONTENT_LOCK, bucket)))
 
 
 async def claim(tx: Transaction, claims: Sequence[FileClaim]) -> set[str]:

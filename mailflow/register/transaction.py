@@ -61,9 +61,14 @@ class Transaction:
             return 0
         return int((await self.connection.execute(statement, rows)).rowcount)
 
+    @property
+    def has_only_writer(self) -> bool:
+        """Whether no other transaction writes meanwhile: SQLite's way."""
+        return self.connection.dialect.name == "sqlite"
+
     def insert(self, table: sa.Table) -> postgresql.Insert:
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
-        if self.connection.dialect.name == "sqlite":
+        if self.has_only_writer:
             return sqlite.insert(table)  # type: ignore[return-value]  # same methods, no common base
         return postgresql.insert(table)
 

@@ -15,7 +15,8 @@ What is asked for is a `Creation` (`CRE`), a `Change` of a registered request (`
 4. numbers: the counters, last of all that can wait for another transaction;
 5. records: requests, their history, file receipts, journal.
 
-Registered requests that the chunk is about are locked before everything else, since others claim after they lock.
+The contents of its files and the registered requests that the chunk is about are locked before everything else, since
+others claim after they lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from mailflow.core.model import Receipt, Submission
 from mailflow.register import Transaction
 from mailflow.registrar.answering import answer_questions
 from mailflow.registrar.claiming import apply_rules, claim_keys, give_numbers, lock_subjects
-from mailflow.registrar.naming import bind_names, names_and_content, open_files
+from mailflow.registrar.naming import bind_names, lock_contents, names_and_content, open_files
 from mailflow.registrar.recording import write_records
 from mailflow.registrar.subjects import Subject
 from mailflow.registrar.uniqueness import find_near
@@ -44,6 +45,7 @@ async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Term
     senders = {sender.code: sender for sender in terms.directory.senders}
     works = [open_files(submission, senders[submission.submitter.sender], terms, at) for submission in submissions]
     everything = [work for group in works for work in group]
+    await lock_contents(tx, everything)
     subjects = await lock_subjects(tx, everything)
     for turn in in_turns(everything, names_and_content):
         await _decide(tx, turn, subjects, at)

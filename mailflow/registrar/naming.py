@@ -57,6 +57,11 @@ def names_and_content(work: FileWork) -> set[object]:
     return {("name", file.desk, file.name), ("content", file.desk, file.digest)} if work.may_bind_its_name else set()
 
 
+async def lock_contents(tx: Transaction, works: Sequence[FileWork]) -> None:
+    """Have whoever decides the same content under another name at the same time wait, to find it decided."""
+    await files.lock_contents(tx, {(work.file.desk, work.file.digest) for work in works if work.may_bind_its_name})
+
+
 async def bind_names(tx: Transaction, works: Sequence[FileWork]) -> None:
     """Each name to its first decided content; a repeat finds what was decided then (decision 6).
 

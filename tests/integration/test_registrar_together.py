@@ -74,6 +74,13 @@ async def test_of_one_name_with_two_contents_exactly_one_is_decided(reception: R
     assert told(outcomes) == {"registered": 1, "": 1}
 
 
+async def test_of_one_content_under_two_names_exactly_one_is_decided(reception: Reception, register_url: str) -> None:
+    async with two_processes(reception, register_url) as processes:
+        file = a_file(a_request("A"), a_request("B"))
+        outcomes = await at_once(processes, sent(file), sent(renamed(file, 2)))
+    assert told(outcomes) == {"registered": 2, "replayed": 2}
+
+
 async def test_of_one_reference_exactly_one_request_is_registered(reception: Reception, register_url: str) -> None:
     async with two_processes(reception, register_url) as processes:
         same = [sent(a_file(a_request("A"), a_request(name), sequence=n, references=["d-1"])) for n, name in
