@@ -72,6 +72,8 @@ class Pool:
         self._processes: ProcessPool | None = None
         self.served: TrustMaterial | None = None
         self._serving = asyncio.Lock()
+        self._under_way = 0
+        """Works that are spread over the processes just now."""
 
     async def serve(self, material: TrustMaterial) -> None:
         """Work from this material from now on. Tasks that are under way end under the former.
@@ -120,9 +122,15 @@ class Pool:
             return await self._spread(_compose, compositions, at)
 
     async def close(self) -> None:
-        """End the processes, at once: whatever they were doing is done again by whoever claims it next."""
+        """End the processes, at once: whatever they were doing is done again by whoever claims it next.
+
+        When they do nothing they end by themselves, also one that is only just beginning.
+        """
         if self._processes is not None:
-            self._processes.stop()
+            if self._under_way:
+                self._processes.stop()
+            else:
+                self._processes.close()
             await asyncio.to_thread(self._processes.join)
             self._processes = None
 
@@ -134,6 +142,7 @@ class Pool:
             return []
         share = -(-len(work) // self._limits.processes)
         slices = [work[i : i + share] for i in range(0, len(work), share)]
+        self._under_way += 1
         try:
             seconds = self._limits.task_seconds_max
             futures = [self._processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
@@ -143,6 +152,8 @@ class Pool:
         except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
             self.served = None
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
+        finally:
+            self._under_way -= 1
 
 
 def _result(future: "Future[list[U]]") -> list[U]:
