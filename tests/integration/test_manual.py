@@ -59,8 +59,6 @@ def test_every_setting_is_on_its_page() -> None:
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     write(tmp_path)
     script = f"""
-        mailflow() {{ {sys.executable} -m mailflow "$@"; }}
-        export -f mailflow
         . {tmp_path}/completion/mailflow
         complete_line() {{
             COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
@@ -71,7 +69,11 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
         complete_line mailflow sender ""
         complete_line mailflow queue --set
     """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    program = tmp_path / "bin" / "mailflow"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mailflow "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{program.parent}:{os.environ['PATH']}"}
     command = ["bash", "-ec", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines() == ["check-config", "add list release suspend", "--set-aside"], done.stderr
