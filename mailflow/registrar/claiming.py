@@ -9,7 +9,7 @@ from mailflow.core.life import Action, Life
 from mailflow.core.model import CREATIONS, Operation, Refused, Request, Right
 from mailflow.core.numbers import Territory
 from mailflow.core.signers import numbers_given, signers
-from mailflow.register import Transaction, identities, likeness, requests
+from mailflow.register import Transaction, identities, requests
 from mailflow.register import numbers as counters
 from mailflow.registrar import acting
 from mailflow.registrar.subjects import Subject, open_subjects, persons_in
@@ -158,7 +158,6 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Creation | Change], 
     kept = {change.id for change in changes} - {change.id for change in done}
     await identities.restore(tx, [held for held in withdrawn if held.request_id in kept])
     await identities.settle(tx, [held for held in withdrawn if held.request_id not in kept])
-    await likeness.forget(tx, [change.subject.id for change in done if change.moves_persons])
     await requests.release(tx, [change.subject.id for change in done if change.action is Action.REMOVAL])
     for change in done:
         change.apply()

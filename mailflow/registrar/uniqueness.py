@@ -5,13 +5,13 @@ same time in two transactions neither sees the other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailflow.core.anomalies import Code
 from mailflow.core.identity import Profile, compare, near_keys
-from mailflow.core.numbers import UniqueNumber
+from mailflow.core.numbers import Territory, UniqueNumber
 from mailflow.core.signers import Signer
 from mailflow.errors import Unavailable
 from mailflow.register import Transaction, duplicates, homonyms, identities, journal, likeness, nir, requests
@@ -104,40 +104,77 @@ def _clash(signer: Signer, rivals: Sequence[Rival], *, released: bool) -> tuple[
 
 
 async def find_near(tx: Transaction, candidates: Sequence[Creation | Change], moved: Sequence[Subject]) -> None:
-    """Tell each candidate whom it may repeat: requests of the register, and those before it in this chunk.
+    """Tell each candidate, in their order, whom it may repeat: in the register, as those before it have changed that.
 
     Each person that is to be found from now on, those of requests that have other persons now too, learns its tokens.
     """
-    persons = [(candidate, signer) for candidate in candidates for signer in candidate.claims]
+    claimed = [(candidate, signer) for candidate in candidates for signer in candidate.claims]
     anew = [(subject, signer) for subject in moved for signer in subject.version.holders]
     sought = [
-        likeness.Sought(territory=owner.territory, keys=near_keys(signer.profile)) for owner, signer in persons + anew
+        likeness.Sought(territory=owner.territory, keys=near_keys(signer.profile)) for owner, signer in claimed + anew
     ]
-    found = await likeness.find(tx, sought)
-    before: dict[tuple[str, str], list[tuple[Creation | Change, Signer]]] = defaultdict(list)
-    for (candidate, signer), one, matches in zip(persons, sought, found, strict=False):
+    found = iter(zip(sought, await likeness.find(tx, sought), strict=True))
+    chunk = _Chunk()
+    for candidate in candidates:
+        chunk.move(candidate)
+        for signer in candidate.claims:
+            one, matches = next(found)
+            if isinstance(candidate, Creation):
+                candidate.tokens[signer.element] = matches.tokens
+            owners = [*chunk.left(candidate, matches.known), *chunk.met(candidate, one)]
+            candidate.near += _nearest(candidate, signer, owners)
         if isinstance(candidate, Creation):
-            candidate.tokens[signer.element] = matches.tokens
-        owners: list[tuple[UniqueNumber | Creation, Profile]] = [
-            (known.number, Profile(known.identity)) for known in matches.known if known.request_id != candidate.id
-        ]
-        met = {id(other[1]): other for key in one.keys for other in before[candidate.territory, key]}
-        owners += [
-            (owner if isinstance(owner, Creation) else owner.number, other.profile)
-            for owner, other in met.values()
-            if owner.id != candidate.id
-        ]
-        candidate.near += _nearest(candidate, signer, owners)
-        for key in one.keys:
-            if len(before[candidate.territory, key]) < likeness.CANDIDATES_MAX:
-                before[candidate.territory, key].append((candidate, signer))
-    for (subject, signer), matches in zip(anew, found[len(persons) :], strict=True):
+            chunk.place(candidate, candidate.claims)
+    for (subject, signer), (_, matches) in zip(anew, found, strict=True):
         subject.tokens[signer.element] = matches.tokens
 
 
-def _nearest(
-    candidate: Candidate, signer: Signer, owners: Iterable[tuple[UniqueNumber | Creation, Profile]]
-) -> list[Near]:
+@dataclass(slots=True)
+class _Chunk:
+    """Whom the candidates so far have moved, which the register learns at their end."""
+
+    moved: dict[str, Change] = field(default_factory=dict)
+    """The last change of the persons of each request."""
+    under: dict[tuple[Territory, str], list[tuple[Creation | Change, Signer]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """Who holds what, by the keys by which near matches meet."""
+
+    def move(self, candidate: Creation | Change) -> None:
+        """The request that it changes has other persons from now on."""
+        change = candidate.change
+        if change is not None and change.moves_persons:
+            assert change.after is not None, "what moves persons was judged"
+            self.moved[change.id] = change
+            self.place(change, change.after.holders)
+
+    def place(self, owner: Creation | Change, holders: Iterable[Signer]) -> None:
+        """These are held by the owner's request from now on."""
+        for signer in holders:
+            for key in near_keys(signer.profile):
+                if len(there := self.under[owner.territory, key]) < likeness.CANDIDATES_MAX:
+                    there.append((owner, signer))
+
+    def left(self, candidate: Creation | Change, known: Iterable[likeness.Known]) -> Iterator["_Owner"]:
+        """Of those that the register knows, whom nobody has moved."""
+        for one in known:
+            if one.request_id not in self.moved and one.request_id != candidate.id:
+                yield one.number, Profile(one.identity)
+
+    def met(self, candidate: Creation | Change, sought: likeness.Sought) -> Iterator["_Owner"]:
+        """Those whom the chunk itself has put under these keys."""
+        own = {candidate.id, candidate.change.id if candidate.change else None}
+        there = {id(one[1]): one for key in sought.keys for one in self.under.get((sought.territory, key), ())}
+        for owner, signer in there.values():
+            if owner.id not in own and self.moved.get(owner.id, owner) is owner:
+                yield owner if isinstance(owner, Creation) else owner.number, signer.profile
+
+
+_Owner = tuple[UniqueNumber | Creation, Profile]
+"""A request, and somebody whom it holds."""
+
+
+def _nearest(candidate: Candidate, signer: Signer, owners: Iterable[_Owner]) -> list[Near]:
     near = [
         Near(owner=owner, likeness=how, path=candidate.path_of(signer))
         for owner, profile in owners
@@ -173,6 +210,7 @@ async def remember(
         if number is not None
         for signer in signers
     ]
+    await likeness.forget(tx, [subject.id for subject in moved])
     await likeness.remember(tx, remembered)
     given = {c.id: c.nirs for c in creations if c.nirs} | {s.id: s.version.nirs for s in subjects if s.nirs_changed}
     await nir.keep(tx, given, at)

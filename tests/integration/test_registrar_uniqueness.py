@@ -8,7 +8,20 @@ from mailflow.core.model import Outcome, Registered, Right
 from mailflow.core.numbers import DeskCode
 from mailflow.register import Register, duplicates, files, identities, likeness, nir, requests
 from mailflow.registrar import releasing
-from tests.support.reception import AT, LILLE, PARIS, Reception, a_file, a_request, codes_of, number_of, sent
+from tests.support.lives import three_desks
+from tests.support.reception import (
+    AT,
+    LILLE,
+    PARIS,
+    Reception,
+    a_file,
+    a_request,
+    about,
+    an_order,
+    codes_of,
+    number_of,
+    sent,
+)
 from tests.support.records import rows
 
 NAME = "DEM59123-202601151030-{:06}.xml"
@@ -65,6 +78,18 @@ async def test_near_matches_within_one_chunk_are_told_to_the_later(reception: Re
     first, other, later = receipt.outcomes
     assert (warnings_of(first), warnings_of(other)) == ([], [])
     assert [warning.number for warning in warnings_of(later)] == [number_of(first)]
+
+
+async def test_within_a_chunk_persons_are_found_where_they_are_when_a_requests_turn_comes(register: Register) -> None:
+    reception = await three_desks(register)
+    known = number_of(await reception.outcome(a_request("Durand", "Petit"), sequence=1))
+    before = a_file(consulting("Durant"), sequence=2, desk="59777")
+    ending = an_order("RAD", about(known, motive="RADABA"), sequence=3)
+    after = a_file(consulting("Petid"), sequence=4, desk="59777")
+    mails = sent(before, sender="conseil"), sent(ending), sent(after, sender="conseil")
+    first, ended, later = [r.files[0].outcomes[0] for r in await reception.submit(*mails)]
+    assert number_of(ended) == known
+    assert [[warning.number for warning in warnings_of(outcome)] for outcome in (first, later)] == [[known], []]
 
 
 async def test_a_co_applicant_is_looked_for_too(reception: Reception) -> None:

@@ -14,7 +14,11 @@ def a_receipt_sets_out_after_the_answer(patch: pytest.MonkeyPatch) -> None:
     async def nothing(tx: Transaction, kind: str, keys: Sequence[str], reason: str) -> None:
         pass
 
+    async def none(tx: Transaction, kind: str, answer: str, ids: Sequence[int], reason: str) -> set[int]:
+        return set()
+
     patch.setattr(lateness, "withdraw", nothing)
+    patch.setattr(lateness, "withdraw_overtaken", none)
 
 
 @mutant
