@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -93,11 +94,12 @@ class Watch:
         senders: tuple[Expiry, ...] = ()
         while True:
             files = await asyncio.to_thread(lambda: tuple(file_expiries(self.settings)))
+            disk_used = await asyncio.to_thread(disk_use, self.settings)
             with _tolerated("senders"):
                 senders = await self._senders()
-            self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas)
+            self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas, disk_used=disk_used)
             with _tolerated("quotas"):
-                self.around = Surroundings(expiries=files + senders, quotas=await self._quotas())
+                self.around = replace(self.around, quotas=await self._quotas())
             await asyncio.sleep(SLOW_SECONDS)
 
     async def _senders(self) -> tuple[Expiry, ...]:
@@ -114,6 +116,16 @@ class Watch:
                 await mailbox.close()
             found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
         return tuple(found)
+
+
+def disk_use(settings: Settings) -> float | None:
+    """How full the disk is that the register lies on, when it is a file; else the one of the settings' keys."""
+    url, lookup_key = settings.register_.url, settings.register_.lookup_key_file
+    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else lookup_key
+    with contextlib.suppress(OSError):
+        disk = shutil.disk_usage(file.parent)
+        return 1 - disk.free / (disk.used + disk.free)
+    return None
 
 
 @contextlib.contextmanager

@@ -147,6 +147,8 @@ class _Facts(Collector):
             labels = {"mailbox": quota.mailbox, "resource": quota.resource}
             self._set("quota_used", "What a mailbox holds: octets of storage, or a number.", quota.used, **labels)
             self._set("quota_limit", "What a mailbox may hold.", quota.limit, **labels)
+        if around.disk_used is not None:
+            self._set("disk_used_ratio", "How full the disk is that the service writes to.", around.disk_used)
 
     def _queues(self, queues: Queues) -> None:
         for table, states in queues.states.items():
@@ -154,6 +156,8 @@ class _Facts(Collector):
                 self._set("queue", "Mails that came (intake) or go out (outbox).", number, queue=table, state=state)
         for reason, number in queues.set_aside.items():
             self._set("set_aside", "Mails that were set aside, by reason.", number, reason=reason)
+        for reason, number in queues.held.items():
+            self._set("outbox_held", "Outgoing mails that are held, by reason.", number, reason=reason)
 
     def _outlook(self, view: Outlook, emptied_at: float | None) -> None:
         self._set("deadline_seconds", "Time within which a request is to be answered.", view.deadline.total_seconds())

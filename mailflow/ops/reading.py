@@ -38,4 +38,5 @@ async def read_queues(
         outlook=await read_outlook(tx, answer, at, deadline=deadline, percents=percents),
         states=await queues.counts(tx),
         set_aside=await backlog.set_aside_reasons(tx),
+        held=await backlog.held_reasons(tx),
     )

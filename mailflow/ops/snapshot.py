@@ -50,6 +50,8 @@ class Queues:
     """By table and state; without what is answered or has left."""
     set_aside: Mapping[str, int]
     """Mails that were set aside, by reason."""
+    held: Mapping[str, int]
+    """Outgoing mails that are held, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Surroundings:
 
     expiries: tuple[Expiry, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    disk_used: float | None = None
+    """How full the disk is that we write to, as a part of it; None when it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,18 @@ async def answered(tx: Transaction, kind: str, since: datetime, until: datetime)
     return [Answered(**row._mapping) for row in await tx.all(statement.order_by(outbox.c.sent_at))]
 
 
+async def held_reasons(tx: Transaction) -> dict[str, int]:
+    """How many outgoing mails are held for each reason, without what the server said."""
+    statement = sa.select(outbox.c.reason, sa.func.count().label("rows")).where(
+        on_its_way, outbox.c.state == OutboxState.HELD.value
+    )
+    found: dict[str, int] = {}
+    for row in await tx.all(statement.group_by(outbox.c.reason)):
+        reason = (row.reason or "").partition(":")[0]
+        found[reason] = found.get(reason, 0) + row.rows
+    return found
+
+
 async def set_aside_reasons(tx: Transaction) -> dict[str, int]:
     """How many mails were set aside for each reason."""
     statement = sa.select(intake.c.reason, sa.func.count().label("rows")).where(

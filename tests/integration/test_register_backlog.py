@@ -19,6 +19,7 @@ from tests.support.records import (
     arrival,
     claim,
     execute,
+    frozen,
     octets,
     settlement,
 )
@@ -128,6 +129,15 @@ async def test_the_rate_is_that_of_the_answers_that_left(register: Register) -> 
     assert (view.moving, view.rate) == (10, 20 / 300)
     assert view.forecast is not None
     assert view.forecast.cleared_at == NOW + timedelta(seconds=150)
+
+
+async def test_what_is_held_is_told_apart_by_its_reason_without_the_words_of_a_server(register: Register) -> None:
+    ids = await frozen(register, 3)
+    async with register.begin() as tx:
+        await outbox.hold(tx, ids[:2], "refused: RCPT 550 5.1.1", NOW)
+        await outbox.hold(tx, ids[2:], "seal broken", NOW)
+    async with register.read() as tx:
+        assert await backlog.held_reasons(tx) == {"refused": 2, "seal broken": 1}
 
 
 async def test_nothing_of_it_reads_a_row_of_what_waits(register: Register) -> None:

@@ -11,6 +11,7 @@ from mailflow.cli.main import cli
 from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.core.life import TABLE, Action, Role, Standing
 from mailflow.mail.cms import algorithm_table
+from mailflow.ops import alarms
 from mailflow.settings import sample
 from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
@@ -62,18 +63,19 @@ def _cell(standing: Standing, action: Action, role: Role) -> str:
     return "**done**" if code is None else f"`{code.name}`"
 
 
-ALERT = re.compile(r"- alert: (\w+)\n.*?meaning: (.*?)\n\s+action: (.*?)\n", re.DOTALL)
-
-
-def alarms() -> list[tuple[str, str, str]]:
-    """Each alert of the rules: its name, what it means, what to do."""
-    return ALERT.findall((ROOT / "config/prometheus/alerts.yaml").read_text(encoding="utf-8"))
-
-
 def alarm_table() -> str:
-    """What operators do about each alert."""
-    rows = [f"| `{name}` | {meaning} | {action} |" for name, meaning, action in alarms()]
-    return "\n".join(["| alarm | what it means | what to do |", "|---|---|---|", *rows]) + "\n"
+    """What operators do about each alarm."""
+    head = ["alarm", "what happened", "what it means", "what to do", "type first"]
+    rows = [
+        [f"`{alarm}`, {meant.severity}", _shown(meant.happened), meant.meaning, meant.action, f"`{meant.command}`"]
+        for alarm, meant in alarms.catalogue().items()
+    ]
+    return table(head, rows)
+
+
+def _shown(sentence: str) -> str:
+    """With what is filled in as *emphasis*; a count is `n`."""
+    return re.sub(r"\{(\w+)\}", lambda found: "*n*" if found[1] == "value" else f"*{found[1]}*", sentence)
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {

@@ -3,20 +3,27 @@
 import json
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailflow.cli.main import cli
 from mailflow.meter import Meter
+from mailflow.ops.alarms import Alarm, Meant, Severity, catalogue
 from mailflow.ops.metrics import Metrics
 from tests.support.available import require
-from tests.support.documents import alarms
 from tests.unit.test_status import AT, snapshot, view
 
 CONFIG = Path(__file__).parents[2] / "config"
 RULES = CONFIG / "prometheus/alerts.yaml"
 DASHBOARD = json.loads((CONFIG / "grafana/mailflow.json").read_text(encoding="utf-8"))
+RULE = re.compile(
+    r"- alert: Mailflow(?P<code>\w+)\n +expr: .*\n(?: +for: (?P<lasting>\d+)(?P<unit>[mh])\n)?"
+    r" +labels: {severity: (?P<severity>\w+)}\n +annotations:\n +summary: (?P<happened>.*)\n"
+    r" +meaning: (?P<meaning>.*)\n +action: (?P<action>.*)\n +command: (?P<command>.*)\n"
+)
 METRIC = re.compile(r"\b(?:mailflow|process)_[a-z_]+")
 
 
@@ -49,7 +56,7 @@ def test_the_rules_pass_their_tests() -> None:
 
 def test_each_alert_is_tested_by_promtool() -> None:
     tested = set(re.findall(r"\bMailflow\w+", (RULES.parent / "alerts.test.yaml").read_text(encoding="utf-8")))
-    assert {name for name, *_ in alarms()} == tested
+    assert {f"Mailflow{alarm}" for alarm in Alarm} == tested
 
 
 def test_what_prometheus_reads_is_well_formed() -> None:
@@ -97,7 +104,28 @@ def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-@pytest.mark.parametrize(("name", "meaning", "action"), alarms(), ids=lambda value: value.split()[0])
-def test_each_alert_says_what_it_means_and_what_to_do(name: str, meaning: str, action: str) -> None:
-    assert meaning.endswith(".")
-    assert action.endswith(".")
+def as_the_catalogue_has_it(rule: re.Match[str]) -> Meant:
+    """What a rule says; its templates name labels and the value."""
+    minutes = int(rule["lasting"] or 0) * (60 if rule["unit"] == "h" else 1)
+    happened = re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", r"{\1}", rule["happened"])
+    return Meant(
+        severity=Severity(rule["severity"]),
+        lasting=timedelta(minutes=minutes),
+        happened=happened.replace("{instance}", "{host}"),
+        meaning=rule["meaning"],
+        action=rule["action"],
+        command=rule["command"],
+    )
+
+
+def test_prometheus_and_the_service_itself_tell_of_the_same_in_the_same_words() -> None:
+    rules = {found["code"]: as_the_catalogue_has_it(found) for found in RULE.finditer(RULES.read_text("utf-8"))}
+    assert rules == {alarm.value: meant for alarm, meant in catalogue().items()}
+
+
+@pytest.mark.parametrize("alarm", Alarm)
+def test_each_alarm_says_what_it_means_what_to_do_and_what_to_type(alarm: Alarm) -> None:
+    meant = catalogue()[alarm]
+    assert all(sentence.endswith(".") for sentence in (meant.happened, meant.meaning, meant.action))
+    assert not meant.command.endswith(".")
+    assert not meant.command.startswith("mailflow") or meant.command.split()[1] in cli.commands

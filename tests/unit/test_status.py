@@ -43,6 +43,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
         outlook=outlook_ or view(),
         states={"intake": {"received": 3}, "outbox": {}},
         set_aside={"CTRL_SIG_0001": 4},
+        held={"bounced": 2},
     )
     return Snapshot(
         at=AT,
@@ -54,6 +55,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
         surroundings=Surroundings(
             expiries=(Expiry(kind="service", name="signing", at=AT + timedelta(days=20)),),
             quotas=(Quota(mailbox="audit", resource="storage", used=500, limit=1000),),
+            disk_used=0.25,
         ),
     )
 
@@ -107,6 +109,8 @@ def test_a_snapshot_in_numbers() -> None:
         'quota_limit{mailbox="audit",resource="storage"}': 1000,
         'queue{queue="intake",state="received"}': 3,
         'set_aside{reason="CTRL_SIG_0001"}': 4,
+        'outbox_held{reason="bounced"}': 2,
+        "disk_used_ratio": 0.25,
         "deadline_seconds": 43200,
         "waiting": 6,
         "late": 0,
