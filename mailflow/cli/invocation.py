@@ -2,8 +2,9 @@
 
 import asyncio
 import functools
-import getpass
 import json
+import os
+import pwd
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,15 +75,30 @@ class Act:
     as_json: bool
 
 
+def caller() -> str:
+    """The user of this process; when somebody else became that user by sudo, who that was."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # in a container
+        user = f"user {os.geteuid()}"
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{behind} as {user}" if behind and behind != user else user
+
+
+def signed(by: str) -> str:
+    """Whoever somebody says that it is; and who said so, when that is another."""
+    return by if by == caller() else f"{by} ({caller()})"
+
+
 def act_options(command: Callable[..., T]) -> Callable[..., T]:
     """`--by`, `--why`, `--apply` and `--json`, as one parameter `act`: changes are recorded with who and why."""
 
     @functools.wraps(command)
     def with_act(*arguments: Any, by: str, why: str, apply: bool, as_json: bool, **options: Any) -> T:
-        return command(*arguments, act=Act(by=by, why=why, apply=apply, as_json=as_json), **options)
+        return command(*arguments, act=Act(by=signed(by), why=why, apply=apply, as_json=as_json), **options)
 
     why = click.option("--why", default="", help="The reason, for the journal.")
-    by = click.option("--by", default=getpass.getuser, show_default="the user", help="Who does it, for the journal.")
+    by = click.option("--by", default=caller, show_default="the user", help="Who does it, for the journal.")
     return json_option(apply_option(by(why(with_act))))
 
 

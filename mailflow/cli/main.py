@@ -10,11 +10,13 @@ import click
 
 from mailflow import __version__
 from mailflow.cli import (
+    acting,
     attestation,
     check,
     desk_client,
     dispatch,
     enrolment,
+    finding,
     init,
     jobs,
     outlook,
@@ -61,6 +63,8 @@ for command in (
     verify.verify,
     queue.queue,
     queue.show,
+    finding.find,
+    *acting.COMMANDS,
     outlook.forecast,
     outlook.report,
     top.top,

@@ -9,7 +9,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, say, show_json, show_plan, wait_for
 from mailflow.core.calendar import legal_day
-from mailflow.register import journal, queues
+from mailflow.register import journal
 from mailflow.registrar import person as rights
 
 UNKNOWN = "there is no such number in the register"
@@ -78,7 +78,7 @@ async def _erase(invocation: Invocation, number: str, act: Act) -> int:
         if plan is None:
             raise click.ClickException(UNKNOWN)
         if act.apply:
-            done_by = queues.Act(by=act.by, why=act.why)
+            done_by = journal.Act(by=act.by, why=act.why)
             await rights.erase(tx, plan, done_by, legal_day(at), at)
     show_plan(_lines(plan), apply=act.apply, as_json=act.as_json)
     return Exit.DONE

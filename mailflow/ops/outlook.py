@@ -215,7 +215,7 @@ def warnings(view: Outlook) -> list[str]:
 WAITS_FOR = {
     "retry": "to be judged again later (a certificate could not be checked, or a server failed)",
     "held": "held until somebody releases them",
-    "set_aside": "set aside for a fault of ours",
+    "set_aside": "set aside for a fault of ours, or by an operator",
     "sending": "perhaps sent: the audit mailbox decides",
 }
 """What nothing is done about now, by state."""

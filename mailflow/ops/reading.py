@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mailflow.core.anomalies import Code
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, backlog, queues
+from mailflow.register import Transaction, acts, backlog, queues
 
 
 async def read_outlook(
@@ -18,7 +17,7 @@ async def read_outlook(
     waiting = [
         *await backlog.undecided(tx, at, limits),
         *await backlog.unsent(tx, answer, limits),
-        *await backlog.kept_back(tx, limits, Code.INTERNAL_FAULT),
+        *await backlog.kept_back(tx, limits, acts.OWED),
     ]
     return outlook(
         waiting,

@@ -66,11 +66,11 @@ async def unsent(tx: Transaction, kind: str, bounds: Sequence[datetime]) -> list
     ]
 
 
-async def kept_back(tx: Transaction, bounds: Sequence[datetime], fault: str) -> list[Waiting]:
-    """Mails that wait for a person and are owed an answer all the same: held ones, and those of reason `fault`."""
+async def kept_back(tx: Transaction, bounds: Sequence[datetime], owed: Sequence[str]) -> list[Waiting]:
+    """Mails that wait for a person and are owed an answer all the same: held ones, and set aside for one of these."""
     ours = sa.or_(
         intake.c.state == IntakeState.HELD.value,
-        sa.and_(intake.c.state == IntakeState.SET_ASIDE.value, intake.c.reason == fault),
+        sa.and_(intake.c.state == IntakeState.SET_ASIDE.value, intake.c.reason.in_(owed)),
     )
     span = _span(intake.c.received_at, bounds)
     oldest = sa.func.min(intake.c.received_at).label("oldest")

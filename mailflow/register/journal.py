@@ -32,6 +32,14 @@ class KeptEntry:
     entry: Entry
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """That a person did something: who, and why."""
+
+    by: str
+    why: str
+
+
 async def append(tx: Transaction, entries: Sequence[Entry], at: datetime) -> None:
     """Add entries in this order."""
     rows = [

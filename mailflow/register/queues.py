@@ -1,6 +1,5 @@
-"""What operators see of the queues, and what they do to them: hold, release, retry. Every act is in the journal."""
+"""What operators see of the queues; what they do about it is in `acts`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,14 +52,6 @@ class OutboxRow:
     attempts: int
     next_at: datetime | None
     lease_owner: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """An operator's act: who, and why."""
-
-    by: str
-    why: str
 
 
 async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
@@ -137,67 +128,7 @@ async def find_outbox(
     return [_outbox_row(row) for row in rows]
 
 
-# Acts
-
-
-async def hold(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
-    """Keep waiting mails from being worked on. Returns those that are held now."""
-    values = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
-    return await _act(tx, intake, ids, intake.c.next_at.is_not(None), values, ("mail-held", act), at)
-
-
-async def release(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
-    """Have held mails worked on again."""
-    values = {"state": IntakeState.RECEIVED.value, "next_at": at, "settled_at": None}
-    which = intake.c.state == IntakeState.HELD.value
-    return await _act(tx, intake, ids, which, values, ("mail-released", act), at)
-
-
-async def retry(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
-    """Judge mails again that were set aside, each alone, as if for the first time. Without octets: not possible."""
-    values = {
-        "state": IntakeState.RECEIVED.value,
-        "next_at": at,
-        "settled_at": None,
-        "reason": None,
-        "detail": None,
-        "attempts": 0,
-        "solo": True,
-    }
-    which = sa.and_(intake.c.state == IntakeState.SET_ASIDE.value, intake.c.raw.is_not(None))
-    return await _act(tx, intake, ids, which, values, ("mail-retried", act), at)
-
-
-async def release_outbox(tx: Transaction, ids: Sequence[int], act: Act, at: datetime) -> set[int]:
-    """Go on with outgoing mails that are held: composed if they have no octets yet, else sent. Sent ones are not."""
-    state = sa.case((outbox.c.raw.is_(None), OutboxState.QUEUED.value), else_=OutboxState.COMPOSED.value)
-    which = sa.and_(outbox.c.state == OutboxState.HELD.value, outbox.c.sent_at.is_(None))
-    values = {"state": state, "next_at": at, "attempts": 0}
-    return await _act(tx, outbox, ids, which, values, ("outbox-released", act), at)
-
-
-async def _act(
-    tx: Transaction,
-    table: sa.Table,
-    ids: Sequence[int],
-    which: sa.ColumnElement[bool],
-    values: dict[str, Any],
-    done: tuple[str, Act],
-    at: datetime,
-) -> set[int]:
-    kind, act = done
-    statement = sa.update(table).where(table.c.id.in_(ids), which).values(**values).returning(table.c.id)
-    changed = {row.id for row in await tx.all(statement)}
-    entries = [
-        journal.Entry(
-            kind=kind,
-            intake_id=id_ if table is intake else None,
-            detail={table.name: id_, "by": act.by, "why": act.why},
-        )
-        for id_ in sorted(changed)
-    ]
-    await journal.append(tx, entries, at)
-    return changed
+# What came back
 
 
 async def record_bounce(

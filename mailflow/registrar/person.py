@@ -21,7 +21,7 @@ from mailflow.register import (
     requests,
     retention,
 )
-from mailflow.register.queues import Act
+from mailflow.register.journal import Act
 from mailflow.registrar import ending
 from mailflow.registrar.work import FILE_RECEIPT
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Authority, Pki
 from mailflow.mail.desk import OpenedAnswer
-from mailflow.register import queues
+from mailflow.register.acts import Verb
+from mailflow.register.cases import MAIL
 from mailflow.settings.load import load
 from mailflow.wire.samples import EXCHANGES, Exchange, FileSample, QuestionSample
 from mailflow.wire.samples.dispatching import NEIGHBOUR, THAT_NIGHT
@@ -29,6 +30,7 @@ from tests.support.available import require
 from tests.support.clock import minutes_until, shifted
 from tests.support.guide.mails import DESK, KEYS, SAMPLES, message_id, path_of
 from tests.support.mail_world import MailWorld
+from tests.support.operating import ids, operate
 
 AUTHORITY_KEY = Path(__file__).parents[1] / "data" / "samples" / "autorite.key"
 CHANGING = re.compile(
@@ -138,15 +140,15 @@ def wait_for_the_first(world: MailWorld) -> None:
     killed = ("--kill", "intake.take_in.after-commit:1", "--later", minutes_until(SAMPLE_TIME))
     code, said = world.start(*killed).wait()
     assert code == -signal.SIGKILL, said
-    asyncio.run(operate(world, queues.hold))
+    asyncio.run(act(world, Verb.HOLD))
     run(world, SAMPLE_TIME + 16 * MINUTE, "run", "--once")
-    asyncio.run(operate(world, queues.release))
+    asyncio.run(act(world, Verb.RELEASE))
 
 
-async def operate(world: MailWorld, act: Callable[..., Awaitable[set[int]]]) -> None:
+async def act(world: MailWorld, verb: Verb) -> None:
     """What an operator does to the first mail."""
-    async with app.register_of(load(world.installation.config)) as register, register.begin() as tx:
-        assert await act(tx, [1], queues.Act(by="operator", why="a sample"), SAMPLE_TIME) == {1}
+    async with app.register_of(load(world.installation.config)) as register:
+        assert ids(await operate(register, verb, SAMPLE_TIME, intakes=[1], kinds=[MAIL])) == [1]
 
 
 def run(world: MailWorld, at: datetime, *command: str) -> None:

@@ -8,6 +8,8 @@ from mailflow.core.model import Environment
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import Due, JobTerms, run
 from mailflow.register import Register, files, intake, journal, outbox, queues
+from mailflow.register.acts import Verb
+from tests.support.operating import operate
 from tests.support.records import LATER, NOW, ROOMY, a_draft, a_file, claim, octets, rows, settlement, take_in
 
 TERMS = JobTerms(
@@ -82,9 +84,9 @@ async def test_what_went_cannot_be_read_by_any_key_and_the_proof_stays(register:
 
 async def test_a_mail_that_is_held_can_still_be_sent(register: Register, mails: list[int]) -> None:
     await run(register, RETENTION, TERMS, AFTER)
-    async with register.begin() as tx:
+    async with register.read() as tx:
         (held,) = await queues.find_outbox(tx, intake_id=mails[2])
-        await queues.release_outbox(tx, [held.id], queues.Act(by="me", why="test"), AFTER)
+    await operate(register, Verb.RELEASE, AFTER, outgoing=[held.id])
     async with register.begin() as tx:
         lease = AFTER + timedelta(minutes=1)
         (mail,) = await outbox.claim_composed(tx, "me", 50, AFTER, lease, size_bytes_max=ROOMY)

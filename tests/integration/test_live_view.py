@@ -118,9 +118,9 @@ async def test_an_act_asks_why_and_is_in_the_journal(settings: Settings) -> None
         await until(pilot, lambda: len(cells(view, WAITING)) == 5)
 
 
-async def test_what_was_set_aside_is_retried_and_a_held_answer_released(settings: Settings) -> None:
+async def test_what_was_set_aside_is_judged_again_and_a_held_answer_released(settings: Settings) -> None:
     async with shown(settings, WIDE) as (view, pilot, _):
-        await pilot.press("2", "t", *"again", "enter")
+        await pilot.press("2", "j", *"again", "enter")
         await until(pilot, lambda: not cells(view, SET_ASIDE))
         await pilot.press("1")
         held = [place for place, row in enumerate(cells(view, WAITING)) if row[3] == "held"]
@@ -139,7 +139,7 @@ async def test_without_a_reason_nothing_is_done_and_what_cannot_be_done_is_said(
         await until(pilot, lambda: not view.screen.query(Input))
         await pilot.press("h", *"no", "escape")
         await until(pilot, lambda: not view.screen.query(Input))
-        await pilot.press("t")
+        await pilot.press("l")
         await until(pilot, lambda: any("Nothing was changed" in one.message for one in view._notifications))
         assert cells(view, WAITING) == before
 

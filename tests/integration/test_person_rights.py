@@ -7,7 +7,7 @@ import pytest
 from mailflow.core.model import Right
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.register import Register, intake, journal, requests
-from mailflow.register.queues import Act
+from mailflow.register.journal import Act
 from mailflow.registrar import person
 from tests.support.jobs import do, night
 from tests.support.reception import Reception, a_file, a_request, number_of

@@ -10,7 +10,8 @@ from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook
 from mailflow.ops.reading import read_outlook
 from mailflow.register import Register, backlog, files, intake, outbox, queues
-from mailflow.register.queues import Act
+from mailflow.register.acts import Verb
+from tests.support.operating import operate
 from tests.support.records import (
     LATER,
     NOW,
@@ -95,7 +96,7 @@ async def test_what_is_to_be_tried_later_or_held_is_stuck(register: Register) ->
         broken = settlement(mails[1].id, "set_aside", "CTRL_SYS_0001")
         await intake.settle(tx, "me", [broken], NOW)
         await intake.release(tx, "me", [mails[2].id], NOW, refund=False)
-        await queues.hold(tx, [mails[2].id], Act(by="op", why="test"), NOW)
+    await operate(register, Verb.HOLD, intakes=[mails[2].id])
     view = await look(register)
     assert (view.moving, {one.state: one.count for one in view.stuck}) == (0, {"retry": 1, "set_aside": 1, "held": 1})
     assert [one.oldest for one in view.stuck if one.state == "retry"] == [NOW - timedelta(minutes=100)]

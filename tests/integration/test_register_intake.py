@@ -8,6 +8,8 @@ import pytest
 
 from mailflow.core.anomalies import Code
 from mailflow.register import LeaseLost, Register, intake, journal, queues
+from mailflow.register.acts import Left, Verb
+from tests.support.operating import operate
 from tests.support.records import (
     LATER,
     LONG_AFTER,
@@ -274,33 +276,12 @@ async def test_what_another_holds_cannot_be_postponed(register: Register) -> Non
             await intake.postpone(tx, "stranger", [intake_id], LATER, reason="R", detail="")
 
 
-async def test_an_operator_holds_releases_and_retries(register: Register) -> None:
-    act = queues.Act(by="anna", why="a reason")
-    await take_in(register, 2)
-    async with register.read() as tx:
-        one, two = [mail.id for mail in await queues.waiting(tx, 10)]
-    async with register.begin() as tx:
-        assert await queues.hold(tx, [one, 999], act, NOW) == {one}
-    assert [mail.id for mail in await claim(register)] == [two]
-    async with register.begin() as tx:
-        await intake.settle(tx, "me", [settlement(two, "set_aside", "R")], NOW)
-        assert await queues.release(tx, [one, two], act, NOW) == {one}
-        assert await queues.retry(tx, [one, two], act, NOW) == {two}
-    assert [mail.id for mail in await claim(register)] == [one]
-    alone = await claim_solo(register)
-    assert alone is not None
-    assert (alone.id, alone.attempts) == (two, 1)
-    async with register.read() as tx:
-        kept = await journal.of_intake(tx, two)
-        assert [k.entry.kind for k in kept] == ["mail-retried"]
-        assert kept[0].entry.detail == {"intake": two, "by": "anna", "why": "a reason"}
-
-
-async def test_a_mail_without_octets_cannot_be_retried(register: Register) -> None:
+async def test_a_mail_without_octets_cannot_be_judged_again(register: Register) -> None:
     await _take(register, TOO_LARGE)
     async with register.begin() as tx:
         (found,) = await queues.set_aside(tx, 10)
-        assert await queues.retry(tx, [found.id], queues.Act(by="anna", why=""), NOW) == set()
+    weighed = await operate(register, Verb.REJUDGE, intakes=[found.id])
+    assert [(item.id, why) for item, why in weighed.left] == [(found.id, Left.ERASED)]
 
 
 async def test_thousands_of_mails_fit_in_one_call(register: Register) -> None:

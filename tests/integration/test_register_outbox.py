@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from mailflow.register import Register, intake, journal, outbox, queues
+from mailflow.register.acts import Verb
+from tests.support.operating import ids, operate
 from tests.support.records import (
     LATER,
     LONG_AFTER,
@@ -20,7 +22,6 @@ from tests.support.records import (
     take_in,
 )
 
-ACT = queues.Act(by="anna", why="a reason")
 ENVID = outbox.envelope_id(name_of("0"))
 
 
@@ -209,8 +210,7 @@ async def test_a_held_mail_waits_for_an_operator(register: Register) -> None:
             (id_, "550 5.1.1"),
             (order.id, "no certificate"),
         ]
-    async with register.begin() as tx:
-        assert await queues.release_outbox(tx, [id_, order.id], ACT, NOW) == {id_, order.id}
+    assert ids(await operate(register, Verb.RELEASE, states=["held"])) == [id_, order.id]
     assert [row.id for row in await _deliver(register)] == [id_]
     assert [row.id for row in await _compose(register)] == [order.id]
 
@@ -234,8 +234,7 @@ async def test_a_bounce_holds_the_mail_that_it_names(register: Register, names: 
     assert (row.state, row.reason) == ("held", "bounced")
     async with register.read() as tx:
         assert [kept.entry.kind for kept in await journal.of_intake(tx, mail)] == ["bounced"]
-    async with register.begin() as tx:
-        assert await queues.release_outbox(tx, [id_], ACT, NOW) == set(), "what was sent is not sent again"
+    assert ids(await operate(register, Verb.RELEASE, outgoing=[id_])) == [], "what was sent is not sent again"
 
 
 async def test_a_forged_bounce_stops_no_mail_on_its_way(register: Register) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.register import queues
+from mailflow.mail.kinds import KINDS
+from mailflow.register import acts, journal, queues
+from mailflow.register.acts import Verb
+from mailflow.register.cases import MAIL, Filter
 from tests.simulation.cast import the_cast
 from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
@@ -26,7 +29,7 @@ ROUND = timedelta(minutes=12)
 JUMPS = (timedelta(minutes=1), timedelta(minutes=11), timedelta(minutes=80))
 TURN_SECONDS_MAX = 60.0
 """No turn takes a hundredth of that: whoever still waits then waits for ever."""
-ACT = queues.Act(by="operator", why="simulation")
+ACT = journal.Act(by="operator", why="simulation")
 
 Turn = Callable[[MailDoor], Coroutine[Any, Any, Progress]]
 # Looked up when called, so that a planted fault is met.
@@ -128,9 +131,10 @@ class Simulation:
             ours = [row for row in await queues.set_aside(tx, 1000) if row.reason == "CTRL_SYS_0001"]
             if look == 1:
                 self.run.innocents_struck = len(ours)
-                await queues.retry(tx, [row.id for row in ours], ACT, self.world.now)
-            held = [row.id for row in await queues.unanswered(tx, 1000)]
-            await queues.release_outbox(tx, held, ACT, self.world.now)
+                again = Filter(kinds=[MAIL], reasons=["CTRL_SYS_0001"])
+                await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)
+            held = Filter(kinds=list(KINDS), states=["held"])
+            await acts.perform(tx, Verb.RELEASE, held, ACT, self.world.now)
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
         """Run these lines of turns at once; a worker that was killed is started anew."""

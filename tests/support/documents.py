@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,8 @@ from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.core.life import TABLE, Action, Role, Standing
 from mailflow.mail.cms import algorithm_table
 from mailflow.ops import alarms
+from mailflow.register.acts import MAILS, OUTGOING, Left
+from mailflow.register.types import IntakeState, OutboxState
 from mailflow.settings import sample
 from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
@@ -63,6 +66,21 @@ def _cell(standing: Standing, action: Action, role: Role) -> str:
     return "**done**" if code is None else f"`{code.name}`"
 
 
+def act_table() -> str:
+    """What may be done in which state."""
+
+    def cells(states: Any, of: Mapping[Any, Mapping[Any, Left | None]]) -> str:
+        rows = [[f"`{verb}`", *(_may(of[verb][state]) for state in states)] for verb in of]
+        return table(["act", *(f"`{state}`" for state in states)], rows)
+
+    tables = [cells(IntakeState, MAILS), cells(OutboxState, OUTGOING)]
+    return f"To mails:\n\n{tables[0]}\nTo outgoing mails:\n\n{tables[1]}"
+
+
+def _may(left: Left | None) -> str:
+    return "**done**" if left is None else left.value
+
+
 def alarm_table() -> str:
     """What operators do about each alarm."""
     head = ["alarm", "what happened", "what it means", "what to do", "type first"]
@@ -81,6 +99,7 @@ def _shown(sentence: str) -> str:
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "DESIGN.md": {"states": states},
     "OPERATING.md": {
+        "acts": act_table,
         "alarms": alarm_table,
         "commands": commands,
         "settings": sample.reference,

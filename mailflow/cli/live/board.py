@@ -6,42 +6,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from mailflow import app
 from mailflow.cli.invocation import Row
 from mailflow.cli.outlook import read_view
 from mailflow.cli.queue import entry_row, read_intake, read_set_aside, read_waiting
 from mailflow.ops.outlook import Outlook
-from mailflow.register import Register, queues
-from mailflow.register.queues import Act
+from mailflow.register import Register, acts, journal, queues
+from mailflow.register.acts import MAILS, OUTGOING, Verb
+from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import IntakeState, OutboxState
 from mailflow.settings import Settings
 
 HEALTH_SECONDS_MAX = 1.0
 
 
-class Verb(StrEnum):
-    """What can be done about a row."""
-
-    HOLD = "hold"
-    RELEASE = "release"
-    RETRY = "retry"
-
-
 def possible(verb: Verb, row: Row) -> bool:
     """Whether it makes sense to ask for it; what is true when it is done the register sees to."""
-    if row.get("outbox") is not None:
-        return verb is Verb.RELEASE and row["state"] == OutboxState.HELD
-    return row["state"] in STATES_FOR[verb]
-
-
-STATES_FOR = {
-    Verb.HOLD: (IntakeState.RECEIVED, IntakeState.UNDETERMINED),
-    Verb.RELEASE: (IntakeState.HELD,),
-    Verb.RETRY: (IntakeState.SET_ASIDE,),
-}
-"""In which states a mail can have it done."""
+    if row.get("outbox") is None:
+        return MAILS[verb][IntakeState(str(row["state"]))] is None
+    return verb in OUTGOING and OUTGOING[verb][OutboxState(str(row["state"]))] is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +82,15 @@ class Source:
             facts, entries = await read_intake(tx, intake)
         return Story(intake=intake, facts=facts, entries=[entry_row(kept) for kept in entries])
 
-    async def act(self, verb: Verb, row: Row, why: str) -> bool:
-        """Whether it was done; what is `possible` may have ceased to be. Raises Unavailable."""
-        act, at, outgoing = Act(by=self.by, why=why), app.now(), row.get("outbox")
+    async def act(self, verb: Verb, row: Row, why: str) -> str:
+        """Why it was left alone, which is empty when it was done. Raises Unavailable."""
+        outgoing = row.get("outbox")
+        one = Filter(intakes=[int(str(row["intake"]))], kinds=[MAIL])
+        if outgoing is not None:
+            one = Filter(outgoing=[int(str(outgoing))])
         async with self.register.begin() as tx:
-            if outgoing is not None:
-                return bool(await queues.release_outbox(tx, [int(str(outgoing))], act, at))
-            does = {Verb.HOLD: queues.hold, Verb.RELEASE: queues.release, Verb.RETRY: queues.retry}[verb]
-            return bool(await does(tx, [int(str(row["intake"]))], act, at))
+            weighed = await acts.perform(tx, verb, one, journal.Act(by=self.by, why=why), app.now())
+        return "; ".join(left.value for _, left in weighed.left)
 
 
 def ask_health(address: str) -> str:

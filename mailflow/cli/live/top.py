@@ -1,21 +1,19 @@
 """`mailflow top`: starts the live view."""
 
-import getpass
-
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Exit, Invocation, wait_for
+from mailflow.cli.invocation import Exit, Invocation, caller, wait_for
 
 LIMIT = 200
 
 
 @click.command()
 @click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(min=0.5), help="Between two looks.")
-@click.option("--by", default=getpass.getuser, show_default="the user", help="Who acts, for the journal.")
+@click.option("--by", default=caller, show_default="the user", help="Who acts, for the journal.")
 @click.pass_obj
 def top(invocation: Invocation, seconds: float, by: str) -> int:
-    """The queue as it moves: deadlines, mails, ages by desk; one mail with its history; hold, release, retry.
+    """The queue as it moves: deadlines, mails, ages by desk; one mail with its history; the usual acts.
 
     Example: mailflow top --seconds 5
     """

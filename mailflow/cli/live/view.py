@@ -10,10 +10,12 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Header, Input, Label, Static, TabbedContent, TabPane
 
+from mailflow.cli.acting import DOES
 from mailflow.cli.invocation import Row
-from mailflow.cli.live.board import Board, Source, Story, Verb, possible
+from mailflow.cli.live.board import Board, Source, Story, possible
 from mailflow.errors import Unavailable
 from mailflow.ops.outlook import Bar, age_labels, sentences
+from mailflow.register.acts import Verb
 
 DARK, LIGHT = "textual-dark", "textual-light"
 WAITING, SET_ASIDE, DESKS, STATES = "waiting", "set-aside", "desks", "states"
@@ -70,7 +72,7 @@ class WhyScreen(ModalScreen[str | None]):
 
     def __init__(self, verb: Verb, what: str) -> None:
         super().__init__()
-        self._question = f"{verb.capitalize()} {what}: why? It is kept in the journal."
+        self._question = f"{verb.capitalize()} {what}: {DOES[verb]}. Why? It is kept in the journal."
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="question"):
@@ -103,6 +105,8 @@ class LiveView(App[None]):
         Binding("h", "act('hold')", "Hold"),
         Binding("l", "act('release')", "Release"),
         Binding("t", "act('retry')", "Retry"),
+        Binding("j", "act('rejudge')", "Judge again"),
+        Binding("a", "act('set-aside')", "Set aside"),
         Binding("d", "theme", "Light/dark"),
         *(Binding(str(place), f"show('{tab}')", show=False) for place, tab in enumerate(TITLES, 1)),
     ]
@@ -189,7 +193,7 @@ class LiveView(App[None]):
             return
         what = f"outgoing mail {row['outbox']}" if row.get("outbox") is not None else f"mail {row['intake']}"
         if not possible(verb, row):
-            self._refuse(verb, what)
+            self._refuse(what, f"it cannot be asked to {verb} as it stands")
             return
 
         async def answered(why: str | None) -> None:
@@ -200,22 +204,18 @@ class LiveView(App[None]):
 
     async def _act(self, verb: Verb, row: Row, why: str, what: str) -> None:
         try:
-            done = await self._source.act(verb, row, why)
+            left = await self._source.act(verb, row, why)
         except Unavailable as error:
             self.notify(str(error), severity="error")
             return
-        if done:
-            self.notify(f"{what} is {PAST[verb]}.", markup=False)
+        if left:
+            self._refuse(what, left)
         else:
-            self._refuse(verb, what)
+            self.notify(f"{what}: {DOES[verb]}.", markup=False)
         await self.action_renew()
 
-    def _refuse(self, verb: Verb, what: str) -> None:
-        said = f"Nothing was changed: {what} cannot be {PAST[verb]} as it stands."
-        self.notify(said, severity="warning", markup=False)
-
-
-PAST = {Verb.HOLD: "held", Verb.RELEASE: "released", Verb.RETRY: "retried"}
+    def _refuse(self, what: str, why: str) -> None:
+        self.notify(f"Nothing was changed: {what}: {why}.", severity="warning", markup=False)
 
 
 def _said(board: Board) -> Text:
