@@ -30,7 +30,7 @@ from tests.support.pki import AT
 
 SLACK = timedelta(minutes=1)
 DECIDED_TWICE = """SELECT intake_id FROM journal GROUP BY intake_id HAVING 1 < sum(
-    CASE kind WHEN 'mail-answered' THEN 1 WHEN 'mail-set-aside' THEN 1 WHEN 'mail-retried' THEN -1 ELSE 0 END)"""
+    CASE kind WHEN 'mail-answered' THEN 1 WHEN 'mail-set-aside' THEN 1 WHEN 'mail-rejudged' THEN -1 ELSE 0 END)"""
 
 
 async def judge(run: Run) -> list[str]:
