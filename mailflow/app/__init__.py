@@ -25,6 +25,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
+from mailflow.app.reviewing import shadow_of
 from mailflow.app.status import status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.core.calendar import PARIS
@@ -49,6 +50,7 @@ __all__ = [
     "run",
     "run_job",
     "run_once",
+    "shadow_of",
     "trust_files",
 ]
 

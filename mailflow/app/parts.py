@@ -75,12 +75,14 @@ def _key(file: Path) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def register_of(settings: Settings, meter: Meter = UNMEASURED) -> AsyncIterator[Register]:
+async def register_of(
+    settings: Settings, meter: Meter = UNMEASURED, *, read_only: bool = False
+) -> AsyncIterator[Register]:
     """The register, open, of the present schema and of the settings' environment.
 
     Raises Misconfigured and Unavailable.
     """
-    register = Register.open(settings.register_.url, open_vault(settings), meter)
+    register = Register.open(settings.register_.url, open_vault(settings), meter, read_only=read_only)
     try:
         await register.require_current_schema()
         async with register.read() as tx:
@@ -157,6 +159,21 @@ def make_composer(settings: Settings) -> MakeComposer:
             environment=settings.environment,
         ),
         mail_bytes_max=settings.limits.answer_bytes_max,
+    )
+
+
+def make_pool(settings: Settings, meter: Meter = UNMEASURED) -> Pool:
+    """The processes that judge and compose with these settings. Raises Misconfigured when a key file cannot be read."""
+    worker = settings.worker
+    return Pool(
+        PoolLimits(
+            processes=worker.processes,
+            task_seconds_max=worker.task_seconds_max,
+            memory_bytes_max=worker.task_memory_bytes_max,
+        ),
+        make_judge(settings),
+        make_composer(settings),
+        meter,
     )
 
 
@@ -258,17 +275,7 @@ def pace_of(settings: Settings) -> Pace:
 @contextlib.asynccontextmanager
 async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEASURED) -> AsyncIterator[MailDoor]:
     """The mail door, its connections and processes; all are closed at the end."""
-    worker = settings.worker
-    pool = Pool(
-        PoolLimits(
-            processes=worker.processes,
-            task_seconds_max=worker.task_seconds_max,
-            memory_bytes_max=worker.task_memory_bytes_max,
-        ),
-        make_judge(settings),
-        make_composer(settings),
-        meter,
-    )
+    pool = make_pool(settings, meter)
     mailbox = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
     # Our own mails lie there, which may be larger than any that is sent to us: a copy that is not read does not count.
     audit = replace(imap_account(settings, settings.audit), size_bytes_max=COPY_BYTES_MAX)

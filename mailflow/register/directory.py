@@ -55,6 +55,11 @@ async def generation(tx: Transaction) -> int:
     return int((await tx.all(statement))[0].generation)
 
 
+async def set_generation(tx: Transaction, generation: int) -> None:
+    """Of a register that is made for a trial: it has no enrolments of its own, and takes those of this generation."""
+    await tx.run(sa.update(trust_generation).values(generation=generation))
+
+
 async def read(tx: Transaction) -> Directory:
     """All enrolments as they stand."""
     now = await generation(tx)  # first: what changes meanwhile is then taken for newer, never for older

@@ -132,6 +132,25 @@ async def of_number(tx: Transaction, number: str) -> list[KeptEntry]:
     return await _entries(tx, history.c.number == number, history.c.revision)
 
 
+async def of_numbers(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumber, list[KeptEntry]]:
+    """The lives of several requests, each oldest first."""
+    found: dict[UniqueNumber, list[KeptEntry]] = {}
+    for batch in batches(sorted(numbers)):
+        for kept in await _entries(tx, history.c.number.in_(batch), history.c.revision):
+            found.setdefault(kept.entry.number, []).append(kept)
+    return found
+
+
+async def changed_since(tx: Transaction, territories: Collection[str], at: datetime) -> list[UniqueNumber]:
+    """Requests of these territories to which something was done then or later, their creation not counted."""
+    if not territories:
+        return []
+    statement = sa.select(history.c.number).where(
+        history.c.territory.in_(sorted(territories)), history.c.at >= at, history.c.revision > 1
+    )
+    return [row.number for row in await tx.all(statement.distinct().order_by(history.c.number))]
+
+
 async def of_territory(tx: Transaction, territory: Territory, *, after: int, limit: int) -> list[KeptEntry]:
     """At most `limit` entries of a territory that follow the sequence `after`, in order."""
     which = sa.and_(history.c.territory == territory, history.c.sequence > after)

@@ -135,7 +135,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
                 "dated_at": draft.dated_at,
                 "queued_at": at,
                 "key_id": key.id,
-                "payload": tx.vault.seal(key, draft.payload, _context("payload", *name, 1)),
+                "payload": tx.vault.seal(key, draft.payload, context("payload", *name, 1)),
                 "state": OutboxState.QUEUED.value,
                 # Never later than the server's clock says: ours may be ahead, and be set back.
                 "next_at": at if draft.intake_id is None else min(at, received[draft.intake_id]),
@@ -148,7 +148,8 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
     return ordered
 
 
-def _context(column: str, kind: str, key: str, part: int) -> str:
+def context(column: str, kind: str, key: str, part: int) -> str:
+    """Where a column of an outgoing mail is sealed to."""
     return f"outbox.{column}:{kind}\0{key}\0{part}"
 
 
@@ -193,7 +194,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
     content_keys = await keys.find(tx, {row.key_id for row in rows})
 
     def sealed(row: Any, part: int, octets: bytes) -> bytes:
-        return tx.vault.seal(content_keys[row.key_id], octets, _context("raw", row.kind, row.key, part))
+        return tx.vault.seal(content_keys[row.key_id], octets, context("raw", row.kind, row.key, part))
 
     first, further = [], []
     for row in rows:
@@ -284,8 +285,8 @@ async def _opened(tx: Transaction, rows: Sequence[Any], column: str, at: datetim
     found: list[tuple[Any, bytes]] = []
     for row in rows:
         try:
-            context = _context(column, row.kind, row.key, row.part)
-            found.append((row, tx.vault.open(content_keys[row.key_id], getattr(row, column) or b"", context)))
+            where = context(column, row.kind, row.key, row.part)
+            found.append((row, tx.vault.open(content_keys[row.key_id], getattr(row, column) or b"", where)))
         except (KeyError, SealBroken):
             await hold(tx, [row.id], "seal broken", at)
     return found

@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -86,10 +87,10 @@ class Register:
         )
 
     @classmethod
-    def open(cls, url: str, vault: Vault, meter: Meter = UNMEASURED) -> Self:
+    def open(cls, url: str, vault: Vault, meter: Meter = UNMEASURED, *, read_only: bool = False) -> Self:
         """`sqlite:///path` (relative to the working directory) or `postgresql://…`. Raises Misconfigured.
 
-        Nothing is connected yet.
+        Nothing is connected yet. With `read_only` the database itself refuses whatever would change it.
         """
         try:
             parsed = sa.make_url(url)
@@ -97,9 +98,9 @@ class Register:
             raise Misconfigured("the register's URL cannot be read") from None
         match parsed.drivername:
             case "sqlite":
-                return cls(_sqlite_engine(parsed), vault, meter)
+                return cls(_sqlite_engine(parsed, read_only=read_only), vault, meter)
             case "postgresql" | "postgres":
-                return cls(_postgresql_engine(parsed), vault, meter)
+                return cls(_postgresql_engine(parsed, read_only=read_only), vault, meter)
         raise Misconfigured("the register's URL begins with sqlite:/// or postgresql://")
 
     @contextlib.asynccontextmanager
@@ -245,11 +246,16 @@ def _constraint(error: sa.exc.IntegrityError) -> str:
     return str(diagnosis.constraint_name) if diagnosis is not None else str(error.orig)
 
 
-def _sqlite_engine(url: sa.URL) -> AsyncEngine:
+def _sqlite_engine(url: sa.URL, *, read_only: bool) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise Misconfigured("the register's URL names no file")
     if not Path(url.database).parent.is_dir():
         raise Misconfigured(f"the folder of {url.database} does not exist")
+    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"]
+    if read_only:
+        pragmas = ["query_only=ON"]
+        file = f"file:{quote(str(Path(url.database).absolute()))}"
+        url = url.set(database=file, query={"mode": "ro", "uri": "true"})
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
@@ -261,7 +267,7 @@ def _sqlite_engine(url: sa.URL) -> AsyncEngine:
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -274,12 +280,12 @@ def _sqlite_engine(url: sa.URL) -> AsyncEngine:
     return engine
 
 
-def _postgresql_engine(url: sa.URL) -> AsyncEngine:
-    limits = {
-        "lock_timeout": LOCK_WAIT_SECONDS_MAX,
-        "statement_timeout": STATEMENT_SECONDS_MAX,
-        "idle_in_transaction_session_timeout": STATEMENT_SECONDS_MAX,
-    }
+def _postgresql_engine(url: sa.URL, *, read_only: bool) -> AsyncEngine:
+    options = {
+        "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
+        "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
+        "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS_MAX}s",
+    } | ({"default_transaction_read_only": "on"} if read_only else {})
     return create_async_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
@@ -288,7 +294,7 @@ def _postgresql_engine(url: sa.URL) -> AsyncEngine:
         isolation_level="READ COMMITTED",
         connect_args={
             "connect_timeout": CONNECT_SECONDS_MAX,
-            "options": " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items()),
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
 

@@ -36,7 +36,7 @@ def octets_are_frozen_over_others(patch: pytest.MonkeyPatch) -> None:
         for id_, parts in mails.items():
             (row,) = await tx.all(sa.select(outbox_table).where(outbox_table.c.id == id_))
             key = (await keys.find(tx, [row.key_id]))[row.key_id]
-            sealed = tx.vault.seal(key, parts[0].raw, outbox._context("raw", row.kind, row.key, row.part))
+            sealed = tx.vault.seal(key, parts[0].raw, outbox.context("raw", row.kind, row.key, row.part))
             values = {
                 "raw": sealed,
                 "body_digest": parts[0].body_digest,

@@ -1,0 +1,29 @@
+"""What looks at decided mails again, with the parts of the settings; the register is open for reading only."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from mailflow.app.parts import make_pool, now, register_of, trust_files
+from mailflow.register import directory
+from mailflow.registrar import Terms
+from mailflow.review.scratch import scratch_register
+from mailflow.review.shadow import Shadow
+from mailflow.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
+    """A shadow of the service as these settings have it, on one view of the register.
+
+    Raises Misconfigured and Unavailable.
+    """
+    async with contextlib.AsyncExitStack() as parts:
+        register = await parts.enter_async_context(register_of(settings, read_only=True))
+        tx = await parts.enter_async_context(register.read())
+        enrolled = await directory.read(tx)
+        pool = make_pool(settings)
+        parts.push_async_callback(pool.close)
+        await pool.serve(await trust_files(settings).material(enrolled))
+        scratch = await parts.enter_async_context(scratch_register(enrolled.generation))
+        terms = Terms(directory=enrolled, environment=settings.environment)
+        yield Shadow(tx=tx, judges=pool, terms=terms, scratch=scratch, at=now())

@@ -1,0 +1,118 @@
+"""Mails that were decided and are still kept: what came, what was answered, and in which order they were decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mailflow.register import intake as mails
+from mailflow.register import keys, outbox
+from mailflow.register.tables import intake, journal
+from mailflow.register.tables import outbox as outgoing
+from mailflow.register.transaction import Transaction, batches
+from mailflow.register.types import IntakeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which mails are meant; what is not given does not restrict."""
+
+    since: datetime | None = None
+    """Received then or later."""
+    until: datetime | None = None
+    """Received before."""
+    desk: str | None = None
+    """Of which something in the mail was."""
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A mail with its outcome."""
+
+    id: int
+    received_at: datetime
+    decided_at: datetime
+    state: IntakeState
+    reason: str | None
+    raw: bytes = field(repr=False)
+    answer: bytes | None = field(repr=False)
+    """What was ordered to be told; None when nothing was."""
+
+
+async def count(tx: Transaction, selection: Selection) -> tuple[int, int]:
+    """How many mails are meant that are kept, and how many whose octets were erased since."""
+    kept = intake.c.raw.is_not(None)
+    erased = sa.and_(intake.c.raw.is_(None), intake.c.digest.is_not(None))
+    numbers = []
+    for which in (kept, erased):
+        statement = sa.select(sa.func.count()).select_from(intake).where(which, *_meant(selection))
+        numbers.append(int((await tx.all(statement))[0][0]))
+    return numbers[0], numbers[1]
+
+
+async def choose(tx: Transaction, selection: Selection, limit: int) -> list[int]:
+    """The latest of these mails that are kept, `limit` at most, in the order in which they were decided."""
+    order = (intake.c.settled_at, intake.c.received_at, intake.c.id)
+    statement = sa.select(intake.c.id).where(intake.c.raw.is_not(None), *_meant(selection))
+    rows = await tx.all(statement.order_by(*(column.desc() for column in order)).limit(limit))
+    return [row.id for row in reversed(rows)]
+
+
+def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
+    decided = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
+    which: list[sa.ColumnElement[bool]] = [intake.c.state.in_(decided), intake.c.settled_at.is_not(None)]
+    if selection.since is not None:
+        which.append(intake.c.received_at >= selection.since)
+    if selection.until is not None:
+        which.append(intake.c.received_at < selection.until)
+    if selection.ids:
+        which.append(intake.c.id.in_(selection.ids))
+    if selection.desk is not None:
+        which.append(sa.exists().where(journal.c.intake_id == intake.c.id, journal.c.desk == selection.desk))
+    return which
+
+
+async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:
+    """These mails, in this order, with their answers, which are the outgoing mails of that kind."""
+    content_keys = await keys.of_intakes(tx, ids)
+    found: dict[int, Decided] = {}
+    for batch in batches(ids):
+        rows = await tx.all(sa.select(intake).where(intake.c.id.in_(batch)))
+        orders = await _orders(tx, kind, [str(id_) for id_ in batch])
+        for row in rows:
+            found[row.id] = Decided(
+                id=row.id,
+                received_at=row.received_at,
+                decided_at=row.settled_at,
+                state=IntakeState(row.state),
+                reason=row.reason,
+                raw=tx.vault.open(content_keys[row.id], row.raw, mails.context(row)),
+                answer=orders.get(str(row.id)),
+            )
+    return [found[id_] for id_ in ids]
+
+
+async def _orders(tx: Transaction, kind: str, names: Sequence[str]) -> dict[str, bytes]:
+    """What was ordered to be told, by key, of those orders of a kind that are there and not erased."""
+    table = outgoing.c
+    which = (table.kind == kind, table.part == 1, table.key.in_(names), table.payload.is_not(None))
+    rows = await tx.all(sa.select(outgoing).where(*which))
+    content_keys = await keys.find(tx, [row.key_id for row in rows])
+    return {
+        row.key: tx.vault.open(key, row.payload, outbox.context("payload", row.kind, row.key, row.part))
+        for row in rows
+        if (key := content_keys.get(row.key_id)) is not None
+    }
+
+
+async def decided_before(tx: Transaction, mail: Decided) -> frozenset[int]:
+    """The mails that the same transaction decided before this one; the order in a chunk is that of reception."""
+    order = sa.tuple_(intake.c.received_at, intake.c.id)
+    statement = sa.select(intake.c.id).where(
+        intake.c.raw.is_not(None),
+        intake.c.settled_at == mail.decided_at,
+        order < sa.tuple_(sa.literal(mail.received_at, intake.c.received_at.type), sa.literal(mail.id)),
+    )
+    return frozenset(row.id for row in await tx.all(statement))
