@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from mailflow import app
 from mailflow.cli.finding import filter_options, name_of
 from mailflow.cli.invocation import Act, Exit, Invocation, Row, act_options, say, show_json, wait_for
+from mailflow.mail.kinds import KINDS, RECEIPT
 from mailflow.register import acts, journal
 from mailflow.register.acts import Left, Verb, Weighed
 from mailflow.register.cases import Filter, Item
@@ -20,6 +22,7 @@ DOES = {
     Verb.RELEASE: "work on it goes on",
     Verb.RETRY: "it is tried at once",
     Verb.REJUDGE: "it is judged again, as if for the first time",
+    Verb.RESEND: "the same octets go again",
     Verb.SET_ASIDE: "nothing is done about it until it is judged again",
 }
 """What becomes of it."""
@@ -35,6 +38,8 @@ def _command(verb: Verb, said: str, example: str) -> click.Command:
     def command(invocation: Invocation, which: Filter, *, act: Act) -> int:
         require_reason(act)
         require_criterion(which)
+        if verb is Verb.RESEND and not (which.kinds or which.outgoing):
+            which = replace(which, kinds=[kind for kind in KINDS if kind != RECEIPT])
         return wait_for(_act(invocation, verb, which, act))
 
     return command
@@ -139,5 +144,11 @@ set_aside = _command(
     "Take undecided mails out of the queue until they are judged again. Nobody is told; their time goes on.",
     '--intake 812 --why "waits for the vendor" --apply',
 )
-COMMANDS: Sequence[click.Command] = (hold, release, retry, rejudge, set_aside)
+resend = _command(
+    Verb.RESEND,
+    "Send outgoing mails that have left once more, the same octets: they came back, or a desk has lost them. Technical "
+    "receipts go again only when they are asked for, by --what or --outgoing.",
+    '--what answer --desk 59123 --since 2026-11-24 --why "the desk lost a day of mail" --apply',
+)
+COMMANDS: Sequence[click.Command] = (hold, release, retry, rejudge, set_aside, resend)
 """In the order in which they are listed."""

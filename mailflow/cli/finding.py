@@ -46,7 +46,7 @@ _OPTIONS = (
     click.option("--desk", default="", help="Mails with a file of this desk."),
     click.option("--file", default="", help="Mails with this file; * stands for anything."),
     click.option("--sender", default="", help="Mails that this sender is proven to have sent."),
-    click.option("--message-id", default="", help="The outgoing mail with this Message-ID, and what it answers."),
+    click.option("--message-id", default="", help="The mail, or the outgoing mail, with this Message-ID."),
     click.option("--since", type=LocalTime(), help="Received then or later, by the clock in Paris."),
     click.option("--until", type=LocalTime(), help="Received before."),
 )
@@ -119,6 +119,8 @@ def waits(item: Item) -> bool:
     """Somebody waits for its answer: it counts in the forecast."""
     if item.kind == MAIL and item.state is IntakeState.SET_ASIDE:
         return item.reason in OWED
+    if item.sent_at is not None and item.state is not OutboxState.HELD:
+        return False
     return item.state not in (
         *(IntakeState.ANSWERED, IntakeState.SAME_DELIVERY, IntakeState.SET_ASIDE),
         *(OutboxState.SENT, OutboxState.WITHDRAWN),

@@ -13,6 +13,7 @@ from mailflow.core.model import Registered
 from mailflow.ops.outlook import duration, sentences
 from mailflow.register import Transaction, files, history, journal, queues, requests
 from mailflow.register.queues import IntakeRow, OutboxRow
+from mailflow.register.types import OutboxState
 from mailflow.registrar.work import FILE_RECEIPT
 from mailflow.settings import Settings
 
@@ -95,13 +96,14 @@ def _mail(mail: IntakeRow, at: datetime, deadline: timedelta) -> Row:
 
 
 def _answer(answer: OutboxRow, at: datetime, deadline: timedelta) -> Row:
+    owed = answer.sent_at is None or answer.state is OutboxState.HELD
     return {
         "what": answer.kind,
         "intake": answer.intake_id,
         "outbox": answer.id,
         "part": answer.part,
         "received_at": answer.received_at,
-        "left": duration(answer.received_at + deadline - at),
+        "left": duration(answer.received_at + deadline - at) if owed else "sent once",
         "state": answer.state.value,
         "at_work": answer.lease_owner is not None,
         "attempts": answer.attempts,

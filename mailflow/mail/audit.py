@@ -31,6 +31,7 @@ def decide(
     copies: Sequence[bytes],
     expected_digest: str,
     *,
+    copies_before: int,
     since: datetime,
     at: datetime,
     deadline_at: datetime,
@@ -42,10 +43,11 @@ def decide(
     A copy counts only with the body that was sent (`expected_digest`, of `body_digest`): anybody may write a
     Message-ID. Without one it goes again after `wait`, longer than a server may still deliver what it accepted
     in silence, or once no more than `reserve` is left before `deadline_at`: then a second identical copy is the
-    lesser evil.
+    lesser evil. Of a mail that an operator sends once more, `copies_before` may be there from before and prove
+    nothing; nor is it in a hurry, since it left in time.
     """
-    if any(body_digest(copy) == expected_digest for copy in copies):
+    if sum(body_digest(copy) == expected_digest for copy in copies) > copies_before:
         return Verdict.SENT
-    if at - since >= wait or deadline_at - at <= reserve:
+    if at - since >= wait or (not copies_before and deadline_at - at <= reserve):
         return Verdict.RESEND
     return Verdict.WAIT

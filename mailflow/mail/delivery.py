@@ -178,6 +178,7 @@ async def settle_doubtful(door: MailDoor) -> Progress:
         verdict = audit.decide(
             await door.copies.find(row.message_id),
             row.body_digest,
+            copies_before=row.copies_before,
             since=row.since,
             at=at,
             deadline_at=row.received_at + pace.deadline,

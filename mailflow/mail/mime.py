@@ -33,6 +33,8 @@ __all__ = [
     "walk",
 ]
 
+HEADER_GLANCED_AT_BYTES_MAX = 64 * 1024
+"""Of a mail that is only to be named."""
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 # The line end behind is only looked at: the next delimiter may begin with it.
@@ -232,6 +234,16 @@ def has_other_recipients(entity: Entity) -> bool:
 def message_id(entity: Entity) -> str:
     """The Message-ID with its brackets, when our answer can repeat it as it is; else the empty text."""
     fields = entity.values("message-id")
+    return usable_message_id(fields[0]) if len(fields) == 1 else ""
+
+
+def message_id_of(raw: bytes) -> str:
+    """The same of a mail that nobody has looked at yet; empty when its header cannot be read."""
+    try:
+        end, _ = _header_bounds(raw, 0, len(raw), HEADER_GLANCED_AT_BYTES_MAX)
+        fields = [value for name, value in read_fields(raw[:end]) if name == "message-id"]
+    except MimeError:
+        return ""
     return usable_message_id(fields[0]) if len(fields) == 1 else ""
 
 

@@ -13,6 +13,7 @@ from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event, fault
 from mailflow.mail.deciding import Decision, decide, judge
 from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.mime import message_id_of
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import intake
@@ -72,6 +73,7 @@ async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bo
             raw=mail.raw,
             size_bytes=mail.size_bytes,
             received_at=mail.received_at,
+            message_id=message_id_of(mail.raw or b""),
         )
         for mail in mails
     ]

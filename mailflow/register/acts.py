@@ -35,6 +35,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     REJUDGE = "rejudge"
     SET_ASIDE = "set-aside"
+    RESEND = "resend"
 
 
 class Left(StrEnum):
@@ -52,6 +53,8 @@ class Left(StrEnum):
     ERASED = "its octets are not here"
     LEFT = "it has left"
     PERHAPS_SENT = "it was perhaps sent: the audit mailbox decides"
+    ON_ITS_WAY = "it is on its way"
+    NEVER_LEFT = "it never left: release it"
     UNWANTED = "it is not wanted any more"
 
 
@@ -126,8 +129,16 @@ OUTGOING: Mapping[Verb, Mapping[OutboxState, Left | None]] = {
         OutboxState.HELD: Left.HELD,
         OutboxState.WITHDRAWN: Left.UNWANTED,
     },
+    Verb.RESEND: {
+        OutboxState.QUEUED: Left.ON_ITS_WAY,
+        OutboxState.COMPOSED: Left.ON_ITS_WAY,
+        OutboxState.SENDING: Left.PERHAPS_SENT,
+        OutboxState.SENT: None,
+        OutboxState.HELD: None,
+        OutboxState.WITHDRAWN: Left.UNWANTED,
+    },
 }
-"""What may be done to an outgoing mail, by its state. What is not here is for mails that came only."""
+"""What may be done to an outgoing mail, by its state. What is only in one of the tables is for nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +155,7 @@ def weigh(verb: Verb, items: Sequence[Item], at: datetime) -> Weighed:
     done: list[Item] = []
     left: list[tuple[Item, Left]] = []
     for item in items:
-        if item.kind != MAIL and verb not in OUTGOING:
+        if verb not in (MAILS if item.kind == MAIL else OUTGOING):
             continue
         why = _why_not(verb, item, at)
         if why is None:
@@ -165,7 +176,9 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
     match verb:
         case Verb.RETRY | Verb.REJUDGE if item.next_at is not None and item.next_at <= at:
             return Left.DUE
-        case Verb.REJUDGE if not item.kept:
+        case Verb.RESEND if item.sent_at is None:
+            return Left.NEVER_LEFT
+        case Verb.REJUDGE | Verb.RESEND if not item.kept:
             return Left.ERASED
         case Verb.RELEASE if item.sent_at is not None:
             return Left.LEFT
@@ -210,6 +223,9 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
             afresh = {"state": IntakeState.RECEIVED.value, "next_at": at, "settled_at": None, "attempts": 0}
             # What broke the judge may break it again, and only itself when it is alone.
             return {**afresh, "reason": None, "detail": None, "solo": item.reason == Code.INTERNAL_FAULT.value}
+        case Verb.RESEND:
+            again = {"state": OutboxState.COMPOSED.value, "next_at": at, "attempts": 0, "reason": None}
+            return {**again, "copies_before": max(item.sends, 1)}
         case Verb.SET_ASIDE:
             aside = {"state": IntakeState.SET_ASIDE.value, "next_at": None, "settled_at": at}
             return {**aside, "reason": OPERATOR, "detail": None}
@@ -221,6 +237,7 @@ PAST: Mapping[Verb, str] = {
     Verb.RETRY: "retried",
     Verb.REJUDGE: "rejudged",
     Verb.SET_ASIDE: "set-aside",
+    Verb.RESEND: "resent",
 }
 """What was done, in the journal."""
 

@@ -35,7 +35,11 @@ async def undecided(tx: Transaction, at: datetime, bounds: Sequence[datetime]) -
 
 
 async def unsent(tx: Transaction, kind: str, bounds: Sequence[datetime]) -> list[Waiting]:
-    """Outgoing mails of this kind that have not left, by age, sender and desk."""
+    """Outgoing mails of this kind that have not left, by age, sender and desk.
+
+    One that left in time and goes once more keeps nobody waiting, unless it came back.
+    """
+    owed = sa.or_(outbox.c.sent_at.is_(None), outbox.c.state == OutboxState.HELD.value)
     first_desk = sa.select(sa.func.min(file.c.desk)).where(file.c.intake_id == outbox.c.intake_id).scalar_subquery()
     each = (
         sa.select(
@@ -46,7 +50,7 @@ async def unsent(tx: Transaction, kind: str, bounds: Sequence[datetime]) -> list
             first_desk.label("desk"),
         )
         .outerjoin(intake, intake.c.id == outbox.c.intake_id)
-        .where(on_its_way, outbox.c.kind == kind)
+        .where(on_its_way, outbox.c.kind == kind, owed)
         .subquery()
     )
     alike = (each.c.span, each.c.state, each.c.sender, each.c.desk)

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.register.intake import message_token
 from mailflow.register.tables import awaited_file, file, history, intake, journal, outbox, sender
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
@@ -36,7 +37,7 @@ class Filter:
     sender: str = ""
     """Proven to have sent the mail; of a mail that goes out for none, whom it goes to."""
     message_id: str = ""
-    """Of an outgoing mail, with its angle brackets."""
+    """Of a mail, or of an outgoing one, with its angle brackets: either leads to both."""
     since: datetime | None = None
     """Received, or ordered, at this instant or later."""
     until: datetime | None = None
@@ -67,6 +68,8 @@ class Item:
     lease_until: datetime | None
     sent_at: datetime | None
     """When it left for the first time."""
+    sends: int
+    """How often sending it was begun."""
     kept: bool
     """Its octets are here (of an outgoing mail: were composed, and are kept)."""
 
@@ -74,7 +77,7 @@ class Item:
 async def count(tx: Transaction, which: Filter) -> int:
     """How many mails and outgoing mails match."""
     found = 0
-    for statement in _statements(which):
+    for statement in _statements(tx, which):
         found += int((await tx.all(sa.select(sa.func.count()).select_from(statement.subquery())))[0][0])
     return found
 
@@ -82,7 +85,7 @@ async def count(tx: Transaction, which: Filter) -> int:
 async def find(tx: Transaction, which: Filter, limit: int | None = None) -> list[Item]:
     """The first of them by the time that they have left; a mail before what goes out for it."""
     rows: list[Any] = []
-    for statement in _statements(which):
+    for statement in _statements(tx, which):
         ids = [row.id for row in await tx.all(statement.limit(limit))]
         rows += await _rows(tx, _table(statement), ids)
     items = [_item(row) for row in rows]
@@ -92,7 +95,7 @@ async def find(tx: Transaction, which: Filter, limit: int | None = None) -> list
 async def lock(tx: Transaction, which: Filter) -> list[Item]:
     """All of them, in the same order, as they stand until the end of the transaction: nobody else changes them."""
     rows: list[Any] = []
-    for statement in _statements(which):
+    for statement in _statements(tx, which):
         ids = sorted(row.id for row in await tx.all(statement))
         rows += await _rows(tx, _table(statement), ids, locked=True)
     return sorted((_item(row) for row in rows), key=_order)
@@ -102,13 +105,14 @@ def _order(item: Item) -> tuple[datetime, int, bool, int]:
     return item.received_at, item.intake_id or 0, item.kind != MAIL, item.id
 
 
-def _statements(which: Filter) -> list[sa.Select[Any]]:
+def _statements(tx: Transaction, which: Filter) -> list[sa.Select[Any]]:
     """The ids of what matches, of each of the two tables that can hold any."""
     statements = []
+    named = sa.select(intake.c.id).where(intake.c.message_token == message_token(tx, which.message_id))
     if not which.outgoing and (not which.kinds or MAIL in which.kinds):
-        statements.append(_matching(intake, which, _of_mails(which)))
+        statements.append(_matching(intake, which, _of_mails(which, named)))
     if not which.kinds or set(which.kinds) - {MAIL}:
-        statements.append(_matching(outbox, which, _of_outgoing(which)))
+        statements.append(_matching(outbox, which, _of_outgoing(which, named)))
     return statements
 
 
@@ -124,17 +128,17 @@ def _matching(table: sa.Table, which: Filter, conditions: list[sa.ColumnElement[
     return sa.select(table.c.id).where(*conditions).order_by(table.c.received_at, table.c.id)
 
 
-def _of_mails(which: Filter) -> list[sa.ColumnElement[bool]]:
+def _of_mails(which: Filter, named: sa.Select[Any]) -> list[sa.ColumnElement[bool]]:
     found = _about(which, intake.c.id)
     if which.sender:
         found.append(intake.c.sender == which.sender)
     if which.message_id:
         ours = sa.select(outbox.c.intake_id).where(outbox.c.message_id == which.message_id)
-        found.append(intake.c.id.in_(ours))
+        found.append(sa.or_(intake.c.id.in_(ours), intake.c.id.in_(named)))
     return found
 
 
-def _of_outgoing(which: Filter) -> list[sa.ColumnElement[bool]]:
+def _of_outgoing(which: Filter, named: sa.Select[Any]) -> list[sa.ColumnElement[bool]]:
     found = _about(which, outbox.c.intake_id)
     if which.outgoing:
         found.append(outbox.c.id.in_(which.outgoing))
@@ -146,7 +150,7 @@ def _of_outgoing(which: Filter) -> list[sa.ColumnElement[bool]]:
         told = sa.and_(outbox.c.intake_id.is_(None), outbox.c.recipient.in_(address))
         found.append(sa.or_(outbox.c.intake_id.in_(theirs), told))
     if which.message_id:
-        found.append(outbox.c.message_id == which.message_id)
+        found.append(sa.or_(outbox.c.message_id == which.message_id, outbox.c.intake_id.in_(named)))
     return found
 
 
@@ -190,10 +194,11 @@ async def _rows(tx: Transaction, table: sa.Table, ids: Sequence[int], *, locked:
     columns: list[Any] = [*(table.c[name] for name in shared), table.c.raw.is_not(None).label("kept")]
     if mail:
         columns += [sa.literal(MAIL).label("kind"), intake.c.id.label("intake_id"), sa.literal(1).label("part")]
-        columns += [sa.null().label("sent_at"), intake.c.sender]
+        columns += [sa.null().label("sent_at"), sa.literal(0).label("sends"), intake.c.sender]
     else:
         of = sa.select(intake.c.sender).where(intake.c.id == outbox.c.intake_id).scalar_subquery()
-        columns += [outbox.c.kind, outbox.c.intake_id, outbox.c.part, outbox.c.sent_at, of.label("sender")]
+        columns += [outbox.c.kind, outbox.c.intake_id, outbox.c.part, outbox.c.sent_at, outbox.c.sends]
+        columns += [of.label("sender")]
     rows: list[Any] = []
     for batch in batches(ids):
         statement = sa.select(*columns).where(table.c.id.in_(batch)).order_by(table.c.id)

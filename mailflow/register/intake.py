@@ -30,6 +30,8 @@ class Arrival:
     """None when it was too large to be read."""
     size_bytes: int
     received_at: datetime
+    message_id: str = ""
+    """With its angle brackets; empty when it has none that can be used. Whoever sent it wrote it, whoever that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     rows, wrapped = [], {}
     for arrival, digest in zip(arrivals, digests, strict=True):
         seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, digest) in known
-        row = _row(arrival, digest, at, seen=seen)
+        row = _row(arrival, digest, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
         if arrival.raw is not None and not seen:
             key, wrapped[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
@@ -75,6 +77,11 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(*named)
     taken = {tuple(row) for row in await tx.all(new, rows)}
     await keys.keep(tx, [key for uid, key in wrapped.items() if uid in taken], at)
+
+
+def message_token(tx: Transaction, message_id: str) -> int | None:
+    """What a Message-ID is kept as; None of none."""
+    return tx.vault.short_token("request-message-id", message_id) if message_id else None
 
 
 def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mailflow.register import journal, keys
 from mailflow.register.tables import intake, outbox
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import OutboxState
+from mailflow.register.types import Instant, OutboxState
 from mailflow.register.vault import SealBroken, Vault, WrappedKey
 
 ORDERS_BYTES_MAX = 16 * 1024 * 1024
@@ -93,6 +93,8 @@ class Doubtful:
     body_digest: str
     since: datetime
     received_at: datetime
+    copies_before: int
+    """How many copies may lie in the audit mailbox that say nothing of this send: it was sent again by an operator."""
 
 
 def envelope_id(message_id: str) -> str:
@@ -325,7 +327,7 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
                 outbox.c.lease_owner == owner,
                 outbox.c.lease_until > at,
             )
-            .values(state=_SENDING, sending_at=at, next_at=None)
+            .values(state=_SENDING, sending_at=at, next_at=None, sends=outbox.c.sends + 1)
             .returning(outbox.c.id)
         )
         ours |= {row.id for row in await tx.all(statement)}
@@ -373,6 +375,7 @@ async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
             body_digest=row.body_digest,
             since=row.sending_at,
             received_at=row.received_at,
+            copies_before=row.copies_before,
         )
         for row in await tx.all(statement)
     ]
@@ -385,8 +388,8 @@ async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> Non
 
 
 def _sent(at: datetime) -> dict[str, Any]:
-    state = OutboxState.SENT.value
-    return {"state": state, "sent_at": at, "reason": None, "next_at": None, "sending_at": None, **_FREE}
+    state, sent_at = OutboxState.SENT.value, sa.func.coalesce(outbox.c.sent_at, sa.bindparam(None, at, Instant()))
+    return {"state": state, "sent_at": sent_at, "reason": None, "next_at": None, "sending_at": None, **_FREE}
 
 
 def _again(until: datetime, reason: str) -> dict[str, Any]:

@@ -58,6 +58,7 @@ intake = sa.Table(
     sa.Column("uidvalidity", sa.BigInteger, nullable=False),
     sa.Column("uid", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.Text),  # SHA-256 of the octets; NULL when they were too many to be read
+    sa.Column("message_token", sa.BigInteger),  # of its Message-ID, by which operators find it
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("taken_at", Instant, nullable=False),
@@ -99,6 +100,7 @@ sa.Index(
     postgresql_where=intake.c.lease_until.is_not(None),
 )
 sa.Index("ix_intake_digest", intake.c.digest)
+partial_index("ix_intake_message_token", intake.c.message_token, where=intake.c.message_token.is_not(None))
 partial_index(
     "ix_intake_late", intake.c.taken_at, intake.c.id, where=intake.c.late_at.is_(None) & (intake.c.state != "answered")
 )
@@ -167,10 +169,13 @@ outbox = sa.Table(
     sa.Column("body_digest", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("sends", sa.Integer, nullable=False, server_default="0"),  # how often its data were begun
+    # Of those, how many were when it was last ordered to be sent again: so many copies prove nothing of what came then.
+    sa.Column("copies_before", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),
     sa.Column("sending_at", Instant),
-    sa.Column("sent_at", Instant),
+    sa.Column("sent_at", Instant),  # when it left for the first time
     *lease(),
     sa.Column("payload", sa.LargeBinary),
     sa.Column("raw", sa.LargeBinary),
@@ -192,6 +197,7 @@ partial_index(
     outbox.c.received_at,
     outbox.c.id,
     outbox.c.state,
+    outbox.c.sent_at,
     outbox.c.intake_id,
     where=on_its_way,
 )

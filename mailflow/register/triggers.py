@@ -77,7 +77,8 @@ def statements(dialect: str) -> list[str]:
             dialect,
             "outbox_sent_is_final",
             "UPDATE OF state ON outbox",
-            "OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')",
+            "OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')"
+            " AND NOT (NEW.state = 'composed' AND NEW.copies_before > OLD.copies_before)",
         ),
     ]
     truncated = [

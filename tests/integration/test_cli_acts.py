@@ -35,6 +35,7 @@ def test_find_by_all_that_an_operator_may_know(run: Run) -> None:
         ("--desk", "Z0001"),
         ("--file", "DEMZ0001-*"),
         ("--sender", "lille"),
+        ("--message-id", "1@lille.example"),
         ("--state", "answered", "--state", "composed"),
     ):
         found = listed(run, "find", *named)

@@ -1,15 +1,29 @@
 """What operators do to mails: every cell of the table, what a filter matches, and how it stands beside workers."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.core.model import SenderCode
 from mailflow.core.numbers import DeskCode
 from mailflow.ops.reading import read_outlook
-from mailflow.register import LeaseLost, Register, acts, cases, directory, files, intake, journal, lateness, outbox
+from mailflow.register import (
+    LeaseLost,
+    Register,
+    acts,
+    cases,
+    directory,
+    files,
+    intake,
+    journal,
+    lateness,
+    outbox,
+    tables,
+)
 from mailflow.register.acts import MAILS, OUTGOING, Left, Verb
 from mailflow.register.cases import MAIL, Filter, Item
 from mailflow.register.types import IntakeState, OutboxState
@@ -104,7 +118,7 @@ async def test_the_table_decides_about_mails(register: Register, verb: Verb, sta
     assert await find(register, intakes=[mail]) == [after]
 
 
-async def an_outgoing_in(register: Register, state: OutboxState) -> int:
+async def an_outgoing_in(register: Register, state: OutboxState, verb: Verb) -> int:
     (id_,) = await frozen(register)
     async with register.begin() as tx:
         match state:
@@ -123,6 +137,8 @@ async def an_outgoing_in(register: Register, state: OutboxState) -> int:
                     await outbox.mark_sent(tx, [id_], NOW)
             case OutboxState.HELD:
                 await outbox.hold(tx, [id_], "550", NOW)
+                if verb is Verb.RESEND:  # it came back
+                    await tx.run(sa.update(tables.outbox).values(sent_at=NOW))
             case OutboxState.WITHDRAWN:
                 await lateness.withdraw(tx, "answer", ["0"], "answered")
     return id_
@@ -132,13 +148,14 @@ OUTGOING_BECOMES = {
     Verb.HOLD: dict.fromkeys(OutboxState, OutboxState.HELD),
     Verb.RELEASE: dict.fromkeys(OutboxState, OutboxState.COMPOSED),
     Verb.RETRY: {state: state for state in OutboxState},
+    Verb.RESEND: dict.fromkeys(OutboxState, OutboxState.COMPOSED),
 }
 
 
 @pytest.mark.parametrize("state", OutboxState)
 @pytest.mark.parametrize("verb", OUTGOING)
 async def test_the_table_decides_about_outgoing_mails(register: Register, verb: Verb, state: OutboxState) -> None:
-    id_ = await an_outgoing_in(register, state)
+    id_ = await an_outgoing_in(register, state, verb)
     (before,) = await find(register, outgoing=[id_])
     assert before.state is state
     weighed = await operate(register, verb, outgoing=[id_])
@@ -193,6 +210,18 @@ async def test_a_filter_matches_what_meets_all_of_it(register: Register) -> None
     oldest = (await find(register))[0].received_at
     assert await found(register, since=oldest + timedelta(seconds=1), kinds=[MAIL]) == [("mail", late), ("mail", fresh)]
     assert await found(register, until=oldest + timedelta(seconds=1)) == both
+
+
+async def test_a_message_id_leads_to_the_mail_and_to_its_answer(register: Register) -> None:
+    async with register.begin() as tx:
+        await intake.take_in(tx, [replace(arrival(1), message_id="<1@desk.example>"), arrival(2)], NOW)
+    (one, _) = [item.id for item in await find(register)]
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(one)], NOW)
+    both = [("mail", one), ("answer", 1)]
+    assert await found(register, message_id="<1@desk.example>") == both
+    assert await found(register, message_id=name_of("1")) == both
+    assert await found(register, message_id="<2@desk.example>") == []
 
 
 async def test_a_number_leads_to_the_mails_by_which_it_was_made(register: Register) -> None:

@@ -157,6 +157,10 @@ async def test_a_mail_that_was_sent_is_not_sent_again(used: Register) -> None:
     await execute(used, "UPDATE outbox SET state = 'sent', sent_at = dated_at, next_at = NULL WHERE raw IS NOT NULL")
     again = "UPDATE outbox SET state = 'composed', next_at = dated_at WHERE state = 'sent'"
     await _refused(used, [(again, "outbox_sent_is_final")])
+    queued = "UPDATE outbox SET state = 'withdrawn', copies_before = 1 WHERE state = 'sent'"
+    await _refused(used, [(queued, "outbox_sent_is_final")])
+    ordered = "UPDATE outbox SET state = 'composed', next_at = dated_at, copies_before = 1 WHERE state = 'sent'"
+    await execute(used, ordered)
 
 
 async def test_a_removed_request_stays_removed(used: Register) -> None:

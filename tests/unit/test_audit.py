@@ -15,10 +15,13 @@ SENT = b"From: a@example.test\r\nMessage-ID: <1@example.test>\r\n\r\nNumber 059\
 TRACE = b"Return-Path: <b@example.test>\r\nReceived: from x\r\n\tby y; today\r\n"
 
 
-def judge(*copies: bytes, at: datetime = SINCE, deadline_at: datetime = SINCE + timedelta(hours=12)) -> Verdict:
+def judge(
+    *copies: bytes, at: datetime = SINCE, deadline_at: datetime = SINCE + timedelta(hours=12), copies_before: int = 0
+) -> Verdict:
     return decide(
         copies,
         body_digest(SENT),
+        copies_before=copies_before,
         since=SINCE,
         at=at,
         deadline_at=deadline_at,
@@ -97,3 +100,10 @@ def test_the_digests_of_two_bodies_are_equal_only_when_their_lines_are(first: li
 @given(st.binary())
 def test_any_octets_have_a_digest(raw: bytes) -> None:
     assert len(body_digest(raw)) == 64
+
+
+def test_of_what_is_sent_once_more_only_a_further_copy_proves_that_it_went() -> None:
+    assert judge(SENT, copies_before=1) is Verdict.WAIT
+    assert judge(SENT, SENT, copies_before=1) is Verdict.SENT
+    assert judge(SENT, at=SINCE + WAIT, copies_before=1) is Verdict.RESEND
+    assert judge(SENT, deadline_at=SINCE, copies_before=1) is Verdict.WAIT, "its time was kept"

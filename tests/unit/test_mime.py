@@ -17,6 +17,7 @@ from mailflow.mail.mime import (
     canonical,
     from_address,
     message_id,
+    message_id_of,
     read,
     signed_parts,
     walk,
@@ -383,9 +384,10 @@ def attempt(ask: Callable[[], object]) -> None:
 @settings(max_examples=500)
 @given(MAILS)
 def test_for_any_bytes_a_reader_returns_or_raises_its_own_error(raw: bytes) -> None:
+    named = message_id_of(raw)
     with suppress(MimeError):
         mail = read(raw, LIMITS)
-        message_id(mail)
+        assert message_id(mail) == named
         attempt(lambda: from_address(mail))
         attempt(lambda: signed_parts(mail))
         for part in walk(mail):

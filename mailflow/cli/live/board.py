@@ -24,7 +24,7 @@ HEALTH_SECONDS_MAX = 1.0
 def possible(verb: Verb, row: Row) -> bool:
     """Whether it makes sense to ask for it; what is true when it is done the register sees to."""
     if row.get("outbox") is None:
-        return MAILS[verb][IntakeState(str(row["state"]))] is None
+        return verb in MAILS and MAILS[verb][IntakeState(str(row["state"]))] is None
     return verb in OUTGOING and OUTGOING[verb][OutboxState(str(row["state"]))] is None
 
 

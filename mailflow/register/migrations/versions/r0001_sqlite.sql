@@ -13,6 +13,7 @@ CREATE TABLE intake (
     uidvalidity BIGINT NOT NULL,
     uid BIGINT NOT NULL,
     digest TEXT,
+    message_token BIGINT,
     size_bytes BIGINT NOT NULL,
     received_at DATETIME NOT NULL,
     taken_at DATETIME NOT NULL,
@@ -46,6 +47,8 @@ CREATE INDEX ix_intake_unanswered ON intake (state, reason, settled_at, received
 CREATE INDEX ix_intake_lease ON intake (lease_until) WHERE lease_until IS NOT NULL
 
 CREATE INDEX ix_intake_digest ON intake (digest)
+
+CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
 CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes) WHERE next_at IS NOT NULL
 
@@ -154,6 +157,8 @@ CREATE TABLE outbox (
     body_digest TEXT,
     state TEXT NOT NULL,
     reason TEXT,
+    sends INTEGER DEFAULT '0' NOT NULL,
+    copies_before INTEGER DEFAULT '0' NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
     next_at DATETIME,
     sending_at DATETIME,
@@ -182,7 +187,7 @@ CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
 
 CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND intake_id IS NULL
 
-CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
+CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
 
 CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
 
@@ -478,7 +483,7 @@ CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH R
 
 CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH ROW WHEN (OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'intake_is_decided_once'); END
 
-CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held')) BEGIN SELECT RAISE(ABORT, 'outbox_sent_is_final'); END
+CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held') AND NOT (NEW.state = 'composed' AND NEW.copies_before > OLD.copies_before)) BEGIN SELECT RAISE(ABORT, 'outbox_sent_is_final'); END
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 

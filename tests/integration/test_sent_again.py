@@ -1,0 +1,111 @@
+"""An answer that an operator sends once more: the same octets, told from the copies of before, and no breach."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailflow.mail import composing, delivery, worker
+from mailflow.mail.kinds import ANSWER
+from mailflow.ops.reading import read_outlook
+from mailflow.register import Register, backlog, cases, queues, retention
+from mailflow.register.acts import Left, Verb
+from mailflow.register.cases import Filter, Item
+from tests.support.doors import PACE, House
+from tests.support.fake_mailer import Fate
+from tests.support.judging import RECEIVED_AT, a_mail, dem_part
+from tests.support.operating import ids, operate
+
+LONG = timedelta(days=2)
+
+
+@pytest.fixture
+async def house(register: Register) -> House:
+    """One mail that was answered, and whose answer has left."""
+    house = House(register)
+    await house.enrol()
+    house.mailbox.deliver(a_mail(dem_part(1)))
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
+        await turn(door)
+    assert len(house.mailer.accepted) == 1
+    house.now += LONG
+    return house
+
+
+async def the_answer(house: House) -> Item:
+    async with house.register.read() as tx:
+        (item,) = await cases.find(tx, Filter(kinds=[ANSWER]))
+    return item
+
+
+async def resend(house: House) -> list[int]:
+    return ids(await operate(house.register, Verb.RESEND, house.now, kinds=[ANSWER]))
+
+
+async def test_the_same_octets_go_again_and_the_time_to_answer_stays(house: House) -> None:
+    before = await the_answer(house)
+    assert await resend(house) == [before.id]
+    assert await resend(house) == [], "it is on its way"
+    async with house.register.read() as tx:
+        view = await read_outlook(tx, ANSWER, house.now, deadline=PACE.deadline, percents=[50])
+        assert [row.state for row in await queues.unanswered(tx, 9)] == ["composed"]
+    assert view.waiting == 0, "nobody waits for it"
+    await delivery.deliver(house.door())
+    first, second = house.mailer.accepted
+    assert (second.raw, second.recipient, second.envelope_id) == (first.raw, first.recipient, first.envelope_id)
+    after = await the_answer(house)
+    assert (after.state, after.sent_at, after.sends) == ("sent", before.sent_at, 2)
+    async with house.register.read() as tx:
+        (told,) = await backlog.answered(tx, ANSWER, RECEIVED_AT, house.now + LONG)
+    assert told.sent_at == before.sent_at
+
+
+async def doubtful(house: House, fate: Fate) -> None:
+    """It is sent again, and its end is not seen."""
+    await resend(house)
+    house.mailer.fates = [fate]
+    await delivery.deliver(house.door())
+    house.now += PACE.lease
+    await delivery.settle_doubtful(house.door())
+
+
+async def test_the_first_copy_is_not_taken_for_the_second(house: House) -> None:
+    await doubtful(house, Fate.LOSE_MAIL)
+    assert (await the_answer(house)).state == "sending"
+    weighed = await operate(house.register, Verb.RESEND, house.now, kinds=[ANSWER])
+    assert [why for _, why in weighed.left] == [Left.PERHAPS_SENT]
+    house.now += PACE.audit_wait
+    await delivery.settle_doubtful(house.door())
+    assert (await the_answer(house)).state == "composed"
+    await delivery.deliver(house.door())
+    assert len(house.mailer.accepted) == 2
+    assert (await the_answer(house)).state == "sent"
+
+
+async def test_a_second_copy_shows_that_it_went(house: House) -> None:
+    await doubtful(house, Fate.LOSE_REPLY)
+    assert (await the_answer(house)).state == "sent"
+    assert len(house.mailer.accepted) == 2
+
+
+async def test_what_came_back_is_owed_until_it_is_sent_again(house: House) -> None:
+    async with house.register.begin() as tx:
+        names = {"envelope_id": house.mailer.accepted[0].envelope_id, "message_id": "", "verp": ""}
+        await queues.record_bounce(tx, **names, intake_id=1, at=house.now)
+    assert (await the_answer(house)).state == "held"
+    async with house.register.read() as tx:
+        view = await read_outlook(tx, ANSWER, house.now, deadline=PACE.deadline, percents=[50])
+    assert (view.waiting, view.late) == (1, 1)
+    weighed = await operate(house.register, Verb.RELEASE, house.now, kinds=[ANSWER])
+    assert [why for _, why in weighed.left] == [Left.LEFT]
+    await resend(house)
+    await delivery.deliver(house.door())
+    assert len({outgoing.raw for outgoing in house.mailer.accepted}) == 1
+    assert (await the_answer(house)).state == "sent"
+
+
+async def test_what_is_not_kept_any_more_cannot_be_sent_again(house: House) -> None:
+    async with house.register.begin() as tx:
+        assert await retention.erase_these(tx, [1], house.now) == 1
+    weighed = await operate(house.register, Verb.RESEND, house.now, kinds=[ANSWER])
+    assert [why for _, why in weighed.left] == [Left.ERASED]
