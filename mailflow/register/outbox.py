@@ -361,24 +361,14 @@ async def release_all(tx: Transaction, owner: str) -> None:
 
 async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
     """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
+    names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
     statement = (
-        sa.select(outbox)
+        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
         .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
         .order_by(outbox.c.sending_at, outbox.c.id)
         .limit(limit)
     )
-    return [
-        Doubtful(
-            id=row.id,
-            kind=row.kind,
-            message_id=row.message_id,
-            body_digest=row.body_digest,
-            since=row.sending_at,
-            received_at=row.received_at,
-            copies_before=row.copies_before,
-        )
-        for row in await tx.all(statement)
-    ]
+    return [Doubtful(**row._mapping) for row in await tx.all(statement)]
 
 
 async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
