@@ -26,8 +26,10 @@ from mailflow.app.parts import (
     trust_files,
 )
 from mailflow.app.reviewing import shadow_of
-from mailflow.app.status import status_served
+from mailflow.app.status import Watch, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
+from mailflow.app.telling import tellers
+from mailflow.app.watches import TOLD, try_channels, watch_once, worker_watch
 from mailflow.core.calendar import PARIS
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
@@ -35,6 +37,7 @@ from mailflow.ops.metrics import Metrics
 from mailflow.settings import Settings
 
 __all__ = [
+    "TOLD",
     "check_audit",
     "check_mailbox",
     "check_smtp",
@@ -51,7 +54,10 @@ __all__ = [
     "run_job",
     "run_once",
     "shadow_of",
+    "tellers",
     "trust_files",
+    "try_channels",
+    "watch_once",
 ]
 
 T = TypeVar("T")
@@ -67,13 +73,27 @@ def stages_of(door: MailDoor, settings: Settings) -> Stages:
 
 async def run_once(settings: Settings) -> Drained:
     """One batch, for cron: what is in the mailbox now, through to the answer. SIGTERM ends it early."""
-    async with register_of(settings) as register, mail_door(settings, register) as door:
-        return await drain(door, settings)
+    metrics = Metrics()
+    async with (
+        register_of(settings, metrics) as register,
+        mail_door(settings, register, metrics) as door,
+    ):
+        stages = stages_of(door, settings)
+        watch = Watch(settings=settings, register=register, work=stages)
+        async with worker_watch(settings, door.owner, watch, metrics, daily=False) as attendance:
+            drained = await _drained(door, stages, settings)
+            await watch.look_around()
+            await attendance.guarded(lambda: contextlib.nullcontext(register))
+        return drained
 
 
 async def drain(door: MailDoor, settings: Settings) -> Drained:
     """One batch through this door, until nothing is left or a signal says stop."""
-    stages, stop = stages_of(door, settings), _stop_signal()
+    return await _drained(door, stages_of(door, settings), settings)
+
+
+async def _drained(door: MailDoor, stages: Stages, settings: Settings) -> Drained:
+    stop = _stop_signal()
     drained = await _until_stopped(door, stages.drain(stop), stop, settings.worker.stop_seconds)
     return drained or Drained(progress=stages.progress, unavailable=("stopped",))
 
@@ -86,18 +106,27 @@ async def run(settings: Settings) -> None:
         register = await parts.enter_async_context(register_of(settings, metrics))
         door = await parts.enter_async_context(mail_door(settings, register, metrics))
         stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
-        await parts.enter_async_context(status_served(settings, register, stages, metrics))
+        watch = Watch(settings=settings, register=register, work=stages)
+        await parts.enter_async_context(status_served(watch, metrics))
+        attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics, daily=True))
         scheduler = _scheduler(stages, settings.jobs.at, day)
-        jobs = asyncio.create_task(keep_jobs(register, job_terms(settings), day, metrics))
-        told = asyncio.create_task(keep_told(manager, stages, stop, settings.worker.turn_seconds_max))
+        beside = [
+            asyncio.create_task(work)
+            for work in (
+                keep_jobs(register, job_terms(settings), day, metrics),
+                keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
+                watch.keep(),
+                attendance.keep(register),
+            )
+        ]
         try:
             work = stages.run(settings.mailbox.idle_seconds, stop)
             await _until_stopped(door, work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
-            for beside in (jobs, told):
-                beside.cancel()
-            await asyncio.wait({jobs, told})
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -14,7 +14,7 @@ from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.log import event, fault
 from mailflow.meter import Meter
-from mailflow.register import Register
+from mailflow.register import Register, watching
 from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
@@ -39,6 +39,8 @@ async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -
         if not ours:
             raise Unavailable("another worker is at the jobs")
         done = await work.run(register, job, terms, at)
+        async with register.begin() as tx:
+            await watching.job_done(tx, job.name, at)
     event(log, "job-done", job=job.name, done=done)
     return done
 

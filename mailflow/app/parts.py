@@ -243,8 +243,11 @@ def smtp_server(settings: Settings) -> SmtpServer:
 
 
 def _tls(security: Security, ca_file: Path | None) -> ssl.SSLContext | None:
-    if security is Security.PLAIN:
-        return None
+    return None if security is Security.PLAIN else tls_context(ca_file)
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """What verifies a server by these authorities, or the system's. Raises Misconfigured."""
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """Looks at the service, for the status server."""
+    """Looks at the service, for the status server and for the watch over it."""
 
     settings: Settings
     register: Register
@@ -91,20 +91,19 @@ class Watch:
 
     async def keep(self) -> None:
         """Look at what changes slowly, now and then, until cancelled. What cannot be read now is left as it was."""
-        senders: tuple[Expiry, ...] = ()
         while True:
-            files = await asyncio.to_thread(lambda: tuple(file_expiries(self.settings)))
-            disk_used = await asyncio.to_thread(disk_use, self.settings)
-            with _tolerated("senders"):
-                senders = await self._senders()
-            self.around = Surroundings(expiries=files + senders, quotas=self.around.quotas, disk_used=disk_used)
-            with _tolerated("quotas"):
-                self.around = replace(self.around, quotas=await self._quotas())
+            await self.look_around()
             await asyncio.sleep(SLOW_SECONDS)
 
-    async def _senders(self) -> tuple[Expiry, ...]:
-        async with self.register.read() as tx:
-            return tuple(sender_expiries(await directory.list_senders(tx)))
+    async def look_around(self) -> None:
+        """Once."""
+        disk_used = await asyncio.to_thread(disk_use, self.settings)
+        expiries = self.around.expiries
+        with _tolerated("senders"):
+            expiries = await all_expiries(self.settings, self.register)
+        self.around = Surroundings(expiries=expiries, quotas=self.around.quotas, disk_used=disk_used)
+        with _tolerated("quotas"):
+            self.around = replace(self.around, quotas=await self._quotas())
 
     async def _quotas(self) -> tuple[Quota, ...]:
         found = []
@@ -134,6 +133,13 @@ def _tolerated(work: str) -> Iterator[None]:
         yield
     except MailflowError:
         event(log, "not-looked-at", level=logging.WARNING, work=work)
+
+
+async def all_expiries(settings: Settings, register: Register) -> tuple[Expiry, ...]:
+    """All that runs out. Raises Unavailable."""
+    files = await asyncio.to_thread(lambda: tuple(file_expiries(settings)))
+    async with register.read() as tx:
+        return files + tuple(sender_expiries(await directory.list_senders(tx)))
 
 
 def sender_expiries(senders: Iterable[EnrolledSender]) -> Iterator[Expiry]:
@@ -184,20 +190,15 @@ def _beginning(der: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def status_served(
-    settings: Settings, register: Register, stages: Stages, metrics: Metrics
-) -> AsyncIterator[None]:
+async def status_served(watch: Watch, metrics: Metrics) -> AsyncIterator[None]:
     """Serve the status while the block runs, if the settings say so. Raises Misconfigured."""
-    if not settings.status.address:
+    address = watch.settings.status.address
+    if not address:
         yield
         return
-    watch = Watch(settings=settings, register=register, work=stages)
-    looking = asyncio.create_task(watch.keep())
-    host, _, port = settings.status.address.rpartition(":")
+    host, _, port = address.rpartition(":")
     try:
         async with status.serving(host.strip("[]"), int(port), status.application(watch, metrics)):
             yield
     finally:
-        looking.cancel()
-        await asyncio.wait({looking})
         await watch.close()

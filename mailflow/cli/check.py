@@ -54,7 +54,12 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     findings = [Finding("files", ok=False, detail=fault) for fault in file_faults(settings)]
     if not findings:
         findings.append(Finding("files", ok=True, detail="all there, secrets closed to others"))
-    inside: Checks = (("keys", _keys), ("register", _register), ("reference", _reference))
+    inside: Checks = (
+        ("keys", _keys),
+        ("register", _register),
+        ("reference", _reference),
+        ("alerts", _alerts),
+    )
     findings += await look(settings, inside if offline else (*inside, *SERVERS))
     return findings, code_of(findings)
 
@@ -95,6 +100,13 @@ async def _keys(settings: Settings) -> str:
     if trust.lists.unusable:
         raise Misconfigured(f"trust.crls_dir: unusable: {'; '.join(trust.lists.unusable)}")
     return f"{len(material.anchors)} anchors, {len(material.intermediates)} intermediates, {len(material.crls)} CRLs"
+
+
+async def _alerts(settings: Settings) -> str:
+    """Whether somebody is told when something is wrong; nobody is heard from here, `mailflow alarms test` tries it."""
+    async with app.tellers(settings, app.now) as known:
+        channels = [channel.value for channel in known.tell] + (["ping"] if known.ping else [])
+    return ", ".join(channels) or "nobody is told when something is wrong"
 
 
 async def _register(settings: Settings) -> str:

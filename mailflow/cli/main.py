@@ -11,6 +11,7 @@ import click
 from mailflow import __version__
 from mailflow.cli import (
     acting,
+    alarms,
     attestation,
     check,
     desk_client,
@@ -70,6 +71,8 @@ for command in (
     outlook.forecast,
     outlook.report,
     top.top,
+    alarms.alarms,
+    alarms.watch,
     jobs.jobs,
     dispatch.dispatch,
     attestation.attestation,

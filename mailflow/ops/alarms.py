@@ -45,6 +45,7 @@ class Alarm(StrEnum):
     DESK_FAILS = "DeskFails"
     CERTIFICATE_ENDS = "CertificateEnds"
     LIST_ENDS = "ListEnds"
+    INVARIANT_BROKEN = "InvariantBroken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,11 @@ class Metrics:
         }
         self._facts = _Facts()
         self._registry.register(self._facts)
-        self._emptied_at: float | None = None
+        self._known: dict[tuple[Level, str], float] = {}
+
+    def known(self, what: Level, label: str = "") -> float | None:
+        """The last of this that was told, with this value of its label; None when nothing was."""
+        return self._known.get((what, label))
 
     def _histogram(self, name: str, says: str, *labels: str) -> Histogram:
         return Histogram(f"mailflow_{name}", says, labels, registry=self._registry, buckets=SECONDS)
@@ -80,14 +84,13 @@ class Metrics:
         """What is so now."""
         gauge = self._levels[what]
         (gauge.labels(**labels) if labels else gauge).set(value)
-        if what == "mailbox_emptied_at":
-            self._emptied_at = value
+        self._known[what, "".join(labels.values())] = value
 
     # What is read when somebody asks
 
     def text(self, snapshot: Snapshot) -> bytes:
         """All metrics as they stand with this snapshot."""
-        self._facts.show(snapshot, self._emptied_at)
+        self._facts.show(snapshot, self.known("mailbox_emptied_at"))
         return generate_latest(self._registry)
 
 
@@ -158,6 +161,9 @@ class _Facts(Collector):
             self._set("set_aside", "Mails that were set aside, by reason.", number, reason=reason)
         for reason, number in queues.held.items():
             self._set("outbox_held", "Outgoing mails that are held, by reason.", number, reason=reason)
+        for invariant, times in queues.broken.items():
+            says = "How often a promise of the register was broken when it was last looked at."
+            self._set("broken_promise", says, times, invariant=invariant)
 
     def _outlook(self, view: Outlook, emptied_at: float | None) -> None:
         self._set("deadline_seconds", "Time within which a request is to be answered.", view.deadline.total_seconds())

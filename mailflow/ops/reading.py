@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, backlog, queues
+from mailflow.register import Transaction, acts, backlog, queues, watching
 
 
 async def read_outlook(
@@ -38,4 +38,5 @@ async def read_queues(
         states=await queues.counts(tx),
         set_aside=await backlog.set_aside_reasons(tx),
         held=await backlog.held_reasons(tx),
+        broken=await watching.broken(tx),
     )

@@ -52,6 +52,8 @@ class Queues:
     """Mails that were set aside, by reason."""
     held: Mapping[str, int]
     """Outgoing mails that are held, by reason."""
+    broken: Mapping[str, int]
+    """How often each promise of the register was broken when it was last looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

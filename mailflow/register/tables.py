@@ -9,6 +9,7 @@ Large values stand last in their tables: SQLite reads through all of a mail to r
 import sqlalchemy as sa
 
 from mailflow.core.model import CertificateUse, Environment, Standing
+from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.columns import (
     DESK_GLOB,
@@ -34,10 +35,11 @@ from mailflow.register.request_tables import (
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
-    "active_identity", "attestation", "awaited_file", "certificate", "commission", "content_key", "counter", "desk",
-    "dispatch", "file", "history", "history_counter", "homonym_release", "installation", "intake", "journal",
-    "landlord", "mandate", "metadata", "near_person", "near_token", "nir", "outbox", "probable_duplicate",
-    "reference_edition", "request", "request_reference", "sender", "sender_address", "trust_generation",
+    "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "certificate",
+    "commission", "content_key", "counter", "desk", "dispatch", "file", "history", "history_counter",
+    "homonym_release", "installation", "intake", "job_run", "journal", "landlord", "mandate", "metadata",
+    "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
+    "request_reference", "sender", "sender_address", "trust_generation", "worker_sign",
 ]  # fmt: skip
 
 content_key = sa.Table(

@@ -115,7 +115,7 @@ def _path_faults(where: str, path: Path) -> Iterator[str]:
         yield f"{where}: there is no {'folder' if folder else 'file'} {path}"
     elif not os.access(path, os.R_OK):
         yield f"{where}: {path} cannot be read by this user"
-    elif where.endswith(("secret_file", "key_file")) and path.stat().st_mode & OTHERS_MAY_TOUCH:
+    elif where.endswith(("secret_file", "key_file", "url_file")) and path.stat().st_mode & OTHERS_MAY_TOUCH:
         yield f"{where}: others may read {path}; chmod 600 it"
 
 

@@ -286,6 +286,34 @@ class Status(Section):
     """Where `mailflow run` serves them, such as `127.0.0.1:9464` or `[::1]:9464`. When empty: nowhere."""
 
 
+class Alerts(Section):
+    """Who is told when something is wrong: codes and counts, never anything of what was sent. When empty: nobody."""
+
+    mail_to: tuple[Address, ...] = ()
+    """Addresses that are told first, by the server of [smtp]."""
+    escalation_mail_to: tuple[Address, ...] = ()
+    """Addresses that are told too when nobody has acknowledged a critical alarm in time."""
+    escalation_minutes: Count = 60
+    """That time."""
+    reminder_hours: Count = 24
+    """Who has not acknowledged is told again after so long."""
+    webhook_url_file: File | None = Field(default=None, examples=["secrets/webhook"])
+    """File that holds, in one line, the https address to which each alert is sent (POST, JSON)."""
+    ping_url_file: File | None = Field(default=None, examples=["secrets/ping"])
+    """File that holds the https address that hears of us (GET) as long as alarms are watched and can be told:
+    a dead-man's switch elsewhere, which tells when it has heard nothing for some minutes."""
+    ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
+    """PEM file of the authorities that both addresses' certificates may chain to. When absent: the system's."""
+    silent_minutes: Count = 15
+    """A worker that gives no sign of life in the register for so long is taken for dead."""
+
+    @model_validator(mode="after")
+    def _escalation_follows(self) -> Self:
+        if self.escalation_mail_to and not (self.mail_to or self.webhook_url_file):
+            raise PydanticCustomError("first", "escalation_mail_to should follow mail_to or webhook_url_file")
+        return self
+
+
 class Log(Section):
     """One line for each transition, on standard error or in the journal."""
 
@@ -311,6 +339,7 @@ class Settings(Section):
     worker: Worker
     jobs: Jobs
     status: Status
+    alerts: Alerts
     log: Log
 
     @model_validator(mode="before")
@@ -328,4 +357,7 @@ class Settings(Section):
             raise PydanticCustomError("audit", "audit.address and service.address should be two mailboxes")
         if self.worker.audit_reserve_minutes >= self.service.deadline_hours * 60:
             raise PydanticCustomError("reserve", "worker.audit_reserve_minutes should be less than the deadline")
+        ours = {self.service.address, self.service.bounce_address, self.audit.address}
+        if ours & {*self.alerts.mail_to, *self.alerts.escalation_mail_to}:
+            raise PydanticCustomError("loop", "alerts should go to persons, not to a mailbox of the service")
         return self

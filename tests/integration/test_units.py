@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from mailflow.cli.invocation import Exit
+from mailflow.cli.main import cli
 from mailflow.settings.model import Worker
 from tests.support.available import require
 
 UNITS = Path(__file__).parents[2] / "systemd"
-SERVICES = ("mailflow.service", "mailflow-batch.service")
+SERVICES = ("mailflow.service", "mailflow-batch.service", "mailflow-watch.service")
 EXPOSURE_MAX = 15
 """In tenths: systemd-analyze calls less than 2.0 safe."""
 
@@ -39,16 +40,16 @@ def test_systemd_understands_every_unit(tmp_path: Path) -> None:
         copy = tmp_path / unit.name
         copy.write_text(copy.read_text().replace("ExecStart=/usr/bin/mailflow", "ExecStart=/bin/echo"))
     names = [str(tmp_path / unit.name) for unit in sorted(UNITS.iterdir())]
-    assert {Path(name).name for name in names} == {*SERVICES, "mailflow-batch.timer"}
+    assert {Path(name).name for name in names} == {*SERVICES, "mailflow-batch.timer", "mailflow-watch.timer"}
     done = analyze("verify", "--man=no", *names)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-def test_both_services_are_confined_alike() -> None:
+def test_all_services_are_confined_alike() -> None:
     texts = [(UNITS / unit).read_text(encoding="utf-8").partition("[Install]")[0] for unit in SERVICES]
-    service, batch = ("User=" + text.partition("\nUser=")[2].strip() for text in texts)
+    service, *others = ("User=" + text.partition("\nUser=")[2].strip() for text in texts)
     assert "ProtectSystem=strict" in service
-    assert service == batch
+    assert others == [service] * (len(SERVICES) - 1)
 
 
 def test_the_units_agree_with_the_program() -> None:
@@ -56,3 +57,8 @@ def test_the_units_agree_with_the_program() -> None:
     assert values("mailflow-batch.service", "SuccessExitStatus") == [str(Exit.SET_ASIDE.value)]
     stop_seconds = Worker.model_fields["stop_seconds"].default
     assert all(int(value) > stop_seconds for unit in SERVICES for value in values(unit, "TimeoutStopSec"))
+    for unit in SERVICES:
+        words = values(unit, "ExecStart")[0].split()[3:]
+        assert words[0] in cli.commands
+    lent = {value.partition(":")[0] for value in values("mailflow.service", "LoadCredential")}
+    assert lent == {"mailbox", "audit", "smtp", "webhook", "ping"}

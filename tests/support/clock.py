@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 def set_forward(ahead: timedelta) -> None:
     """From now on the program's time is `ahead` of the real one, or behind it."""
     from mailflow import app
-    from mailflow.app import daily, parts
+    from mailflow.app import daily, parts, watches
 
     clock = parts.now
-    for module in (parts, app, daily):
+    for module in (parts, app, daily, watches):
         setattr(module, "now", lambda: clock() + ahead)  # noqa: B010  mypy would not have a function assigned
 
 

@@ -119,6 +119,8 @@ def test_the_audit_mailbox_is_where_the_mailbox_is_unless_it_says_otherwise(tmp_
         (("sqlite:///mailflow.db", "postgresql://me:secret@db/mailflow"), "should hold no password"),
         (("sqlite:///mailflow.db", "postgresql://me@db/mailflow?password=secret"), "should hold no password"),
         (("sqlite:///mailflow.db", "sqlite:///:memory:"), "should be sqlite:///FILE or postgresql://"),
+        (("mail_to = []", 'mail_to = ["demandes@example.org"]'), "alerts should go to persons"),
+        (("escalation_mail_to = []", 'escalation_mail_to = ["chef@example.org"]'), "should follow mail_to"),
         (("sqlite:///mailflow.db", "mysql://db/mailflow"), "should be sqlite:///FILE or postgresql://"),
     ],
 )

@@ -44,6 +44,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
         states={"intake": {"received": 3}, "outbox": {}},
         set_aside={"CTRL_SIG_0001": 4},
         held={"bounced": 2},
+        broken={"number-was-counted": 0},
     )
     return Snapshot(
         at=AT,
@@ -110,6 +111,7 @@ def test_a_snapshot_in_numbers() -> None:
         'queue{queue="intake",state="received"}': 3,
         'set_aside{reason="CTRL_SIG_0001"}': 4,
         'outbox_held{reason="bounced"}': 2,
+        'broken_promise{invariant="number-was-counted"}': 0,
         "disk_used_ratio": 0.25,
         "deadline_seconds": 43200,
         "waiting": 6,

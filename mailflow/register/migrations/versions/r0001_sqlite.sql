@@ -425,6 +425,65 @@ CREATE INDEX ix_attestation_intake_id ON attestation (intake_id)
 
 CREATE INDEX ix_attestation_number ON attestation (number)
 
+CREATE TABLE alarm (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    value TEXT NOT NULL,
+    since DATETIME NOT NULL,
+    seen_at DATETIME NOT NULL,
+    raised_at DATETIME,
+    escalated_at DATETIME,
+    acknowledged_at DATETIME,
+    acknowledged_by TEXT,
+    acknowledged_why TEXT,
+    cleared_at DATETIME,
+    CONSTRAINT ck_alarm_acknowledged_whole CHECK ((acknowledged_at IS NULL) = (acknowledged_by IS NULL) AND (acknowledged_at IS NULL) = (acknowledged_why IS NULL)),
+    CONSTRAINT ck_alarm_escalated_when_raised CHECK (escalated_at IS NULL OR raised_at IS NOT NULL)
+)
+
+CREATE UNIQUE INDEX ix_alarm_lasts ON alarm (code, subject) WHERE cleared_at IS NULL
+
+CREATE TABLE alarm_notice (
+    alarm_id INTEGER NOT NULL,
+    occasion TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    due_at DATETIME NOT NULL,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    told_at DATETIME,
+    CONSTRAINT pk_alarm_notice PRIMARY KEY (alarm_id, occasion, turn, channel),
+    CONSTRAINT ck_alarm_notice_occasion CHECK (occasion IN ('raised', 'reminder', 'escalated', 'cleared')),
+    CONSTRAINT ck_alarm_notice_channel CHECK (channel IN ('first', 'second', 'webhook')),
+    CONSTRAINT fk_alarm_notice_alarm_id FOREIGN KEY(alarm_id) REFERENCES alarm (id)
+)
+
+CREATE INDEX ix_alarm_notice_due ON alarm_notice (due_at) WHERE told_at IS NULL
+
+CREATE TABLE worker_sign (
+    owner TEXT NOT NULL,
+    host TEXT NOT NULL,
+    begun_at DATETIME NOT NULL,
+    beaten_at DATETIME NOT NULL,
+    emptied_at DATETIME,
+    state TEXT NOT NULL,
+    CONSTRAINT pk_worker_sign PRIMARY KEY (owner)
+)
+
+CREATE TABLE job_run (
+    job TEXT NOT NULL,
+    since DATETIME NOT NULL,
+    done_at DATETIME,
+    CONSTRAINT pk_job_run PRIMARY KEY (job)
+)
+
+CREATE TABLE broken_promise (
+    invariant TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    looked_at DATETIME NOT NULL,
+    CONSTRAINT pk_broken_promise PRIMARY KEY (invariant)
+)
+
 CREATE TRIGGER intake_raw_is_written_once BEFORE UPDATE OF raw ON intake FOR EACH ROW WHEN (OLD.raw IS NOT NULL AND NEW.raw IS NOT NULL AND NEW.raw IS NOT OLD.raw) BEGIN SELECT RAISE(ABORT, 'intake_raw_is_written_once'); END
 
 CREATE TRIGGER file_receipt_is_written_once BEFORE UPDATE OF receipt ON file FOR EACH ROW WHEN (OLD.receipt IS NOT NULL AND NEW.receipt IS NOT NULL AND NEW.receipt IS NOT OLD.receipt) BEGIN SELECT RAISE(ABORT, 'file_receipt_is_written_once'); END

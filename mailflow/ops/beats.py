@@ -1,0 +1,52 @@
+"""How a worker fares, as its sign of life in the register says it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from mailflow.core.alerting import WorkerSign
+from mailflow.ops.snapshot import Quota, StageState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What only the worker itself knows."""
+
+    stages: tuple[StageState, ...]
+    receives: bool | None
+    """Whether it held the mailbox when it last wanted it; None before."""
+    quotas: tuple[Quota, ...]
+    disk_used: float | None
+
+
+STATES: TypeAdapter[State] = TypeAdapter(State)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A worker's last sign of life."""
+
+    host: str
+    beaten_at: datetime
+    emptied_at: datetime | None
+    state: State
+
+
+def written(state: State) -> str:
+    """As the register keeps it."""
+    return STATES.dump_json(state).decode()
+
+
+def beats(signs: Iterable[WorkerSign]) -> tuple[Beat, ...]:
+    """The signs of life in the register, read."""
+    return tuple(
+        Beat(
+            host=sign.host,
+            beaten_at=sign.beaten_at,
+            emptied_at=sign.emptied_at,
+            state=STATES.validate_json(sign.state),
+        )
+        for sign in signs
+    )
