@@ -25,7 +25,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
-from mailflow.app.reviewing import shadow_of
+from mailflow.app.reviewing import shadow_of, tell_case
 from mailflow.app.status import Watch, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.app.telling import tellers
@@ -54,6 +54,7 @@ __all__ = [
     "run_job",
     "run_once",
     "shadow_of",
+    "tell_case",
     "tellers",
     "trust_files",
     "try_channels",

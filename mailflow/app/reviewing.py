@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
-from mailflow.app.parts import make_pool, now, register_of, trust_files
+from mailflow.app.parts import judge_of, make_pool, now, register_of, trust_files
 from mailflow.register import directory
 from mailflow.registrar import Terms
+from mailflow.review import case
 from mailflow.review.scratch import scratch_register
 from mailflow.review.shadow import Shadow
 from mailflow.settings import Settings
@@ -27,3 +29,11 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
         scratch = await parts.enter_async_context(scratch_register(enrolled.generation))
         terms = Terms(directory=enrolled, environment=settings.environment)
         yield Shadow(tx=tx, judges=pool, terms=terms, scratch=scratch, at=now())
+
+
+async def tell_case(settings: Settings, intake_id: int) -> dict[str, Any] | None:
+    """One mail as a case without personal data; None when there is none. Raises Misconfigured and Unavailable."""
+    async with register_of(settings, read_only=True) as register:
+        async with register.read() as tx:
+            kept = await case.read(tx, intake_id)
+        return None if kept is None else case.tell(kept, await judge_of(settings, register), now())

@@ -94,6 +94,11 @@ async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:
     return [found[id_] for id_ in ids]
 
 
+async def answer(tx: Transaction, id_: int, kind: str) -> bytes | None:
+    """What was ordered to be told to one mail; None when nothing was, or it was erased."""
+    return (await _orders(tx, kind, [str(id_)])).get(str(id_))
+
+
 async def _orders(tx: Transaction, kind: str, names: Sequence[str]) -> dict[str, bytes]:
     """What was ordered to be told, by key, of those orders of a kind that are there and not erased."""
     table = outgoing.c

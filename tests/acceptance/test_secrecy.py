@@ -15,6 +15,7 @@ from mailflow.demo.applications import Person, request_file, request_form
 from mailflow.demo.story import LILLE
 from mailflow.mail import entities
 from tests.acceptance.world import Done, World
+from tests.support.canaries import all_forms
 from tests.support.letters import Fate, Letter, RequestFile, Writer
 from tests.support.mail_world import MAIL_BYTES_MAX
 
@@ -29,23 +30,7 @@ CANARIES = (
 KEY_FOLDERS = ("keys", "secrets")
 
 
-def forms_of(canary: str) -> Iterator[bytes]:
-    """How it may be written: character sets, cases, encodings; base64 at each of the three offsets."""
-    for text in {canary, canary.lower(), canary.upper()}:
-        for charset in ("utf-8", "latin-1", "utf-16-le"):
-            octets = text.encode(charset)
-            yield octets
-            yield octets.hex().encode()
-            yield octets.hex().upper().encode()
-            yield quopri.encodestring(octets).strip()
-            for offset in range(3):
-                # The first and the last character of the base64 depend on what lies around.
-                yield base64.b64encode(b"\0" * offset + octets)[4 * (offset > 0) : -4]
-        yield text.encode("unicode_escape")
-        yield repr(text.encode())[2:-1].encode()
-
-
-FORMS = tuple({form for canary in CANARIES for form in forms_of(canary) if len(form) > 6})
+FORMS = all_forms(CANARIES)
 
 
 def found_in(octets: bytes) -> set[bytes]:

@@ -15,7 +15,7 @@ from tests.integration.test_cli_mails import TEMPORARY, a_dem
 
 __all__ = ["installation", "pki", "run", "software", "template"]
 
-PERSONAL = ("Durand", "Zo", "1990", "lille.example")
+PERSONAL = ("Durand", "Zoé", "1990-", "lille.example")
 
 
 def another_version(folder: Path) -> Path:
@@ -61,3 +61,16 @@ def test_past_mails_are_decided_again_by_this_version_and_by_another(
     assert re.fullmatch(r"DEMZ0001-\d{12}-000001\.xml", difference["file"])
     assert register.read_bytes() == before
     assert not [word for word in PERSONAL if word in done.stdout + done.stderr + out]
+
+
+def test_one_mail_is_written_down_for_a_software_house(
+    run: Run, installation: Installation, software: DeskSoftware, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "good.eml", tmp_path / "case.json"
+    file.write_bytes(installation.request(software, [a_dem()], message_id="<1@lille.example>", at=NOW))
+    assert run("ingest", file, "--apply")[0] == TEMPORARY
+    assert run("case", "1", "--out", out) == (DONE, f"written to {out}\n", "")
+    text = out.read_text(encoding="utf-8")
+    assert [word for word in PERSONAL if word in text] == []
+    assert "<tns:nom>Xxxxxx</tns:nom>" in text
+    assert run("case", "99")[0] == SET_ASIDE

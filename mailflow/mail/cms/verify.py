@@ -93,7 +93,7 @@ def _verify_signer(
     if single(info, CONTENT_TYPE) != ber.oid(DATA):
         raise CmsError(Code.CONTENT_TYPE_WRONG, "attribute")
     signed_digest = single(info, MESSAGE_DIGEST)
-    signed_at = _signing_time(info)
+    signed_at = signing_time(info)
     if digest not in digests:
         digests[digest] = hashlib.new(digest, content).digest()
     if not hmac.compare_digest(signed_digest, ber.octet_string(digests[digest])):
@@ -119,7 +119,7 @@ def _verify_signer(
 _TIME = re.compile(rb"(?:\x17\x0d(\d\d)|\x18\x0f(\d{4}))(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 
 
-def _signing_time(info: SignerInfo) -> datetime:
+def signing_time(info: SignerInfo) -> datetime:
     """Mandatory here, in the two forms of RFC 5652 section 11.3."""
     if SIGNING_TIME not in info.attributes:
         raise CmsError(Code.SIGNING_TIME_MISSING)
