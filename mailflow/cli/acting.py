@@ -1,19 +1,22 @@
 """What operators do about mails: `hold`, `release`, `retry`, `rejudge`, `set-aside`, on whatever a filter matches."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import click
 
 from mailflow import app
 from mailflow.cli.finding import filter_options, name_of
-from mailflow.cli.invocation import Act, Exit, Invocation, Row, act_options, say, show_json, wait_for
+from mailflow.cli.invocation import Act, Exit, Invocation, act_options, say, show_json, wait_for
+from mailflow.mail import rejecting
 from mailflow.mail.kinds import KINDS, RECEIPT
+from mailflow.mail.rejecting import Refusal
 from mailflow.register import acts, journal
 from mailflow.register.acts import Left, Verb, Weighed
 from mailflow.register.cases import Filter, Item
 
+TELL_CHARACTERS_MAX = 1_000
 SHOWN = 20
 """Most of them that a preview names."""
 
@@ -70,10 +73,10 @@ async def _act(invocation: Invocation, verb: Verb, which: Filter, act: Act) -> i
     return show_weighed(verb.value, DOES[verb], weighed, act)
 
 
-def show_weighed(word: str, becomes: str, weighed: Weighed, act: Act) -> int:
+def show_weighed(word: str, becomes: str, weighed: Weighed, act: Act, told: Collection[int] | None = None) -> int:
     """What was, or would be, done and what was left, and why; the exit code that says so."""
     if act.as_json:
-        show_json(_facts(word, weighed, act))
+        show_json(_facts(word, weighed, act) | ({} if told is None else {"told": sorted(told)}))
     else:
         _print(word, becomes, weighed, act)
     if any(why is Left.AT_WORK for _, why in weighed.left):
@@ -81,7 +84,7 @@ def show_weighed(word: str, becomes: str, weighed: Weighed, act: Act) -> int:
     return Exit.DONE if weighed.done else Exit.SET_ASIDE
 
 
-def _facts(word: str, weighed: Weighed, act: Act) -> Row:
+def _facts(word: str, weighed: Weighed, act: Act) -> dict[str, object]:
     def row(item: Item) -> dict[str, object]:
         return {"what": item.kind, "id": item.id, "intake": item.intake_id, "state": item.state.value}
 
@@ -150,5 +153,41 @@ resend = _command(
     "receipts go again only when they are asked for, by --what or --outgoing.",
     '--what answer --desk 59123 --since 2026-11-24 --why "the desk lost a day of mail" --apply',
 )
-COMMANDS: Sequence[click.Command] = (hold, release, retry, rejudge, set_aside, resend)
+
+
+@click.command(
+    Verb.REJECT.value,
+    help="Refuse undecided mails, or mails that were set aside. Whoever is proven to have sent one is told so, with "
+    "what --tell says; nobody else is. Nothing of it is registered.\n\n"
+    'Example: mailflow reject --intake 812 --why "agreed by telephone" --tell "Envoi de test : à refaire." --apply',
+)
+@click.option("--tell", required=True, help="What the sender is told, in French; --why is for the journal alone.")
+@filter_options
+@act_options
+@click.pass_obj
+def reject(invocation: Invocation, tell: str, which: Filter, *, act: Act) -> int:
+    """See its help."""
+    require_reason(act)
+    require_criterion(which)
+    if not 0 < len(tell.strip()) <= TELL_CHARACTERS_MAX:
+        raise click.UsageError(f"--tell takes up to {TELL_CHARACTERS_MAX} characters, and not none")
+    return wait_for(_reject(invocation, which, tell.strip(), act))
+
+
+async def _reject(invocation: Invocation, which: Filter, tell: str, act: Act) -> int:
+    settings = invocation.settings
+    async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
+        if act.apply:
+            refusal = Refusal(act=journal.Act(by=act.by, why=act.why), note=tell)
+            rejection = await rejecting.reject(door, which, refusal)
+        else:
+            rejection = await rejecting.plan(door, which)
+    told = {item.id for item in rejection.told}
+    if not act.as_json:
+        silent = len(rejection.weighed.done) - len(told)
+        say(f"The sender is proven, and told, of {len(told)}; nobody is proven, and nobody told, of {silent}.")
+    return show_weighed(Verb.REJECT.value, "it is refused", rejection.weighed, act, told=told)
+
+
+COMMANDS: Sequence[click.Command] = (hold, release, retry, rejudge, set_aside, reject, resend)
 """In the order in which they are listed."""

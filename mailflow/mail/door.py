@@ -13,7 +13,7 @@ from mailflow.core.model import Directory, Environment
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognised, Verdict
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
 from mailflow.meter import UNMEASURED, Meter
@@ -36,7 +36,7 @@ class Judges(Protocol):
         """
         ...
 
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
         """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
         ...
 

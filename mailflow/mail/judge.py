@@ -32,6 +32,7 @@ from mailflow.mail.model import (
     Accepted,
     Recognised,
     RecognisedFile,
+    Recognition,
     Rejected,
     ReplyContext,
     Step,
@@ -145,15 +146,15 @@ class Judge:
             steps.failed(refusal.step, anomaly.code, verdict.detail)
             return verdict, tuple(steps.steps)
 
-    def recognise(self, mail: Unjudged, at: datetime) -> Recognised | None:
+    def recognise(self, mail: Unjudged, at: datetime) -> Recognition:
         """Who sent it and what it carries, when the sender is proven (steps 1 to 6); no request is looked into."""
         steps = _Checklist()
         try:
             context, contents = self._prove(mail, at, steps)
             if contents.certificate is not None:
                 context = self._answer_certificate(contents.certificate, context, at, steps)
-        except _Refusal:
-            return None
+        except _Refusal as refusal:
+            return refusal.verdict if isinstance(refusal.verdict, Undetermined) else None
         files = tuple(
             RecognisedFile(name=file.name, digest=hashlib.sha256(file.content).hexdigest()) for file in contents.files
         )

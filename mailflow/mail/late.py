@@ -5,7 +5,7 @@ Safe to kill at any line: that a mail was looked at and the order for its receip
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from mailflow.core.numbers import DeskCode
 from mailflow.log import event
@@ -13,7 +13,7 @@ from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.model import Recognised, TechnicalReceipt
-from mailflow.mail.pool import TaskFailed
+from mailflow.mail.recognising import recognise
 from mailflow.register import directory, lateness, outbox
 from mailflow.wire.names import FileNameError, parse_request_name
 
@@ -34,20 +34,21 @@ async def acknowledge(door: MailDoor) -> Progress:
     terms = await current_terms(door)
     received = {mail.id: mail.received_at for mail in late}
     readable = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in late if m.raw is not None]
-    recognised = await _recognise(door, readable)
+    found = await recognise(door.judges, readable, at=door.clock())
+    recognised = [one for one in found if isinstance(one, Recognised)]
     receipts = {
         one.intake: TechnicalReceipt(
             recognised=one, received_at=received[one.intake], deadline_at=received[one.intake] + pace.deadline
         )
         for one in recognised
-        if one is not None and one.reply.encrypt_to is not None
+        if one.reply.encrypt_to is not None
     }
     at = door.clock()
     async with door.register.begin() as tx:
         if await directory.generation(tx) != terms.directory.generation:
             return Progress()  # whom we proved may have been suspended meanwhile: looked at again
         noted = await lateness.note(tx, ANSWER, list(received), at)
-        waiting = [one for one in recognised if one is not None and one.intake in noted]
+        waiting = [one for one in recognised if one.intake in noted]
         await lateness.remember_files(tx, [line for one in waiting for line in _files_of(one)])
         wanted = sorted(noted & receipts.keys())
         drafts = [
@@ -73,13 +74,3 @@ def _files_of(mail: Recognised) -> Iterator[tuple[int, DeskCode, str, str]]:
     for file in mail.files:
         with contextlib.suppress(FileNameError):
             yield mail.intake, parse_request_name(file.name).desk, file.name, file.digest
-
-
-async def _recognise(door: MailDoor, mails: Sequence[Unjudged]) -> list[Recognised | None]:
-    """All at once; when that fails one by one, so that a mail that cannot be read falls alone."""
-    try:
-        return await door.judges.recognise(mails, door.clock())
-    except TaskFailed:
-        if len(mails) == 1:
-            return [None]
-    return [one for mail in mails for one in await _recognise(door, [mail])]

@@ -138,6 +138,9 @@ class Undetermined:
 
 Verdict = Accepted | Rejected | Undetermined
 
+Recognition = Recognised | Undetermined | None
+"""Who sent a mail: proven, not to be told now, or not proven."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -152,6 +155,8 @@ class Reply:
     """Of the mail as a whole."""
     questions: tuple[QuestionReceipt, ...] = ()
     """What is told of the `GES` files."""
+    note: str = ""
+    """What an operator tells the sender, who refuses the mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

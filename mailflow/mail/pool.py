@@ -27,7 +27,7 @@ from mailflow.errors import MailflowError, Unavailable
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognised, Verdict
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.meter import UNMEASURED, Meter
 
@@ -107,7 +107,7 @@ class Pool:
         with self._meter.call("pool", "judge"):
             return await self._spread(_judge, mails, at)
 
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
         """Who sent each mail, in order; None where nobody is proven. Raises TaskFailed likewise."""
         with self._meter.call("pool", "recognise"):
             return await self._spread(_recognise, mails, at)
@@ -202,7 +202,7 @@ def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
         return judge.judge_some(mails, at)
 
 
-def _recognise(mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+def _recognise(mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
     judge: Judge = _here["judge"]
     with _noting_the_place():
         return [judge.recognise(mail, at) for mail in mails]

@@ -89,6 +89,8 @@ def answer_text(reply: Reply, contact: str) -> str:
     if reply.anomalies:
         lines += ["", "Le message dans son ensemble :"]
         lines += [line for anomaly in reply.anomalies for line in _anomaly(anomaly)]
+    if reply.note:
+        lines += ["", "L'exploitant précise :", *(f"    {_printable(line)}" for line in reply.note.splitlines())]
     for file in reply.files:
         lines += ["", *_file(file)]
     for asked in reply.questions:

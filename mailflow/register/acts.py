@@ -35,6 +35,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     REJUDGE = "rejudge"
     SET_ASIDE = "set-aside"
+    REJECT = "reject"
     RESEND = "resend"
 
 
@@ -53,6 +54,8 @@ class Left(StrEnum):
     ERASED = "its octets are not here"
     LEFT = "it has left"
     PERHAPS_SENT = "it was perhaps sent: the audit mailbox decides"
+    REJECTED = "it was refused already"
+    UNCLEAR = "whether its sender is proven cannot be told now"
     ON_ITS_WAY = "it is on its way"
     NEVER_LEFT = "it never left: release it"
     UNWANTED = "it is not wanted any more"
@@ -98,6 +101,14 @@ MAILS: Mapping[Verb, Mapping[IntakeState, Left | None]] = {
         IntakeState.UNDETERMINED: None,
         IntakeState.ANSWERED: Left.DECIDED,
         IntakeState.SET_ASIDE: Left.SET_ASIDE_ALREADY,
+        IntakeState.HELD: None,
+        IntakeState.SAME_DELIVERY: Left.KNOWN_DELIVERY,
+    },
+    Verb.REJECT: {
+        IntakeState.RECEIVED: None,
+        IntakeState.UNDETERMINED: None,
+        IntakeState.ANSWERED: Left.DECIDED,
+        IntakeState.SET_ASIDE: None,
         IntakeState.HELD: None,
         IntakeState.SAME_DELIVERY: Left.KNOWN_DELIVERY,
     },
@@ -176,9 +187,11 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
     match verb:
         case Verb.RETRY | Verb.REJUDGE if item.next_at is not None and item.next_at <= at:
             return Left.DUE
+        case Verb.REJECT if item.reason == Code.MAIL_REJECTED.value:
+            return Left.REJECTED
         case Verb.RESEND if item.sent_at is None:
             return Left.NEVER_LEFT
-        case Verb.REJUDGE | Verb.RESEND if not item.kept:
+        case Verb.REJUDGE | Verb.REJECT | Verb.RESEND if not item.kept:
             return Left.ERASED
         case Verb.RELEASE if item.sent_at is not None:
             return Left.LEFT
@@ -226,6 +239,8 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
         case Verb.RESEND:
             again = {"state": OutboxState.COMPOSED.value, "next_at": at, "attempts": 0, "reason": None}
             return {**again, "copies_before": max(item.sends, 1)}
+        case Verb.REJECT:
+            raise AssertionError("who is told follows from the mail: mail.rejecting does it")
         case Verb.SET_ASIDE:
             aside = {"state": IntakeState.SET_ASIDE.value, "next_at": None, "settled_at": at}
             return {**aside, "reason": OPERATOR, "detail": None}
@@ -237,16 +252,17 @@ PAST: Mapping[Verb, str] = {
     Verb.RETRY: "retried",
     Verb.REJUDGE: "rejudged",
     Verb.SET_ASIDE: "set-aside",
+    Verb.REJECT: "rejected",
     Verb.RESEND: "resent",
 }
 """What was done, in the journal."""
 
 
-def entry(verb: Verb, item: Item, act: journal.Act) -> journal.Entry:
+def entry(verb: Verb, item: Item, act: journal.Act, **more: bool) -> journal.Entry:
     """That it was done, by whom and why."""
     of = "mail" if item.kind == MAIL else "outbox"
     detail: dict[str, str | int | bool | None]
-    detail = {"state_before": item.state.value, "by": act.by, "why": act.why}
+    detail = {"state_before": item.state.value, "by": act.by, "why": act.why, **more}
     if item.kind != MAIL:
         detail = {"outbox": item.id, **detail}
     return journal.Entry(kind=f"{of}-{PAST[verb]}", intake_id=item.intake_id, sender=item.sender, detail=detail)

@@ -283,6 +283,18 @@ async def _give_back(tx: Transaction, owner: str, ids: Sequence[int], **values: 
     return done
 
 
+async def reject(tx: Transaction, senders: Mapping[int, str | None], reason: str, at: datetime) -> None:
+    """Decide mails that nobody is at, and that are locked, by an operator's word; by intake, who is told, or nobody."""
+    for told in (True, False):
+        ids = sorted(id_ for id_, sender in senders.items() if (sender is not None) is told)
+        state = IntakeState.ANSWERED if told else IntakeState.SET_ASIDE
+        values = {"state": state.value, "reason": str(reason), "detail": None, "settled_at": at, "next_at": None}
+        rows = [{"b_id": id_, "b_sender": senders[id_]} for id_ in ids]
+        # Nor is a receipt wanted any more, which would promise an answer.
+        decided = sa.update(intake).where(intake.c.id == sa.bindparam("b_id"))
+        await tx.run(decided.values(sender=sa.bindparam("b_sender"), late_at=at, **values, **_FREE), rows)
+
+
 async def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement], at: datetime) -> None:
     """Write what became of mails that are leased to `owner`. Raises LeaseLost when one of them is not."""
     rows = [

@@ -25,6 +25,7 @@ BY_OTHER_TESTS: dict[Code, tuple[str, str]] = {
         "tests/integration/test_registrar_rights.py",
     ),
     Code.INTERNAL_FAULT: ("only a fault of ours brings it, which is injected", "tests/integration/test_stages.py"),
+    Code.MAIL_REJECTED: ("only an operator tells it", "tests/integration/test_rejecting.py"),
     Code.DESK_SUSPENDED: (
         "the operator suspends a desk between two mails",
         "tests/acceptance/test_enrolment.py",

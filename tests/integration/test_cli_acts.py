@@ -88,6 +88,19 @@ def test_what_was_set_aside_is_judged_again_and_set_aside_again(run: Run) -> Non
     assert (mail["state"], mail["reason"], mail["left"][:4]) == ("set_aside", "operator", "11 h")
 
 
+@pytest.mark.usefixtures("answered")
+def test_who_proved_nothing_is_refused_in_silence(run: Run) -> None:
+    command = ("reject", "--what", "mail", "--tell", "Non.", *WHY)
+    assert run(*command)[1].startswith("The sender is proven, and told, of 0; nobody is proven, and nobody told, of 1.")
+    told = json.loads(run(*command, "--apply", "--json")[1])
+    assert ([item["id"] for item in told["done"]], told["told"]) == ([2], [])
+    assert [item["because"] for item in told["left"]] == ["it is decided: its answer is another matter"]
+    (mail,) = listed(run, "find", "--intake", "2")["items"]
+    assert (mail["state"], mail["reason"], mail["left"]) == ("set_aside", "CTRL_MEL_0028", "")
+    assert run("reject", "--intake", "2", *WHY)[0] == 2, "it says what the sender is told"
+    assert run("reject", "--intake", "2", "--tell", " ", *WHY)[0] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

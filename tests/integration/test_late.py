@@ -15,7 +15,7 @@ from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.late import acknowledge
-from mailflow.mail.model import Recognised
+from mailflow.mail.model import Recognition
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register
@@ -150,7 +150,7 @@ async def test_what_somebody_works_on_just_now_is_left_alone(house: House) -> No
 
 async def test_what_is_answered_while_it_is_looked_at_has_no_receipt(house: House) -> None:
     class Slow(InProcess):
-        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
             other = house.door("other")
             await worker.process(other)
             await composing.compose(other)

@@ -24,7 +24,7 @@ from mailflow.mail import stages
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognised, Verdict
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.stages import Drained
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.settings import Settings, load
@@ -64,7 +64,7 @@ class JudgesHere:
         judge = self.judge_of(self._trust)
         return [judge.judge(mail, at) for mail in mails]
 
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
         judge = self.judge_of(self._trust)
         return [judge.recognise(mail, at) for mail in mails]
 

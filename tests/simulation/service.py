@@ -15,7 +15,7 @@ from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
 from mailflow.mail.letter import Composed, Composition, Letterhead
 from mailflow.mail.mime import MimeLimits
-from mailflow.mail.model import Recognised, Verdict
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, Transaction, directory
@@ -198,7 +198,7 @@ class InProcess:
         self._world.seam("judged")
         return verdicts
 
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
         self._world.seam("recognise")
         judge = self._judge
         await self._world.pause()

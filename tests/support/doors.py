@@ -10,7 +10,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognised, Verdict
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, directory
@@ -85,7 +85,7 @@ class InProcess:
         judge = MakeStumblingJudge(key=key.key_pem, certificate=key.pem)(self._trust)
         return judge.judge_some(mails, at)
 
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognised | None]:
+    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
         assert self._trust is not None
         if any(mail.raw.startswith(BREAKS) for mail in mails):
             raise TaskFailed("valueerror", "mime.py-1")
