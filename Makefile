@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed-from-lock
 PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_NO_DEPS=0 PIP_DRY_RUN=0 \
   $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
 
+# Tests start processes by the hundred: none of them should compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install lock demo test check fix lint bench bench-uniqueness schemas reference deb clean
 

@@ -42,9 +42,11 @@ async def _lines_of_a_dialogue(server: Dovecot) -> list[tuple[Side, int]]:
 
 STALLED_SECONDS = 4.0
 """How long a stall is borne in the sweep: many of them, and none is the machine's being busy."""
+SIDE_BY_SIDE = 32
+"""Mostly they wait."""
 
 
-async def _survives(server: Dovecot, rule: Rule, gate: asyncio.Semaphore) -> str:
+async def _survives(server: Dovecot, gate: asyncio.Semaphore, rule: Rule) -> str:
     """What is wrong with the behaviour at this fault, or an empty string."""
     place = ServerPlace(server, a_name("In"))
     mails = [a_mail("a"), a_mail("b")]
@@ -77,8 +79,8 @@ async def _sweep(server: Dovecot, *faults: Fault, stall_every: int) -> None:
     lines = await _lines_of_a_dialogue(server)
     rules = [Rule(side=side, fault=fault, line=line) for side, line in lines for fault in faults]
     rules += [Rule(side=side, fault=Fault.STALL, line=line) for side, line in lines if line % stall_every == 0]
-    gate = asyncio.Semaphore(16)
-    wrong = [found for found in await asyncio.gather(*(_survives(server, rule, gate) for rule in rules)) if found]
+    gate = asyncio.Semaphore(SIDE_BY_SIDE)
+    wrong = [found for found in await asyncio.gather(*(_survives(server, gate, rule) for rule in rules)) if found]
     assert not wrong, "\n".join(wrong)
     assert sum(rule.fired for rule in rules) > len(rules) * 0.9
 
@@ -89,4 +91,19 @@ async def test_a_connection_that_is_reset_at_any_line_is_survived(dovecot: Dovec
 
 @pytest.mark.slow
 async def test_a_connection_that_breaks_in_any_way_at_any_line_is_survived(dovecot: Dovecot) -> None:
-    await _sweep(dovecot, Fault.RESET_WITHIN, Fault.CLOSE_AFTER, Fault.DRIBBLE, stall_every=1)
+    await _sweep(dovecot, Fault.RESET_WITHIN, Fault.CLOSE_AFTER, stall_every=1)
+
+
+async def test_lines_of_which_each_octet_comes_alone_are_understood(dovecot: Dovecot) -> None:
+    lines = await _lines_of_a_dialogue(dovecot)
+    place = ServerPlace(dovecot, a_name("In"))
+    mails, done = [a_mail("a"), a_mail("b")], a_name("Done")
+    place.put(*mails)
+    rules = [Rule(side=side, fault=Fault.DRIBBLE, line=line) for side, line in lines]
+    async with (
+        FaultProxy(dovecot.imap_port, *rules) as proxy,
+        closing(ImapMailbox(an_account(port=proxy.port), place.folder)) as mailbox,
+    ):
+        await _dialogue(mailbox, done)
+    assert sum(rule.fired for rule in rules) > len(rules) * 0.9
+    assert set(place.moved(done, done)) == set(mails)
