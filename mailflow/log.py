@@ -37,16 +37,24 @@ PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERR
 def event(logger: logging.Logger, stage: str, *, level: int = logging.INFO, **identifiers: Identifier) -> None:
     """Log that something reached `stage`. An identifier that is None is left out."""
     if logger.isEnabledFor(level):
-        pairs = {"stage": _safe(stage)}
-        pairs |= {key: _safe(value) for key, value in identifiers.items() if value is not None}
+        pairs = {"stage": safe(stage)}
+        pairs |= {key: safe(value) for key, value in identifiers.items() if value is not None}
         logger.log(level, "%s", stage, extra={"pairs": pairs})
 
 
 def fault(logger: logging.Logger, stage: str, error: BaseException, **identifiers: Identifier) -> None:
     """Log an error that nobody expected: its class and where it was raised, never its text."""
-    pairs = {"stage": _safe(stage)}
-    pairs |= {key: _safe(value) for key, value in identifiers.items() if value is not None}
+    pairs = {"stage": safe(stage)}
+    pairs |= {key: safe(value) for key, value in identifiers.items() if value is not None}
     logger.error("%s", stage, extra={"pairs": pairs | _place(error)})
+
+
+def safe(value: Identifier) -> str:
+    """An identifier as it is written; `?` for whatever has not the form of one."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, int) or (isinstance(value, str) and IDENTIFIER.fullmatch(text)):
+        return text
+    return UNWRITABLE
 
 
 def configure(*, form: Form, level: str, stream: TextIO = sys.stderr) -> None:
@@ -72,13 +80,6 @@ def _is_journal(stream: TextIO) -> bool:
     except OSError:
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{joined.st_dev}:{joined.st_ino}"
-
-
-def _safe(value: Identifier) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, int) or (isinstance(value, str) and IDENTIFIER.fullmatch(text)):
-        return text
-    return UNWRITABLE
 
 
 def _place(error: BaseException) -> dict[str, str]:

@@ -4,9 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 Counted = Literal["mail", "request", "anomaly"]
+Identifier = int | str | None
+Step = Literal["decided", "undetermined", "composed", "sent", "deferred", "doubtful", "refused"]
+"""`decided`: from the reception on; `undetermined` likewise. The others: of one outgoing mail."""
 Level = Literal["lock_held", "mailbox_mails", "mailbox_emptied_at", "job_done_at"]
 
 
@@ -36,6 +40,10 @@ class Meter(Protocol):
         """What is so now; instants are given in seconds since 1970."""
         ...
 
+    def mail(self, intake: int, step: Step, begun: datetime, ended: datetime, **identifiers: Identifier) -> None:
+        """A step of a mail's way was made, and is on record."""
+        ...
+
 
 class Unmeasured:
     """Nobody reads it."""
@@ -55,6 +63,9 @@ class Unmeasured:
 
     def level(self, what: Level, value: float, **labels: str) -> None:
         """Not kept."""
+
+    def mail(self, intake: int, step: Step, begun: datetime, ended: datetime, **identifiers: Identifier) -> None:
+        """Not followed."""
 
 
 UNMEASURED = Unmeasured()

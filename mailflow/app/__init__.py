@@ -29,6 +29,7 @@ from mailflow.app.reviewing import shadow_of, tell_case
 from mailflow.app.status import Watch, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.app.telling import tellers
+from mailflow.app.tracing import traced
 from mailflow.app.watches import TOLD, try_channels, watch_once, worker_watch
 from mailflow.core.calendar import PARIS
 from mailflow.mail.door import MailDoor, let_go
@@ -76,8 +77,9 @@ async def run_once(settings: Settings) -> Drained:
     """One batch, for cron: what is in the mailbox now, through to the answer. SIGTERM ends it early."""
     metrics = Metrics()
     async with (
-        register_of(settings, metrics) as register,
-        mail_door(settings, register, metrics) as door,
+        traced(settings, metrics) as meter,
+        register_of(settings, meter) as register,
+        mail_door(settings, register, meter) as door,
     ):
         stages = stages_of(door, settings)
         watch = Watch(settings=settings, register=register, work=stages)
@@ -104,8 +106,9 @@ async def run(settings: Settings) -> None:
     faulthandler.enable()  # where it hung, when the watchdog ends it (SIGABRT): modules and lines, no values
     manager, metrics = ServiceManager.of(os.environ), Metrics()
     async with contextlib.AsyncExitStack() as parts:
-        register = await parts.enter_async_context(register_of(settings, metrics))
-        door = await parts.enter_async_context(mail_door(settings, register, metrics))
+        meter = await parts.enter_async_context(traced(settings, metrics))
+        register = await parts.enter_async_context(register_of(settings, meter))
+        door = await parts.enter_async_context(mail_door(settings, register, meter))
         stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
         watch = Watch(settings=settings, register=register, work=stages)
         await parts.enter_async_context(status_served(watch, metrics))

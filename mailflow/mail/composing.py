@@ -48,6 +48,10 @@ async def compose(door: MailDoor) -> Progress:
             answers = [one.row for one in portion if one.row.kind == ANSWER]
             answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
             done += await _freeze(door, composed, answered)
+            for one in portion:
+                if one.row.intake_id is not None and one.row.id in composed:
+                    kind, outbox_id = one.row.kind, one.row.id
+                    door.meter.mail(one.row.intake_id, "composed", at, door.clock(), outbox=outbox_id, kind=kind)
     except Exception:
         # The pool is away, say. Nobody should have to wait for our lease to run out once it is back.
         async with door.register.begin() as tx:

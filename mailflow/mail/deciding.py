@@ -70,6 +70,8 @@ class Decision:
     replies: list[Reply] = field(default_factory=list)
     bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
     entries: list[journal.Entry] = field(default_factory=list)
+    received: dict[int, datetime] = field(default_factory=dict)
+    """When each mail that is settled had come."""
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
         """Have the registrar decide what was accepted; sort the rest."""
@@ -130,6 +132,7 @@ class Decision:
         ]
 
     def _settle(self, mail: intake.Claimed, state: str, reason: str, detail: str, sender: str | None) -> None:
+        self.received[mail.id] = mail.received_at
         self.settlements.append(intake.Settlement(id=mail.id, state=state, reason=reason, detail=detail, sender=sender))
         self.entries.append(
             journal.Entry(
@@ -209,9 +212,19 @@ class Decision:
         meter = self.door.meter
         for settlement in self.settlements:
             meter.count("mail", sender=settlement.sender or "", outcome=settlement.state)
+            meter.mail(
+                settlement.id,
+                "decided",
+                self.received[settlement.id],
+                self.at,
+                outcome=settlement.state,
+                sender=settlement.sender,
+                reason=settlement.reason,
+            )
             if settlement.sender is None:
                 meter.count("anomaly", code=settlement.reason)
-        for _, verdict in self.undetermined:
+        for mail, verdict in self.undetermined:
+            meter.mail(mail.id, "undetermined", mail.received_at, self.at, reason=verdict.anomaly.code)
             meter.count("mail", sender="", outcome="undetermined")
             meter.count("anomaly", code=verdict.anomaly.code)
         for reply in self.replies:

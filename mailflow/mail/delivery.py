@@ -48,6 +48,7 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
 
 async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:
     taken = False
+    begun = door.clock()
 
     async def before_data() -> bool:
         nonlocal taken
@@ -82,6 +83,8 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         intake=row.intake_id,
         reply=result.detail.lower().replace(" ", "-") or None,
     )
+    if row.intake_id is not None:
+        door.meter.mail(row.intake_id, result.state.value, begun, door.clock(), outbox=row.id)
     counts = {
         Sending.SENT: Progress(sent=1),
         Sending.DEFERRED: Progress(deferred=1),

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mailflow.meter import Counted, Ending, Level
+from mailflow.meter import Counted, Ending, Identifier, Level, Step
 from mailflow.ops.outlook import Outlook
 from mailflow.ops.snapshot import Queues, Snapshot, Surroundings
 
@@ -85,6 +85,9 @@ class Metrics:
         gauge = self._levels[what]
         (gauge.labels(**labels) if labels else gauge).set(value)
         self._known[what, "".join(labels.values())] = value
+
+    def mail(self, intake: int, step: Step, begun: datetime, ended: datetime, **identifiers: Identifier) -> None:
+        """Not counted: a metric for each mail would be one too many."""
 
     # What is read when somebody asks
 

@@ -13,6 +13,7 @@ from mailflow.mail.smtp import Security
 from mailflow.settings.values import (
     Address,
     AddressOrNone,
+    Collector,
     Count,
     File,
     Folder,
@@ -286,6 +287,15 @@ class Status(Section):
     """Where `mailflow run` serves them, such as `127.0.0.1:9464` or `[::1]:9464`. When empty: nowhere."""
 
 
+class Traces(Section):
+    """Where traces go, by OpenTelemetry: identifiers and times, never anything of what was sent."""
+
+    endpoint: Collector = ""
+    """An OTLP/HTTP collector such as `http://127.0.0.1:4318/v1/traces`. When empty: no traces, and no cost."""
+    percent: int = Field(default=100, strict=True, ge=1, le=100)
+    """How many of the traces are sent; of a mail all or nothing."""
+
+
 class Alerts(Section):
     """Who is told when something is wrong: codes and counts, never anything of what was sent. When empty: nobody."""
 
@@ -339,6 +349,7 @@ class Settings(Section):
     worker: Worker
     jobs: Jobs
     status: Status
+    traces: Traces
     alerts: Alerts
     log: Log
 

@@ -4,6 +4,7 @@ import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Strict, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -68,6 +69,17 @@ def _listening(value: str) -> str:
     return value
 
 
+def _collector(value: str) -> str:
+    """Off, or a whole URL; in clear to this machine only."""
+    if value:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/") or parts.username:
+            raise PydanticCustomError("url", "should be a whole URL such as http://127.0.0.1:4318/v1/traces")
+        if parts.scheme == "http" and not is_local(parts.hostname):
+            raise PydanticCustomError("plain", "should be https to another machine")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
 File = Annotated[Path, AfterValidator(_resolved)]
@@ -78,6 +90,7 @@ Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Collector = Annotated[str, AfterValidator(_collector)]
 Listening = Annotated[str, AfterValidator(_listening)]
 
 

@@ -167,7 +167,7 @@ def test_no_content_reaches_the_journal_nor_forges_a_field(content: str) -> None
         patch.setattr(socket.socket, "sendto", lambda self, octets, address: sent.append(octets))
         handler = log._Journal(logging.NullHandler())
         foreign = logging.LogRecord("lib", logging.ERROR, "lib.py", 1, "%s", (content,), None)
-        ours = logging.makeLogRecord({"name": "mailflow.x", "pairs": {"stage": log._safe(content)}})
+        ours = logging.makeLogRecord({"name": "mailflow.x", "pairs": {"stage": log.safe(content)}})
         for record in (foreign, ours):
             handler.emit(record)
         handler.close()
