@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from mailflow.app.canary import canary_keys, canary_of
 from mailflow.app.daily import job_terms, keep_jobs, run_job
 from mailflow.app.parts import (
     check_audit,
@@ -32,6 +33,7 @@ from mailflow.app.telling import tellers
 from mailflow.app.tracing import traced
 from mailflow.app.watches import TOLD, try_channels, watch_once, worker_watch
 from mailflow.core.calendar import PARIS
+from mailflow.errors import Misconfigured
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
 from mailflow.ops.metrics import Metrics
@@ -39,6 +41,7 @@ from mailflow.settings import Settings
 
 __all__ = [
     "TOLD",
+    "canary_keys",
     "check_audit",
     "check_mailbox",
     "check_smtp",
@@ -54,6 +57,7 @@ __all__ = [
     "run",
     "run_job",
     "run_once",
+    "send_canary",
     "shadow_of",
     "tell_case",
     "tellers",
@@ -84,10 +88,21 @@ async def run_once(settings: Settings) -> Drained:
         stages = stages_of(door, settings)
         watch = Watch(settings=settings, register=register, work=stages)
         async with worker_watch(settings, door.owner, watch, metrics, daily=False) as attendance:
+            if bird := canary_of(settings, door, now):
+                await bird.guarded()
             drained = await _drained(door, stages, settings)
             await watch.look_around()
             await attendance.guarded(lambda: contextlib.nullcontext(register))
         return drained
+
+
+async def send_canary(settings: Settings) -> bool:
+    """Send a canary request now; False when one is on its way, or none was taken. Raises Misconfigured, Unavailable."""
+    async with register_of(settings) as register, mail_door(settings, register) as door:
+        bird = canary_of(settings, door, now)
+        if bird is None:
+            raise Misconfigured("canary.key_file: there is no canary; see OPERATING")
+        return await bird.step(at_once=True)
 
 
 async def drain(door: MailDoor, settings: Settings) -> Drained:
@@ -113,6 +128,7 @@ async def run(settings: Settings) -> None:
         watch = Watch(settings=settings, register=register, work=stages)
         await parts.enter_async_context(status_served(watch, metrics))
         attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics, daily=True))
+        bird = canary_of(settings, door, now)
         scheduler = _scheduler(stages, settings.jobs.at, day)
         beside = [
             asyncio.create_task(work)
@@ -121,6 +137,7 @@ async def run(settings: Settings) -> None:
                 keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
                 watch.keep(),
                 attendance.keep(register),
+                *([bird.keep()] if bird else []),
             )
         ]
         try:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from mailflow.app.apart import apart
 from mailflow.app.telling import Tellers
 from mailflow.core import backoff
 from mailflow.core.alerting import Channel, DueNotice, Occasion, WorkerSign
@@ -119,12 +120,7 @@ class Attendance:
 
     async def guarded(self, opened: Callable[[], AbstractAsyncContextManager[Register]]) -> bool:
         """A round in its time, whatever happens in it; whether all was told that was due."""
-        task = asyncio.ensure_future(self.round(opened))
-        try:
-            await asyncio.wait({task}, timeout=ROUND_SECONDS_MAX)
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+        task = await apart(self.round(opened), ROUND_SECONDS_MAX)
         if task.cancelled():
             event(log, "watch-hangs", level=logging.ERROR)
             return False
@@ -179,6 +175,8 @@ class Attendance:
 
     async def _tell(self, register: Register, due: Sequence[DueNotice], at: datetime) -> bool:
         """Tell each channel all that it is due, at once; keep how that ended. Raises Unavailable."""
+        if not due:
+            return True
         by_channel = {
             channel: [one for one in due if one.notice.channel is channel]
             for channel in sorted({one.notice.channel for one in due})

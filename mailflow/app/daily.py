@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailflow.app.apart import apart
 from mailflow.app.parts import now
 from mailflow.errors import Unavailable
 from mailflow.jobs import work
@@ -62,13 +63,7 @@ async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> N
 
 async def _fault_of(running: Coroutine[Any, Any, None], job: Job) -> bool:
     """Whether the job failed. None keeps the others, or the mails, from going on."""
-    task = asyncio.ensure_future(running)
-    try:
-        await asyncio.wait({task})
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-    error = task.exception()
+    error = (await apart(running)).exception()
     if isinstance(error, Unavailable):
         event(log, "unavailable", level=logging.WARNING, work=f"job-{job.name}")
     elif error is not None:

@@ -13,6 +13,7 @@ from mailflow.attestation.summary import address_lines, municipality_name, summa
 from mailflow.attestation.typography import displayable, french, written
 from mailflow.core import calendar
 from mailflow.core.attested import Attested
+from mailflow.core.canary import is_canary_number
 from mailflow.core.codes import code_lists
 from mailflow.core.form import HousingRequest, Person
 from mailflow.core.model import Environment
@@ -34,6 +35,13 @@ class Attestation:
     reference: Reference
     environment: Environment
 
+    @property
+    def mark(self) -> str | None:
+        """What says that it is worth nothing; None of a real one."""
+        if self.environment is Environment.SCHOOL:
+            return wording.SCHOOL_MARK
+        return wording.CANARY_MARK if is_canary_number(self.number) else None
+
 
 def places_of(form: HousingRequest) -> tuple[str, ...]:
     """INSEE codes of the municipalities sought, in the applicant's order, each once."""
@@ -45,16 +53,15 @@ def content(attestation: Attestation) -> dict[str, Any]:
     """All that the template sets, as JSON values."""
     attested = attestation.attested
     title = french(wording.REGISTRATION if attested.renewed_on is None else wording.RENEWAL)
-    school = attestation.environment is Environment.SCHOOL
+    mark = attestation.mark
     page = _FrontPage(attestation)
     return {
         "title": title,
-        "document_title": french(wording.SCHOOL_TITLE, title=title) if school else title,
+        "document_title": french(wording.MARKED_TITLE, mark=mark, title=title) if mark else title,
         "service": wording.SERVICE,
         "keywords": [attestation.number],
-        "school": school,
-        "mark": french(wording.SCHOOL_MARK),
-        "school_notice": french(wording.SCHOOL_NOTICE),
+        "mark": french(mark) if mark else None,
+        "mark_notice": french(wording.MARKED_NOTICE, mark=mark) if mark else None,
         "introduction": french(wording.INTRODUCTION),
         "number_label": french(wording.NUMBER),
         "number": attestation.number,

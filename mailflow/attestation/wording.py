@@ -4,8 +4,9 @@ Plain spaces before high marks become non-breaking ones, `~` is a non-breaking s
 """
 
 SCHOOL_MARK = "ÉCOLE – SANS VALEUR"
-SCHOOL_TITLE = f"{SCHOOL_MARK} : {{title}}"
-SCHOOL_NOTICE = f"{SCHOOL_MARK} : document d'essai. Il n'enregistre rien, et son numéro n'existe pas."
+CANARY_MARK = "SURVEILLANCE – SANS VALEUR"
+MARKED_TITLE = "{mark} : {title}"
+MARKED_NOTICE = "{mark} : document d'essai. Il n'enregistre rien, et son numéro n'existe pas."
 SERVICE = "Enregistrement des demandes de logement social"
 
 REGISTRATION = "Attestation d'enregistrement d'une demande de logement social"

@@ -9,6 +9,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
 from mailflow.cli.reference import missing
+from mailflow.core.canary import CANARY_DESKS, CANARY_SENDER
 from mailflow.core.model import Directory
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
@@ -59,6 +60,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
         ("register", _register),
         ("reference", _reference),
         ("alerts", _alerts),
+        ("canary", _canary),
     )
     findings += await look(settings, inside if offline else (*inside, *SERVERS))
     return findings, code_of(findings)
@@ -107,6 +109,20 @@ async def _alerts(settings: Settings) -> str:
     async with app.tellers(settings, app.now) as known:
         channels = [channel.value for channel in known.tell] + (["ping"] if known.ping else [])
     return ", ".join(channels) or "nobody is told when something is wrong"
+
+
+async def _canary(settings: Settings) -> str:
+    """Its key fits its certificate, and it is enrolled for itself and nothing else."""
+    if app.canary_keys(settings) is None:
+        return "none"
+    desk = CANARY_DESKS[settings.environment]
+    async with app.register_of(settings) as register, register.read() as tx:
+        enrolled = [mandate for one in (await directory.read(tx)).senders for mandate in one.mandates]
+    if not any(mandate.desk == desk for mandate in enrolled):
+        raise Misconfigured(
+            f"canary: the sender {CANARY_SENDER} has no mandate for {desk}; OPERATING tells how it is enrolled"
+        )
+    return f"every {settings.canary.every_minutes} minutes"
 
 
 async def _register(settings: Settings) -> str:

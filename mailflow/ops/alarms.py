@@ -45,6 +45,8 @@ class Alarm(StrEnum):
     DESK_FAILS = "DeskFails"
     CERTIFICATE_ENDS = "CertificateEnds"
     LIST_ENDS = "ListEnds"
+    CANARY_LATE = "CanaryLate"
+    CANARY_FAILS = "CanaryFails"
     INVARIANT_BROKEN = "InvariantBroken"
 
 

@@ -65,6 +65,9 @@ async def settle(register: Register, facts: Facts, telling: Telling) -> list[Due
     def over(one: KeptAlarm) -> bool:
         return can_tell(facts, Alarm(one.code), json.loads(one.subject))
 
+    async with register.read() as tx:
+        if not found and not await alarms.lasting(tx) and not await alarms.due(tx, at):
+            return []  # as nearly always: nothing is written
     async with register.begin() as tx:
         known = {(one.code, one.subject) for one in await alarms.lasting(tx)}
         new = [one for one in found if (one.alarm.value, one.subject) not in known]
@@ -77,7 +80,8 @@ async def settle(register: Register, facts: Facts, telling: Telling) -> list[Due
         await alarms.escalate(tx, changes.escalated, at)
         await alarms.clear(tx, changes.cleared, at)
         await alarms.order(tx, changes.notices, at)
-        await alarms.forget(tx, at - KEPT)
+        if changes.cleared:
+            await alarms.forget(tx, at - KEPT)
         due = await alarms.due(tx, at)
     codes = {one.id: one.code for one in lasting}
     for what, ids in (("raised", changes.raised), ("escalated", changes.escalated), ("cleared", changes.cleared)):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from mailflow.core.alerting import DeskCount, JobRun
 from mailflow.core.anomalies import Code
+from mailflow.core.canary import CanaryOutcome
 from mailflow.ops.alarms import Alarm, Found
 from mailflow.ops.beats import Beat
 from mailflow.ops.health import FAILURES_MAX, RECEIVE
@@ -165,6 +166,14 @@ def _runs_out(facts: Facts) -> Iterator[Found]:
             yield Found(alarm=Alarm.CERTIFICATE_ENDS, about=about, value=_length(left))
 
 
+def _canary(facts: Facts) -> Iterator[Found]:
+    for run in facts.queues.canary:
+        if run.is_late(facts.at):
+            yield Found(alarm=Alarm.CANARY_LATE, value=str((facts.at - run.begun_at) // timedelta(minutes=1)))
+        if run.outcome not in (None, CanaryOutcome.ANSWERED):
+            yield Found(alarm=Alarm.CANARY_FAILS, about={"outcome": run.outcome.value})
+
+
 def _promises(facts: Facts) -> Iterator[Found]:
     for invariant, times in facts.queues.broken.items():
         if times:
@@ -180,6 +189,7 @@ _LOOKS: tuple[Callable[[Facts], Iterator[Found]], ...] = (
     _waits_for_a_person,
     _desks,
     _runs_out,
+    _canary,
     _promises,
 )
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mailflow.core.canary import CanaryOutcome, CanaryRun
 from mailflow.meter import Counted, Ending, Identifier, Level, Step
 from mailflow.ops.outlook import Outlook
 from mailflow.ops.snapshot import Queues, Snapshot, Surroundings
@@ -130,6 +131,7 @@ class _Facts(Collector):
         self._surroundings(snapshot.surroundings)
         if snapshot.queues is not None:
             self._queues(snapshot.queues)
+            self._canary(snapshot.queues.canary, snapshot.at)
             self._outlook(snapshot.queues.outlook, emptied_at)
 
     def _set(
@@ -167,6 +169,17 @@ class _Facts(Collector):
         for invariant, times in queues.broken.items():
             says = "How often a promise of the register was broken when it was last looked at."
             self._set("broken_promise", says, times, invariant=invariant)
+
+    def _canary(self, runs: Iterable[CanaryRun], at: datetime) -> None:
+        for run in runs:
+            if run.ended_at is None:
+                age = (at - run.begun_at).total_seconds() if run.is_late(at) else 0
+                self._set("canary_late_seconds", "Age of the canary request that is late; else 0.", age)
+            elif run.outcome is not None:
+                failed = run.outcome is not CanaryOutcome.ANSWERED
+                self._set("canary_failed", "Whether the last canary request failed.", failed, outcome=run.outcome.value)
+                says = "How long the last canary request took, from its sending to its answer in the mailbox."
+                self._set("canary_seconds", says, (run.ended_at - run.begun_at).total_seconds())
 
     def _outlook(self, view: Outlook, emptied_at: float | None) -> None:
         self._set("deadline_seconds", "Time within which a request is to be answered.", view.deadline.total_seconds())

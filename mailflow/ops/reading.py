@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, backlog, queues, watching
+from mailflow.register import Transaction, acts, backlog, canary, queues, watching
 
 
 async def read_outlook(
@@ -39,4 +39,5 @@ async def read_queues(
         set_aside=await backlog.set_aside_reasons(tx),
         held=await backlog.held_reasons(tx),
         broken=await watching.broken(tx),
+        canary=tuple(await canary.standing(tx)),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailflow.core.canary import CanaryRun
 from mailflow.ops.outlook import Outlook
 
 
@@ -54,6 +55,8 @@ class Queues:
     """Outgoing mails that are held, by reason."""
     broken: Mapping[str, int]
     """How often each promise of the register was broken when it was last looked at."""
+    canary: tuple[CanaryRun, ...]
+    """The one on its way, and the last that ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from mailflow.core.alerting import Channel, Occasion
+from mailflow.core.canary import CanaryOutcome
 from mailflow.register.columns import metadata, one_of, partial_index, serial
 from mailflow.register.types import Instant
 
@@ -58,6 +59,22 @@ worker_sign = sa.Table(
     sa.Column("beaten_at", Instant, nullable=False),
     sa.Column("emptied_at", Instant),
     sa.Column("state", sa.Text, nullable=False),
+)
+
+canary_run = sa.Table(
+    "canary_run",
+    metadata,
+    sa.Column("id", serial, sa.Identity(), primary_key=True),
+    sa.Column("file_name", sa.Text, nullable=False, unique=True),
+    sa.Column("begun_at", Instant, nullable=False),
+    sa.Column("late_at", Instant, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("outcome", sa.Text),
+    sa.Column("number", sa.Text),
+    one_of("outcome", CanaryOutcome, "outcome"),
+    sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended"),
+    sqlite_autoincrement=True,
 )
 
 job_run = sa.Table(

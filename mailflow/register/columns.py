@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core.canary import CANARY_DESKS
 from mailflow.register import triggers
 from mailflow.register.types import Instant
 
@@ -22,6 +23,8 @@ triggers.attach(metadata)
 
 DESK_REGEX = "[0-9A-Z]{5}"
 DESK_GLOB = "[0-9A-Z]" * 5
+of_canary_desk = f"desk IN ({', '.join(repr(str(code)) for code in CANARY_DESKS.values())})"
+"""Of a row with a column `desk`: whether it is the canary's."""
 
 serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core.canary import belongs_to_canary
 from mailflow.core.model import (
     CertificateUse,
     Directory,
@@ -32,6 +33,10 @@ from mailflow.register.transaction import Transaction
 
 class AlreadyEnrolled(MailflowError):
     """There is one of that name already."""
+
+
+class Reserved(MailflowError):
+    """It is the canary's alone, or nothing of the canary's."""
 
 
 class NotEnrolled(MailflowError):
@@ -207,7 +212,13 @@ async def set_desk_standing(tx: Transaction, code: DeskCode, standing: Standing,
 
 
 async def add_mandate(tx: Transaction, code: SenderCode, added: Mandate, change: Change) -> None:
-    """Let a sender act for a desk. Raises NotEnrolled, and AlreadyEnrolled when one begins that very day."""
+    """Let a sender act for a desk. Raises NotEnrolled, and AlreadyEnrolled when one begins that very day.
+
+    Raises Reserved when it would give the canary something real, or somebody else something of the canary's.
+    """
+    canary = belongs_to_canary(sender=code, desk=added.desk, territory=added.territory)
+    if canary is None or (canary and added.rights != {Right.CREATION}):
+        raise Reserved("the sender canary, the desks 00000 and Z0000 and territory 000 go together, for creations only")
     await _require_sender(tx, code)
     if not await tx.all(sa.select(desk.c.code).where(desk.c.code == added.desk)):
         raise NotEnrolled(f"there is no desk {added.desk}")

@@ -3,8 +3,18 @@
 import sqlalchemy as sa
 
 from mailflow.core.model import Door, Operation, RequestState
-from mailflow.core.numbers import SEQUENCE_MAX
-from mailflow.register.columns import DESK_GLOB, DESK_REGEX, grammar, key, metadata, one_of, partial_index, serial
+from mailflow.core.numbers import CANARY_TERRITORY, SEQUENCE_MAX
+from mailflow.register.columns import (
+    DESK_GLOB,
+    DESK_REGEX,
+    grammar,
+    key,
+    metadata,
+    of_canary_desk,
+    one_of,
+    partial_index,
+    serial,
+)
 from mailflow.register.types import Instant
 
 request = sa.Table(
@@ -40,6 +50,7 @@ request = sa.Table(
         f" OR number GLOB '[0-9][0-9][0-9AB]1[0-2]{'[0-9]' * 8}{DESK_GLOB}'",
     ),
     sa.CheckConstraint("substr(number, 1, 3) = territory", name="territory"),
+    sa.CheckConstraint(f"(territory = '{CANARY_TERRITORY}') = ({of_canary_desk})", name="canary_apart"),
 )
 
 partial_index("ix_request_expiry", request.c.expires_on, request.c.number, where=request.c.state == "active")

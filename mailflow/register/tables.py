@@ -8,8 +8,10 @@ Large values stand last in their tables: SQLite reads through all of a mail to r
 
 import sqlalchemy as sa
 
-from mailflow.core.model import CertificateUse, Environment, Standing
-from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, job_run, worker_sign
+from mailflow.core.canary import CANARY_SENDER
+from mailflow.core.model import CertificateUse, Environment, Right, Standing
+from mailflow.core.numbers import CANARY_TERRITORY
+from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.columns import (
     DESK_GLOB,
@@ -18,6 +20,7 @@ from mailflow.register.columns import (
     key,
     lease,
     metadata,
+    of_canary_desk,
     one_of,
     partial_index,
     serial,
@@ -35,8 +38,8 @@ from mailflow.register.request_tables import (
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
-    "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "certificate",
-    "commission", "content_key", "counter", "desk", "dispatch", "file", "history", "history_counter",
+    "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
+    "certificate", "commission", "content_key", "counter", "desk", "dispatch", "file", "history", "history_counter",
     "homonym_release", "installation", "intake", "job_run", "journal", "landlord", "mandate", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
     "request_reference", "sender", "sender_address", "trust_generation", "worker_sign",
@@ -293,6 +296,12 @@ mandate = sa.Table(
     sa.Column("starts_on", sa.Date, nullable=False),
     sa.Column("ends_on", sa.Date),
     sa.UniqueConstraint("sender", "desk", "territory", "starts_on"),
+    sa.CheckConstraint(
+        f"(sender = '{CANARY_SENDER}') = (territory = '{CANARY_TERRITORY}')"
+        f" AND (sender = '{CANARY_SENDER}') = ({of_canary_desk})"
+        f" AND (sender <> '{CANARY_SENDER}' OR rights = '{Right.CREATION.value}')",
+        name="canary_apart",
+    ),
     sqlite_autoincrement=True,
 )
 

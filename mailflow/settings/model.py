@@ -324,6 +324,30 @@ class Alerts(Section):
         return self
 
 
+class Canary(Section):
+    """A request of our own that goes the whole way, again and again, and never becomes a real one. When not set: none.
+
+    Its sender is called `canary`, its desk `00000` (in the school `Z0000`), its territory `000`.
+    """
+
+    key_file: File | None = Field(default=None, examples=["keys/canary.key"])
+    """Private key of the canary desk, PEM, without a passphrase."""
+    certificate_file: File | None = Field(default=None, examples=["keys/canary.pem"])
+    """Its certificate, PEM, enrolled for signing and for encryption."""
+    address: AddressOrNone = ""
+    """Its From address, as enrolled. When empty: that of the audit mailbox."""
+    every_minutes: Count = 60
+    """Time between two requests."""
+    late_minutes: Count = 30
+    """Time after which one that is not answered is an alarm."""
+
+    @model_validator(mode="after")
+    def _key_and_certificate(self) -> Self:
+        if (self.key_file is None) != (self.certificate_file is None):
+            raise PydanticCustomError("pair", "key_file and certificate_file should be given together")
+        return self
+
+
 class Log(Section):
     """One line for each transition, on standard error or in the journal."""
 
@@ -351,6 +375,7 @@ class Settings(Section):
     status: Status
     traces: Traces
     alerts: Alerts
+    canary: Canary
     log: Log
 
     @model_validator(mode="before")

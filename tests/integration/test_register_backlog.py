@@ -173,5 +173,6 @@ async def test_nothing_of_it_reads_a_row_of_what_waits(register: Register) -> No
         "SCAN intake USING INDEX ix_intake_due",
         "intake USING INTEGER PRIMARY KEY",
         "SEARCH file USING INDEX ix_file_intake_id",
+        "SEARCH file USING INDEX sqlite_autoindex_file_1 (desk=?)",  # the canary's, which do not count
     )
     assert not [plan for plan in reads if not any(known in plan for known in allowed)], reads

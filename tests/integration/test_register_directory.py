@@ -128,7 +128,7 @@ async def test_what_is_there_already_or_not_at_all_is_said(register: Register) -
         with pytest.raises(directory.AlreadyEnrolled, match="mandate"):
             await directory.add_mandate(tx, ACME, MANDATE, CHANGE)
         with pytest.raises(directory.NotEnrolled, match="no desk"):
-            await directory.add_mandate(tx, ACME, replace(MANDATE, desk=DeskCode("00000")), CHANGE)
+            await directory.add_mandate(tx, ACME, replace(MANDATE, desk=DeskCode("99999")), CHANGE)
         with pytest.raises(directory.NotEnrolled):
             await directory.set_certificate_standing(tx, "cd" * 32, Standing.ACTIVE, CHANGE)
         with pytest.raises(directory.NotEnrolled):

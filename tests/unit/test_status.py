@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailflow.core.canary import CanaryOutcome, CanaryRun
 from mailflow.core.waiting import Finished, Waiting
 from mailflow.ops import health, page
 from mailflow.ops.metrics import Metrics
@@ -38,6 +39,20 @@ def stage(name: str = "receive", *, tried: bool = True, failures: int = 0, hangs
     return StageState(name=name, tried=tried, failures=failures, hangs=hangs)
 
 
+def a_run(*, minutes_ago: int, ended: bool = False) -> CanaryRun:
+    begun = AT - timedelta(minutes=minutes_ago)
+    return CanaryRun(
+        id=1,
+        file_name="DEM00000-202611251030-000001.xml",
+        begun_at=begun,
+        late_at=begun + timedelta(minutes=30),
+        sent_at=begun,
+        ended_at=begun + timedelta(seconds=12) if ended else None,
+        outcome=CanaryOutcome.ANSWERED if ended else None,
+        number=None,
+    )
+
+
 def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
     queues = Queues(
         outlook=outlook_ or view(),
@@ -45,6 +60,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
         set_aside={"CTRL_SIG_0001": 4},
         held={"bounced": 2},
         broken={"number-was-counted": 0},
+        canary=(a_run(minutes_ago=31), a_run(minutes_ago=91, ended=True)),
     )
     return Snapshot(
         at=AT,
@@ -112,6 +128,9 @@ def test_a_snapshot_in_numbers() -> None:
         'set_aside{reason="CTRL_SIG_0001"}': 4,
         'outbox_held{reason="bounced"}': 2,
         'broken_promise{invariant="number-was-counted"}': 0,
+        "canary_late_seconds": 31 * 60,
+        'canary_failed{outcome="answered"}': 0,
+        "canary_seconds": 12,
         "disk_used_ratio": 0.25,
         "deadline_seconds": 43200,
         "waiting": 6,

@@ -224,6 +224,7 @@ CREATE TABLE mandate (
     starts_on DATE NOT NULL,
     ends_on DATE,
     CONSTRAINT uq_mandate_sender_desk_territory_starts_on UNIQUE (sender, desk, territory, starts_on),
+    CONSTRAINT ck_mandate_canary_apart CHECK ((sender = 'canary') = (territory = '000') AND (sender = 'canary') = (desk IN ('00000', 'Z0000')) AND (sender <> 'canary' OR rights = 'CRE')),
     CONSTRAINT fk_mandate_sender FOREIGN KEY(sender) REFERENCES sender (code),
     CONSTRAINT fk_mandate_desk FOREIGN KEY(desk) REFERENCES desk (code)
 )
@@ -255,6 +256,7 @@ CREATE TABLE request (
     CONSTRAINT ck_request_ended_on CHECK ((ended_on IS NULL) = (state = 'active')),
     CONSTRAINT ck_request_number CHECK (number GLOB '[0-9][0-9][0-9AB]0[1-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]' OR number GLOB '[0-9][0-9][0-9AB]1[0-2][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]'),
     CONSTRAINT ck_request_territory CHECK (substr(number, 1, 3) = territory),
+    CONSTRAINT ck_request_canary_apart CHECK ((territory = '000') = (desk IN ('00000', 'Z0000'))),
     CONSTRAINT uq_request_id UNIQUE (id),
     CONSTRAINT fk_request_file_record FOREIGN KEY(file_record) REFERENCES file (record)
 )
@@ -468,6 +470,20 @@ CREATE TABLE worker_sign (
     emptied_at DATETIME,
     state TEXT NOT NULL,
     CONSTRAINT pk_worker_sign PRIMARY KEY (owner)
+)
+
+CREATE TABLE canary_run (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    file_name TEXT NOT NULL,
+    begun_at DATETIME NOT NULL,
+    late_at DATETIME NOT NULL,
+    sent_at DATETIME,
+    ended_at DATETIME,
+    outcome TEXT,
+    number TEXT,
+    CONSTRAINT ck_canary_run_outcome CHECK (outcome IN ('answered', 'unsent', 'refused', 'wrong', 'lost')),
+    CONSTRAINT ck_canary_run_ended CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    CONSTRAINT uq_canary_run_file_name UNIQUE (file_name)
 )
 
 CREATE TABLE job_run (
