@@ -55,14 +55,26 @@ def now() -> datetime:
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The keys of the register, from their files. Raises Misconfigured."""
+    """The keys of the register, from their files; closed to who may read none of them. Raises Misconfigured."""
     folder = settings.register_.master_keys_dir
+    if not _may_read(folder):
+        return Vault.closed()
     keys = {file.stem: _key(file) for file in sorted(folder.glob("*.key"))}
     if not keys:
         raise Misconfigured(f"register.master_keys_dir: there is no .key file in {folder}; `mailflow init` makes one")
     named = folder / "active"
     active = read_secret(named).strip() if named.is_file() else max(keys)
     return Vault(keys, active, _key(settings.register_.lookup_key_file))
+
+
+def _may_read(folder: Path) -> bool:
+    """Permission alone is asked; what is missing is told by whoever reads it."""
+    try:
+        return all(os.access(file, os.R_OK) for file in folder.iterdir())
+    except PermissionError:
+        return False
+    except OSError:
+        return True
 
 
 def _key(file: Path) -> bytes:

@@ -27,6 +27,7 @@ from mailflow.cli import (
     queue,
     reference,
     replay,
+    roles,
     run,
     uniqueness,
     verify,
@@ -87,6 +88,7 @@ for command in (
     enrolment.sender,
     enrolment.desk,
     enrolment.mandate,
+    roles.roles,
     desk_client.desk_client,
 ):
     cli.add_command(command)

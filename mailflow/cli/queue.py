@@ -158,11 +158,14 @@ async def read_intake(tx: Transaction, intake_id: int) -> tuple[Row, list[journa
     mail = await queues.find_intake(tx, intake_id)
     if mail is None:
         raise click.ClickException(f"there is no intake {intake_id}")
-    bound = await files.of_intake(tx, intake_id)
+    if tx.vault.is_closed:
+        told = [f"{name} sealed" for name in await files.names_of_intake(tx, intake_id)]
+    else:
+        told = [_outcomes(file.receipt) for file in await files.of_intake(tx, intake_id)]
     outgoing = await queues.find_outbox(tx, intake_id=intake_id)
     facts = {
         **asdict(mail),
-        **{f"file_{place}": _outcomes(file.receipt) for place, file in enumerate(bound, start=1)},
+        **{f"file_{place}": outcomes for place, outcomes in enumerate(told, start=1)},
         **{f"{one.kind}_{one.part}": f"{one.state} {one.message_id}" for one in outgoing},
     }
     return facts, await journal.of_intake(tx, intake_id)

@@ -176,6 +176,12 @@ async def returned(tx: Transaction, records: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
+async def names_of_intake(tx: Transaction, intake_id: int) -> list[str]:
+    """The names that one mail's files bound; for whoever may not look into what is sealed."""
+    rows = await tx.all(sa.select(file.c.name).where(file.c.intake_id == intake_id).order_by(file.c.id))
+    return [row.name for row in rows]
+
+
 async def of_intake(tx: Transaction, intake_id: int) -> list[StoredFile]:
     """The files that one mail brought and that bound their names."""
     rows = await tx.all(sa.select(file).where(file.c.intake_id == intake_id).order_by(file.c.id))

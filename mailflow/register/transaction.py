@@ -23,6 +23,8 @@ STATEMENT_SECONDS_MAX = 60
 CONNECT_SECONDS_MAX = 10
 POOL_WAIT_SECONDS_MAX = 30
 POOL_SIZE = 8
+FORBIDDEN_SQLSTATE = "42501"
+"""PostgreSQL: insufficient_privilege."""
 ROWS_A_STATEMENT = 1_000
 """Longer lists are cut up: SQLite binds 32,766 parameters, PostgreSQL 65,535."""
 
@@ -236,7 +238,13 @@ def _translated() -> Iterator[None]:
         yield
     except sa.exc.IntegrityError as error:
         raise ConstraintViolated(_constraint(error)) from error
+    except sa.exc.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", "") == FORBIDDEN_SQLSTATE:
+            raise Misconfigured("the register does not let this user do that: it wants another role") from error
+        raise
     except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        if getattr(getattr(error, "orig", None), "sqlite_errorname", "").startswith("SQLITE_READONLY"):
+            raise Misconfigured("the register is a file that this user may not write") from error
         raise Unavailable(f"the database: {type(error.__cause__ or error).__name__}") from error
 
 

@@ -61,8 +61,21 @@ class Vault:
         self._active = active
         self._lookup_key = lookup_key
 
+    @classmethod
+    def closed(cls) -> "Vault":
+        """Without any key, of somebody who may look but not into what is sealed."""
+        made = cls.__new__(cls)
+        made._masters, made._active, made._lookup_key = {}, "", b""
+        return made
+
+    @property
+    def is_closed(self) -> bool:
+        """It seals and opens nothing, and makes no tokens."""
+        return not self._masters
+
     def new_key(self) -> tuple[ContentKey, WrappedKey]:
-        """A fresh content key, and the form in which it is kept."""
+        """A fresh content key, and the form in which it is kept. Raises Misconfigured when the vault is closed."""
+        self._require_open()
         key, key_id = os.urandom(KEY_BYTES), os.urandom(16).hex()
         wrapped = _encrypt(self._masters[self._active], key, f"content_key.wrapped:{key_id}")
         kept = WrappedKey(id=key_id, master=self._active, wrapped=wrapped)
@@ -70,6 +83,7 @@ class Vault:
 
     def unwrap(self, kept: WrappedKey) -> ContentKey:
         """Raises Misconfigured when its master key was not given, SealBroken when it does not open."""
+        self._require_open()
         master = self._masters.get(kept.master)
         if master is None:
             raise Misconfigured(f"the master key named {kept.master!r} is needed and was not given")
@@ -91,7 +105,12 @@ class Vault:
         """The same cut to 64 bits, as a signed integer: for look-ups that check what they find."""
         return int.from_bytes(self._digest(kind, value)[:8], signed=True)
 
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise Misconfigured("this wants the keys of the register, whose files this user may not read")
+
     def _digest(self, kind: str, value: str) -> bytes:
+        self._require_open()
         return hmac.digest(self._lookup_key, f"{kind}\0{value}".encode(), "sha256")
 
 

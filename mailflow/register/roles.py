@@ -1,0 +1,84 @@
+"""Who may do what with a register on PostgreSQL: roles of the database, which people and the service are given.
+
+Nothing here asks who somebody is: the database refuses. On SQLite whoever may write the file may do everything.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from mailflow.register.tables import metadata
+
+PREFIX = "mailflow_"
+
+
+class Role(StrEnum):
+    """Each may do what those before it may; the administrator also what the service may."""
+
+    READER = "reader"
+    """Sees: queues, journal, states. What is sealed stays sealed without the key files."""
+    OPERATOR = "operator"
+    """Acts on mails and outgoing mails, acknowledges alarms, releases homonyms."""
+    SERVICE = "service"
+    """Takes in, registers, answers, does the jobs; enrols nobody."""
+    ADMINISTRATOR = "administrator"
+    """Enrols senders, desks and mandates, and loads reference data. Tables are made by their owner alone."""
+
+
+ENROLMENT = (
+    *("sender", "sender_address", "certificate", "desk", "mandate", "trust_generation"),
+    *("landlord", "commission", "reference_edition"),
+)
+"""What only an administrator changes."""
+FOR_EVER = ("journal", "history")
+"""What is only added to."""
+OWNERS = ("installation",)
+"""What only the owner of the tables changes."""
+ACTS: Mapping[str, tuple[str, ...]] = {
+    "intake": (
+        *("state", "reason", "detail", "sender", "settled_at", "late_at", "attempts", "solo", "next_at"),
+        *("lease_owner", "lease_until"),
+    ),
+    "outbox": ("state", "reason", "attempts", "next_at", "copies_before", "lease_owner", "lease_until"),
+}
+"""The columns that acts change: no octets, no addressee."""
+LOCKED = ("trust_generation", "reference_edition")
+"""What transactions that write hold still: for that PostgreSQL wants a right to change, here of the key, which is 1."""
+
+
+def statements() -> Iterator[str]:
+    """SQL that makes the roles, or brings them to what they are now; to be run by the owner of the tables."""
+    for role in Role:
+        name = PREFIX + role
+        yield (f"DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name}"
+    for role, others in (
+        (Role.OPERATOR, [Role.READER]),
+        (Role.SERVICE, [Role.OPERATOR]),
+        (Role.ADMINISTRATOR, [Role.SERVICE]),
+    ):
+        yield f"GRANT {', '.join(PREFIX + other for other in others)} TO {PREFIX}{role}"
+    yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    for role in Role:
+        for rights, table in granted(role):
+            yield f"GRANT {rights} ON {table} TO {PREFIX}{role}"
+
+
+def granted(role: Role) -> Iterator[tuple[str, str]]:
+    """What a role may do beyond those before it, as rights and table."""
+    match role:
+        case Role.READER:
+            yield "SELECT", "ALL TABLES IN SCHEMA public"
+        case Role.OPERATOR:
+            for table, columns in ACTS.items():
+                yield f"UPDATE ({', '.join(columns)})", table
+            yield "INSERT", "outbox, journal, homonym_release"
+            yield "UPDATE", "alarm"
+            yield "DELETE", "alarm_notice"
+            for table in LOCKED:
+                yield "UPDATE (id)", table
+        case Role.SERVICE:
+            theirs = [name for name in sorted(metadata.tables) if name not in (*ENROLMENT, *FOR_EVER, *OWNERS)]
+            yield "INSERT, UPDATE, DELETE", ", ".join(theirs)
+            yield "INSERT", ", ".join(FOR_EVER)
+        case Role.ADMINISTRATOR:
+            yield "INSERT, UPDATE, DELETE", ", ".join(ENROLMENT)
