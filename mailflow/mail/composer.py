@@ -83,11 +83,11 @@ class Composer:
 
     def _headers(
         self, composition: Composition, letter: Letter, message_id: str, part: "Part"
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[str, str | entities.Address]]:
         """These can be read on the way (decision 5): the letter's subject tells nothing, nor does anything else."""
         environment = self.letterhead.environment
-        headers = [
-            ("From", f"{wording.marked(self.letterhead.name, environment)} <{self.letterhead.address}>"),
+        headers: list[tuple[str, str | entities.Address]] = [
+            ("From", entities.Address(wording.marked(self.letterhead.name, environment), self.letterhead.address)),
             ("To", composition.recipient),
             ("Subject", wording.marked(wording.part_subject(letter.subject, part.number, part.of), environment)),
             ("Date", entities.date(composition.dated_at)),

@@ -9,6 +9,7 @@ from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 from mailflow.errors import MailflowError
@@ -23,6 +24,8 @@ _WIDTH = 76
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=?-]{1,70}")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+( [\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+_QUOTED = re.compile(r'["\\]')
 _SAFE = b"\t" + bytes(range(0x20, 0x7F))
 _ESCAPED = re.compile(rb"[^\t\x20-\x3c\x3e-\x7e]|[ \t]\Z|\A\.|\AF(?=rom )")
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; [a-z-]+=[A-Za-z0-9.+-]+)*")
@@ -72,7 +75,28 @@ def mixed(parts: Sequence[bytes], boundary: str, *, headers: Sequence[tuple[str,
     return head + b"".join(dashed + b"\r\n" + part + b"\r\n" for part in parts) + dashed + b"--\r\n"
 
 
-def mail(headers: Sequence[tuple[str, str]], entity: bytes) -> bytes:
+class Address(NamedTuple):
+    """A value of From: an address with the name of who writes from there (RFC 5322 section 3.4)."""
+
+    name: str
+    address: str
+
+    def words(self) -> Iterator[str]:
+        """The name as atoms, as a quoted string when it holds what means something there, or as encoded words."""
+        if not self.name.isascii() or "=?" in self.name:
+            yield from _encoded(self.name)
+        elif _ATOMS.fullmatch(self.name):
+            yield from self.name.split(" ")
+        else:
+            quoted = _QUOTED.sub(r"\\\g<0>", self.name)
+            yield from f'"{quoted}"'.split(" ")
+        yield f"<{self.address}>"
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.address}>"
+
+
+def mail(headers: Sequence[tuple[str, str | Address]], entity: bytes) -> bytes:
     """The complete mail: `headers` in order, MIME-Version, then `entity` with its own Content fields.
 
     Words that are not ASCII become encoded words (RFC 2047). Raises EntityError for a name that is none, for a
@@ -100,12 +124,14 @@ def date(at: datetime) -> str:
     return format_datetime(at)
 
 
-def _header(name: str, value: str) -> str:
+def _header(name: str, value: str | Address) -> str:
     if not _FIELD_NAME.fullmatch(name) or name.lower().startswith("content-"):
         raise EntityError("not a header name that can be written")
-    if _CONTROL.search(value) or not value or value != value.strip():
+    text = str(value)
+    if _CONTROL.search(text) or not text or text != text.strip():
         raise EntityError("not a header value that can be written")
-    return _folded(f"{name}:", _encoded_words(value)) + "\r\n"
+    words = value.words() if isinstance(value, Address) else _encoded_words(value)
+    return _folded(f"{name}:", words) + "\r\n"
 
 
 def _folded(head: str, words: Iterator[str]) -> str:

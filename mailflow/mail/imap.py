@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from mailflow.errors import Misconfigured, Unavailable
+from mailflow.log import event
 from mailflow.mail import imap_syntax
-from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError
+from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError, ServerFailedError
 from mailflow.mail.imap_syntax import FetchedItems, Quota
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
@@ -20,6 +22,10 @@ SIZES_BATCH = 500
 """Mails whose sizes are asked for in one command."""
 FETCH_BYTES_MAX = 32 * 1024 * 1024
 """Of the bodies in one FETCH, as far as their sizes are known beforehand."""
+FAILURES_MAX = 3
+"""At so many mails one after the other a server does not fail because of the mails."""
+
+log = logging.getLogger(__name__)
 
 
 class _Folder:
@@ -56,7 +62,7 @@ class _Folder:
                 yield session
             except RefusedError as refused:
                 session.abort()
-                raise Unavailable(f"imap: {refused}") from None
+                raise ServerFailedError(f"imap: {refused}") from None
 
     @contextlib.asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -86,7 +92,7 @@ class _Folder:
     async def fetch(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets."""
         for some in _slices(sorted(set(uids)), SIZES_BATCH):
-            sizes = await self._items(uidvalidity, some, "(UID RFC822.SIZE INTERNALDATE)", expected_bytes=0)
+            sizes = await self._items(uidvalidity, dict.fromkeys(some, 0), "(UID RFC822.SIZE INTERNALDATE)")
             known = [items for items in sizes.values() if items.size_bytes is not None]
             for batch in self._batches(known):
                 bodies = await self._bodies(uidvalidity, batch)
@@ -127,20 +133,38 @@ class _Folder:
             yield batch
 
     async def _bodies(self, uidvalidity: int, batch: Sequence[FetchedItems]) -> dict[int, bytes]:
-        wanted = [mail for mail in batch if not self._too_large(mail)]
-        if not wanted:
-            return {}
+        wanted = {mail.uid: mail.size_bytes or 0 for mail in batch if not self._too_large(mail)}
         # One octet more than the limit shows a mail that is larger than its RFC822.SIZE says.
-        items = await self._items(
-            uidvalidity,
-            [mail.uid for mail in wanted],
-            f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)",
-            expected_bytes=sum(mail.size_bytes or 0 for mail in wanted),
-        )
+        items = await self._items(uidvalidity, wanted, f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)")
         return {uid: mail.body for uid, mail in items.items() if mail.body is not None}
 
-    async def _items(
-        self, uidvalidity: int, uids: Sequence[int], what: str, *, expected_bytes: int
+    async def _items(self, uidvalidity: int, expected: Mapping[int, int], what: str) -> dict[int, FetchedItems]:
+        """What the server tells of these mails, of each of which so many octets are expected.
+
+        A mail at which it fails is left out and looked for by halves, so that it keeps no other one waiting.
+        Raises Unavailable when the server fails at several one after the other.
+        """
+        found: dict[int, FetchedItems] = {}
+        failures = 0
+        sets = [sorted(expected)] if expected else []
+        while sets:
+            uids = sets.pop()
+            try:
+                found |= await self._fetched(uidvalidity, uids, what, sum(expected[uid] for uid in uids))
+                failures = 0
+            except ServerFailedError as error:
+                if len(uids) > 1:
+                    half = len(uids) // 2
+                    sets += [uids[half:], uids[:half]]
+                    continue
+                event(log, "unreadable-in-mailbox", level=logging.ERROR, uid=uids[0], error=str(error))
+                failures += 1
+                if failures == FAILURES_MAX:
+                    raise
+        return found
+
+    async def _fetched(
+        self, uidvalidity: int, uids: Sequence[int], what: str, expected_bytes: int
     ) -> dict[int, FetchedItems]:
         async with self.session(uidvalidity) as session:
             try:

@@ -76,6 +76,10 @@ class RefusedError(Exception):
         """Response code (RFC 5530), or an empty string."""
 
 
+class ServerFailedError(Unavailable):
+    """The server refused a command, or hung up on it; perhaps because of what was asked for."""
+
+
 class ImapSession:
     """Commands of one connection, one at a time. After any fault but RefusedError it is not `alive` any more."""
 
@@ -294,7 +298,7 @@ class ImapSession:
         except aioimaplib.AioImapException:
             reason = self._protocol.lost
             self.abort()
-            raise Unavailable(f"imap: {what}: {reason or 'the server broke the protocol'}") from None
+            raise ServerFailedError(f"imap: {what}: {reason or 'the server broke the protocol'}") from None
         except ssl.SSLCertVerificationError as error:
             self.abort()
             raise Unavailable(f"imap: {what}: certificate not trusted: {error.verify_message}") from None

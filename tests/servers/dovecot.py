@@ -274,6 +274,14 @@ class Dovecot:
         arguments = [program or "doveadm", "-c", str(self.folder / "dovecot.conf"), *command]
         return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
+    def file_of(self, user: str, folder: str, uid: int) -> Path:
+        """Where a mail of `user` lies in the file system (Maildir)."""
+        maildir = self._run / "mail" / user / self.driver / folder
+        _, *lines = (maildir / "dovecot-uidlist").read_text().splitlines()
+        name = next(line.partition(" :")[2] for line in lines if line.split(" ")[0] == str(uid))
+        (file,) = [path for path in maildir.rglob("*") if path.name.partition(":")[0] == name.partition(":")[0]]
+        return file
+
     def forget_uids(self, user: str) -> None:
         """All UIDs of `user` become others, as after a move to another server."""
         for file in (self._run / "mail" / user / self.driver).glob("dovecot*"):

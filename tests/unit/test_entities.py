@@ -3,6 +3,7 @@
 import email
 import email.header
 import email.policy
+import email.utils
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailflow.mail.entities import LINE_OCTETS_MAX, EntityError, date, file_part, mail, mixed, text_part
+from mailflow.mail.entities import LINE_OCTETS_MAX, Address, EntityError, date, file_part, mail, mixed, text_part
 from mailflow.mail.mime import Entity, MimeLimits, from_address, message_id, read, walk
 
 LIMITS = MimeLimits(header_bytes_max=65536, depth_max=8, parts_max=100)
@@ -206,6 +207,16 @@ def test_a_content_type_that_is_none_is_refused(content_type: str) -> None:
 def test_a_boundary_that_is_illegal_or_stands_in_a_part_is_refused(boundary: str) -> None:
     with pytest.raises(EntityError):
         mixed([text_part("x --in-text x")], boundary)
+
+
+@given(st.lists(st.text("aZé€\"\\,;:@<>()[].=?'-", min_size=1, max_size=30), min_size=1, max_size=9).map(" ".join))
+def test_whatever_a_sender_is_called_there_is_one_address(name: str) -> None:
+    raw = mail([("From", Address(name, "service@example.test"))], text_part("x"))
+    assert passes_smtp(raw)
+    (written, address), *others = email.utils.getaddresses([email.message_from_bytes(raw)["From"].replace("\r\n", "")])
+    assert str(email.header.make_header(email.header.decode_header(written))) == name
+    assert (address, others) == ("service@example.test", [])
+    assert from_address(again(raw)) == "service@example.test"
 
 
 def test_a_date_is_written_as_rfc_5322_wants_it() -> None:
