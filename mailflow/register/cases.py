@@ -105,15 +105,24 @@ def _order(item: Item) -> tuple[datetime, int, bool, int]:
     return item.received_at, item.intake_id or 0, item.kind != MAIL, item.id
 
 
+def mails(tx: Transaction, which: Filter) -> sa.Select[Any]:
+    """The intakes of the mails that match, to be asked more of."""
+    return _matching(intake, which, _of_mails(which, _named(tx, which)))
+
+
 def _statements(tx: Transaction, which: Filter) -> list[sa.Select[Any]]:
     """The ids of what matches, of each of the two tables that can hold any."""
     statements = []
-    named = sa.select(intake.c.id).where(intake.c.message_token == message_token(tx, which.message_id))
     if not which.outgoing and (not which.kinds or MAIL in which.kinds):
-        statements.append(_matching(intake, which, _of_mails(which, named)))
+        statements.append(mails(tx, which))
     if not which.kinds or set(which.kinds) - {MAIL}:
-        statements.append(_matching(outbox, which, _of_outgoing(which, named)))
+        statements.append(_matching(outbox, which, _of_outgoing(which, _named(tx, which))))
     return statements
+
+
+def _named(tx: Transaction, which: Filter) -> sa.Select[Any]:
+    """The mails with the Message-ID."""
+    return sa.select(intake.c.id).where(intake.c.message_token == message_token(tx, which.message_id))
 
 
 def _matching(table: sa.Table, which: Filter, conditions: list[sa.ColumnElement[bool]]) -> sa.Select[Any]:

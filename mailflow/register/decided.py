@@ -6,25 +6,21 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mailflow.register import cases, keys, outbox
 from mailflow.register import intake as mails
-from mailflow.register import keys, outbox
-from mailflow.register.tables import intake, journal
+from mailflow.register.cases import Filter
+from mailflow.register.tables import intake
 from mailflow.register.tables import outbox as outgoing
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which mails are meant; what is not given does not restrict."""
+class Chosen:
+    """A mail to be read."""
 
-    since: datetime | None = None
-    """Received then or later."""
-    until: datetime | None = None
-    """Received before."""
-    desk: str | None = None
-    """Of which something in the mail was."""
-    ids: tuple[int, ...] = ()
+    id: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,37 +37,29 @@ class Decided:
     """What was ordered to be told; None when nothing was."""
 
 
-async def count(tx: Transaction, selection: Selection) -> tuple[int, int]:
-    """How many mails are meant that are kept, and how many whose octets were erased since."""
+async def count(tx: Transaction, which: Filter) -> tuple[int, int]:
+    """How many of the mails that match are kept, and of how many the octets were erased since."""
     kept = intake.c.raw.is_not(None)
     erased = sa.and_(intake.c.raw.is_(None), intake.c.digest.is_not(None))
     numbers = []
-    for which in (kept, erased):
-        statement = sa.select(sa.func.count()).select_from(intake).where(which, *_meant(selection))
+    for state in (kept, erased):
+        statement = sa.select(sa.func.count()).select_from(intake).where(state, *_meant(tx, which))
         numbers.append(int((await tx.all(statement))[0][0]))
     return numbers[0], numbers[1]
 
 
-async def choose(tx: Transaction, selection: Selection, limit: int) -> list[int]:
+async def choose(tx: Transaction, which: Filter, limit: int) -> list[Chosen]:
     """The latest of these mails that are kept, `limit` at most, in the order in which they were decided."""
     order = (intake.c.settled_at, intake.c.received_at, intake.c.id)
-    statement = sa.select(intake.c.id).where(intake.c.raw.is_not(None), *_meant(selection))
+    statement = sa.select(intake.c.id, intake.c.size_bytes).where(intake.c.raw.is_not(None), *_meant(tx, which))
     rows = await tx.all(statement.order_by(*(column.desc() for column in order)).limit(limit))
-    return [row.id for row in reversed(rows)]
+    return [Chosen(id=row.id, size_bytes=row.size_bytes) for row in reversed(rows)]
 
 
-def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
+def _meant(tx: Transaction, which: Filter) -> list[sa.ColumnElement[bool]]:
     decided = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
-    which: list[sa.ColumnElement[bool]] = [intake.c.state.in_(decided), intake.c.settled_at.is_not(None)]
-    if selection.since is not None:
-        which.append(intake.c.received_at >= selection.since)
-    if selection.until is not None:
-        which.append(intake.c.received_at < selection.until)
-    if selection.ids:
-        which.append(intake.c.id.in_(selection.ids))
-    if selection.desk is not None:
-        which.append(sa.exists().where(journal.c.intake_id == intake.c.id, journal.c.desk == selection.desk))
-    return which
+    meant: list[sa.ColumnElement[bool]] = [intake.c.state.in_(decided), intake.c.settled_at.is_not(None)]
+    return meant if which.is_empty else [*meant, intake.c.id.in_(cases.mails(tx, which).order_by(None))]
 
 
 async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:

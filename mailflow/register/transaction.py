@@ -293,7 +293,9 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool) -> AsyncEngine:
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
         "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
         "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS_MAX}s",
-    } | ({"default_transaction_read_only": "on"} if read_only else {})
+    }
+    if read_only:  # it holds no lock that anybody waits for, so that one view may last as long as its reader works
+        options |= {"default_transaction_read_only": "on", "idle_in_transaction_session_timeout": "0"}
     return create_async_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,

@@ -4,7 +4,7 @@ What is on record may have been written by another version: of it only what is c
 version does not know are as good as others.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,6 +30,7 @@ class Difference(StrEnum):
 class Doubt(StrEnum):
     """Why a difference may have nothing to do with rules or version: the register cannot be rebuilt so far back."""
 
+    OPERATOR = "an operator decided"
     NO_RECORD = "the answer is not on record"
     REVOCATION = "revocation cannot be told now"
     ERASED = "a request that counts was erased"
@@ -253,40 +254,32 @@ def _codes(findings: Iterable[Finding]) -> tuple[str, ...]:
 # Sum up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Summary:
     """What a replay came to. Requests are counted by desk, everything that has an outcome by code."""
 
-    mails: int
-    mails_that_differ: int
-    requests: Counter[Difference]
-    desks: Mapping[str, Counter[Difference]]
-    codes: Mapping[str, Counter[str]]
+    mails: int = 0
+    mails_that_differ: int = 0
+    requests: Counter[Difference] = field(default_factory=Counter)
+    desks: dict[str, Counter[Difference]] = field(default_factory=lambda: defaultdict(Counter))
+    codes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Of each code: how often it is `new` or `gone`, and of these how often that refuses or accepts what was not."""
-    doubts: Counter[Doubt]
+    doubts: Counter[Doubt] = field(default_factory=Counter)
 
-
-def summary(mails: Iterable[Sequence[Compared]]) -> Summary:
-    """Sums over the outcomes of each mail."""
-    count = differ = 0
-    requests: Counter[Difference] = Counter()
-    desks: dict[str, Counter[Difference]] = {}
-    codes: dict[str, Counter[str]] = {}
-    doubts: Counter[Doubt] = Counter()
-    for mail in mails:
-        count += 1
-        differ += any(differs(one) for one in mail)
+    def add(self, mail: Sequence[Compared]) -> None:
+        """One mail more, with its outcomes."""
+        self.mails += 1
+        self.mails_that_differ += any(differs(one) for one in mail)
         for one in mail:
             if one.unit.is_request:
-                requests[one.difference] += 1
-                desks.setdefault(one.unit.desk, Counter())[one.difference] += 1
+                self.requests[one.difference] += 1
+                self.desks[one.unit.desk][one.difference] += 1
             if one.doubt is not None:
-                doubts[one.doubt] += 1
-            for change, said in (("new", one.new), ("gone", one.gone)) if one.doubt is None else ():
-                for code in said:
-                    codes.setdefault(code, Counter())[change] += 1
-                    codes[code][one.difference] += 1
-    return Summary(mails=count, mails_that_differ=differ, requests=requests, desks=desks, codes=codes, doubts=doubts)
+                self.doubts[one.doubt] += 1
+                continue
+            for change, codes in (("new", one.new), ("gone", one.gone)):
+                for code in codes:
+                    self.codes[code].update((change, one.difference.value))
 
 
 def differs(one: Compared) -> bool:

@@ -5,20 +5,21 @@ about. Received is when it was received; decided, for mandates, when it was deci
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mailflow.core.anomalies import Code
 from mailflow.errors import Unavailable
-from mailflow.log import fault
+from mailflow.log import event, fault
 from mailflow.mail.door import Judges
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.model import Accepted, Rejected, Undetermined, Verdict
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import Transaction, decided
-from mailflow.register.decided import Decided
+from mailflow.register.acts import OPERATOR
+from mailflow.register.decided import Chosen, Decided
 from mailflow.register.past import Moment
 from mailflow.register.types import IntakeState
 from mailflow.registrar import Terms
@@ -27,8 +28,8 @@ from mailflow.review.comparison import Compared, Difference, Doubt, Outcomes, Un
 from mailflow.review.scratch import Scratch
 from mailflow.review.surroundings import Changes
 
-CHUNK = 50
-"""Mails that are read and judged at a time."""
+CHUNK, CHUNK_BYTES_MAX = 50, 16 << 20
+"""Mails, and octets of mails, that are read and judged at a time; one larger mail goes alone."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 class Replayed:
     """One mail, decided again."""
 
-    mail: Decided
+    intake: int
     outcomes: Sequence[Compared]
 
 
@@ -52,14 +53,17 @@ class Shadow:
     at: datetime
     """The moment of judging: what is known of revocations now."""
 
-    async def replay(self, ids: Sequence[int]) -> AsyncIterator[Replayed]:
+    async def replay(self, chosen: Sequence[Chosen]) -> AsyncIterator[Replayed]:
         """These mails, in the order in which they were decided. Raises Unavailable."""
         changes: Changes | None = None
-        for start in range(0, len(ids), CHUNK):
-            mails = await decided.read(self.tx, ids[start : start + CHUNK], ANSWER)
+        done = 0
+        for chunk in _chunks(chosen):
+            mails = await decided.read(self.tx, [one.id for one in chunk], ANSWER)
             changes = changes or Changes(mails[0].decided_at)
             for mail, verdict in zip(mails, await self._judge(mails), strict=True):
-                yield Replayed(mail=mail, outcomes=await self._compare(mail, verdict, changes))
+                yield Replayed(intake=mail.id, outcomes=await self._compare(mail, verdict, changes))
+            done += len(chunk)
+            event(log, "replayed", mails=done, of=len(chosen))
 
     async def _judge(self, mails: Sequence[Decided]) -> list[Verdict | None]:
         """The verdict on each; None for one that cannot be judged: it is poison to this version."""
@@ -79,6 +83,8 @@ class Shadow:
         return verdicts
 
     async def _compare(self, mail: Decided, verdict: Verdict | None, changes: Changes) -> list[Compared]:
+        if mail.reason in (OPERATOR, Code.MAIL_REJECTED):
+            return _nothing_comparable(Doubt.OPERATOR)
         if mail.answer is None and mail.state is IntakeState.ANSWERED:
             return _nothing_comparable(Doubt.NO_RECORD)
         then = comparison.on_record(mail.reason, mail.answer)
@@ -109,6 +115,18 @@ class Shadow:
         now = comparison.decided(verdict.anomalies, receipts, verdict.inquiry.files)
         doubts = {unit: around.doubts[place] for unit in now if (place := (unit.place, unit.position)) in around.doubts}
         return now, doubts
+
+
+def _chunks(chosen: Sequence[Chosen]) -> Iterator[Sequence[Chosen]]:
+    chunk: list[Chosen] = []
+    for one in chosen:
+        octets = sum(each.size_bytes for each in chunk)
+        if chunk and (len(chunk) == CHUNK or octets + one.size_bytes > CHUNK_BYTES_MAX):
+            yield chunk
+            chunk = []
+        chunk.append(one)
+    if chunk:
+        yield chunk
 
 
 def _nothing_comparable(doubt: Doubt) -> list[Compared]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from mailflow.cli.replay import rows_of
 from mailflow.core import rules
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
@@ -21,15 +22,17 @@ from mailflow.demo.applications import Person, request_form
 from mailflow.errors import MailflowError
 from mailflow.mail import entities, worker
 from mailflow.register import Register, decided, directory
-from mailflow.register.decided import Selection
+from mailflow.register.acts import Verb, perform
+from mailflow.register.cases import Filter
 from mailflow.register.journal import Act
 from mailflow.registrar import Terms, ending, person, releasing
 from mailflow.review import scratch
-from mailflow.review.comparison import Compared, Difference, Doubt, Summary, summary
+from mailflow.review.comparison import Compared, Difference, Doubt, Summary
 from mailflow.review.scratch import scratch_register
 from mailflow.review.shadow import Replayed, Shadow
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, Header, InterfaceFile, RequestElement
+from tests.integration.test_case import FORMS, NAME, mails
 from tests.support.databases import VAULT
 from tests.support.doors import House, InProcess
 from tests.support.judging import a_mail, conseil, dem_name, ges_part, mailed, multipart, signed
@@ -93,10 +96,10 @@ class Service:
         finally:
             await register.close()
 
-    async def replay(self, url: str, selection: Selection | None = None) -> list[Replayed]:
+    async def replay(self, url: str, which: Filter | None = None) -> list[Replayed]:
         async with self.shadow(url) as shadow:
-            ids = await decided.choose(shadow.tx, selection or Selection(), 1_000)
-            return [one async for one in shadow.replay(ids)]
+            chosen = await decided.choose(shadow.tx, which or Filter(), 1_000)
+            return [one async for one in shadow.replay(chosen)]
 
 
 @pytest.fixture
@@ -126,7 +129,10 @@ def differences(replayed: Iterable[Replayed]) -> list[Compared]:
 
 
 def summed(replayed: Iterable[Replayed]) -> Summary:
-    return summary(mail.outcomes for mail in replayed)
+    total = Summary()
+    for mail in replayed:
+        total.add(mail.outcomes)
+    return total
 
 
 async def contents(register: Register) -> str:
@@ -274,13 +280,13 @@ async def test_a_selection(service: Service, register_url: str) -> None:
     await service.create("Petit")
     await service.receive(b"From: a@b.example\r\n\r\nBonjour\r\n")
 
-    async def chosen(selection: Selection) -> Sequence[int]:
-        return [one.mail.id for one in await service.replay(register_url, selection)]
+    async def chosen(which: Filter) -> Sequence[int]:
+        return [one.intake for one in await service.replay(register_url, which)]
 
-    assert await chosen(Selection(desk="59123")) == [1, 2]
-    assert await chosen(Selection(ids=(2, 3))) == [2, 3]
-    assert await chosen(Selection(since=service.house.now)) == []
-    assert await chosen(Selection(until=service.house.now)) == [1, 2, 3]
+    assert await chosen(Filter(desk="59123")) == [1, 2]
+    assert await chosen(Filter(intakes=(2, 3))) == [2, 3]
+    assert await chosen(Filter(since=service.house.now)) == []
+    assert await chosen(Filter(until=service.house.now)) == [1, 2, 3]
 
 
 async def test_a_register_that_is_open_for_reading_only_cannot_be_written(service: Service, register_url: str) -> None:
@@ -291,3 +297,29 @@ async def test_a_register_that_is_open_for_reading_only_cannot_be_written(servic
     await register.close()
     async with service.house.register.read() as tx:
         assert await directory.generation(tx) != 99
+
+
+async def test_hostile_mails_are_decided_as_they_were_and_nothing_of_them_is_told(
+    service: Service, register_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for raw in mails():
+        await service.receive(raw)
+    assert differences(await service.replay(register_url)) == []
+
+    async def broken(*_: object) -> None:
+        raise ValueError(NAME)
+
+    monkeypatch.setattr(scratch, "_plant", broken)
+    told = [row for one in await service.replay(register_url) for row in rows_of(one)]
+    assert told
+    assert [form for form in FORMS if form in repr(told).encode()] == []
+
+
+async def test_what_an_operator_decided_is_not_compared(service: Service, register_url: str) -> None:
+    service.house.mailbox.deliver(a_mail(service.file("CRE", RequestElement(form=somebody("Durand")))))
+    await worker.receive(service.house.door())
+    async with service.house.register.begin() as tx:
+        act = Act(by="operator", why="test")
+        assert (await perform(tx, Verb.SET_ASIDE, Filter(), act, service.house.now)).done
+    (one,) = differences(await service.replay(register_url))
+    assert (one.difference, one.doubt) == (Difference.NOT_COMPARABLE, Doubt.OPERATOR)
