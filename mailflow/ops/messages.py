@@ -9,6 +9,8 @@ from mailflow.core.alerting import DueNotice, KeptAlarm, Occasion
 from mailflow.core.calendar import PARIS
 from mailflow.ops.alarms import Alarm, Found, Meant, Severity, catalogue
 
+LISTED_MAX = 50
+"""Of what is told at one time: more is told as a number."""
 _HEADS = {
     Occasion.RAISED: "",
     Occasion.REMINDER: "still: ",
@@ -50,6 +52,15 @@ def found_of(alarm: KeptAlarm) -> Found:
     return Found(alarm=Alarm(alarm.code), about=json.loads(alarm.subject), value=alarm.value)
 
 
+def in_short(alarms: Iterable[KeptAlarm]) -> list[str]:
+    """A sentence for each alarm that lasts, for whoever looks."""
+    return [
+        f"Alarm {one.id}, {catalogue()[Alarm(one.code)].severity}: {found_of(one).happened}"
+        f"{'' if one.acknowledged_at is None else ' (acknowledged)'}"
+        for one in alarms
+    ]
+
+
 def told(due: Iterable[DueNotice]) -> list[Told]:
     """What is due, to be put into words."""
     return [
@@ -69,7 +80,9 @@ def message(things: Sequence[Told], *, environment: str, host: str, at: datetime
     things = sorted(things, key=lambda one: (one.occasion is Occasion.CLEARED, one.meant.severity is Severity.WARNING))
     first, *rest = things
     more = f" (and {len(rest)} more)" if rest else ""
-    lines = [line for one in things for line in (*_lines(one), "")]
+    shown, left_out = things[:LISTED_MAX], len(things[LISTED_MAX:])
+    lines = [line for one in shown for line in (*_lines(one), "")]
+    lines += [f"And {left_out} more, which mailflow alarms list shows.", ""] if left_out else []
     return Message(
         subject=f"[mailflow {environment}] {_head(first)}{first.found.happened}{more}",
         text="\n".join([*lines, f"mailflow {environment}, told by {host}. All alarms: mailflow alarms list"]) + "\n",
@@ -78,7 +91,8 @@ def message(things: Sequence[Told], *, environment: str, host: str, at: datetime
             "environment": environment,
             "host": host,
             "at": at.isoformat(),
-            "alerts": [_facts(one) for one in things],
+            "alerts": [_facts(one) for one in shown],
+            "left_out": left_out,
         },
     )
 

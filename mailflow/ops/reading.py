@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, backlog, canary, queues, watching
+from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, watching
 
 
 async def read_outlook(
@@ -40,4 +40,5 @@ async def read_queues(
         held=await backlog.held_reasons(tx),
         broken=await watching.broken(tx),
         canary=tuple(await canary.standing(tx)),
+        alarms=tuple(one for one in await alarms.lasting(tx) if one.raised_at is not None),
     )

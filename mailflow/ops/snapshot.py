@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailflow.core.alerting import KeptAlarm
 from mailflow.core.canary import CanaryRun
 from mailflow.ops.outlook import Outlook
 
@@ -57,6 +58,8 @@ class Queues:
     """How often each promise of the register was broken when it was last looked at."""
     canary: tuple[CanaryRun, ...]
     """The one on its way, and the last that ended."""
+    alarms: tuple[KeptAlarm, ...]
+    """Those that were raised and are not over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,8 +213,11 @@ def a_batch_does_the_same(machine: Machine, world: World, letter: Letter) -> Non
     assert machine.property_of("mailflow-batch", "Result") == "success"
     world.settle()
     assert letter.message_id in world.answers(letter.software)
-    machine.run("systemctl", "start", "mailflow-batch.timer")
-    assert machine.property_of("mailflow-batch.timer", "ActiveState") == "active"
+    machine.run("systemctl", "start", "mailflow-watch")
+    assert machine.property_of("mailflow-watch", "Result") == "success"
+    for timer in ("mailflow-batch.timer", "mailflow-watch.timer"):
+        machine.run("systemctl", "start", timer)
+        assert machine.property_of(timer, "ActiveState") == "active"
 
 
 def what_is_not_ours_outlives_a_purge(machine: Machine) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailflow.core.alerting import KeptAlarm
 from mailflow.core.canary import CanaryOutcome, CanaryRun
 from mailflow.core.waiting import Finished, Waiting
 from mailflow.ops import health, page
@@ -61,6 +62,7 @@ def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
         held={"bounced": 2},
         broken={"number-was-counted": 0},
         canary=(a_run(minutes_ago=31), a_run(minutes_ago=91, ended=True)),
+        alarms=(),
     )
     return Snapshot(
         at=AT,
@@ -215,6 +217,31 @@ def test_the_page_of_a_service_in_trouble() -> None:
     assert "past the deadline: 3" in html
     assert '<td class="number late">3</td>' in html
     assert "All is in order." not in html
+
+
+def test_the_page_names_alarms_and_who_they_wait_for() -> None:
+    kept = KeptAlarm(
+        id=7,
+        code="Quota",
+        subject='{"mailbox": "audit", "resource": "storage"}',
+        value="83 %",
+        since=AT,
+        seen_at=AT,
+        raised_at=AT,
+        escalated_at=None,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        acknowledged_why=None,
+        cleared_at=None,
+        told=frozenset(),
+    )
+    seen = replace(kept, id=8, acknowledged_at=AT, acknowledged_by="anne", acknowledged_why="on it")
+    one = snapshot()
+    assert one.queues is not None
+    text = page.render(replace(one, queues=replace(one.queues, alarms=(kept, seen))))
+    assert "Alarm 7, warning: The mailbox audit is 83 % full (storage).<" in text.replace("\xa0", " ")
+    assert "Alarm 8, warning: The mailbox audit is 83 % full (storage). (acknowledged)<" in text.replace("\xa0", " ")
+    assert "anne" not in text
 
 
 def test_the_page_without_a_register() -> None:

@@ -11,8 +11,9 @@ from mailflow import app
 from mailflow.cli.invocation import Row
 from mailflow.cli.outlook import read_view
 from mailflow.cli.queue import entry_row, read_intake, read_set_aside, read_waiting
+from mailflow.ops.messages import in_short
 from mailflow.ops.outlook import Outlook
-from mailflow.register import Register, acts, journal, queues
+from mailflow.register import Register, acts, alarms, journal, queues
 from mailflow.register.acts import MAILS, OUTGOING, Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import IntakeState, OutboxState
@@ -38,6 +39,8 @@ class Board:
     states: Sequence[Row]
     health: str
     """In one sentence; empty when nobody was asked."""
+    alarms: Sequence[str]
+    """A sentence for each that lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +71,21 @@ class Source:
             waiting = await read_waiting(tx, self.settings, at, self.limit)
             set_aside = await read_set_aside(tx, self.limit)
             counts = await queues.counts(tx)
+            raised = [one for one in await alarms.lasting(tx) if one.raised_at is not None]
         states: list[Row] = [
             {"queue": table, "state": state, "mails": number}
             for table, of_table in counts.items()
             for state, number in sorted(of_table.items())
         ]
         health = await asyncio.to_thread(ask_health, self.settings.status.address)
-        return Board(view=view, waiting=waiting, set_aside=set_aside, states=states, health=health)
+        return Board(
+            view=view,
+            waiting=waiting,
+            set_aside=set_aside,
+            states=states,
+            health=health,
+            alarms=in_short(raised),
+        )
 
     async def story(self, intake: int) -> Story:
         """Raises Unavailable."""

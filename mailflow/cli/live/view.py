@@ -24,6 +24,8 @@ COLUMNS = {
     SET_ASIDE: ("intake", "received", "state", "reason", "detail"),
     STATES: ("queue", "state", "mails"),
 }
+ALARMS_MAX = 4
+"""Shown above the lists; `mailflow alarms list` has all."""
 TITLES = {WAITING: "Queue", SET_ASIDE: "Set aside", DESKS: "Ages by desk", STATES: "States"}
 
 
@@ -222,6 +224,8 @@ class LiveView(App[None]):
 def _said(board: Board) -> Text:
     """The state in words; warnings stand out, by weight and mark too, not by colour alone."""
     lines = [Text(line, style="bold red" if line.startswith("Warning") else "") for line in sentences(board.view)]
+    alarms = board.alarms[:ALARMS_MAX]
+    lines += [Text(line, style="" if line.endswith("(acknowledged)") else "bold red") for line in alarms]
     if board.health:
         lines.append(Text(board.health, style="" if board.health.endswith("ready.") else "bold red"))
     return Text("\n").join(lines)

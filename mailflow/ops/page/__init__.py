@@ -8,6 +8,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 from mailflow.core.calendar import PARIS
 from mailflow.ops import health
+from mailflow.ops.messages import in_short
 from mailflow.ops.outlook import age_labels, duration, sentences
 from mailflow.ops.snapshot import Snapshot
 
@@ -53,7 +54,8 @@ def render(snapshot: Snapshot) -> str:
         queues=queues,
         problems=health.unready(snapshot),
         facts=[line for line in said if not line.startswith("Warning: ")],
-        warnings=[line.removeprefix("Warning: ") for line in said if line.startswith("Warning: ")],
+        warnings=[line.removeprefix("Warning: ") for line in said if line.startswith("Warning: ")]
+        + in_short(queues.alarms if queues else ()),
         ages=age_labels(queues.outlook.deadline) if queues else [],
         expiries=sorted(snapshot.surroundings.expiries, key=lambda one: one.at),
         soon=snapshot.at + SOON,
