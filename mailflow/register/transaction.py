@@ -79,8 +79,11 @@ class Transaction:
 class Register:
     """The database, with the keys to what is sealed in it."""
 
-    def __init__(self, engine: AsyncEngine, vault: Vault, meter: Meter = UNMEASURED) -> None:
+    def __init__(
+        self, engine: AsyncEngine, vault: Vault, meter: Meter = UNMEASURED, *, read_only: bool = False
+    ) -> None:
         self._engine = engine
+        self._read_only = read_only
         self._meter = meter
         self._vault = vault
         # SQLite has one writer. Queueing here is fair; its own waiting is polling.
@@ -100,9 +103,9 @@ class Register:
             raise Misconfigured("the register's URL cannot be read") from None
         match parsed.drivername:
             case "sqlite":
-                return cls(_sqlite_engine(parsed, read_only=read_only), vault, meter)
+                return cls(_sqlite_engine(parsed, read_only=read_only), vault, meter, read_only=read_only)
             case "postgresql" | "postgres":
-                return cls(_postgresql_engine(parsed, read_only=read_only), vault, meter)
+                return cls(_postgresql_engine(parsed, read_only=read_only), vault, meter, read_only=read_only)
         raise Misconfigured("the register's URL begins with sqlite:/// or postgresql://")
 
     @contextlib.asynccontextmanager
@@ -176,7 +179,12 @@ class Register:
         if found is None:
             raise Misconfigured("the register has no tables yet: run `mailflow init`")
         if found != migrations.newest():
-            raise Misconfigured(f"the register's tables are of version {found}: run `mailflow init`")
+            remedy = (
+                "look at a copy that `mailflow init` has brought up to date"
+                if self._read_only
+                else "run `mailflow init`"
+            )
+            raise Misconfigured(f"the register's tables are of version {found}: {remedy}")
 
     async def close(self) -> None:
         """Close every connection."""

@@ -34,6 +34,7 @@ class Doubt(StrEnum):
     NO_RECORD = "the answer is not on record"
     REVOCATION = "revocation cannot be told now"
     ERASED = "a request that counts was erased"
+    RIVAL_ERASED = "a request that may count was erased"
     FILE_ERASED = "an earlier file that counts was erased"
     REFERENCE = "who had the reference was removed"
     HOMONYM = "a homonym was released"
@@ -239,10 +240,10 @@ _LOST = {Code.FILE_OVERTAKEN.value: Doubt.LAST_FILE, Code.NIR_EXISTS.value: Doub
 
 
 def _applicable(doubt: Doubt | None, then: Seen, codes: Collection[str]) -> Doubt | None:
-    """Only what was registered had bound a reference, and homonyms and NIR only concern uniqueness."""
+    """Only what was registered had bound a reference; homonyms, NIR and unknown rivals only concern uniqueness."""
     if doubt is Doubt.REFERENCE:
         return doubt if then.accepted else None
-    if doubt in (Doubt.HOMONYM, Doubt.NIR):
+    if doubt in (Doubt.HOMONYM, Doubt.NIR, Doubt.RIVAL_ERASED):
         return doubt if any(code.startswith(UNIQUENESS) for code in codes) else None
     return doubt
 

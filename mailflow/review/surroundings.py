@@ -59,6 +59,8 @@ class Changes:
         self._since = since
         self._known: set[Territory] = set()
         self._holders: dict[Key, list[tuple[UniqueNumber, Profile]]] = defaultdict(list)
+        self.erased: set[Territory] = set()
+        """Where one of them was erased, so that nobody knows whom it held."""
 
     async def learn(self, tx: Transaction, territories: Set[Territory]) -> None:
         """All changes of these territories, each once."""
@@ -71,6 +73,8 @@ class Changes:
                 self._add(number, one, lives[number])
 
     def _add(self, number: UniqueNumber, stored: requests.StoredRequest, kept: Sequence[history.KeptEntry]) -> None:
+        if stored.payload is None:
+            self.erased.add(stored.territory)
         for entry, content in zip(kept, past.contents(stored, kept), strict=True):
             if entry.entry.life.state is RequestState.ACTIVE and content is not None:
                 for signer in signers(HousingRequest.model_validate_json(content)):
@@ -109,6 +113,8 @@ async def around(tx: Transaction, submission: Submission, moment: Moment, change
     released = await past.released_beside(tx, met)
     for one in asked:
         one.doubt = _doubt(one, there, files, released, known)
+        if one.doubt is None and one.territory in changes.erased:
+            one.doubt = Doubt.RIVAL_ERASED
     return Surroundings(
         requests=tuple(
             sorted(

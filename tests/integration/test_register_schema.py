@@ -57,11 +57,15 @@ async def test_a_register_without_tables_says_what_to_run(databases: Databases) 
     await empty.close()
 
 
-async def test_a_register_of_another_version_says_what_to_run(register: Register) -> None:
+async def test_a_register_of_another_version_says_what_to_run(register: Register, register_url: str) -> None:
     async with register.begin() as tx:
         await tx.connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(Misconfigured, match="version 0000"):
+    with pytest.raises(Misconfigured, match="version 0000: run"):
         await register.require_current_schema()
+    looking = Register.open(register_url, VAULT, read_only=True)
+    with pytest.raises(Misconfigured, match="version 0000: look at a copy"):
+        await looking.require_current_schema()
+    await looking.close()
 
 
 @pytest.mark.parametrize(

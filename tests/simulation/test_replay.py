@@ -1,0 +1,59 @@
+"""What was decided in bad weather, by two workers that were killed again and again, is decided again the same."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from mailflow.core.model import Environment
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.mail.pool import TaskFailed
+from mailflow.register import Register, decided, directory
+from mailflow.register.cases import Filter
+from mailflow.registrar import Terms
+from mailflow.review.comparison import Difference
+from mailflow.review.scratch import scratch_register
+from mailflow.review.shadow import Shadow
+from tests.simulation.letters import KILLS
+from tests.simulation.service import InProcess, TrustShelf
+from tests.simulation.simulation import Run, play
+from tests.support.databases import VAULT, SqliteFiles
+
+MAILS_MAX = 1_000
+
+
+class Pooled(InProcess):
+    """As in a pool: whatever kills the process that judges it costs a task."""
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
+        if any(mail.raw.startswith(KILLS) for mail in mails):
+            raise TaskFailed("died", "exit-1")
+        return await super().judge(mails, at)
+
+
+@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)])
+def test_a_story_is_replayed_as_it_was(seed: int, tmp_path: Path) -> None:
+    url = SqliteFiles(folder=tmp_path).fresh(migrated=True)
+    found: Counter[Difference] = Counter()
+
+    async def replay(run: Run) -> list[str]:
+        if len(run.house.suspensions) % 2:
+            await run.house.toggle_suspect()
+        register, judges = Register.open(url, VAULT, read_only=True), Pooled(run.house)
+        async with register.read() as tx:
+            enrolled = await directory.read(tx)
+            await judges.serve(await TrustShelf(run.house).material(enrolled))
+            terms = Terms(directory=enrolled, environment=Environment.PRODUCTION)
+            async with scratch_register(enrolled.generation) as made:
+                shadow = Shadow(tx=tx, judges=judges, terms=terms, scratch=made, at=run.world.now)
+                async for mail in shadow.replay(await decided.choose(tx, Filter(), MAILS_MAX)):
+                    found.update(one.difference for one in mail.outcomes)
+        await register.close()
+        return []
+
+    assert play(seed, url, replay) == []
+    assert set(found) == {Difference.SAME}
+    assert found.total() > 10
