@@ -193,8 +193,8 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
             return Left.NEVER_LEFT
         case Verb.REJUDGE | Verb.REJECT | Verb.RESEND if not item.kept:
             return Left.ERASED
-        case Verb.RELEASE if item.sent_at is not None:
-            return Left.LEFT
+        case Verb.RELEASE if item.sent_at is not None and not item.kept:
+            return Left.ERASED
     return None
 
 
@@ -229,7 +229,8 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
             return {"state": IntakeState.RECEIVED.value, "next_at": at, "settled_at": None}
         case Verb.RELEASE:
             state = OutboxState.COMPOSED if item.kept else OutboxState.QUEUED
-            return {"state": state.value, "next_at": at, "attempts": 0, "reason": None}
+            on = {"state": state.value, "next_at": at, "attempts": 0, "reason": None}
+            return on if item.sent_at is None else {**on, "copies_before": max(item.sends, 1)}
         case Verb.RETRY:
             return {"next_at": at}
         case Verb.REJUDGE:

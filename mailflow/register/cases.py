@@ -69,7 +69,7 @@ class Item:
     sent_at: datetime | None
     """When it left for the first time."""
     sends: int
-    """How often sending it was begun."""
+    """How often it was sent, or perhaps sent."""
     kept: bool
     """Its octets are here (of an outgoing mail: were composed, and are kept)."""
 

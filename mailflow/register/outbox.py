@@ -22,6 +22,8 @@ _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 _SHARED_BY_PARTS = (
     "kind", "key", "intake_id", "received_at", "recipient", "dated_at", "queued_at", "key_id", "next_at",
 )  # fmt: skip
+_SENDS_IN_VAIN = sa.case((outbox.c.state == OutboxState.SENDING.value, outbox.c.sends - 1), else_=outbox.c.sends)
+"""The server has said that it did not take it."""
 _COMPOSED = OutboxState.COMPOSED.value
 _SENDING = OutboxState.SENDING.value
 
@@ -342,12 +344,13 @@ async def mark_sent(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
 async def defer(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, reason: str) -> None:
     """The server would not have it now: sent again at `until`. Rows that are no longer leased to `owner` stay."""
     ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
-    await _change(tx, ours, (_COMPOSED, _SENDING), _again(until, reason))
+    await _change(tx, ours, (_COMPOSED, _SENDING), {**_again(until, reason), "sends": _SENDS_IN_VAIN})
 
 
 async def hold(tx: Transaction, ids: Sequence[int], reason: str, at: datetime) -> None:
     """Stop until an operator looks: it cannot be composed, or the server refused it for good."""
     values = {"state": OutboxState.HELD.value, "reason": reason, "next_at": None, "sending_at": None, **_FREE}
+    values["sends"] = _SENDS_IN_VAIN
     await _change(tx, outbox.c.id.in_(ids), (OutboxState.QUEUED.value, _COMPOSED, _SENDING), values)
     entries = [journal.Entry(kind="outbox-held", detail={"outbox": id_, "reason": reason}) for id_ in ids]
     await journal.append(tx, entries, at)

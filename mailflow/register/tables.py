@@ -174,7 +174,7 @@ outbox = sa.Table(
     sa.Column("body_digest", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
-    sa.Column("sends", sa.Integer, nullable=False, server_default="0"),  # how often its data were begun
+    sa.Column("sends", sa.Integer, nullable=False, server_default="0"),  # how often it was sent, or perhaps sent
     # Of those, how many were when it was last ordered to be sent again: so many copies prove nothing of what came then.
     sa.Column("copies_before", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),

@@ -88,7 +88,8 @@ async def test_a_second_copy_shows_that_it_went(house: House) -> None:
     assert len(house.mailer.accepted) == 2
 
 
-async def test_what_came_back_is_owed_until_it_is_sent_again(house: House) -> None:
+@pytest.mark.parametrize("verb", [Verb.RELEASE, Verb.RESEND])
+async def test_what_came_back_is_owed_until_it_is_sent_again(house: House, verb: Verb) -> None:
     async with house.register.begin() as tx:
         names = {"envelope_id": house.mailer.accepted[0].envelope_id, "message_id": "", "verp": ""}
         await queues.record_bounce(tx, **names, intake_id=1, at=house.now)
@@ -96,12 +97,33 @@ async def test_what_came_back_is_owed_until_it_is_sent_again(house: House) -> No
     async with house.register.read() as tx:
         view = await read_outlook(tx, ANSWER, house.now, deadline=PACE.deadline, percents=[50])
     assert (view.waiting, view.late) == (1, 1)
-    weighed = await operate(house.register, Verb.RELEASE, house.now, kinds=[ANSWER])
-    assert [why for _, why in weighed.left] == [Left.LEFT]
-    await resend(house)
+    weighed = await operate(house.register, verb, house.now, kinds=[ANSWER])
+    assert len(weighed.done) == 1
     await delivery.deliver(house.door())
     assert len({outgoing.raw for outgoing in house.mailer.accepted}) == 1
     assert (await the_answer(house)).state == "sent"
+
+
+async def test_what_is_held_on_its_second_way_goes_on_when_it_is_released(house: House) -> None:
+    await resend(house)
+    await operate(house.register, Verb.HOLD, house.now, kinds=[ANSWER])
+    await operate(house.register, Verb.RELEASE, house.now, kinds=[ANSWER])
+    house.mailer.fates = [Fate.LOSE_MAIL]
+    await delivery.deliver(house.door())
+    house.now += PACE.lease
+    await delivery.settle_doubtful(house.door())
+    assert (await the_answer(house)).state == "sending", "the first copy is not taken for the second"
+
+
+async def test_a_second_way_that_the_server_refuses_is_held_and_goes_on_likewise(house: House) -> None:
+    await resend(house)
+    house.mailer.fates = [Fate.REFUSE_DATA]
+    await delivery.deliver(house.door())
+    held = await the_answer(house)
+    assert (held.state, held.sends) == ("held", 1)
+    await operate(house.register, Verb.RELEASE, house.now, kinds=[ANSWER])
+    await delivery.deliver(house.door())
+    assert ((await the_answer(house)).state, len(house.mailer.accepted)) == ("sent", 2)
 
 
 async def test_what_is_not_kept_any_more_cannot_be_sent_again(house: House) -> None:

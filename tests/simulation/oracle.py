@@ -114,14 +114,19 @@ def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterat
 
 
 def _copies_are_excused(run: Run) -> Iterator[str]:
-    """An identical copy goes out only after the audit mailbox was asked in vain, and late enough."""
+    """An identical copy goes out only after the audit mailbox was asked in vain, and late enough; or by an operator."""
     by_id: dict[str, list[Transfer]] = defaultdict(list)
     for transfer in run.world.transfers:
         by_id[transfer.message_id].append(transfer)
     patience = AUDIT_WAIT - STALL - SLACK
+    for id_, ordered in run.sent_again.items():
+        if len(by_id[id_]) <= len(ordered):
+            yield f"{id_} was not sent again, as an operator had ordered {len(ordered)} times"
     for id_, copies in by_id.items():
         asked = [question.at for question in run.world.questions if question.message_id == id_]
         for first, second in itertools.pairwise(copies):
+            if any(at <= second.at for at in run.sent_again.get(id_, ())):
+                continue
             late = [at for at in asked if at < second.at and at - first.at >= patience and at <= first.copy_at]
             urgent = [at for at in asked if first.at <= at < second.at and at >= AT + DEADLINE - RESERVE]
             if not late and not urgent:

@@ -4,17 +4,18 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.mail.kinds import KINDS
+from mailflow.mail.kinds import ANSWER
 from mailflow.register import acts, journal, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
+from mailflow.register.types import OutboxState
 from tests.simulation.cast import the_cast
 from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
@@ -22,6 +23,9 @@ from tests.simulation.service import House, Worker
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
 STEPS = 40
+OPERATOR_EVERY = 4
+"""Of so many seeds one has an operator who acts without any need."""
+VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb.RESEND)
 CASES = 5
 ROUNDS_MAX = 60
 """Quiet rounds until everything must be done."""
@@ -54,6 +58,8 @@ class Run:
     seed: int
     house: House
     letters: Sequence[Letter]
+    sent_again: dict[str, list[datetime]] = field(default_factory=dict)
+    """When an operator had a mail of ours sent again, by its Message-ID."""
     innocents_struck: int = 0
     """Mails that were set aside for a fault of ours, before any operator looked."""
 
@@ -92,7 +98,11 @@ class Simulation:
             self.house.late_list_is_out |= step > STEPS // 2
             first = self.rng.randrange(2)
             together = self.rng.choices((1, 2, 3), weights=(5, 3, 2))[0]
-            await self._turns([((first + n) % 2, self._some_turns()) for n in range(together)])
+            turns = self._turns([((first + n) % 2, self._some_turns()) for n in range(together)])
+            if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
+                await asyncio.gather(turns, self._operator_meddles())
+            else:
+                await turns
         for raw in arrivals:
             self.world.mailbox.deliver(raw)
         await self._clear_up()
@@ -125,16 +135,27 @@ class Simulation:
             unsent = await queues.unanswered(tx, 1000)
         return not waiting and all(row.state == "held" for row in unsent) and not self.world.mailbox.inbox
 
+    async def _operator_meddles(self) -> None:
+        """Beside workers at work: any act, on whatever it may be for."""
+        verb = self.rng.choice(VERBS)
+        which = Filter(intakes=self.rng.sample(range(1, 60), k=20), kinds=[ANSWER] if verb is Verb.RESEND else [])
+        await self.world.pause()
+        async with self.house.register.begin() as tx:
+            weighed = await acts.perform(tx, verb, which, ACT, self.world.now)
+            if verb is Verb.RESEND:
+                for item in [one for one in weighed.done if one.state is OutboxState.SENT]:
+                    (row,) = await queues.find_outbox(tx, id_=item.id)
+                    self.run.sent_again.setdefault(row.message_id, []).append(self.world.now)
+
     async def _operator_looks(self, look: int) -> None:
-        """Once, what was held is released, and what was set aside for a fault of ours is tried again."""
+        """Once, what was held is released, and what an operator or a fault of ours set aside is judged again."""
         async with self.house.register.begin() as tx:
             ours = [row for row in await queues.set_aside(tx, 1000) if row.reason == "CTRL_SYS_0001"]
             if look == 1:
                 self.run.innocents_struck = len(ours)
-                again = Filter(kinds=[MAIL], reasons=["CTRL_SYS_0001"])
+                again = Filter(kinds=[MAIL], reasons=acts.OWED)
                 await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)
-            held = Filter(kinds=list(KINDS), states=["held"])
-            await acts.perform(tx, Verb.RELEASE, held, ACT, self.world.now)
+            await acts.perform(tx, Verb.RELEASE, Filter(states=["held"]), ACT, self.world.now)
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
         """Run these lines of turns at once; a worker that was killed is started anew."""

@@ -109,7 +109,6 @@ class LiveView(App[None]):
         Binding("t", "act('retry')", "Retry"),
         Binding("j", "act('rejudge')", "Judge again"),
         Binding("a", "act('set-aside')", "Set aside"),
-        Binding("s", "act('resend')", "Send again"),
         Binding("d", "theme", "Light/dark"),
         *(Binding(str(place), f"show('{tab}')", show=False) for place, tab in enumerate(TITLES, 1)),
     ]

@@ -175,6 +175,16 @@ def a_copy_with_another_body_counts(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
+def the_first_copy_is_taken_for_the_one_that_an_operator_ordered(patch: pytest.MonkeyPatch) -> None:
+    decide = audit.decide
+
+    def any_time(*copies: Any, copies_before: int, **times: Any) -> audit.Verdict:
+        return decide(*copies, copies_before=min(copies_before, 0), **times)
+
+    patch.setattr(audit, "decide", any_time)
+
+
+@mutant
 def who_is_still_sending_is_taken_for_doubtful(patch: pytest.MonkeyPatch) -> None:
     doubtful = outbox.doubtful
 
