@@ -90,7 +90,12 @@ async def run_once(settings: Settings) -> Drained:
         async with worker_watch(settings, door.owner, watch, metrics, daily=False) as attendance:
             if bird := canary_of(settings, door, now):
                 await bird.guarded()
-            drained = await _drained(door, stages, settings)
+            lasting = asyncio.create_task(attendance.keep(register, at_once=False))  # a long batch lives, too
+            try:
+                drained = await _drained(door, stages, settings)
+            finally:
+                lasting.cancel()
+                await asyncio.wait({lasting})
             await watch.look_around()
             await attendance.guarded(lambda: contextlib.nullcontext(register))
         return drained

@@ -112,8 +112,10 @@ class Attendance:
         """After which a worker is taken for dead."""
         return timedelta(minutes=self.settings.alerts.silent_minutes)
 
-    async def keep(self, register: Register) -> None:
+    async def keep(self, register: Register, *, at_once: bool = True) -> None:
         """Round after round, until cancelled."""
+        if not at_once:
+            await asyncio.sleep(ROUND_SECONDS)
         while True:
             await self.guarded(lambda: contextlib.nullcontext(register))
             await asyncio.sleep(ROUND_SECONDS)

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.core.alerting import Channel, DeskCount
 from mailflow.core.model import Refused
@@ -26,6 +30,7 @@ from tests.support.records import NOW, a_draft, another, execute, rows, settleme
 from tests.support.records import a_file as a_claim
 from tests.support.records import a_mail as a_mail_of_ours
 from tests.support.records import a_request as a_row
+from tests.support.requests import a_form
 from tests.support.watching import RAISED, Lookout, Working, at_work, lasting, more
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -269,6 +274,36 @@ async def test_promises_of_the_register_that_are_broken(register: Register) -> N
     assert found == {"answered-has-an-answer": 1, "number-has-a-history": 1, "number-was-counted": 1}
     assert due.count == 3
     assert await more(lookout, MINUTE) == [RAISED[Alarm.INVARIANT_BROKEN]] * 3
+
+
+def test_every_alarm_is_raised_by_some_test() -> None:
+    folder = Path(__file__).parent
+    raised = "".join((folder / name).read_text(encoding="utf-8") for name in ("test_alarms.py", "test_canary.py"))
+    assert [alarm for alarm in Alarm if f"RAISED[Alarm.{alarm.name}]" not in raised] == []
+
+
+async def test_nobody_is_told_anything_of_a_person(register: Register) -> None:
+    """Refused, held and broken: the alarms say how many, never who."""
+    canaries = ("Quenehervezylber", "Apollinexanthe", "1937-11-29", "1937112959350", "137115935012345")
+    reception = Reception(register)
+    await reception.enrol()
+    form = {"nom": canaries[0], "prenom": canaries[1], "dateNaissance": canaries[2], "nir": canaries[4]}
+    wrong = [
+        a_form({"personnePhysique/demandeur": {**form, "prenom": canaries[1] + chr(97 + n)}, "pieceIdentite": None})
+        for n in range(21)
+    ]
+    await reception.submit(sent(a_file(*wrong)))
+    (mail,) = await rows(register, "SELECT id FROM intake")
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(mail.id), a_draft(None, key=canaries[0])], NOW)
+    await execute(register, "UPDATE outbox SET state = 'sent', next_at = NULL, sent_at = :at", at=NOW)
+    async with register.begin() as tx:
+        await tx.run(sa.text(f"UPDATE outbox SET state = 'held', reason = 'bounced' WHERE key = '{canaries[0]}'"))
+    lookout = Lookout(register=register, at=NOW)
+    await lookout.last(30)
+    said = "".join(message.text + json.dumps(message.document) for _, message in lookout.ears.heard)
+    assert {"DeskFails", "AnswersBounce", "Held"} <= set(re.findall(r"\w+", said))
+    assert [canary for canary in canaries if canary.lower() in said.lower()] == []
 
 
 async def test_what_the_service_does_breaks_no_promise(house: House) -> None:
