@@ -24,6 +24,7 @@ from mailflow.register import alarms as register_alarms
 from mailflow.register import journal, watching
 
 SHOWN = 100
+NOBODY = "tell nobody: [alerts] in the settings names nobody"
 
 
 @click.group()
@@ -155,11 +156,11 @@ def test(invocation: Invocation, apply: bool, as_json: bool) -> int:
     plan = [f"mail {address}" for address in (*alerts.mail_to, *alerts.escalation_mail_to)]
     plan += ["post to the webhook"] if alerts.webhook_url_file else []
     plan += ["ping the dead-man's switch"] if alerts.ping_url_file else []
-    if not plan:
-        raise click.ClickException("nobody would be told: see [alerts] in the settings")
     if not apply:
-        show_plan(plan, apply=False, as_json=as_json)
+        show_plan(plan or [NOBODY], apply=False, as_json=as_json)
         return Exit.DONE
+    if not plan:
+        raise click.ClickException(NOBODY)
     ends = wait_for(app.try_channels(invocation.settings))
     show_rows(
         [{"channel": name, "result": end} for name, end in ends.items()],

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from mailflow.cli import acting
 from mailflow.cli.main import cli
 from mailflow.core import numbers
 from mailflow.demo.story import MARTIN
@@ -81,6 +82,11 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "check-config": (),
         "verify": (str(folder / "request.eml"),),
         "queue": (),
+        "find": ("--intake", "1"),
+        "replay": ("--intake", "1"),
+        "alarms list": (),
+        "canary list": (),
+        "roles": (),
         "forecast": (),
         "report": (),
         "show": ("1",),
@@ -130,9 +136,20 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "homonym release": (told.refused,),
         "reference load": (str(ROOT / "config/bailleurs.csv"), str(ROOT / "config/commissions.csv")),
         "person erase": (told.number,),
+        "alarms acknowledge": ("1",),
+        "alarms forget-host": ("host-a",),
+        "alarms test": (),
+        "canary send": (),
     }
-    assert calls.keys() == commands_with("--apply")
+    acts = {str(command.name) for command in acting.COMMANDS}  # which say what they left alone, too
+    assert calls.keys() == commands_with("--apply") - acts
     before = state(world)
+    for name in acts:
+        telling = ("--tell", "nothing") if name == "reject" else ()
+        done = world.mailflow(name, "--intake", "1", "--why", "no reason", *telling, "--json")
+        assert done.code in (0, 65), (name, done.err)
+        assert not done.json["applied"], name
+        assert state(world) == before, name
     for name, arguments in calls.items():
         done = world.mailflow(*name.split(), *arguments, "--json")
         assert done.code == 0, (name, done.err)
