@@ -13,8 +13,8 @@ from mailflow.review.comparison import Difference, Summary, sentence
 from mailflow.review.shadow import Replayed
 
 LIMIT = 10_000
-SHOWN_MAX = 50
-"""Differences that are shown one by one; `--json` has all of them."""
+SHOWN_MAX, LISTED_MAX = 50, 100_000
+"""Differences that are told one by one: on the terminal, and by `--json`. The sums count all of them."""
 
 
 @click.command()
@@ -41,7 +41,7 @@ async def _replay(invocation: Invocation, which: Filter, limit: int, *, as_json:
         chosen = await decided.choose(shadow.tx, which, limit)
         async for one in shadow.replay(chosen):
             total.add(one.outcomes)
-            differences += rows_of(one)
+            differences += rows_of(one)[: LISTED_MAX - len(differences)]
     facts = {"version": __version__, "mails": total.mails, "left_out": kept - len(chosen), "erased": erased}
     if as_json:
         show_json(facts | _sums(total) | {"differences": differences})

@@ -1,5 +1,6 @@
 """Mails that were decided and are still kept: what came, what was answered, and in which order they were decided."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from mailflow.register.tables import intake
 from mailflow.register.tables import outbox as outgoing
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState
+from mailflow.register.vault import SealBroken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +65,27 @@ def _meant(tx: Transaction, which: Filter) -> list[sa.ColumnElement[bool]]:
 
 
 async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:
-    """These mails, in this order, with their answers, which are the outgoing mails of that kind."""
+    """These mails, in this order, with their answers, which are the outgoing mails of that kind.
+
+    One whose octets do not open any more is left out; so is an answer that does not.
+    """
     content_keys = await keys.of_intakes(tx, ids)
     found: dict[int, Decided] = {}
     for batch in batches(ids):
         rows = await tx.all(sa.select(intake).where(intake.c.id.in_(batch)))
         orders = await _orders(tx, kind, [str(id_) for id_ in batch])
         for row in rows:
-            found[row.id] = Decided(
-                id=row.id,
-                received_at=row.received_at,
-                decided_at=row.settled_at,
-                state=IntakeState(row.state),
-                reason=row.reason,
-                raw=tx.vault.open(content_keys[row.id], row.raw, mails.context(row)),
-                answer=orders.get(str(row.id)),
-            )
-    return [found[id_] for id_ in ids]
+            with contextlib.suppress(SealBroken):
+                found[row.id] = Decided(
+                    id=row.id,
+                    received_at=row.received_at,
+                    decided_at=row.settled_at,
+                    state=IntakeState(row.state),
+                    reason=row.reason,
+                    raw=tx.vault.open(content_keys[row.id], row.raw, mails.context(row)),
+                    answer=orders.get(str(row.id)),
+                )
+    return [found[id_] for id_ in ids if id_ in found]
 
 
 async def answer(tx: Transaction, id_: int, kind: str) -> bytes | None:
@@ -88,16 +94,18 @@ async def answer(tx: Transaction, id_: int, kind: str) -> bytes | None:
 
 
 async def _orders(tx: Transaction, kind: str, names: Sequence[str]) -> dict[str, bytes]:
-    """What was ordered to be told, by key, of those orders of a kind that are there and not erased."""
+    """What was ordered to be told, by key, of those orders of a kind that are there and can be opened."""
     table = outgoing.c
     which = (table.kind == kind, table.part == 1, table.key.in_(names), table.payload.is_not(None))
     rows = await tx.all(sa.select(outgoing).where(*which))
     content_keys = await keys.find(tx, [row.key_id for row in rows])
-    return {
-        row.key: tx.vault.open(key, row.payload, outbox.context("payload", row.kind, row.key, row.part))
-        for row in rows
-        if (key := content_keys.get(row.key_id)) is not None
-    }
+    found: dict[str, bytes] = {}
+    for row in rows:
+        if row.key_id in content_keys:
+            where = outbox.context("payload", row.kind, row.key, row.part)
+            with contextlib.suppress(SealBroken):
+                found[row.key] = tx.vault.open(content_keys[row.key_id], row.payload, where)
+    return found
 
 
 async def decided_before(tx: Transaction, mail: Decided) -> frozenset[int]:

@@ -31,6 +31,7 @@ class Doubt(StrEnum):
     """Why a difference may have nothing to do with rules or version: the register cannot be rebuilt so far back."""
 
     OPERATOR = "an operator decided"
+    SPOILT = "what is kept of it does not open"
     NO_RECORD = "the answer is not on record"
     REVOCATION = "revocation cannot be told now"
     ERASED = "a request that counts was erased"

@@ -22,6 +22,7 @@ from mailflow.register.acts import OPERATOR
 from mailflow.register.decided import Chosen, Decided
 from mailflow.register.past import Moment
 from mailflow.register.types import IntakeState
+from mailflow.register.vault import SealBroken
 from mailflow.registrar import Terms
 from mailflow.review import comparison, surroundings
 from mailflow.review.comparison import Compared, Difference, Doubt, Outcomes, Unit
@@ -55,12 +56,14 @@ class Shadow:
 
     async def replay(self, chosen: Sequence[Chosen]) -> AsyncIterator[Replayed]:
         """These mails, in the order in which they were decided. Raises Unavailable."""
-        changes: Changes | None = None
+        changes: Changes | None = None  # known from the first mail on
         done = 0
         for chunk in _chunks(chosen):
             mails = await decided.read(self.tx, [one.id for one in chunk], ANSWER)
-            changes = changes or Changes(mails[0].decided_at)
+            for spoilt in {one.id for one in chunk} - {mail.id for mail in mails}:
+                yield Replayed(intake=spoilt, outcomes=_nothing_comparable(Doubt.SPOILT))
             for mail, verdict in zip(mails, await self._judge(mails), strict=True):
+                changes = changes or Changes(mail.decided_at)
                 yield Replayed(intake=mail.id, outcomes=await self._compare(mail, verdict, changes))
             done += len(chunk)
             event(log, "replayed", mails=done, of=len(chosen))
@@ -95,7 +98,10 @@ class Shadow:
                 told = anomalies if reply else anomalies[:1]
                 return comparison.compare(then, comparison.refused(anomaly.code for anomaly in told), {})
             case Accepted():
-                now, doubts = await self._decide(mail, verdict, changes)
+                try:
+                    now, doubts = await self._decide(mail, verdict, changes)
+                except SealBroken:
+                    return _nothing_comparable(Doubt.SPOILT)
                 return comparison.compare(then, now, doubts)
             case None:
                 return comparison.compare(then, comparison.refused([Code.INTERNAL_FAULT]), {})
@@ -107,7 +113,7 @@ class Shadow:
         try:
             around = await surroundings.around(self.tx, verdict.submission, moment, changes)
             receipts = await self.scratch.decide(verdict.submission, around, self.terms, mail.decided_at)
-        except Unavailable:
+        except (Unavailable, SealBroken):
             raise
         except Exception as error:  # noqa: BLE001  what this version breaks on is an outcome, not the end of the replay
             fault(log, "replay-failed", error, intake=mail.id)

@@ -38,7 +38,7 @@ from tests.support.doors import House, InProcess
 from tests.support.judging import a_mail, conseil, dem_name, ges_part, mailed, multipart, signed
 from tests.support.pki import AT
 from tests.support.pool_parts import BREAKS
-from tests.support.records import rows
+from tests.support.records import execute, rows
 
 SAME = {Difference.SAME}
 DAY = timedelta(days=1)
@@ -323,3 +323,11 @@ async def test_what_an_operator_decided_is_not_compared(service: Service, regist
         assert (await perform(tx, Verb.SET_ASIDE, Filter(), act, service.house.now)).done
     (one,) = differences(await service.replay(register_url))
     assert (one.difference, one.doubt) == (Difference.NOT_COMPARABLE, Doubt.OPERATOR)
+
+
+async def test_a_spoilt_mail_is_passed_over(service: Service, register_url: str) -> None:
+    await service.create("Durand")
+    await service.create("Petit")
+    await execute(service.house.register, "UPDATE intake SET uid = uid + :more WHERE id = 1", more=1_000)
+    replayed = await service.replay(register_url)
+    assert {one.intake: {c.doubt for c in one.outcomes} for one in replayed} == {1: {Doubt.SPOILT}, 2: {None}}
