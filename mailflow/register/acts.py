@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
+from mailflow.errors import MailflowError
 from mailflow.register import cases, journal
 from mailflow.register.cases import MAIL, Filter, Item
 from mailflow.register.tables import intake, outbox
@@ -25,6 +26,14 @@ OPERATOR = "operator"
 OWED = (Code.INTERNAL_FAULT.value, OPERATOR)
 """Reasons for which a mail was set aside though its sender may be owed an answer: its time goes on."""
 _FREE: Mapping[str, Any] = {"lease_owner": None, "lease_until": None}
+
+
+MATCHES_MAX = 50_000
+"""Of one act: it is one transaction, for which others wait, some seconds."""
+
+
+class TooManyMatch(MailflowError):
+    """A filter matches more than one act may change; nothing was changed."""
 
 
 class Verb(StrEnum):
@@ -198,13 +207,21 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
     return None
 
 
+async def _require_few(tx: Transaction, which: Filter) -> None:
+    found = await cases.count(tx, which)
+    if found > MATCHES_MAX:
+        raise TooManyMatch(f"{found} match, and one act is for {MATCHES_MAX} at most: narrow it down, by --until")
+
+
 async def preview(tx: Transaction, verb: Verb, which: Filter, at: datetime) -> Weighed:
-    """What the act would do now. Changes nothing."""
+    """What the act would do now. Changes nothing. Raises TooManyMatch."""
+    await _require_few(tx, which)
     return weigh(verb, await cases.find(tx, which), at)
 
 
 async def perform(tx: Transaction, verb: Verb, which: Filter, act: journal.Act, at: datetime) -> Weighed:
-    """Do it, and put each on record. Whoever is at work meanwhile is waited for, for a moment."""
+    """Do it, and put each on record. Whoever is at work meanwhile is waited for, for a moment. Raises TooManyMatch."""
+    await _require_few(tx, which)
     weighed = weigh(verb, await cases.lock(tx, which), at)
     changes: defaultdict[tuple[bool, tuple[tuple[str, Any], ...]], list[int]] = defaultdict(list)
     for item in weighed.done:

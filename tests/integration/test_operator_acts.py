@@ -333,6 +333,15 @@ async def test_thousands_at_once(register: Register) -> None:
     assert (len(weighed.done), weighed.left) == (2_500, [])
 
 
+async def test_more_than_one_act_is_for_is_refused(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    await take_in(register, 3)
+    monkeypatch.setattr(acts, "MATCHES_MAX", 2)
+    with pytest.raises(acts.TooManyMatch, match="3 match"):
+        await operate(register, Verb.HOLD, kinds=[MAIL])
+    assert await found(register, states=["held"]) == []
+    assert len((await operate(register, Verb.HOLD, intakes=[1, 2])).done) == 2
+
+
 async def test_what_was_held_or_set_aside_by_an_operator_still_counts(register: Register) -> None:
     await take_in(register, 2)
     one, two = [item.id for item in await find(register)]
