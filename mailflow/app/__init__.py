@@ -27,7 +27,7 @@ from mailflow.app.parts import (
     trust_files,
 )
 from mailflow.app.reviewing import shadow_of, tell_case
-from mailflow.app.status import Watch, status_served
+from mailflow.app.status import Watch, all_expiries, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.app.telling import tellers
 from mailflow.app.tracing import traced
@@ -41,6 +41,7 @@ from mailflow.settings import Settings
 
 __all__ = [
     "TOLD",
+    "all_expiries",
     "canary_keys",
     "check_audit",
     "check_mailbox",

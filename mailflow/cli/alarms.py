@@ -74,7 +74,7 @@ def _facts(one: KeptAlarm) -> dict[str, object]:
         "happened": found.happened,
         "meaning": meant.meaning,
         "action": meant.action,
-        "command": meant.command,
+        "command": found.command,
         "since": one.since.astimezone(PARIS).isoformat(timespec="minutes"),
         "raised": one.raised_at and one.raised_at.astimezone(PARIS).isoformat(timespec="minutes"),
         "told": sorted(channel.value for channel in one.told),

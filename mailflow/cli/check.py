@@ -13,6 +13,7 @@ from mailflow.core.canary import CANARY_DESKS, CANARY_SENDER
 from mailflow.core.model import Directory
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
+from mailflow.ops.findings import runs_out
 from mailflow.register import directory, reference
 from mailflow.settings import Settings, file_faults
 
@@ -58,6 +59,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     inside: Checks = (
         ("keys", _keys),
         ("register", _register),
+        ("expiry", _expiry),
         ("reference", _reference),
         ("alerts", _alerts),
         ("canary", _canary),
@@ -123,6 +125,14 @@ async def _canary(settings: Settings) -> str:
             f"canary: the sender {CANARY_SENDER} has no mandate for {desk}; OPERATING tells how it is enrolled"
         )
     return f"every {settings.canary.every_minutes} minutes"
+
+
+async def _expiry(settings: Settings) -> str:
+    """Certificates and revocation lists that end soon; no fault, because not all of them are in use."""
+    async with app.register_of(settings) as register:
+        expiries = await app.all_expiries(settings, register)
+    soon = [found.happened for found in runs_out(expiries, app.now())]
+    return " ".join(soon) or "nothing ends soon"
 
 
 async def _register(settings: Settings) -> str:

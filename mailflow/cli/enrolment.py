@@ -1,4 +1,4 @@
-"""`mailflow sender`, `desk` and `mandate`: who may act for whom. Every change is recorded with who and why."""
+"""`mailflow desk` and `mandate`: who may act for whom. Every change is recorded with who and why."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from mailflow import app
-from mailflow.cli.certificates import doubts, read_offered, refuse_of_others
 from mailflow.cli.invocation import (
     Act,
     Exit,
@@ -17,23 +16,16 @@ from mailflow.cli.invocation import (
     show_plan,
     show_rows,
     wait_for,
-    warn,
 )
 from mailflow.core import calendar, numbers
-from mailflow.core.model import CertificateUse, Environment, Mandate, Right, SenderCode, Standing
+from mailflow.core.model import Environment, Mandate, Right, SenderCode, Standing
 from mailflow.core.numbers import DeskCode, Territory
-from mailflow.mail.smtp import is_addr_spec
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 DAY = click.DateTime(["%Y-%m-%d"])
 Work = Callable[[Transaction, Change], Awaitable[None]]
-
-
-@click.group()
-def sender() -> None:
-    """Senders: whoever holds certificates and writes to the service, for one desk or for many."""
 
 
 @click.group()
@@ -46,115 +38,32 @@ def mandate() -> None:
     """Mandates: which sender may act for which desk, where, and what it may do."""
 
 
-# Senders
-
-
-@sender.command("add")
-@click.argument("code")
-@click.option("--name", required=True, help="Who it is, for people.")
-@click.option("--address", "addresses", multiple=True, required=True, help="From address; may be given again.")
-@click.option("--answer-to", help="Where answers go; by default the first From address.")
-@click.option("--sign", "signing", type=FILE, multiple=True, required=True, help="Certificate that signs, PEM.")
-@click.option("--encrypt", "encryption", type=FILE, multiple=True, help="Certificate for answers; default: --sign.")
-@click.option("--legacy", is_flag=True, help="Answer by AES-CBC and RSA v1.5, for clients that know no better.")
-@act_options
-@click.pass_obj
-def add_sender(
-    invocation: Invocation,
-    code: str,
-    name: str,
-    addresses: tuple[str, ...],
-    answer_to: str | None,
-    signing: tuple[Path, ...],
-    encryption: tuple[Path, ...],
-    legacy: bool,
-    *,
-    act: Act,
-) -> int:
-    """Enrol a sender with its addresses and certificates.
-
-    Example: mailflow sender add ville-lille --name "Ville de Lille" --address demandes@lille.example
-    --sign lille.pem --apply
-    """
-    answer_address = answer_to or addresses[0]
-    for address in (*addresses, answer_address):
-        if not is_addr_spec(address):
-            raise click.BadParameter(f"{address} should be a bare address, name@example.org")
-    offered = [
-        *read_offered(signing, CertificateUse.SIGN),
-        *read_offered(encryption or signing, CertificateUse.ENCRYPT),
-    ]
-    for doubt in wait_for(doubts(invocation.settings, offered, app.now())):
-        warn(doubt)
-
-    async def work(tx: Transaction, change: Change) -> None:
-        who = SenderCode(code)
-        await refuse_of_others(tx, who, offered)
-        await directory.add_sender(
-            tx, who, name=name, answer_address=answer_address.lower(), legacy_encryption=legacy, change=change
-        )
-        for address in addresses:
-            await directory.add_address(tx, who, address, change)
-        for one in offered:
-            await directory.add_certificate(
-                tx, who, fingerprint=one.fingerprint, der=one.der, use=one.use, change=change
-            )
-
-    plan = [
-        f"enrol the sender {code} ({name}), answers to {answer_address}",
-        *(f"accept mail from {address}" for address in addresses),
-        *(f"accept certificate {one.fingerprint} to {one.use.value}" for one in offered),
-    ]
-    return _perform(invocation, plan, work, act)
-
-
-@sender.command("list")
-@json_option
-@click.pass_obj
-def list_senders(invocation: Invocation, as_json: bool) -> int:
-    """Every sender. Example: mailflow sender list --json"""
-
-    async def rows() -> list[dict[str, object]]:
-        async with app.register_of(invocation.settings) as register, register.read() as tx:
-            return [
-                {
-                    "code": s.code,
-                    "name": s.name,
-                    "standing": s.standing.value,
-                    "addresses": " ".join(sorted(s.addresses)),
-                    "answers_to": s.answer_address,
-                    "certificates": " ".join(f"{c.use.value}:{c.fingerprint[:16]}" for c in s.certificates),
-                    "mandates": len(s.mandates),
-                }
-                for s in await directory.list_senders(tx)
-            ]
-
-    columns = ("code", "name", "standing", "addresses", "certificates", "mandates")
-    show_rows(wait_for(rows()), columns, as_json=as_json, empty="No sender is enrolled.")
-    return Exit.DONE
-
-
-def _standing_command(group: click.Group, name: str, standing: Standing, help_text: str) -> None:
+def add_standing_commands(group: click.Group, change_standing: Callable[..., Awaitable[None]]) -> None:
     """`suspend` and `release` of senders and desks are one act with another word."""
+    example = f"Example: mailflow {group.name}"
+    _standing_command(
+        group, "suspend", Standing.SUSPENDED, f"Take nothing more. {example} suspend CODE --apply", change_standing
+    )
+    _standing_command(
+        group, "release", Standing.ACTIVE, f"Let it act again. {example} release CODE --apply", change_standing
+    )
 
+
+def _standing_command(
+    group: click.Group, name: str, standing: Standing, help_text: str, change_standing: Callable[..., Awaitable[None]]
+) -> None:
     @group.command(name, help=help_text)
     @click.argument("code")
     @act_options
     @click.pass_obj
     def command(invocation: Invocation, code: str, *, act: Act) -> int:
         async def work(tx: Transaction, change: Change) -> None:
-            if group is sender:
-                await directory.set_sender_standing(tx, SenderCode(code), standing, change)
-            else:
-                await directory.set_desk_standing(tx, DeskCode(code), standing, change)
+            await change_standing(tx, code, standing, change)
 
-        return _perform(invocation, [f"{name} the {group.name} {code}"], work, act)
+        return perform(invocation, [f"{name} the {group.name} {code}"], work, act)
 
 
-for _group in (sender, desk):
-    _example = f"Example: mailflow {_group.name}"
-    _standing_command(_group, "suspend", Standing.SUSPENDED, f"Take nothing more. {_example} suspend CODE --apply")
-    _standing_command(_group, "release", Standing.ACTIVE, f"Let it act again. {_example} release CODE --apply")
+add_standing_commands(desk, directory.set_desk_standing)
 
 
 # Desks
@@ -176,7 +85,7 @@ def add_desk(invocation: Invocation, code: str, name: str, address: str, *, act:
     async def work(tx: Transaction, change: Change) -> None:
         await directory.add_desk(tx, DeskCode(code), name=name, address=address, change=change)
 
-    return _perform(invocation, [f"put the desk {code} ({name}, {address}) on record"], work, act)
+    return perform(invocation, [f"put the desk {code} ({name}, {address}) on record"], work, act)
 
 
 @desk.command("amend")
@@ -197,7 +106,7 @@ def amend_desk(invocation: Invocation, code: str, name: str | None, address: str
     async def work(tx: Transaction, change: Change) -> None:
         await directory.amend_desk(tx, DeskCode(code), name=name or None, address=address or None, change=change)
 
-    return _perform(invocation, [f"give the desk {code} the {' and the '.join(given)}"], work, act)
+    return perform(invocation, [f"give the desk {code} the {' and the '.join(given)}"], work, act)
 
 
 def _check_desk(code: str, environment: Environment) -> None:
@@ -268,7 +177,7 @@ def add_mandate(
 
     allowed = " ".join(sorted(right.value for right in added.rights))
     plan = [f"let {sender_code} act for {desk_code} in {territory}: {allowed}, from {added.starts_on}"]
-    return _perform(invocation, plan, work, act)
+    return perform(invocation, plan, work, act)
 
 
 @mandate.command("list")
@@ -325,21 +234,21 @@ def end_mandate(
         )
 
     plan = [f"end the mandate of {sender_code} for {desk_code} in {territory} with {last}"]
-    return _perform(invocation, plan, work, act)
+    return perform(invocation, plan, work, act)
 
 
 def _today() -> date:
     return calendar.legal_day(app.now())
 
 
-def _perform(invocation: Invocation, plan: list[str], work: Work, act: Act) -> int:
+def perform(invocation: Invocation, plan: list[str], work: Work, act: Act) -> int:
     """Print the plan; carry it out in one transaction when told to."""
 
-    async def perform() -> None:
+    async def at_once() -> None:
         async with app.register_of(invocation.settings) as register, register.begin() as tx:
             await work(tx, Change(by=act.by, why=act.why, at=app.now()))
 
     if act.apply:
-        wait_for(perform())
+        wait_for(at_once())
     show_plan(plan, apply=act.apply, as_json=act.as_json)
     return Exit.DONE

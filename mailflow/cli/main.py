@@ -29,6 +29,7 @@ from mailflow.cli import (
     replay,
     roles,
     run,
+    senders,
     uniqueness,
     verify,
 )
@@ -85,7 +86,7 @@ for command in (
     person.person,
     uniqueness.duplicates,
     uniqueness.homonym,
-    enrolment.sender,
+    senders.sender,
     enrolment.desk,
     enrolment.mandate,
     roles.roles,

@@ -96,3 +96,8 @@ class Found:
     def happened(self) -> str:
         """The sentence."""
         return catalogue()[self.alarm].happened.format(**self.about, value=self.value)
+
+    @property
+    def command(self) -> str:
+        """What to type first."""
+        return catalogue()[self.alarm].command.format(**self.about)

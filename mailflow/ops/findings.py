@@ -5,7 +5,7 @@ not: what was found of it before stays as it was.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -156,9 +156,10 @@ def _desks(facts: Facts) -> Iterator[Found]:
             yield Found(alarm=Alarm.DESK_FAILS, about={"desk": one.desk}, value=str(one.refused))
 
 
-def _runs_out(facts: Facts) -> Iterator[Found]:
-    for one in facts.expiries:
-        left = one.at - facts.at
+def runs_out(expiries: Iterable[Expiry], at: datetime) -> Iterator[Found]:
+    """What has to be renewed soon, or should have been."""
+    for one in expiries:
+        left = one.at - at
         if one.kind == "list" and left < LIST_AHEAD:
             yield Found(alarm=Alarm.LIST_ENDS, about={"name": one.name}, value=_length(left))
         elif one.kind != "list" and left < CERTIFICATE_AHEAD:
@@ -188,7 +189,7 @@ _LOOKS: tuple[Callable[[Facts], Iterator[Found]], ...] = (
     _room,
     _waits_for_a_person,
     _desks,
-    _runs_out,
+    lambda facts: runs_out(facts.expiries, facts.at),
     _canary,
     _promises,
 )

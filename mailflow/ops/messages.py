@@ -117,7 +117,7 @@ def _lines(one: Told) -> Iterator[str]:
         return
     yield f"  means  {one.meant.meaning}"
     yield f"  do     {one.meant.action}"
-    yield f"  type   {one.meant.command}"
+    yield f"  type   {one.found.command}"
     if one.alarm_id is not None:
         yield f'  then   mailflow alarms acknowledge {one.alarm_id} --why "..." --apply'
 
@@ -135,7 +135,7 @@ def _facts(one: Told) -> Mapping[str, object]:
         "happened": one.found.happened,
         "meaning": one.meant.meaning,
         "action": one.meant.action,
-        "command": one.meant.command,
+        "command": one.found.command,
     }
 
 

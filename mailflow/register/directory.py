@@ -152,6 +152,12 @@ async def set_sender_standing(tx: Transaction, code: SenderCode, standing: Stand
     await _changed(tx, f"sender-{standing.value}", change, sender=code)
 
 
+async def set_answer_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
+    """Let answers go elsewhere; those that are written keep their address. Raises NotEnrolled."""
+    await _set(tx, sender, sender.c.code == code, answer_address=address)
+    await _changed(tx, "answer-address-changed", change, sender=code, address=address)
+
+
 async def add_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
     """Enrol a From address. Raises AlreadyEnrolled, NotEnrolled when there is no such sender."""
     await _require_sender(tx, code)

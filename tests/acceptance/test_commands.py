@@ -123,6 +123,7 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "init": (),
         "ingest": (str(folder / "request.eml"),),
         "sender add": ("new", "--name", "New", "--address", "new@desks.example", "--sign", str(certificate)),
+        "sender amend": (lille.sender, "--address", "new@desks.example"),
         "sender suspend": (lille.sender,),
         "sender release": (lille.sender,),
         "desk add": ("Z0009", "--name", "New", "--address", "2 place"),

@@ -1,4 +1,4 @@
-"""Who may act: suspended senders and desks, ended mandates, and what operators do about them, by command."""
+"""Who may act: suspended desks, ended mandates, and what operators do about them, by command."""
 
 from datetime import datetime, timedelta
 
@@ -26,21 +26,6 @@ def codes(world: World, letter: Letter, at: datetime) -> list[str]:
         said.append(next((word for word in text.split() if word.startswith("CTRL_")), "number"))
         assert ("numéro unique" in text) == (said[-1] == "number")
     return said
-
-
-def test_a_suspended_sender_is_not_answered_until_it_is_released(world: World, at: datetime) -> None:
-    writer, lille = Writer(world.installation, at), world.software[0]
-    letter = writer.letter("one person", lille, writer.file(lille, MARTIN))
-    assert world.mailflow("sender", "suspend", lille.sender, *WHY).code == 0
-    assert send_one(world, letter) == 65
-    assert codes(world, letter, at) == []
-    (row,) = world.mailflow("queue", "--set-aside", "--json").json
-    assert row["reason"] == "CTRL_SIG_0019"
-    (listed,) = [s for s in world.mailflow("sender", "list", "--json").json if s["code"] == lille.sender]
-    assert listed["standing"] == "suspended"
-    assert world.mailflow("sender", "release", lille.sender, *WHY).code == 0
-    assert send_one(world, letter) == 0
-    assert codes(world, letter, at) == ["number"]
 
 
 def test_a_suspended_desk_and_an_ended_mandate_are_named_in_the_answer(world: World, at: datetime) -> None:

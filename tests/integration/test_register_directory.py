@@ -85,6 +85,7 @@ CHANGES: dict[str, Callable[[Transaction], Awaitable[None]]] = {
     "certificate-suspended": lambda tx: directory.set_certificate_standing(tx, "ab" * 32, Standing.SUSPENDED, CHANGE),
     "desk-suspended": lambda tx: directory.set_desk_standing(tx, DESK, Standing.SUSPENDED, CHANGE),
     "address-added": lambda tx: directory.add_address(tx, ACME, "b@acme.test", CHANGE),
+    "answer-address-changed": lambda tx: directory.set_answer_address(tx, ACME, "c@acme.test", CHANGE),
     "address-removed": lambda tx: directory.remove_address(tx, ACME, "b@acme.test", CHANGE),
     "mandate-ended": lambda tx: directory.end_mandate(tx, ACME, DESK, NORD, ends_on=date(2026, 11, 30), change=CHANGE),
     "mandate-added": lambda tx: directory.add_mandate(tx, ACME, replace(MANDATE, starts_on=date(2026, 12, 1)), CHANGE),

@@ -1,28 +1,37 @@
 """The program's clock, set from outside: it reads the time in one function, which a few modules know by name."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 
 def set_forward(ahead: timedelta) -> None:
     """From now on the program's time is `ahead` of the real one, or behind it."""
-    from mailflow import app
-    from mailflow.app import daily, parts, watches
+    from mailflow.app import parts
 
     clock = parts.now
-    for module in (parts, app, daily, watches):
-        setattr(module, "now", lambda: clock() + ahead)  # noqa: B010  mypy would not have a function assigned
+    _set(lambda: clock() + ahead)
 
 
 @contextlib.contextmanager
 def shifted(ahead: timedelta) -> Iterator[None]:
     """The program's time in this very process, for as long as the context lasts."""
+    from mailflow.app import parts
+
+    clock = parts.now
     set_forward(ahead)
     try:
         yield
     finally:
-        set_forward(-ahead)
+        _set(clock)
+
+
+def _set(clock: Callable[[], datetime]) -> None:
+    from mailflow import app
+    from mailflow.app import daily, parts, watches
+
+    for module in (parts, app, daily, watches):
+        setattr(module, "now", clock)  # noqa: B010  mypy would not have a function assigned
 
 
 def minutes_until(at: datetime) -> str:

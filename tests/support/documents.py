@@ -85,10 +85,21 @@ def alarm_table() -> str:
     """What operators do about each alarm."""
     head = ["alarm", "what happened", "what it means", "what to do", "type first"]
     rows = [
-        [f"`{alarm}`, {meant.severity}", _shown(meant.happened), meant.meaning, meant.action, f"`{meant.command}`"]
+        [
+            f"`{alarm}`, {meant.severity}",
+            _shown(meant.happened),
+            meant.meaning,
+            meant.action,
+            f"`{_as_typed(meant.command)}`",
+        ]
         for alarm, meant in alarms.catalogue().items()
     ]
     return table(head, rows)
+
+
+def _as_typed(command: str) -> str:
+    """With what is filled in in capital letters."""
+    return re.sub(r"{(\w+)}", lambda found: found[1].upper(), command)
 
 
 def _shown(sentence: str) -> str:

@@ -3,8 +3,9 @@
 `python -m tests.support.killed --kill POINT:NTH -- --config … run --once`. The points lie on the seams between the
 worker and the world: each call of a port, each SMTP command, each task of the pool, each commit, named for what it
 commits. They are put there from outside; the program knows nothing of them. `--record FILE` writes down which points a
-run passes. `--later MINUTES` sets its clock forward, for leases and waits that must have run out. `--until-nothing`
-runs the command again and again, each time later, until nothing is left.
+run passes. `--later MINUTES` sets its clock forward, for leases and waits that must have run out. `--rounds SECONDS`
+is how often a service says that it lives. `--until-nothing` runs the command again and again, each time later, until
+nothing is left.
 """
 
 # What the processes of the pool would import for nothing is imported inside functions.
@@ -209,11 +210,16 @@ def main() -> None:
     parser.add_argument("--kill", default="", metavar="POINT:NTH")
     parser.add_argument("--record", type=Path)
     parser.add_argument("--later", type=float, default=0, metavar="MINUTES")
+    parser.add_argument("--rounds", type=float, metavar="SECONDS")
     parser.add_argument("--until-nothing", action="store_true")
     parser.add_argument("arguments", nargs="+", help="of mailflow, after --")
     options = parser.parse_args()
     if options.kill or options.record:
         set_up(Points(options.kill, options.record))
+    if options.rounds:
+        from mailflow.app import attendance
+
+        attendance.ROUND_SECONDS = options.rounds
     later = timedelta(minutes=options.later)
     sys.exit(run(options.arguments, later=later, until_nothing=options.until_nothing))
 

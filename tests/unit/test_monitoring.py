@@ -107,14 +107,16 @@ def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
 def as_the_catalogue_has_it(rule: re.Match[str]) -> Meant:
     """What a rule says; its templates name labels and the value."""
     minutes = int(rule["lasting"] or 0) * (60 if rule["unit"] == "h" else 1)
-    happened = re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", r"{\1}", rule["happened"])
+    happened, command = (
+        re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", r"{\1}", rule[name]) for name in ("happened", "command")
+    )
     return Meant(
         severity=Severity(rule["severity"]),
         lasting=timedelta(minutes=minutes),
         happened=happened.replace("{instance}", "{host}"),
         meaning=rule["meaning"],
         action=rule["action"],
-        command=rule["command"],
+        command=command,
     )
 
 
