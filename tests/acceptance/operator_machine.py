@@ -29,9 +29,7 @@ def _(op: Operator) -> Iterator[None]:
     assert op.answers(letter) == 1
 
 
-@trouble(
-    "the quota is nearly full", alarm=Alarm.QUOTA, view="alarms list", shows=r"The mailbox is 95 % full \(storage\)"
-)
+@trouble("the quota is nearly full", alarm=Alarm.QUOTA, view="alarms list", shows=r"is 95 % full")
 def _(op: Operator) -> Iterator[None]:
     async def quotas(_: ImapMailbox) -> tuple[Quota, ...]:
         return (Quota(resource="storage", used=95, limit=100),)
@@ -63,9 +61,9 @@ def _(op: Operator) -> Iterator[None]:
             service = op.world.start("--rounds", "0.5", arguments=("run",))
             try:
                 until(lambda: '"hangs":true' in signs_of_life(op))
-                yield
             finally:
-                service.kill()
+                service.kill()  # as the watchdog does
+            yield
     op.later(minutes=16)
     op.batch()
     assert op.answers(letter) == 1
