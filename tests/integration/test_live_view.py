@@ -7,14 +7,16 @@ from datetime import timedelta
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Static, TabbedContent
+from textual.widgets import DataTable, Input, Label, Static, TabbedContent
 
 from mailflow import app
+from mailflow.cli.acting import DOES
 from mailflow.cli.live.board import Source, ask_health
 from mailflow.cli.live.view import DESKS, LIGHT, SET_ASIDE, STATES, WAITING, LiveView, MailScreen
 from mailflow.demo.installation import Installation
 from mailflow.errors import Unavailable
 from mailflow.register import Register, intake, journal, outbox
+from mailflow.register.acts import Verb
 from mailflow.settings import Settings, load
 from tests.integration.test_cli import installation, pki, software, template
 from tests.support.records import a_draft, arrival, settlement
@@ -127,6 +129,20 @@ async def test_what_was_set_aside_is_judged_again_and_a_held_answer_released(set
         table(view, WAITING).move_cursor(row=held[0])
         await pilot.press("l", *"mended", "enter")
         await until(pilot, lambda: not [row for row in cells(view, WAITING) if row[3] == "held"])
+
+
+async def test_what_an_act_does_is_said_in_full_before_it_is_done(settings: Settings) -> None:
+    async with shown(settings, NARROW) as (view, pilot, _):
+        table(view, WAITING).move_cursor(row=3)
+        (mail,) = {row[2] for row in cells(view, WAITING)[3:4]}
+        await pilot.press("a")
+        await until(pilot, lambda: bool(view.screen.query(Input)))
+        asked = view.screen.query_one(Label)
+        text = str(asked.render())
+        assert text == f"Set aside mail {mail}: {DOES[Verb.SET_ASIDE]}. Why? It is kept in the journal."
+        assert asked.size.width * asked.size.height >= len(text)
+        await pilot.press(*"later", "enter")
+        await until(pilot, lambda: [mail, "operator"] in [[row[0], row[3]] for row in cells(view, SET_ASIDE)])
 
 
 async def test_without_a_reason_nothing_is_done_and_what_cannot_be_done_is_said(settings: Settings) -> None:

@@ -74,7 +74,7 @@ class WhyScreen(ModalScreen[str | None]):
 
     def __init__(self, verb: Verb, what: str) -> None:
         super().__init__()
-        self._question = f"{verb.capitalize()} {what}: {DOES[verb]}. Why? It is kept in the journal."
+        self._question = f"{verb.replace('-', ' ').capitalize()} {what}: {DOES[verb]}. Why? It is kept in the journal."
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="question"):
@@ -98,6 +98,7 @@ class LiveView(App[None]):
     .sheet { padding: 1 2; background: $surface; }
     .sheet Static { height: auto; max-height: 50%; }
     .title { text-style: bold; }
+    .question Label { width: 100%; }
     MailScreen, WhyScreen { align: center middle; }
     .question { width: 72; max-width: 100%; height: auto; padding: 1 2; background: $panel; border: solid $accent; }
     """
@@ -107,9 +108,9 @@ class LiveView(App[None]):
         Binding("h", "act('hold')", "Hold"),
         Binding("l", "act('release')", "Release"),
         Binding("t", "act('retry')", "Retry"),
-        Binding("j", "act('rejudge')", "Judge again"),
+        Binding("j", "act('rejudge')", "Rejudge"),
         Binding("a", "act('set-aside')", "Set aside"),
-        Binding("d", "theme", "Light/dark"),
+        Binding("d", "theme", "Theme"),
         *(Binding(str(place), f"show('{tab}')", show=False) for place, tab in enumerate(TITLES, 1)),
     ]
 
