@@ -15,6 +15,7 @@ from mailflow.app.telling import tellers
 from mailflow.core.alerting import WorkerSign
 from mailflow.errors import Unavailable
 from mailflow.jobs.daily import JOBS
+from mailflow.ops.alarms import Alarm, catalogue
 from mailflow.ops.beats import State, written
 from mailflow.ops.messages import trial
 from mailflow.ops.metrics import Metrics
@@ -78,8 +79,12 @@ async def worker_watch(
 
 
 async def watch_once(settings: Settings) -> bool:
-    """One round by whoever is no worker; whether all was told that was due. Raises Misconfigured."""
+    """One round by whoever is no worker; whether all was told that was due. Raises Misconfigured.
+
+    Who has no folder to remember in, as by cron, tells of a register that cannot be read at once, and every time.
+    """
     folder = os.environ.get("RUNTIME_DIRECTORY")
+    lasting = catalogue()[Alarm.REGISTER_UNREADABLE].lasting
     async with tellers(settings, now) as known:
         attendance = Attendance(
             settings=settings,
@@ -88,7 +93,7 @@ async def watch_once(settings: Settings) -> bool:
             clock=now,
             expiries=lambda register: all_expiries(settings, register),
             disk_used=lambda: disk_use(settings),
-            away=RegisterAway.remembered(Path(folder) / MEMORY if folder else None),
+            away=RegisterAway.remembered(Path(folder) / MEMORY) if folder else RegisterAway(since=now() - lasting),
         )
         return await attendance.round(lambda: register_of(settings))
 

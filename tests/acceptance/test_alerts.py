@@ -190,6 +190,18 @@ def test_a_trial_goes_to_everybody_who_would_be_told(world: World) -> None:
         assert (deaf.code, deaf.json[2]["result"]) == (75, "alerts.webhook_url_file: answered 500")
 
 
+def test_without_its_register_the_watch_tells_all_the_same(world: World) -> None:
+    away = ('"sqlite:///register.db"', '"postgresql://nobody@127.0.0.1/x?connect_timeout=2"')
+    with hooks() as heard, told_of(world, heard, away) as config:
+        done = world.mailflow("watch", config=config)
+    assert done.code == 75, done.err
+    assert heard.told == [("raised", "RegisterUnreadable")]
+    assert heard.pings == 0
+    world.settle()
+    (told,) = mails_of(world, world.software[0].sender)
+    assert b"The register cannot be read." in told
+
+
 @pytest.mark.parametrize("url", ["http://alerts.example/hook", "geheimnis", ""])
 def test_an_address_that_would_not_be_protected_is_a_wrong_setting(world: World, url: str) -> None:
     with hooks() as heard, told_of(world, heard) as config:
