@@ -18,7 +18,7 @@ from mailflow.cli.invocation import (
 )
 from mailflow.core.alerting import KeptAlarm
 from mailflow.core.calendar import PARIS
-from mailflow.ops.alarms import catalogue
+from mailflow.ops.alarms import catalogue, is_known
 from mailflow.ops.messages import found_of
 from mailflow.register import alarms as register_alarms
 from mailflow.register import journal, watching
@@ -58,9 +58,8 @@ def list_(invocation: Invocation, everything: bool, as_json: bool) -> int:
 
 async def _kept(invocation: Invocation, *, everything: bool) -> list[KeptAlarm]:
     async with app.register_of(invocation.settings) as register, register.read() as tx:
-        if everything:
-            return await register_alarms.latest(tx, SHOWN)
-        return [one for one in await register_alarms.lasting(tx) if one.raised_at is not None]
+        kept = await (register_alarms.latest(tx, SHOWN) if everything else register_alarms.lasting(tx))
+    return [one for one in kept if one.raised_at is not None and is_known(one.code)]
 
 
 def _facts(one: KeptAlarm) -> dict[str, object]:

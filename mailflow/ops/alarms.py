@@ -6,6 +6,7 @@ the rule for an alarm is called `Mailflow` and its code.
 
 import json
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -78,6 +79,11 @@ def _meant(entry: Mapping[str, str | int]) -> Meant:
     return Meant(severity=Severity(str(entry["severity"])), lasting=lasting, **sentences)
 
 
+def is_known(code: str) -> bool:
+    """Whether there is such an alarm in this version."""
+    return code in {alarm.value for alarm in Alarm}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """An alarm whose cause was seen: what it is about, and how much of it there is. Codes and counts, never content."""
@@ -93,11 +99,16 @@ class Found:
         return json.dumps(dict(self.about), sort_keys=True)
 
     @property
+    def _words(self) -> Mapping[str, str]:
+        """What is filled in; `?` for what another version of the catalogue asks for."""
+        return defaultdict(lambda: "?", {**self.about, "value": self.value})
+
+    @property
     def happened(self) -> str:
         """The sentence."""
-        return catalogue()[self.alarm].happened.format(**self.about, value=self.value)
+        return catalogue()[self.alarm].happened.format_map(self._words)
 
     @property
     def command(self) -> str:
         """What to type first."""
-        return catalogue()[self.alarm].command.format(**self.about)
+        return catalogue()[self.alarm].command.format_map(self._words)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from mailflow.core.alerting import DueNotice, KeptAlarm
 from mailflow.log import event
-from mailflow.ops.alarms import Alarm
+from mailflow.ops.alarms import Alarm, is_known
 from mailflow.ops.beats import beats
 from mailflow.ops.course import Telling, develop
 from mailflow.ops.findings import DESK_WINDOW, SEND_WINDOW, Facts, can_tell, find
@@ -72,7 +72,9 @@ async def settle(register: Register, facts: Facts, telling: Telling) -> list[Due
         known = {(one.code, one.subject) for one in await alarms.lasting(tx)}
         new = [one for one in found if (one.alarm.value, one.subject) not in known]
         await alarms.begin(tx, [(one.alarm.value, one.subject, one.value) for one in new], at)
-        lasting = await alarms.lasting(tx)
+        everything = await alarms.lasting(tx)
+        lasting = [one for one in everything if is_known(one.code)]
+        await alarms.clear(tx, {one.id for one in everything} - {one.id for one in lasting}, at)  # of another version
         changes = develop(lasting, found, over, telling, at)
         for id_, value in changes.seen:
             await alarms.see(tx, id_, value, at)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from mailflow.core.alerting import WorkerSign
 from mailflow.ops.snapshot import Quota, StageState
@@ -39,6 +39,14 @@ def written(state: State) -> str:
     return STATES.dump_json(state).decode()
 
 
+def read(state: str) -> State:
+    """What `written` wrote; nothing is known of a worker of another version, but that it lives."""
+    try:
+        return STATES.validate_json(state)
+    except ValidationError:
+        return State(stages=(), receives=None, quotas=(), disk_used=None)
+
+
 def beats(signs: Iterable[WorkerSign]) -> tuple[Beat, ...]:
     """The signs of life in the register, read."""
     return tuple(
@@ -46,7 +54,7 @@ def beats(signs: Iterable[WorkerSign]) -> tuple[Beat, ...]:
             host=sign.host,
             beaten_at=sign.beaten_at,
             emptied_at=sign.emptied_at,
-            state=STATES.validate_json(sign.state),
+            state=read(sign.state),
         )
         for sign in signs
     )

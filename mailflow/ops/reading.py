@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from mailflow.ops.alarms import is_known
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
@@ -40,5 +41,5 @@ async def read_queues(
         held=await backlog.held_reasons(tx),
         broken=await watching.broken(tx),
         canary=tuple(await canary.standing(tx)),
-        alarms=tuple(one for one in await alarms.lasting(tx) if one.raised_at is not None),
+        alarms=tuple(one for one in await alarms.lasting(tx) if one.raised_at and is_known(one.code)),
     )

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from mailflow.core.alerting import Channel
+from mailflow.core.alerting import Channel, WorkerSign
 from mailflow.errors import Unavailable
 from mailflow.ops.alarms import Alarm
+from mailflow.ops.messages import in_short
 from mailflow.ops.snapshot import Expiry
-from mailflow.register import Register, alarms, journal, outbox
+from mailflow.register import Register, alarms, journal, outbox, watching
 from tests.support.records import NOW, a_draft, another, rows
 from tests.support.watching import RAISED, Ears, Lookout, alerts, lasting, more
 
@@ -144,6 +145,17 @@ async def test_old_alarms_are_forgotten_in_time(lookout: Lookout) -> None:
         lookout.disk_used = 0.5
         await lookout.last(10)
         assert len(await rows(lookout.register, "SELECT 1 FROM alarm")) == kept
+
+
+async def test_what_another_version_left_behind_does_no_harm(lookout: Lookout) -> None:
+    async with lookout.register.begin() as tx:
+        await alarms.begin(tx, [("NoLonger", "{}", ""), ("Quota", '{"folder": "inbox"}', "90 %")], NOW)
+        await alarms.raise_(tx, [1, 2], NOW)
+        sign = WorkerSign(owner="a", host="host-b", begun_at=NOW, beaten_at=NOW, emptied_at=None, state='{"stages": 5}')
+        await watching.beat(tx, sign, silent_since=NOW)
+    assert await lookout.look(MINUTE)
+    (kept,) = await lasting(lookout.register)
+    assert in_short([kept]) == ["Alarm 2, warning: The mailbox ? is 90 % full (?)."]
 
 
 async def test_one_message_tells_all_that_is_told_at_one_time_the_worst_first(lookout: Lookout) -> None:

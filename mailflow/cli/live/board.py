@@ -11,6 +11,7 @@ from mailflow import app
 from mailflow.cli.invocation import Row
 from mailflow.cli.outlook import read_view
 from mailflow.cli.queue import entry_row, read_intake, read_set_aside, read_waiting
+from mailflow.ops.alarms import is_known
 from mailflow.ops.messages import in_short
 from mailflow.ops.outlook import Outlook
 from mailflow.register import Register, acts, alarms, journal, queues
@@ -71,7 +72,7 @@ class Source:
             waiting = await read_waiting(tx, self.settings, at, self.limit)
             set_aside = await read_set_aside(tx, self.limit)
             counts = await queues.counts(tx)
-            raised = [one for one in await alarms.lasting(tx) if one.raised_at is not None]
+            raised = [one for one in await alarms.lasting(tx) if one.raised_at and is_known(one.code)]
         states: list[Row] = [
             {"queue": table, "state": state, "mails": number}
             for table, of_table in counts.items()
