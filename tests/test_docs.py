@@ -2,15 +2,18 @@
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 from pydantic import BaseModel
 
 import mailflow
+from mailflow.cli.main import cli
 from mailflow.core.anomalies import catalogue
 from mailflow.settings import Settings
 from mailflow.wire.catalogue import published
@@ -80,6 +83,77 @@ def setting_names(model: type[BaseModel]) -> Iterator[str]:
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from setting_names(kind)
+
+
+@pytest.mark.parametrize("name", ["OPERATING.md", "README.md", "mailflow/ops/alarms.toml"])
+def test_commands_exist_with_the_options_that_a_document_gives_them(name: str) -> None:
+    text = read(name)
+    typed = [arguments for line in typed_lines(text) for arguments in commands_in(line)]
+    named = [arguments for span in SPAN.findall(text) for arguments in commands_in(span)]
+    assert typed or named
+    for arguments in typed:
+        assert faults_of(arguments, whole=True) == "", (name, arguments)
+    for arguments in named:
+        assert faults_of(arguments, whole=False) == "", (name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("mailflow find --desk 59123 --limit 3", ""),
+        ("mailflow fnd", "no command fnd"),
+        ("mailflow find --dsk 59123", "No such option"),
+        ("mailflow alarms acknowledge", "number is missing"),
+        ("mailflow sender add ville --name X", "is missing"),
+        ("mailflow run twice", "unexpected extra argument"),
+    ],
+)
+def test_a_command_that_does_not_exist_so_is_found(line: str, fault: str) -> None:
+    (arguments,) = commands_in(line)
+    assert fault in faults_of(arguments, whole=True)
+    assert bool(fault) == bool(faults_of(arguments, whole=True))
+
+
+SPAN = re.compile(r"""(?:`|\(|command = ")(mailflow [a-z][^`)"]*)""")
+ROOT_OPTIONS = ("--config", "-c")
+
+
+def typed_lines(text: str) -> Iterator[str]:
+    """What follows a prompt in the blocks that show a terminal."""
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """The arguments of each `mailflow` in a line of the shell."""
+    for part in re.split(r"&&|\||;", line.replace("...", "X")):
+        words = shlex.split(part.partition(" > ")[0], comments=True)
+        if words and words[0] in ("sudo", "runuser"):
+            words = words[words.index("mailflow", 3) :]
+        if words and words[0].rpartition("/")[2] == "mailflow":
+            yield words[1:]
+
+
+def faults_of(arguments: list[str], *, whole: bool) -> str:
+    """What the command line's own parser says against it; only a `whole` one has to have all that is required."""
+    while arguments and arguments[0] in ROOT_OPTIONS:
+        arguments = arguments[2:]
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        name, *arguments = arguments or [""]
+        if name not in command.commands:
+            return f"no command {name}" if whole or name else ""
+        command = command.commands[name]
+    try:
+        context = click.Context(command)
+        values, extra, _ = command.make_parser(context).parse_args(list(arguments))
+    except click.UsageError as error:
+        return error.format_message() if whole or "equires" not in error.format_message() else ""
+    if extra:
+        return f"unexpected extra argument {extra}"
+    given = {name for name, value in values.items() if isinstance(value, str | list | tuple) and value}
+    missing = [one.name for one in command.params if one.required and one.name not in given]
+    return f"{', '.join(map(str, missing))} is missing" if whole and missing else ""
 
 
 def test_the_readme_names_the_two_commands() -> None:

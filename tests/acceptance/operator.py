@@ -150,9 +150,18 @@ class Operator:
 
     def answers(self, letter: Letter) -> int:
         """How often the desk has the answer."""
+        return len(self._returned(letter))
+
+    def numbers(self, letter: Letter) -> list[str]:
+        """Those in all its answers."""
+        return [
+            found for octets in self._returned(letter) for found in re.findall(r"numUnique>(\w+)<", octets.decode())
+        ]
+
+    def _returned(self, letter: Letter) -> list[bytes]:
         found = self.world.answers(letter.software).get(letter.message_id, [])
         opened = [self.world.installation.open(letter.software, raw, self.at) for raw in found]
-        return sum(any(name.startswith("RET") for name in one.files) for one in opened)
+        return [octets for one in opened for name, octets in one.files.items() if name.startswith("RET")]
 
     @contextlib.contextmanager
     def settings(self, *changes: tuple[str, str]) -> Iterator[None]:
