@@ -18,6 +18,7 @@ from mailflow.core.anomalies import catalogue
 from mailflow.settings import Settings
 from mailflow.wire.catalogue import published
 from tests.support.documents import ROOT, expected
+from tests.support.handbook import typed_lines
 
 DOCUMENTS = sorted(
     ROOT / name
@@ -116,12 +117,6 @@ def test_a_command_that_does_not_exist_so_is_found(line: str, fault: str) -> Non
 
 SPAN = re.compile(r"""(?:`|\(|command = ")(mailflow [a-z][^`)"]*)""")
 ROOT_OPTIONS = ("--config", "-c")
-
-
-def typed_lines(text: str) -> Iterator[str]:
-    """What follows a prompt in the blocks that show a terminal."""
-    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield from re.findall(r"^\$ (.*)$", block, re.MULTILINE)
 
 
 def commands_in(line: str) -> Iterator[list[str]]:

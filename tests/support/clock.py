@@ -26,6 +26,19 @@ def shifted(ahead: timedelta) -> Iterator[None]:
         _set(clock)
 
 
+@contextlib.contextmanager
+def at_instant(at: datetime) -> Iterator[None]:
+    """The program's time in this very process stands still."""
+    from mailflow.app import parts
+
+    clock = parts.now
+    _set(lambda: at)
+    try:
+        yield
+    finally:
+        _set(clock)
+
+
 def _set(clock: Callable[[], datetime]) -> None:
     from mailflow import app
     from mailflow.app import daily, parts, watches

@@ -16,6 +16,7 @@ from mailflow.ops import alarms
 from mailflow.register.acts import MAILS, OUTGOING, Left
 from mailflow.register.types import IntakeState, OutboxState
 from mailflow.settings import sample
+from tests.support import transcripts
 from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
 
@@ -108,6 +109,7 @@ def _shown(sentence: str) -> str:
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"terminal": transcripts.terminal},
     "DESIGN.md": {"states": states},
     "OPERATING.md": {
         "acts": act_table,
