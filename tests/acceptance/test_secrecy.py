@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from mailflow.demo.applications import Person, request_file, request_form
 from mailflow.demo.story import LILLE
 from mailflow.mail import entities
 from tests.acceptance.world import Done, World
 from tests.support.canaries import all_forms
+from tests.support.collector import Collector, collector
 from tests.support.letters import Fate, Letter, RequestFile, Writer
 from tests.support.mail_world import MAIL_BYTES_MAX
 
@@ -35,6 +37,12 @@ FORMS = all_forms(CANARIES)
 
 def found_in(octets: bytes) -> set[bytes]:
     return {form for form in FORMS if form in octets}
+
+
+@pytest.fixture
+def traces() -> Iterator[Collector]:
+    with collector() as found:
+        yield found
 
 
 def letters(world: World, at: datetime) -> list[Letter]:
@@ -85,13 +93,15 @@ def letters(world: World, at: datetime) -> list[Letter]:
     ]
 
 
-def test_neither_register_nor_log_nor_files_hold_what_was_sent(either_world: World, at: datetime) -> None:
+def test_neither_register_nor_log_nor_files_hold_what_was_sent(
+    either_world: World, at: datetime, traces: Collector
+) -> None:
     world = either_world
     sent = letters(world, at)
     assert {form for form in CANARIES if form.encode() in b"".join(f.octets for one in sent for f in one.files)}
     world.post([letter.raw for letter in sent])
     text = world.installation.config.read_text(encoding="utf-8")
-    debug = (text, text + '\n[log]\nlevel = "debug"\n')
+    debug = (text, f'{text}\n[log]\nlevel = "debug"\n[traces]\nendpoint = "{traces.endpoint}"\n')
     said: list[Done] = []
     # First nothing can leave: what waits is kept in the register, and the attempts are told in the log.
     unreachable = (f"port = {world.postfix.port}", "port = 9")
@@ -105,7 +115,11 @@ def test_neither_register_nor_log_nor_files_hold_what_was_sent(either_world: Wor
         world.mailflow(*command)
         for command in (("queue",), ("queue", "--set-aside"), ("forecast",), ("report",), ("show", "1"), ("show", "9"))
     ]
+    said += [world.mailflow("replay", "--json"), *(world.mailflow("case", intake) for intake in ("4", "9"))]
+    assert [one.code for one in said[-3:]] == [0, 0, 0], "and all is decided again as it was"
     world.settle()
+    assert len(traces.named("mail decided")) > len(said)
+    assert found_in(b"".join(traces.bodies)) == set()
     for one in said:
         assert found_in(f"{one.out}\n{one.err}".encode()) == set()
     dumped = 0
