@@ -1,5 +1,6 @@
 """What goes wrong in an operator's life, with mails, answers and desks. See `tests.acceptance.operator`."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -208,6 +209,22 @@ def _(op: Operator) -> Iterator[None]:
     op.does("rejudge --reason CTRL_SIG_0012")
     op.batch()
     assert letter.message_id in op.world.answers(op.lille)
+
+
+@trouble("the key of a desk was stolen", view="sender list", shows=r"sign:[0-9a-f]{16}")
+def _(op: Operator) -> Iterator[None]:
+    yield
+    fingerprint = hashlib.sha256(op.lille.identity.der).hexdigest()
+    renewed = op.world.pki.issue("lille-renewed", kind="rsa", address=op.lille.address)
+    certificate, _ = renewed.write(op.folder)
+    elsewhere = op.world.software[2].address
+    op.does(f"sender amend {op.lille.sender} --sign {certificate} --encrypt {certificate} --suspend {fingerprint[:16]}")
+    op.does(f"sender amend {op.lille.sender} --answer-to {elsewhere}")
+    stolen, own = op.comes(op.letter(MARTIN), op.letter(LEFEBVRE, replace(op.lille, identity=renewed)))
+    done = op.batch()
+    assert (done["set_aside"], done["registered"]) == (1, 1)
+    assert op.world.answers(op.lille) == {}
+    assert set(op.world.answers(op.world.software[2])) == {own.message_id} != {stolen.message_id}
 
 
 @trouble("two desks dispute a person", view="find --desk Z5901", shows=r"mail .* answered")

@@ -1,4 +1,4 @@
-"""Twenty operators' stories and more: what goes wrong is heard of, seen, mended and over, by commands alone."""
+"""Operators' stories: what goes wrong is heard of, seen, mended and over, by commands alone."""
 
 from datetime import datetime
 from pathlib import Path
