@@ -63,8 +63,8 @@ async def worker_watch(
     """That of a worker; `daily`: it does the jobs of the day too. Raises Misconfigured."""
     async with tellers(settings, now) as known:
 
-        async def expiries(_: Register) -> tuple[Expiry, ...]:
-            return watch.around.expiries
+        async def expiries(register: Register) -> tuple[Expiry, ...]:
+            return watch.around.expiries or await all_expiries(settings, register)
 
         yield Attendance(
             settings=settings,

@@ -30,9 +30,7 @@ SEND_WINDOW = timedelta(minutes=15)
 CERTIFICATE_AHEAD = timedelta(days=30)
 LIST_AHEAD = timedelta(hours=6)
 
-FROM_WORKERS = frozenset(
-    {Alarm.STAGE_HANGS, Alarm.STAGE_FAILS, Alarm.MAILBOX_UNREACHABLE, Alarm.NOBODY_RECEIVES, Alarm.QUOTA}
-)
+FROM_WORKERS = frozenset({Alarm.STAGE_HANGS, Alarm.STAGE_FAILS, Alarm.MAILBOX_UNREACHABLE, Alarm.NOBODY_RECEIVES})
 """What only workers that live can tell."""
 
 
@@ -77,6 +75,8 @@ def can_tell(facts: Facts, alarm: Alarm, about: Mapping[str, str]) -> bool:
     """Whether an alarm that is not found is over; else nobody knows."""
     if alarm in FROM_WORKERS:
         return bool(facts.live)
+    if alarm is Alarm.QUOTA:
+        return any(one.state.quotas for one in facts.live)
     if alarm is Alarm.DISK_FULL:
         known = {one.host for one in facts.live if one.state.disk_used is not None} | facts.disks.keys()
         return about.get("host") in known

@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -213,6 +214,11 @@ async def test_a_mailbox_and_a_disk_that_fill_up(house: House) -> None:
     kept = {alarm.code: (alarm.subject, alarm.value) for alarm in await lasting(house.register)}
     assert kept["Quota"] == ('{"mailbox": "audit", "resource": "storage"}', "90 %")
     assert kept["DiskFull"] == ('{"host": "host-a"}', "93 %")
+    worker.watch.around, lookout.disk_used = Surroundings(), None  # nobody has looked yet: a new process
+    assert await more(lookout, 15 * MINUTE, 15 * MINUTE) == []
+    worker.watch.around = Surroundings(quotas=(replace(full, used=100),), disk_used=0.5)
+    lookout.disk_used = 0.5
+    assert sorted(await more(lookout, 5 * MINUTE, 10 * MINUTE)) == ["cleared DiskFull", "cleared Quota"]
 
 
 async def test_a_mail_that_breaks_us_and_one_that_cannot_be_judged(house: House, lookout: Lookout) -> None:
