@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.register import journal, keys
-from mailflow.register.tables import intake, outbox
+from mailflow.register.tables import intake, outbox, sender
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import Instant, OutboxState
 from mailflow.register.vault import SealBroken, Vault, WrappedKey
@@ -310,9 +310,13 @@ def _due(state: OutboxState, at: datetime) -> sa.Select[Any]:
 
 
 async def _lease(tx: Transaction, ids: Sequence[int], owner: str, lease_until: datetime) -> list[Any]:
+    """An answer goes to the address that its sender has now: it may have come back from the one before."""
+    present = sa.select(sender.c.answer_address).join(intake, intake.c.sender == sender.c.code)
+    present = present.where(intake.c.id == outbox.c.intake_id).correlate(outbox)
+    recipient = sa.func.coalesce(present.scalar_subquery(), outbox.c.recipient)
     rows: list[Any] = []
     for batch in batches(ids):
-        lease = sa.update(outbox).values(lease_owner=owner, lease_until=lease_until)
+        lease = sa.update(outbox).values(lease_owner=owner, lease_until=lease_until, recipient=recipient)
         rows += await tx.all(lease.where(outbox.c.id.in_(batch)).returning(*outbox.c))
     return sorted(rows, key=lambda row: (row.received_at, row.id))
 

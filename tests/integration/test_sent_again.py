@@ -7,12 +7,12 @@ import pytest
 from mailflow.mail import composing, delivery, worker
 from mailflow.mail.kinds import ANSWER
 from mailflow.ops.reading import read_outlook
-from mailflow.register import Register, backlog, cases, queues, retention
+from mailflow.register import Register, backlog, cases, directory, queues, retention
 from mailflow.register.acts import Left, Verb
 from mailflow.register.cases import Filter, Item
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
-from tests.support.judging import RECEIVED_AT, a_mail, dem_part
+from tests.support.judging import MAIRIE, RECEIVED_AT, a_mail, dem_part, mairie
 from tests.support.operating import ids, operate
 
 LONG = timedelta(days=2)
@@ -102,6 +102,17 @@ async def test_what_came_back_is_owed_until_it_is_sent_again(house: House, verb:
     await delivery.deliver(house.door())
     assert len({outgoing.raw for outgoing in house.mailer.accepted}) == 1
     assert (await the_answer(house)).state == "sent"
+
+
+async def test_an_answer_goes_to_the_address_that_its_sender_has_now(house: House) -> None:
+    change = directory.Change(by="me", why="it came back", at=house.now)
+    async with house.register.begin() as tx:
+        await directory.set_answer_address(tx, mairie().enrolment().code, "neuf@mairie.example", change)
+    await resend(house)
+    await delivery.deliver(house.door())
+    first, second = house.mailer.accepted
+    assert (first.recipient, second.recipient) == (MAIRIE, "neuf@mairie.example")
+    assert second.raw == first.raw
 
 
 async def test_what_is_held_on_its_second_way_goes_on_when_it_is_released(house: House) -> None:
