@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailflow.app.canary import canary_keys, canary_of
-from mailflow.app.daily import job_terms, keep_jobs, run_job
+from mailflow.app.daily import catch_up, job_terms, keep_jobs, run_job
 from mailflow.app.parts import (
     check_audit,
     check_mailbox,
@@ -88,12 +88,14 @@ async def run_once(settings: Settings) -> Drained:
     ):
         stages = stages_of(door, settings)
         watch = Watch(settings=settings, register=register, work=stages)
-        async with worker_watch(settings, door.owner, watch, metrics, daily=False) as attendance:
+        async with worker_watch(settings, door.owner, watch, metrics) as attendance:
             if bird := canary_of(settings, door, now):
                 await bird.guarded()
             lasting = asyncio.create_task(attendance.keep(register, at_once=False))  # a long batch lives, too
             try:
                 drained = await _drained(door, stages, settings)
+                if "stopped" not in drained.unavailable:
+                    await catch_up(register, job_terms(settings), settings.jobs.at, metrics)
             finally:
                 lasting.cancel()
                 await asyncio.wait({lasting})
@@ -133,7 +135,7 @@ async def run(settings: Settings) -> None:
         stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
         watch = Watch(settings=settings, register=register, work=stages)
         await parts.enter_async_context(status_served(watch, metrics))
-        attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics, daily=True))
+        attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics))
         bird = canary_of(settings, door, now)
         scheduler = _scheduler(stages, settings.jobs.at, day)
         beside = [

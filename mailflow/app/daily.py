@@ -1,14 +1,15 @@
-"""The jobs of the day, at work: at the set time, and at the start for what a stop has missed."""
+"""The jobs of the day, at work: at the set time, at the start for what a stop has missed, and after a batch."""
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from mailflow.app.apart import apart
 from mailflow.app.parts import now
+from mailflow.core.calendar import PARIS
 from mailflow.errors import Unavailable
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
@@ -53,6 +54,31 @@ async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, me
         faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), AGAIN_SECONDS if any(faults) else None)
+
+
+async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter) -> None:
+    """Do the jobs that have not been done since they last were to begin: for a batch, which nobody wakes for them.
+
+    Nothing that fails here disturbs the batch: the next one tries again.
+    """
+    begun = _last(time.fromisoformat(daily_at), now())
+    try:
+        async with register.read() as tx:
+            done_at = {one.job: one.done_at for one in await watching.job_runs(tx)}
+    except Unavailable:
+        event(log, "unavailable", level=logging.WARNING, work="jobs")
+        return
+    for job in JOBS:
+        at = done_at.get(job.name)
+        if at is None or at < begun:
+            await _fault_of(_run(register, job, terms, meter), job)
+
+
+def _last(begins: time, at: datetime) -> datetime:
+    """The last instant before `at` at which it was that time in Paris."""
+    here = at.astimezone(PARIS)
+    today = datetime.combine(here, begins, PARIS)
+    return today if today <= here else datetime.combine(here.date() - timedelta(days=1), begins, PARIS)
 
 
 async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> None:

@@ -57,10 +57,8 @@ def sign_of(owner: str, watch: Watch, metrics: Metrics, begun_at: datetime) -> C
 
 
 @contextlib.asynccontextmanager
-async def worker_watch(
-    settings: Settings, owner: str, watch: Watch, metrics: Metrics, *, daily: bool
-) -> AsyncIterator[Attendance]:
-    """That of a worker; `daily`: it does the jobs of the day too. Raises Misconfigured."""
+async def worker_watch(settings: Settings, owner: str, watch: Watch, metrics: Metrics) -> AsyncIterator[Attendance]:
+    """That of a worker, who does the jobs of the day too. Raises Misconfigured."""
     async with tellers(settings, now) as known:
 
         async def expiries(register: Register) -> tuple[Expiry, ...]:
@@ -74,7 +72,7 @@ async def worker_watch(
             expiries=expiries,
             disk_used=lambda: watch.around.disk_used,
             sign=sign_of(owner, watch, metrics, now()),
-            jobs=[job.name for job in JOBS] if daily else (),
+            jobs=[job.name for job in JOBS],
         )
 
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from mailflow.demo.applications import Person
 from mailflow.demo.installation import SERVICE
+from mailflow.jobs.daily import JOBS
 from tests.acceptance.world import World
 from tests.support.letters import Letter, Writer, verdict
 
@@ -56,6 +57,7 @@ def test_twenty_good_mails_behind_five_that_crash_parsers_are_all_answered(world
         letters.append(writer.letter("good", desk, writer.file(desk, person(number))))
     world.post([letter.raw for letter in letters])
     done = world.mailflow("run", "--once", "--json")
+    assert done.err.count("stage=job-done") == len(JOBS), "a batch does the jobs of the day, too"
     assert done.code == 65, done.err
     counts = done.json
     assert (counts["answered"], counts["registered"], counts["sent"], counts["set_aside"]) == (GOOD, GOOD, GOOD, 5)

@@ -1,0 +1,53 @@
+"""Who works by batches has the jobs of the day done as well: by the first batch after the hour at which they begin."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mailflow.app import daily
+from mailflow.errors import Unavailable
+from mailflow.jobs.daily import JOBS
+from mailflow.jobs.work import Job, JobTerms
+from mailflow.ops.metrics import Metrics
+from mailflow.register import Register, watching
+from tests.support.clock import at_instant
+from tests.support.jobs import TERMS
+
+BEGINS = "02:30"
+EVENING = datetime(2026, 7, 1, 20, 0, tzinfo=UTC)
+BEFORE = datetime(2026, 7, 2, 0, 29, tzinfo=UTC)
+AFTER = datetime(2026, 7, 2, 0, 31, tzinfo=UTC)
+"""02:31 in Paris, in summer."""
+
+
+async def done_after_a_batch(register: Register, at: datetime) -> set[datetime | None]:
+    with at_instant(at):
+        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+    async with register.read() as tx:
+        runs = await watching.job_runs(tx)
+    assert {run.job for run in runs} == {job.name for job in JOBS}
+    return {run.done_at for run in runs}
+
+
+async def test_the_first_batch_after_the_hour_does_them(register: Register) -> None:
+    assert await done_after_a_batch(register, EVENING) == {EVENING}
+    assert await done_after_a_batch(register, BEFORE) == {EVENING}
+    assert await done_after_a_batch(register, AFTER) == {AFTER}
+
+
+async def test_what_could_not_be_done_is_left_for_the_next_batch(
+    register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, do = JOBS[1], daily.run_job
+
+    async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
+        if job is failing:
+            raise Unavailable("another worker is at the jobs")
+        return await do(register, job, terms, at)
+
+    with monkeypatch.context() as patch, at_instant(EVENING):
+        patch.setattr(daily, "run_job", run_job)
+        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+    async with register.read() as tx:
+        assert {run.job for run in await watching.job_runs(tx)} == {job.name for job in JOBS} - {failing.name}
+    assert await done_after_a_batch(register, BEFORE) == {EVENING, BEFORE}
