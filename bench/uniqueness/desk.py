@@ -29,7 +29,7 @@ from mailflow.core.model import (
     Submission,
     Submitter,
 )
-from mailflow.core.numbers import TERRITORIES, Territory, territory_of
+from mailflow.core.numbers import Territory, territory_of
 from mailflow.demo.applications import Person, file_name, request_form
 from mailflow.register import Register, Transaction, directory, intake
 from mailflow.register.vault import ContentKey, Vault
@@ -113,7 +113,7 @@ class Desk:
                 tx, sender, name=SENDER, answer_address="a@b.test", legacy_encryption=False, change=change
             )
             await directory.add_desk(tx, DESK, name=DESK, address="1 place", change=change)
-            for territory in sorted(TERRITORIES):
+            for territory in sorted(_MUNICIPALITIES):
                 mandate = Mandate(desk=DESK, territory=territory, rights=rights, starts_on=legal_day(at), ends_on=None)
                 await directory.add_mandate(tx, sender, mandate, change)
 

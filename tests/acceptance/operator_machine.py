@@ -31,13 +31,17 @@ def _(op: Operator) -> Iterator[None]:
 
 @trouble("the quota is nearly full", alarm=Alarm.QUOTA, view="alarms list", shows=r"is 95 % full")
 def _(op: Operator) -> Iterator[None]:
+    used = 95
+
     async def quotas(_: ImapMailbox) -> tuple[Quota, ...]:
-        return (Quota(resource="storage", used=95, limit=100),)
+        return (Quota(resource="storage", used=used, limit=100),)
 
     with op.patch.context() as server:
         server.setattr(ImapMailbox, "quotas", quotas)
         op.batch()
         yield
+        used = 40
+        op.batch()
 
 
 @trouble("the mailbox is unreachable", alarm=Alarm.MAILBOX_UNREACHABLE, shows=r"FAIL  mailbox")

@@ -1,5 +1,6 @@
 """Every folder of `stories/`: what a desk wrote with openssl alone, and what it got back, or why nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ CHAPTERS = {"numbers": 0, "anomalies": 0, "silence": 65, "operations": 0}
 """With the exit code of the run: somebody should look at what nobody was answered."""
 ONE_BY_ONE = {"operations"}
 """What comes next is about the numbers that were given before."""
+ANSWER_SENT = re.compile(r"\bintake=\d+ stage=sent\b")
+"""Not a dispatch, which the jobs of the first batch of a day may order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,11 @@ def chapter(
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_run_ends_with_its_exit_code_and_counts_every_mail(chapter: Chapter, name: str) -> None:
     assert {run.code for run in chapter.runs} == {CHAPTERS[name]}, chapter.runs[-1].err
-    received, answered, set_aside, sent = (
-        sum(run.json[count] for run in chapter.runs) for count in ("received", "answered", "set_aside", "sent")
+    received, answered, set_aside = (
+        sum(run.json[count] for run in chapter.runs) for count in ("received", "answered", "set_aside")
     )
     assert received == answered + set_aside == len(stories(name))
-    assert sent == answered
+    assert sum(len(ANSWER_SENT.findall(run.err)) for run in chapter.runs) == answered
 
 
 @pytest.mark.parametrize(

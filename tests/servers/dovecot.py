@@ -297,6 +297,19 @@ class Dovecot:
             yield
         finally:
             users.write_text(everybody)
+            self._wait_until_known(user)
+
+    def _wait_until_known(self, user: str) -> None:
+        """Dovecot looks whether the list of users has changed once a second."""
+        until = time.monotonic() + 5
+        while True:
+            try:
+                with self.session(user):
+                    return
+            except imaplib.IMAP4.error:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def token(self, user: str, *, lifetime_seconds: int = 3600) -> str:
         """An OAuth access token (a JWT, RFC 7519) that this server believes."""

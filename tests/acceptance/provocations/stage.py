@@ -190,7 +190,10 @@ def _run(stage: Stage, sent: Mapping[Code, int]) -> dict[Code, Told]:
     for software in world.software:
         for raw in world.dovecot.messages(software.sender):
             files = world.installation.open(software, raw, at).files
-            (number,) = (int(name.split("-")[1].partition(".")[0]) for name in files if name.startswith("accuse-"))
+            numbers = [int(name.split("-")[1].partition(".")[0]) for name in files if name.startswith("accuse-")]
+            if not numbers:
+                continue  # a dispatch of the day, or a notice
+            (number,) = numbers
             text = b"".join(content for name, content in files.items() if name.endswith(".xml"))
             answered[number] = Told(
                 codes=frozenset(found.decode() for found in _CODES.findall(text)),
