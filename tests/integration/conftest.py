@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailflow.register import Register
 from tests.servers.cyrus import Cyrus
 from tests.servers.dovecot import USERS, Dovecot
 from tests.support.available import require
+from tests.support.doors import House
 from tests.support.mailbox_places import FakePlace, Place, ServerPlace, a_name
 
 ODD_PASSWORDS = {"quotes": 'a "quoted\\ word', "umlaut": "pässwörd"}
@@ -37,3 +39,11 @@ def place(request: pytest.FixtureRequest) -> Place:
 def folder(dovecot: Dovecot) -> ServerPlace:
     """An empty folder on Dovecot."""
     return ServerPlace(dovecot, a_name("In"))
+
+
+@pytest.fixture
+async def house(register: Register) -> House:
+    """A mail door without servers, with one sender enrolled and no mail."""
+    made = House(register)
+    await made.enrol()
+    return made

@@ -8,11 +8,9 @@ from io import BytesIO
 from typing import Any
 from zipfile import ZipFile
 
-import pytest
-
 from mailflow.core.shapes import FieldShape, WireModel, shape_of
 from mailflow.mail import entities, worker
-from mailflow.register import Register, retention
+from mailflow.register import retention
 from mailflow.register.acts import Verb, perform
 from mailflow.register.cases import Filter
 from mailflow.register.journal import Act
@@ -41,13 +39,6 @@ from tests.support.records import rows
 NAME, NIR, MAIL = "Quénéhervé-Zylberstajn", "188027512345678", "apolline.zylberstajn@chimeres.example"
 STREET, BORN = "17 rue du Crépuscule-Ambré", date(1937, 11, 29)
 FORMS = all_forms(("Quénéhervé", "Zylberstajn", "zylberstajn", NIR, MAIL, "chimeres", "Crépuscule", "1937-11-29"))
-
-
-@pytest.fixture
-async def house(register: Register) -> House:
-    made = House(register)
-    await made.enrol()
-    return made
 
 
 async def receive(house: House, *mails: bytes) -> None:

@@ -2,15 +2,12 @@
 
 from datetime import date, timedelta
 
-import pytest
-
 from mailflow.core.anomalies import Code
 from mailflow.core.order import Holder
 from mailflow.mail import composing, delivery, entities, worker
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.door import Progress
 from mailflow.mail.late import acknowledge
-from mailflow.register import Register
 from mailflow.wire.management import AnswerElement, QuestionElement
 from mailflow.wire.questions import read_answers
 from tests.support.doors import PACE, House
@@ -31,13 +28,6 @@ from tests.support.records import execute, rows
 
 RGE = "RGE59123-202603021000-000001.xml"
 RET = "RET59123-202603021000-000001.xml"
-
-
-@pytest.fixture
-async def house(register: Register) -> House:
-    made = House(register)
-    await made.enrol()
-    return made
 
 
 async def answered(house: House, *mails: bytes) -> OpenedAnswer:

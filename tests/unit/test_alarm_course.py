@@ -7,27 +7,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailflow.core.alerting import Channel, KeptAlarm, Notice, Occasion
+from mailflow.core.alerting import Channel, Notice, Occasion
 from mailflow.ops.alarms import Alarm, Found, Severity, catalogue
 from mailflow.ops.course import SETTLED, Telling, develop
+from tests.support.alarms import kept_alarm
 
 AT = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 TELLING = Telling(channels=frozenset(Channel), remind=timedelta(hours=24), escalate=timedelta(hours=1))
-NEW = KeptAlarm(
-    id=1,
-    code="",
-    subject="{}",
-    value="",
-    since=AT,
-    seen_at=AT,
-    raised_at=None,
-    escalated_at=None,
-    acknowledged_at=None,
-    acknowledged_by=None,
-    acknowledged_why=None,
-    cleared_at=None,
-    told=frozenset(),
-)
 
 STEPS = st.lists(st.tuples(st.integers(0, 2000), st.booleans(), st.booleans(), st.booleans()), max_size=40)
 """Minutes that pass, whether its cause is there, whether that could be told, whether somebody acknowledges."""
@@ -35,7 +21,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 2000), st.booleans(), st.booleans(), s
 
 @given(alarm=st.sampled_from(Alarm), steps=STEPS)
 def test_whatever_comes_when(alarm: Alarm, steps: list[tuple[int, bool, bool, bool]]) -> None:
-    at, kept, told = AT, replace(NEW, code=alarm.value), Counter[Notice]()
+    at, kept, told = AT, kept_alarm(alarm.value, AT), Counter[Notice]()
     for minutes, there, can_tell, acknowledges in steps:
         at += timedelta(minutes=minutes)
         found = [Found(alarm=alarm)] if there else []

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailflow.core.alerting import KeptAlarm
 from mailflow.core.canary import CanaryOutcome, CanaryRun
 from mailflow.core.waiting import Finished, Waiting
 from mailflow.ops import health, page
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
+from tests.support.alarms import kept_alarm
 
 AT = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 DEADLINE = timedelta(hours=12)
@@ -220,21 +220,8 @@ def test_the_page_of_a_service_in_trouble() -> None:
 
 
 def test_the_page_names_alarms_and_who_they_wait_for() -> None:
-    kept = KeptAlarm(
-        id=7,
-        code="Quota",
-        subject='{"mailbox": "audit", "resource": "storage"}',
-        value="83 %",
-        since=AT,
-        seen_at=AT,
-        raised_at=AT,
-        escalated_at=None,
-        acknowledged_at=None,
-        acknowledged_by=None,
-        acknowledged_why=None,
-        cleared_at=None,
-        told=frozenset(),
-    )
+    subject = '{"mailbox": "audit", "resource": "storage"}'
+    kept = replace(kept_alarm("Quota", AT, subject=subject, value="83 %"), id=7, raised_at=AT)
     seen = replace(kept, id=8, acknowledged_at=AT, acknowledged_by="anne", acknowledged_why="on it")
     one = snapshot()
     assert one.queues is not None
