@@ -61,7 +61,8 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
 
     Nothing that fails here disturbs the batch: the next one tries again.
     """
-    begun = _last(time.fromisoformat(daily_at), now())
+    at = now()
+    begun = _last(time.fromisoformat(daily_at), at)
     try:
         async with register.read() as tx:
             done_at = {one.job: one.done_at for one in await watching.job_runs(tx)}
@@ -69,8 +70,8 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
         event(log, "unavailable", level=logging.WARNING, work="jobs")
         return
     for job in JOBS:
-        at = done_at.get(job.name)
-        if at is None or at < begun:
+        done = done_at.get(job.name)
+        if done is None or not begun <= done <= at:  # after now: the clock was wrong then
             await _fault_of(_run(register, job, terms, meter), job)
 
 

@@ -1,6 +1,6 @@
 """Who works by batches has the jobs of the day done as well: by the first batch after the hour at which they begin."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -32,6 +32,11 @@ async def done_after_a_batch(register: Register, at: datetime) -> set[datetime |
 async def test_the_first_batch_after_the_hour_does_them(register: Register) -> None:
     assert await done_after_a_batch(register, EVENING) == {EVENING}
     assert await done_after_a_batch(register, BEFORE) == {EVENING}
+    assert await done_after_a_batch(register, AFTER) == {AFTER}
+
+
+async def test_a_clock_that_was_ahead_puts_nothing_off(register: Register) -> None:
+    assert await done_after_a_batch(register, AFTER + timedelta(days=400)) == {AFTER + timedelta(days=400)}
     assert await done_after_a_batch(register, AFTER) == {AFTER}
 
 
