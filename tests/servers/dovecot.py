@@ -294,22 +294,26 @@ class Dovecot:
         everybody = users.read_text()
         users.write_text("".join(line for line in everybody.splitlines(True) if not line.startswith(f"{user}:")))
         try:
+            self._wait_until(user, known=False)
             yield
         finally:
             users.write_text(everybody)
-            self._wait_until_known(user)
+            self._wait_until(user, known=True)
 
-    def _wait_until_known(self, user: str) -> None:
+    def _wait_until(self, user: str, *, known: bool) -> None:
         """Dovecot looks whether the list of users has changed once a second."""
         until = time.monotonic() + 5
-        while True:
-            try:
-                with self.session(user):
-                    return
-            except imaplib.IMAP4.error:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
+        while self._knows(user) != known:
+            if time.monotonic() > until:
+                raise TimeoutError(f"Dovecot still {'refuses' if known else 'knows'} {user}")
+            time.sleep(0.1)
+
+    def _knows(self, user: str) -> bool:
+        try:
+            with self.session(user):
+                return True
+        except imaplib.IMAP4.error:
+            return False
 
     def token(self, user: str, *, lifetime_seconds: int = 3600) -> str:
         """An OAuth access token (a JWT, RFC 7519) that this server believes."""
