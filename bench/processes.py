@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-SAMPLE_SECONDS = 0.2
+SAMPLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_values_are_frozen(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in PACKAGE if within(path, PURE_PLACES)], ids=name_of)
 def test_pure_modules_do_not_wait(path: Path) -> None:
     assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in nodes(path))
+
+
+def test_what_is_large_is_loaded_by_who_uses_it() -> None:
+    """Each command starts anew, and the worker keeps all its life what it once loaded."""
+    large = "{'alembic', 'apscheduler', 'httpx', 'typst', 'uvicorn'}"
+    code = f"import sys, mailflow.cli.main; print(*sorted({large} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"\n"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

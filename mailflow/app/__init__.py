@@ -7,9 +7,7 @@ import os
 import signal
 from collections.abc import Coroutine
 from datetime import UTC
-from typing import Any, TypeVar
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailflow.app.canary import canary_keys, canary_of
 from mailflow.app.daily import catch_up, job_terms, keep_jobs, run_job
@@ -66,6 +64,9 @@ __all__ = [
     "try_channels",
     "watch_once",
 ]
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 T = TypeVar("T")
 
@@ -189,8 +190,10 @@ async def _until_stopped(
         await let_go(door)
 
 
-def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event) -> AsyncIOScheduler:
+def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event) -> "AsyncIOScheduler":
     """It only wakes the stages, and once a day the jobs: what is missed or comes late loses nothing."""
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler  # for the service: a batch and the commands need none
+
     scheduler = AsyncIOScheduler(
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}, timezone=UTC
     )

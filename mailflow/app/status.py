@@ -22,7 +22,6 @@ from mailflow.mail.stages import Stages
 from mailflow.mail.trust import TrustError
 from mailflow.mail.trust.expiry import certificate_ends, lists_end
 from mailflow.mail.trust_files import read_pem_file
-from mailflow.ops import status
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.reading import read_queues
 from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
@@ -196,6 +195,8 @@ async def status_served(watch: Watch, metrics: Metrics) -> AsyncIterator[None]:
     if not address:
         yield
         return
+    from mailflow.ops import status  # a web server: large for those who have none
+
     host, _, port = address.rpartition(":")
     try:
         async with status.serving(host.strip("[]"), int(port), status.application(watch, metrics)):

@@ -7,12 +7,13 @@ What is asked of the PDF is PDF/UA-1 (ISO 14289-1); typst refuses to write one i
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Literal
-
-import typst
+from typing import TYPE_CHECKING, Literal
 
 from mailflow.attestation.document import Attestation, content
 from mailflow.errors import MailflowError
+
+if TYPE_CHECKING:
+    import typst  # large: only who typesets loads it, which is a process of the pool
 
 _NOWHERE = "/dev/null"
 """Where the typesetter may look for files and packages: the template needs none, and none is fetched."""
@@ -28,6 +29,8 @@ def typeset(attestation: Attestation) -> bytes:
     One that the typesetter finds a fault in goes without the claim to be PDF/UA, because an applicant who cannot read
     all of it is helped more than one who has none.
     """
+    import typst
+
     inputs = {"content": json.dumps(content(attestation), ensure_ascii=False)}
     try:
         return _compile(inputs, "ua-1")
@@ -53,7 +56,9 @@ def _template() -> bytes:
 
 
 @cache
-def _compiler() -> typst.Compiler:
+def _compiler() -> "typst.Compiler":
+    import typst
+
     return typst.Compiler(
         _template(), root=_NOWHERE, ignore_system_fonts=True, package_path=_NOWHERE, package_cache_path=_NOWHERE
     )

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from mailflow.errors import Unavailable
 from mailflow.log import event
@@ -18,18 +19,33 @@ from mailflow.mail.kinds import ANSWER, RECEIPT
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import lateness, outbox
 
+CHUNKS_A_TURN = 4
+"""How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs."""
+
 log = logging.getLogger(__name__)
 
 
 async def deliver(door: MailDoor) -> Progress:
-    """Send a chunk of frozen answers, oldest mail first. Raises Unavailable."""
+    """Send frozen answers, oldest mail first: a chunk, and more while it goes well. Raises Unavailable."""
     rows = await _claim(door)
-    if not rows:
-        return Progress()
     marks = Marks(door, gather=door.pace.gather if len(rows) > 1 else timedelta(0))
+    sends: list[asyncio.Task[Progress]] = []
     async with asyncio.TaskGroup() as group:
-        sends = [group.create_task(_send(door, marks, row)) for row in rows]
+        while rows:
+            portion = [group.create_task(_send(door, marks, row)) for row in rows]
+            sends += portion
+            if len(sends) > door.pace.chunk * (CHUNKS_A_TURN - 1) or not await _goes_well(portion):
+                break
+            rows = await _claim(door)
     return sum((send.result() for send in sends), Progress())
+
+
+async def _goes_well(portion: Sequence[asyncio.Task[Progress]]) -> bool:
+    """Half of them are sent: time for the next ones, so that no connection waits for the slowest of a chunk."""
+    for ended in islice(asyncio.as_completed(portion), len(portion) // 2):
+        if not (await ended).sent:
+            return False
+    return True
 
 
 async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpx
-
 from mailflow.errors import Misconfigured, Unavailable
 
 SECONDS_MAX = 20.0
@@ -35,6 +33,8 @@ class Endpoint:
         await self._ask("GET", None)
 
     async def _ask(self, method: str, document: Mapping[str, object] | None) -> None:
+        import httpx  # for those who have somebody to tell: large for all others
+
         url = checked(self.name, self.url())
         try:
             async with (

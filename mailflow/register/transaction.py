@@ -178,7 +178,7 @@ class Register:
             found = await tx.connection.run_sync(migrations.revision)
         if found is None:
             raise Misconfigured("the register has no tables yet: run `mailflow init`")
-        if found != migrations.newest():
+        if found != migrations.NEWEST:
             remedy = (
                 "look at a copy that `mailflow init` has brought up to date"
                 if self._read_only

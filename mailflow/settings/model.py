@@ -239,7 +239,7 @@ class Limits(Section):
 class Worker(Section):
     """How the work is cut and how long it may take."""
 
-    chunk: Count = Field(default=50, le=1_000)
+    chunk: Count = Field(default=100, le=1_000)
     """Mails that are read, judged, registered and moved together."""
     processes: Count = Field(default=2, le=256)
     """Processes that judge and compose: one for each core."""

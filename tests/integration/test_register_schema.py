@@ -2,10 +2,11 @@
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailflow.errors import Misconfigured
-from mailflow.register import Register
+from mailflow.register import Register, migrations
 from mailflow.register.tables import metadata
 from tests.support.databases import VAULT, Databases
 
@@ -39,6 +40,10 @@ async def test_what_the_migrations_make_is_what_the_code_works_with(databases: D
         made = await _catalogue(tx.connection)
     assert made == wanted
     assert len(made) > 40
+
+
+def test_the_version_that_is_asked_for_is_the_newest_there_is() -> None:
+    assert ScriptDirectory.from_config(migrations.config()).get_heads() == [migrations.NEWEST]
 
 
 async def test_migrating_twice_changes_nothing(register: Register) -> None:
