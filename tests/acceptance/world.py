@@ -19,7 +19,8 @@ from mailflow.demo.installation import SERVICE, DeskSoftware
 from mailflow.demo.pki import Fault, Pki
 from mailflow.demo.story import desks
 from tests.servers.postgres import PostgresServer
-from tests.support.mail_world import INBOX, PROCESSED, ROOT, RUN_SECONDS_MAX, SERVICE_USER, MailWorld
+from tests.support.mail_world import INBOX, PROCESSED, ROOT, SERVICE_USER, MailWorld
+from tests.support.nursery import RUN_SECONDS_MAX, begin
 
 STOP_SECONDS = 10
 """What the worker is given to stop."""
@@ -81,7 +82,11 @@ class World(MailWorld):
 
     def mailflow(self, *arguments: str, config: Path | None = None, stdin: bytes = b"") -> Done:
         """Run one command to its end."""
-        return finished(self.spawn(*arguments, config=config), stdin)
+        output, errors = self.folder / "stdout", self.folder / "stderr"
+        settings = ("--", "--config", str(config or self.installation.config))
+        worker = begin((*settings, *arguments), folder=ROOT, log=output, errors=errors, stdin=stdin)
+        code, out = worker.wait()
+        return Done(code=code, out=out, err=errors.read_text())
 
     def spawn(self, *arguments: str, config: Path | None = None) -> "subprocess.Popen[bytes]":
         """Start one command and leave it running."""

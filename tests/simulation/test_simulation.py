@@ -25,7 +25,13 @@ POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
 MUTANT_SEEDS = tuple(range(120))
 """A fault is played until one of these finds it: mostly the first or second."""
-RARE = {"a doubtful receipt is sent again": 39, "the surroundings cost an attempt": 17}
+RARE = {
+    "a doubtful receipt is sent again": 26,
+    "the surroundings cost an attempt": 5,
+    "whoever claimed it sends it even if it is taken": 6,
+    "what others have acted on is removed": 4,
+    "older files are applied": 3,
+}
 """Where to look first for what few seeds find."""
 STORY = 3
 """A seed with weather of every kind."""

@@ -205,7 +205,8 @@ def run(arguments: list[str], *, later: timedelta, until_nothing: bool) -> int:
     return 1
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
+    """Never returns. `given`: other arguments than those of the process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kill", default="", metavar="POINT:NTH")
     parser.add_argument("--record", type=Path)
@@ -213,7 +214,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=float, metavar="SECONDS")
     parser.add_argument("--until-nothing", action="store_true")
     parser.add_argument("arguments", nargs="+", help="of mailflow, after --")
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     if options.kill or options.record:
         set_up(Points(options.kill, options.record))
     if options.rounds:

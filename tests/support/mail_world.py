@@ -2,14 +2,9 @@
 
 import contextlib
 import imaplib
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -21,6 +16,7 @@ from mailflow.demo.pki import Pki
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import PostgresServer
+from tests.support.nursery import Worker, begin
 
 ROOT = Path(__file__).parents[2]
 SERVICE_USER, AUDIT_USER = "demandes", "audit"
@@ -28,9 +24,6 @@ PASSWORD = "secret"
 INBOX, PROCESSED, QUARANTINE = "INBOX", "Processed", "Quarantine"
 MAIL_BYTES_MAX = 60_000
 """A small limit, so that a mail that is too large costs little."""
-RUN_SECONDS_MAX = 600
-ORPHAN_SECONDS_MAX = 10
-"""How long a process of the pool may outlive its killed worker."""
 LATER_MINUTES = 80
 """Longer than any lease and than the wait for the audit mailbox, far shorter than the 12 hours."""
 
@@ -162,21 +155,11 @@ class MailWorld:
 
     # The worker
 
-    def start(self, *options: str, arguments: Sequence[str] = ("run", "--once")) -> "Worker":
+    def start(self, *options: str, arguments: Sequence[str] = ("run", "--once")) -> Worker:
         """The real command line in a process of its own, with `options` of `tests.support.killed`."""
-        config = ("--config", str(self.installation.config))
-        command = [sys.executable, "-m", "tests.support.killed", *options, "--", *config, *arguments]
         log = self.folder / f"worker-{next(self._runs)}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return Worker(process=process, log=log)
+        config = ("--config", str(self.installation.config))
+        return begin([*options, "--", *config, *arguments], folder=ROOT, log=log)
 
     def run(self, *options: str) -> tuple[int, str]:
         """`mailflow run --once` to its end: exit code (-9: killed) and what it said."""
@@ -189,46 +172,6 @@ class MailWorld:
         assert code == 0, said
         self.settle()
         return said
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """A process that works, or was killed."""
-
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    def wait(self) -> tuple[int, str]:
-        """Exit code and what it said, once it and all its processes have ended. A worker that hangs is an error."""
-        try:
-            code = self.process.wait(RUN_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-        _await_end_of_children(self.process.pid)
-        return code, self.log.read_text(errors="replace")
-
-    def stop(self) -> tuple[int, str]:
-        """SIGTERM, as a service manager stops it."""
-        self.process.terminate()
-        return self.wait()
-
-    def kill(self) -> None:
-        """The whole session at once: for when a test has failed."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def _await_end_of_children(group: int) -> None:
-    """Processes of the pool end by themselves when their worker was killed."""
-    until = time.monotonic() + ORPHAN_SECONDS_MAX
-    with contextlib.suppress(ProcessLookupError):
-        while time.monotonic() < until:
-            os.killpg(group, 0)
-            time.sleep(0.02)
-        os.killpg(group, signal.SIGKILL)
-        raise AssertionError("processes of a worker live on after its end")
 
 
 def _empty(client: imaplib.IMAP4, folder: str) -> None:
