@@ -24,7 +24,7 @@ from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
-from mailflow.mail.trust import SigningWindow, Trust
+from mailflow.mail.trust import PathPolicy, SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory, installation
@@ -206,6 +206,11 @@ def trust_files(settings: Settings) -> TrustFiles:
         window=SigningWindow(
             before=timedelta(days=trust.signing_time_before_days),
             after=timedelta(minutes=trust.signing_time_after_minutes),
+        ),
+        policy=PathPolicy(
+            policies=frozenset(trust.certificate_policies),
+            explicit=bool(trust.certificate_policies),
+            mail_usage_required=trust.mail_usage_required,
         ),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mailflow.core.model import Directory
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
-from mailflow.mail.trust import SigningWindow, TrustMaterial
+from mailflow.mail.trust import HOUSE_POLICY, PathPolicy, SigningWindow, TrustMaterial
 
 State = tuple[tuple[str, int, int], ...]
 """Name, time of change and size of every file: what tells that something is new."""
@@ -21,6 +21,7 @@ class TrustFiles:
     intermediates: Path
     revocation_lists: Path
     window: SigningWindow
+    policy: PathPolicy = HOUSE_POLICY
     _state: State | None = None
     _material: TrustMaterial | None = None
 
@@ -51,6 +52,7 @@ class TrustFiles:
             intermediates=_all_in(self.intermediates, pem.CERTIFICATE),
             crls=_all_in(self.revocation_lists, pem.REVOCATION_LIST),
             window=self.window,
+            policy=self.policy,
         )
 
 

@@ -1,6 +1,5 @@
 """Every setting with its meaning, unit and default; the sample and the operator's table are made from it."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,9 @@ from mailflow.settings.values import (
     File,
     Folder,
     Listening,
+    LogFormat,
+    LogLevel,
+    Oid,
     Percent,
     Port,
     RegisterUrl,
@@ -28,23 +30,6 @@ from mailflow.settings.values import (
 
 INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
 """What the audit mailbox takes from the mailbox when it does not say otherwise."""
-
-
-class LogFormat(StrEnum):
-    """How a log line is written."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The least that is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class Section(BaseModel):
@@ -204,9 +189,13 @@ class Trust(Section):
     anchors_dir: Folder = Path("trust/anchors")
     """Folder of PEM or DER files: the authorities that a sender's certificate must chain to."""
     intermediates_dir: Folder = Path("trust/intermediates")
-    """Folder of PEM or DER files: certificates that complete a path, and prove nothing themselves."""
+    """Folder of PEM or DER files: certificates that complete a path or sign revocation lists; they prove nothing."""
     crls_dir: Folder = Path("trust/crls")
-    """Folder of PEM or DER files: the present revocation list of each authority; without, no acceptance."""
+    """Folder of PEM or DER files: each authority's present revocation lists, with deltas; without, no acceptance."""
+    certificate_policies: tuple[Oid, ...] = ()
+    """Certificate policies (OIDs): a sender's path must hold under one of them. Empty: any, and none."""
+    mail_usage_required: bool = False
+    """Whether a sender's certificate must name emailProtection; otherwise it may state no extended usage at all."""
     signing_time_before_days: Count = 7
     """How long before its arrival a mail may have been signed."""
     signing_time_after_minutes: Count = 5

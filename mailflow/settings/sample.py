@@ -98,5 +98,5 @@ def _one_line(field: FieldInfo) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    # The escapes of JSON are among those of TOML.
-    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, str | Path) else str(value)
+    # The escapes of JSON are among those of TOML, and so are its truth values.
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

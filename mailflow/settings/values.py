@@ -1,6 +1,7 @@
 """The forms that values of settings have, each with the sentence that a wrong one is answered with."""
 
 import time
+from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +92,25 @@ Count = Annotated[int, Strict(), Field(ge=1)]
 Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Collector = Annotated[str, AfterValidator(_collector)]
+Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
 Listening = Annotated[str, AfterValidator(_listening)]
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def is_local(host: str) -> bool:

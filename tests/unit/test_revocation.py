@@ -133,15 +133,7 @@ def test_lists_are_checked_with_the_kind_of_key_that_the_authority_has(kind: str
 @pytest.mark.parametrize(
     ("extra", "why"),
     [
-        ((x509.DeltaCRLIndicator(1), True), "delta"),
-        ((x509.DeltaCRLIndicator(1), False), "delta"),
-        (scoped(indirect_crl=True), "indirect"),
-        (scoped(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise})), "reasons"),
         (scoped(only_contains_attribute_certs=True), "attribute"),
-        (
-            scoped(relative_name=x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "1")])),
-            "relative",
-        ),
         ((UNKNOWN_EXTENSION, True), UNKNOWN_EXTENSION.oid.dotted_string),
     ],
 )

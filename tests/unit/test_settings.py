@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mailflow.app.parts import trust_files
 from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured
+from mailflow.mail.trust import HOUSE_POLICY, PathPolicy
 from mailflow.settings import Security, file_faults, load, read_secret
 from mailflow.settings.sample import sample
 
@@ -66,6 +68,16 @@ def test_everything_wrong_is_said_at_once_with_the_right_form(tmp_path: Path) ->
     assert "audit.address: should be a bare mail address" in text
     assert "trusted: there is no such setting; did you mean trust?" in text
     assert len(text.splitlines()) == 7
+
+
+def test_what_is_demanded_of_a_path_is_read_and_handed_on(tmp_path: Path) -> None:
+    policies = ("certificate_policies = []", 'certificate_policies = ["1.2.250.1.1"]')
+    usage = ("mail_usage_required = false", "mail_usage_required = true")
+    assert trust_files(load(written(tmp_path))).policy == HOUSE_POLICY
+    assert trust_files(load(written(tmp_path, policies, usage))).policy == PathPolicy(
+        policies=frozenset({"1.2.250.1.1"}), explicit=True, mail_usage_required=True
+    )
+    assert "certificate_policies" in complaints(written(tmp_path, (policies[0], 'certificate_policies = ["1.x"]')))
 
 
 def test_a_missing_table_is_told_setting_by_setting(tmp_path: Path) -> None:

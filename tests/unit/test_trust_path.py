@@ -106,7 +106,7 @@ def _authorities() -> dict[str, Authority]:
         "no right to sign certificates": PKI.authority("clerk", by=PKI.root, cert_sign=False),
         "under a stranger": PKI.authority("elsewhere", by=PKI.stranger),
         "below a path length of zero": PKI.authority("too deep", by=below),
-        "Ed25519, which the library does not take": PKI.authority("edwards", by=PKI.root, kind="ed25519"),
+        "a curve that is not in the table": PKI.authority("curved", by=PKI.root, kind="p192"),
     }
 
 

@@ -2,5 +2,14 @@
 
 from mailflow.mail.trust.decision import SigningWindow, Trust, TrustMaterial
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
+from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy
 
-__all__ = ["SigningWindow", "Trust", "TrustError", "TrustMaterial", "TrustUndetermined"]
+__all__ = [
+    "HOUSE_POLICY",
+    "PathPolicy",
+    "SigningWindow",
+    "Trust",
+    "TrustError",
+    "TrustMaterial",
+    "TrustUndetermined",
+]

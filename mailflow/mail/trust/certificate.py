@@ -1,19 +1,26 @@
 """Reads a certificate that anybody may have made, and checks what it is good for by itself."""
 
 import warnings
+from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse
-from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, CERTIFICATE_OCTETS_MAX, public_key
+from mailflow.mail.cms.algorithms import Use, is_allowed
+from mailflow.mail.cms.ber import SEQUENCE, Malformed, Reader
+from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, CERTIFICATE_OCTETS_MAX, PublicKey, public_key
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.trust.errors import TrustError
+from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy
 
 STRONG_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 MAIL_USAGES = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
@@ -74,7 +81,66 @@ def is_for_mail(certificate: x509.Certificate) -> bool:
     return usage is None or not MAIL_USAGES.isdisjoint(usage)
 
 
-def check_leaf(der: bytes, certificate: x509.Certificate, use: CertificateUse) -> None:
+def may_sign_lists(certificate: x509.Certificate) -> bool:
+    """Whether KeyUsage allows to sign revocation lists, or is absent (RFC 5280 section 6.3.3 f)."""
+    usage = extension(certificate, x509.KeyUsage)
+    return usage is None or usage.crl_sign
+
+
+def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> None:
+    """That the key of `issuer` signed it, both strong enough on that day. Names and rights are for `path`.
+
+    Raises TrustError `PATH_REFUSED`.
+    """
+    try:
+        key = public_key(issuer.public_bytes(Encoding.DER))
+    except CmsError as error:
+        raise TrustError(Code.PATH_REFUSED, f"the key of an authority: {error.detail}") from None
+    if not is_allowed(Use.SIGNATURE, certificate.signature_algorithm_oid.dotted_string, at):
+        oid = certificate.signature_algorithm_oid.dotted_string
+        raise TrustError(Code.PATH_REFUSED, f"certificate signed with {oid}")
+    try:
+        _check_one_algorithm(certificate)
+        _verify(certificate, key)
+    except (InvalidSignature, Malformed, IndexError, *CERTIFICATE_ERRORS):
+        raise TrustError(Code.PATH_REFUSED, "the signature of a certificate does not hold") from None
+
+
+def _check_one_algorithm(certificate: x509.Certificate) -> None:
+    """The algorithm that was signed is the one beside the signature (RFC 5280 section 4.1.1.2)."""
+    reader = Reader(certificate.public_bytes(Encoding.DER))
+    body, algorithm = reader.children(reader.root(), SEQUENCE)[:2]
+    fields = reader.children(body, SEQUENCE)
+    signed = fields[2 if fields[0].tag == 0xA0 else 1]  # after version and serial number
+    if reader.raw(signed) != reader.raw(algorithm):
+        raise Malformed("two signature algorithms")
+
+
+def _verify(certificate: x509.Certificate, key: PublicKey) -> None:
+    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    if isinstance(key, Ed25519PublicKey):
+        if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519:
+            raise InvalidSignature
+        key.verify(signature, signed)
+        return
+    algorithm = certificate.signature_hash_algorithm
+    if not isinstance(algorithm, STRONG_HASHES):
+        raise InvalidSignature
+    match key, certificate.signature_algorithm_parameters:
+        case rsa.RSAPublicKey(), padding.PKCS1v15() as v15:
+            key.verify(signature, signed, v15, algorithm)
+        case rsa.RSAPublicKey(), padding.PSS():
+            # As strict as for mails: whatever is stated, mask and salt go with the digest.
+            key.verify(signature, signed, padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm)
+        case ec.EllipticCurvePublicKey(), ec.ECDSA() as ecdsa:
+            key.verify(signature, signed, ecdsa)
+        case _:
+            raise InvalidSignature
+
+
+def check_leaf(
+    der: bytes, certificate: x509.Certificate, use: CertificateUse, policy: PathPolicy = HOUSE_POLICY
+) -> None:
     """Key, usage and signature algorithm of a holder's certificate.
 
     Raises TrustError `KEY_TOO_WEAK`, `KEY_USAGE_REFUSED` or `ALGORITHM_REFUSED`.
@@ -83,10 +149,12 @@ def check_leaf(der: bytes, certificate: x509.Certificate, use: CertificateUse) -
         key = public_key(der)
     except CmsError as error:
         raise TrustError(error.code, error.detail) from None
-    if is_authority(certificate):
+    if is_authority(certificate) and not policy.authorities_may_sign:
         raise TrustError(Code.KEY_USAGE_REFUSED, "the certificate of an authority")
     if not is_for_mail(certificate):
         raise TrustError(Code.KEY_USAGE_REFUSED, "extendedKeyUsage without emailProtection")
+    if policy.mail_usage_required and extension(certificate, x509.ExtendedKeyUsage) is None:
+        raise TrustError(Code.KEY_USAGE_REFUSED, "no extendedKeyUsage")
     usage = extension(certificate, x509.KeyUsage)
     if use is CertificateUse.SIGN:
         if usage is not None and not (usage.digital_signature or usage.content_commitment):

@@ -42,6 +42,7 @@ from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust.certificate import check_leaf, extension, read
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
 from mailflow.mail.trust.path import Path, Paths
+from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy
 from mailflow.mail.trust.revocation import RevocationLists
 
 
@@ -63,6 +64,7 @@ class TrustMaterial:
     intermediates: tuple[bytes, ...]
     crls: tuple[bytes, ...]
     window: SigningWindow
+    policy: PathPolicy = HOUSE_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,8 @@ class Trust:
         if not material.anchors:
             raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
-        self.lists = RevocationLists(material.crls)
-        self._paths = Paths(_configured(material.anchors), _configured(material.intermediates))
+        self._paths = Paths(_configured(material.anchors), _configured(material.intermediates), material.policy)
+        self.lists = RevocationLists(material.crls, self._paths.list_signers)
         self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
         self._signing: dict[str, list[tuple[EnrolledSender, EnrolledCertificate]]] = {}
         self._named: dict[tuple[bytes, int] | bytes, set[bytes]] = {}
@@ -182,7 +184,7 @@ class Trust:
                 checklist.passed(name)
             return sender
         with checklist.step(rest[0]):
-            leaves = [_fit(der, CertificateUse.SIGN) for der in certificates]  # 7
+            leaves = [self._fit(der, CertificateUse.SIGN) for der in certificates]  # 7
         with checklist.step(rest[1]):
             others = _readable(bag)
             paths = [self._paths.find(leaf, others, received_at) for leaf in leaves]  # 8
@@ -234,8 +236,13 @@ class Trust:
 
     def _prove(self, der: bytes, use: CertificateUse, at: datetime) -> tuple[Path, datetime]:
         """The path, and until when its revocation lists hold."""
-        path = self._paths.find(_fit(der, use), (), at)
+        path = self._paths.find(self._fit(der, use), (), at)
         return path, self.lists.check([path], at)
+
+    def _fit(self, der: bytes, use: CertificateUse) -> x509.Certificate:
+        certificate = read(der)
+        check_leaf(der, certificate, use, self.material.policy)
+        return certificate
 
     def _sender_of(self, certificate: bytes) -> EnrolledSender:
         fingerprint = _fingerprint(certificate)
@@ -292,12 +299,6 @@ def _only(senders: Sequence[EnrolledSender]) -> EnrolledSender:
     if len(codes) > 1:
         raise TrustError(Code.SEVERAL_SENDERS, ", ".join(codes))
     return senders[0]
-
-
-def _fit(der: bytes, use: CertificateUse) -> x509.Certificate:
-    certificate = read(der)
-    check_leaf(der, certificate, use)
-    return certificate
 
 
 def _readable(bag: Sequence[bytes]) -> list[x509.Certificate]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from mailflow.mail.trust.certificate import read
-from mailflow.mail.trust.revocation import RevocationList, UnusableList
+from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
 
 
 def certificate_ends(der: bytes) -> datetime:
@@ -13,13 +13,17 @@ def certificate_ends(der: bytes) -> datetime:
 
 
 def lists_end(named: Iterable[tuple[str, bytes]]) -> dict[str, datetime]:
-    """Of each authority's newest list, under the name it comes with, the end. Unusable ones count as missing."""
+    """Of each authority's newest list, under the name it comes with, the end. Unusable ones count as missing.
+
+    Lists of different scope stand beside one another; deltas only change a list, and end all the time.
+    """
     newest: dict[object, tuple[datetime, str, datetime]] = {}
     for name, der in named:
         try:
             known = RevocationList(der)
         except UnusableList:
             continue
-        if known.issuer not in newest or newest[known.issuer][0] < known.published:
-            newest[known.issuer] = (known.published, name, known.expires)
+        of = (known.issuer, known.scope)
+        if known.base is None and (of not in newest or newest[of][0] < known.published):
+            newest[of] = (known.published, name, known.expires)
     return {name: expires for _, name, expires in newest.values()}

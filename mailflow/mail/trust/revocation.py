@@ -1,111 +1,80 @@
-"""Tells from revocation lists (RFC 5280 sections 5 and 6.3) whether a certificate still counts.
+"""Tells from revocation lists (RFC 5280 section 6.3) whether the certificates of a path still count.
 
-Whatever a list says that we cannot handle makes it unusable, and an unusable list counts as missing: it can never
-make a certificate good.
+A list counts when the issuer of the certificate signed it, or a configured certificate of the list's name that leads
+to the same anchor and is itself not revoked. The lists that count must together speak of every reason to revoke.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.x509 import ReasonFlags
 
 from mailflow.core.anomalies import Code
-from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS
-from mailflow.mail.trust.certificate import STRONG_HASHES, extension, is_authority
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
+from mailflow.mail.trust.names import ComparableName, comparable
+from mailflow.mail.trust.revocation_list import (
+    ALL_REASONS,
+    Point,
+    RevocationList,
+    Scope,
+    UnusableList,
+    points_of,
+)
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far in the future a list may have been published."""
+SIGNERS_DEPTH_MAX = 3
+"""How often the signer of a list may be vouched for by a list of yet another signer."""
+
+Path = Sequence[x509.Certificate]
+ListSigners = Callable[[ComparableName, x509.Certificate, datetime], Iterable[Path]]
+"""The paths of those who may sign lists under a name, to this anchor at this time (`Paths.list_signers`)."""
 
 
-class UnusableList(ValueError):
-    """A revocation list that cannot be read, or must not be used. The text says why."""
+def _nobody(_: ComparableName, __: x509.Certificate, ___: datetime) -> Iterable[Path]:
+    return ()
 
 
-class RevocationList:
-    """One list whose form we can handle. Its signature is checked against the issuer that a path names."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One certificate that is asked about, and on behalf of which others."""
 
-    def __init__(self, der: bytes) -> None:
-        """Raises UnusableList."""
-        try:
-            self._crl = x509.load_der_x509_crl(der)
-            extensions = self._crl.extensions
-            algorithm = self._crl.signature_hash_algorithm
-            expires = self._crl.next_update_utc
-            self.issuer = self._crl.issuer
-            self.published = self._crl.last_update_utc
-            self.serials = frozenset(entry.serial_number for entry in self._crl)
-            critical_entry = any(e.critical for entry in self._crl for e in entry.extensions)
-        except CERTIFICATE_ERRORS as error:
-            raise UnusableList(f"unreadable ({type(error).__name__})") from None
-        if algorithm is not None and not isinstance(algorithm, STRONG_HASHES):
-            raise UnusableList(f"signed with {algorithm.name}")
-        if expires is None:
-            raise UnusableList("no nextUpdate")
-        if critical_entry:
-            raise UnusableList("an entry with a critical extension")
-        self.expires = expires
-        self._scope = _scope(extensions)
-        self._signed_by: dict[x509.Certificate, bool] = {}
-
-    def covers(self, certificate: x509.Certificate) -> bool:
-        """Whether the list would name this certificate if it were revoked (RFC 5280 section 6.3.3 b)."""
-        scope = self._scope
-        if scope is None:
-            return True
-        if is_authority(certificate) and scope.only_contains_user_certs:
-            return False
-        if not is_authority(certificate) and scope.only_contains_ca_certs:
-            return False
-        return scope.full_name is None or not _distribution_names(certificate).isdisjoint(scope.full_name)
-
-    def is_signed_by(self, issuer: x509.Certificate) -> bool:
-        """Whether the key of `issuer` signed it, and may."""
-        if issuer not in self._signed_by:
-            usage = extension(issuer, x509.KeyUsage)
-            self._signed_by[issuer] = (usage is None or usage.crl_sign) and self._verifies(issuer)
-        return self._signed_by[issuer]
-
-    def _verifies(self, issuer: x509.Certificate) -> bool:
-        try:
-            return self._crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # else TypeError
-        except CERTIFICATE_ERRORS:
-            return False
+    certificate: x509.Certificate
+    issuer: x509.Certificate
+    anchor: x509.Certificate
+    at: datetime
+    asked: tuple[x509.Certificate, ...] = ()
 
 
-def _scope(extensions: x509.Extensions) -> x509.IssuingDistributionPoint | None:
-    scope: x509.IssuingDistributionPoint | None = None
-    for item in extensions:
-        match item.value:
-            case x509.DeltaCRLIndicator():
-                raise UnusableList("a delta")
-            case x509.IssuingDistributionPoint() as scope:
-                if scope.indirect_crl:
-                    raise UnusableList("indirect")
-                if scope.only_some_reasons is not None:
-                    raise UnusableList("for some reasons only")
-                if scope.only_contains_attribute_certs:
-                    raise UnusableList("for attribute certificates")
-                if scope.relative_name is not None:
-                    raise UnusableList("a relative distribution point")
-            case _ if item.critical:
-                raise UnusableList(f"critical extension {item.oid.dotted_string}")
-    return scope
+class _Signed(NamedTuple):
+    """A list that counts."""
 
+    known: RevocationList
+    signer: x509.Certificate
+    until: datetime
+    """How long the signer is known to be good."""
 
-def _distribution_names(certificate: x509.Certificate) -> frozenset[x509.GeneralName]:
-    points = extension(certificate, x509.CRLDistributionPoints)
-    if points is None:
-        return frozenset()
-    return frozenset(name for point in points if not point.reasons for name in point.full_name or ())
+    def is_of_now(self, at: datetime) -> bool:
+        return self.known.published <= at + CLOCK_SKEW
+
+    def may_vouch(self, at: datetime) -> bool:
+        return self.is_of_now(at) and at <= self.expires
+
+    @property
+    def expires(self) -> datetime:
+        return min(self.known.expires, self.until)
 
 
 class RevocationLists:
-    """All lists of one generation, by issuer."""
+    """All lists of one generation, by issuer, the newest first."""
 
-    def __init__(self, lists: Sequence[bytes]) -> None:
-        self._by_issuer: dict[x509.Name, list[RevocationList]] = {}
+    def __init__(self, lists: Sequence[bytes], list_signers: ListSigners = _nobody) -> None:
+        self._list_signers = list_signers
+        self._by_issuer: dict[ComparableName, list[RevocationList]] = {}
         unusable: list[str] = []
         for der in lists:
             try:
@@ -115,11 +84,11 @@ class RevocationLists:
                 continue
             self._by_issuer.setdefault(known.issuer, []).append(known)
         for of_issuer in self._by_issuer.values():
-            of_issuer.sort(key=lambda known: known.published, reverse=True)
+            of_issuer.sort(key=lambda known: (known.published, known.number or 0), reverse=True)
         self.unusable = tuple(unusable)
         """Why lists were left aside, for `mailflow check-config`."""
 
-    def check(self, paths: Sequence[Sequence[x509.Certificate]], at: datetime) -> datetime:
+    def check(self, paths: Sequence[Path], at: datetime) -> datetime:
         """The instant until which nothing newer needs to be known. The anchor, last of a path, is not asked about.
 
         Raises TrustError `CERTIFICATE_REVOKED` if any certificate of any path is, else TrustUndetermined if the
@@ -130,27 +99,95 @@ class RevocationLists:
         for path in paths:
             for certificate, issuer in pairwise(path):
                 try:
-                    until.append(self._check_one(certificate, issuer, at))
+                    question = _Question(certificate=certificate, issuer=issuer, anchor=path[-1], at=at)
+                    until.append(self._ask(question))
                 except TrustUndetermined as error:
                     unknown = error
         if unknown is not None:
             raise unknown
         return min(until)
 
-    def _check_one(self, certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> datetime:
-        """Newest list first. One from the future, or of another scope, may refuse but not vouch.
-
-        What a newer list has superseded is not asked: a hold may have been lifted.
-        """
+    def _ask(self, question: _Question) -> datetime:
+        """Until when the certificate is known not to be revoked. A list of whatever scope may refuse it."""
+        certificate, at = question.certificate, question.at
         who = f"serial number {certificate.serial_number:x}"
-        for known in self._by_issuer.get(certificate.issuer, ()):
-            if not known.is_signed_by(issuer):
-                continue
-            if certificate.serial_number in known.serials:
+        why = "no usable list of its issuer"
+        points = points_of(certificate)
+        covered = frozenset[ReasonFlags]()
+        until: list[datetime] = []
+        for lists in self._by_scope(question, points):
+            complete = next((s for s in lists if s.known.base is None and s.is_of_now(at)), None)
+            if _names(certificate, lists, complete, at):
                 raise TrustError(Code.CERTIFICATE_REVOKED, who)
-            if known.published > at + CLOCK_SKEW or not known.covers(certificate):
+            reasons = complete.known.reasons_covered(certificate, points) if complete else frozenset()
+            if complete is None or not reasons:
                 continue
-            if known.expires < at:
-                raise TrustUndetermined(f"{who}: the list of its issuer ended {known.expires:%Y-%m-%d %H:%M}Z")
-            return known.expires
-        raise TrustUndetermined(f"{who}: no usable list of its issuer")
+            if not complete.may_vouch(at):
+                why = f"the list of its issuer ended {complete.expires:%Y-%m-%d %H:%M}Z"
+                continue
+            covered |= reasons
+            until += [s.expires for s in (complete, *_changes(lists, complete, at))]
+        if covered != ALL_REASONS:
+            raise TrustUndetermined(f"{who}: {why}")
+        return min(until)
+
+    def _by_scope(self, question: _Question, points: Sequence[Point]) -> Iterable[list[_Signed]]:
+        """The lists that may name the certificate; those of one publisher and scope together, the newest first."""
+        publishers = {comparable(question.certificate.issuer)}.union(*(point.issuers for point in points))
+        found: dict[tuple[ComparableName, Scope], list[_Signed]] = {}
+        for publisher in publishers:
+            for known in self._by_issuer.get(publisher, ()):
+                signed = self._signed(known, question)
+                if signed is not None:
+                    found.setdefault((publisher, known.scope), []).append(signed)
+        return found.values()
+
+    def _signed(self, known: RevocationList, question: _Question) -> _Signed | None:
+        for signer in (question.issuer, question.anchor):
+            if comparable(signer.subject) == known.issuer and known.is_signed_by(signer):
+                return _Signed(known, signer, known.expires)
+        for path in self._list_signers(known.issuer, question.anchor, question.at):
+            if known.is_signed_by(path[0]):
+                until = self._signer_until(path, question)
+                if until is not None:
+                    return _Signed(known, path[0], until)
+        return None
+
+    def _signer_until(self, path: Path, question: _Question) -> datetime | None:
+        """How long the signer of a list is known to be good; None: it is not, and its lists count as missing."""
+        signer, asked = path[0], (*question.asked, question.certificate)
+        if signer in asked:
+            return signer.not_valid_after_utc if _publishes_for_itself(signer) else None
+        if len(asked) > SIGNERS_DEPTH_MAX:
+            return None
+        until = [certificate.not_valid_after_utc for certificate in path]
+        try:
+            for certificate, issuer in pairwise(path):
+                until.append(self._ask(replace(question, certificate=certificate, issuer=issuer, asked=asked)))
+        except (TrustError, TrustUndetermined):
+            return None
+        return min(until)
+
+
+def _names(certificate: x509.Certificate, lists: Sequence[_Signed], complete: _Signed | None, at: datetime) -> bool:
+    """Whether what is published for one scope revokes it. What the newest complete list superseded is not asked."""
+    changes = _changes(lists, complete, at)
+    for signed in lists:
+        said = signed.known.says(certificate)
+        if said:
+            return True
+        if signed is complete or (said is False and signed in changes):
+            return False
+    return False
+
+
+def _changes(lists: Sequence[_Signed], complete: _Signed | None, at: datetime) -> list[_Signed]:
+    """The deltas that may take a certificate off the complete list: of now, and by its very signer."""
+    if complete is None:
+        return []
+    return [s for s in lists if s.signer == complete.signer and s.may_vouch(at) and s.known.changes(complete.known)]
+
+
+def _publishes_for_itself(signer: x509.Certificate) -> bool:
+    """Whether its issuer says that the signer's own list is where it would be listed."""
+    return any(comparable(signer.subject) in point.issuers for point in points_of(signer))
