@@ -36,8 +36,16 @@ async def deliver(door: MailDoor) -> Progress:
             sends += portion
             if len(sends) > door.pace.chunk * (CHUNKS_A_TURN - 1) or not await _goes_well(portion):
                 break
-            rows = await _claim(door)
+            rows = await _claim_more(door)
     return sum((send.result() for send in sends), Progress())
+
+
+async def _claim_more(door: MailDoor) -> Sequence[outbox.Composed]:
+    """Whether the register is away is for the next turn to say: what is under way goes on."""
+    try:
+        return await _claim(door)
+    except Unavailable:
+        return []
 
 
 async def _goes_well(portion: Sequence[asyncio.Task[Progress]]) -> bool:

@@ -1,0 +1,76 @@
+"""One turn that sends: it goes on with the next answers while it goes well, and ends."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.mail import composing, delivery, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.register import Register, Transaction, outbox
+from tests.support.doors import PACE, House
+from tests.support.fake_mailer import Fate
+from tests.support.judging import a_mail, dem_part
+from tests.support.records import rows
+
+LETTERS = 10
+CHUNK = 2
+
+
+@pytest.fixture
+async def door(house: House) -> MailDoor:
+    """Ten answers are frozen, and two are claimed at a time."""
+    for number in range(LETTERS):
+        house.mailbox.deliver(a_mail(dem_part(number, surname="Nom" + chr(97 + number))))
+    plenty = house.door()
+    for turn in (worker.receive, worker.process, composing.compose):
+        await turn(plenty)
+    return replace(plenty, pace=replace(PACE, chunk=CHUNK))
+
+
+async def states(register: Register) -> list[str]:
+    return [row.state for row in await rows(register, "SELECT state FROM outbox ORDER BY id")]
+
+
+async def test_it_goes_on_while_it_goes_well_and_ends(house: House, door: MailDoor) -> None:
+    assert await delivery.deliver(door) == Progress(sent=delivery.CHUNKS_A_TURN * CHUNK)
+    assert await delivery.deliver(door) == Progress(sent=LETTERS - delivery.CHUNKS_A_TURN * CHUNK)
+    assert await delivery.deliver(door) == Progress()
+    assert len(house.mailer.accepted) == LETTERS
+
+
+async def test_a_server_that_takes_nothing_is_not_asked_for_more(house: House, door: MailDoor) -> None:
+    house.mailer.fates = [Fate.DEFER_AT_ONCE] * LETTERS
+    assert await delivery.deliver(door) == Progress(deferred=CHUNK)
+
+
+async def test_what_is_under_way_goes_on_while_the_register_is_away(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims = outbox.claim_composed, 0
+
+    async def away(tx: Transaction, *details: object, **more: object) -> list[outbox.Composed]:
+        nonlocal claims
+        claims += 1
+        if claims == 2:
+            raise Unavailable("away")
+        return [*await claim(tx, *details, **more)]  # type: ignore[arg-type]  # handed through
+
+    monkeypatch.setattr(outbox, "claim_composed", away)
+    assert await delivery.deliver(door) == Progress(sent=CHUNK)
+    assert await states(house.register) == ["sent"] * CHUNK + ["composed"] * (LETTERS - CHUNK)
+
+
+async def test_a_register_that_is_away_at_first_is_said(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.asynccontextmanager
+    async def begin(_: Register) -> AsyncIterator[Transaction]:
+        raise Unavailable("away")
+        yield
+
+    monkeypatch.setattr(Register, "begin", begin)
+    with pytest.raises(Unavailable):
+        await delivery.deliver(door)
