@@ -4,7 +4,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailflow.errors import Unavailable
 from mailflow.register import Register, intake, journal
+from tests.support import connections
 from tests.support.databases import VAULT
 from tests.support.records import NOW, another, execute, rows, take_in
 
@@ -143,6 +143,7 @@ async def test_two_that_wait_for_each_other_are_told_to_come_again(register: Reg
 
 
 async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
+    before = connections.threads()
     for url in (f"sqlite:///{tmp_path}/file.db", f"postgresql://nobody@/none?host={tmp_path}"):
         (tmp_path / "file.db").mkdir(exist_ok=True)
         gone = Register.open(url, VAULT)
@@ -151,10 +152,7 @@ async def test_a_database_that_is_gone_is_unavailable(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             await gone.migrate()
         await gone.close()
-    # The driver's threads of connections that were never made still say so to the loop, which must be there.
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join)
+    await connections.ended(before)
 
 
 async def test_a_wrong_statement_is_a_bug_or_unavailable_but_never_silent(register: Register) -> None:
@@ -210,6 +208,7 @@ async def test_a_task_is_free_again_when_it_failed(register: Register, register_
 HOLDER = """
 import asyncio, os, signal, sys
 from mailflow.register import Register
+from tests.support import connections
 from tests.support.databases import VAULT
 
 async def main(url: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
 from tests.simulation.service import House, Worker
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
+from tests.support import connections
 
 STEPS = 40
 OPERATOR_EVERY = 4
@@ -34,7 +34,6 @@ ROUND = timedelta(minutes=12)
 JUMPS = (timedelta(minutes=1), timedelta(minutes=11), timedelta(minutes=80))
 TURN_SECONDS_MAX = 60.0
 """No turn takes a hundredth of that: whoever still waits then waits for ever."""
-THREAD_SECONDS_MAX = 10.0
 ACT = journal.Act(by="operator", why="simulation")
 
 Turn = Callable[[MailDoor], Coroutine[Any, Any, Progress]]
@@ -85,7 +84,7 @@ class Simulation:
         self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES, changes))
         self.workers = [Worker(self.house, "0.0"), Worker(self.house, "1.0")]
         self.lives = 0
-        self._connections_before = _connections()
+        self._connections_before = connections.threads()
 
     async def play(self) -> Run:
         """Everything arrives in bad weather; then it clears up, and all must be done. Raises what a stage raised."""
@@ -113,8 +112,7 @@ class Simulation:
 
     async def close(self) -> None:
         await self.house.register.close()
-        for thread in _connections() - self._connections_before:
-            await asyncio.to_thread(thread.join, THREAD_SECONDS_MAX)
+        await connections.ended(self._connections_before)
 
     def _some_turns(self) -> tuple[Turn, ...]:
         """One of the stages, or all of them one after the other."""
@@ -205,12 +203,6 @@ class Simulation:
             return
         if (error := work.exception()) and not isinstance(error, Unavailable | PowerCut):
             raise error
-
-
-def _connections() -> set[threading.Thread]:
-    """Each connection of aiosqlite has a thread. That of one that was cut off ends a little later than its process:
-    it still reports to the event loop, which has to be there."""
-    return {one for one in threading.enumerate() if "_connection_worker_thread" in one.name}
 
 
 async def _settle(tasks: Sequence["asyncio.Task[Any]"]) -> None:
