@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailflow.app.canary import canary_keys, canary_of
-from mailflow.app.daily import catch_up, job_terms, keep_jobs, run_job
+from mailflow.app.daily import catch_up, job_terms, keep_jobs, keep_sealed, run_job, seal_now
 from mailflow.app.parts import (
     check_audit,
     check_mailbox,
@@ -19,6 +19,7 @@ from mailflow.app.parts import (
     mail_door,
     make_composer,
     make_judge,
+    make_notary,
     migrate,
     now,
     register_of,
@@ -50,6 +51,7 @@ __all__ = [
     "mail_door",
     "make_composer",
     "make_judge",
+    "make_notary",
     "migrate",
     "now",
     "register_of",
@@ -97,6 +99,7 @@ async def run_once(settings: Settings) -> Drained:
                 drained = await _drained(door, stages, settings)
                 if "stopped" not in drained.unavailable:
                     await catch_up(register, job_terms(settings), settings.jobs.at, metrics)
+                await seal_now(register, job_terms(settings))
             finally:
                 lasting.cancel()
                 await asyncio.wait({lasting})
@@ -143,6 +146,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(work)
             for work in (
                 keep_jobs(register, job_terms(settings), day, metrics),
+                keep_sealed(register, job_terms(settings)),
                 keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
                 watch.keep(),
                 attendance.keep(register),
@@ -157,6 +161,7 @@ async def run(settings: Settings) -> None:
             for task in beside:
                 task.cancel()
             await asyncio.wait(beside)
+            await seal_now(register, job_terms(settings))
 
 
 def _stop_signal() -> asyncio.Event:

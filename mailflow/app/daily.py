@@ -8,19 +8,23 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from mailflow.app.apart import apart
-from mailflow.app.parts import now
+from mailflow.app.parts import make_notary, now
 from mailflow.core.calendar import PARIS
 from mailflow.errors import Unavailable
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
+from mailflow.jobs.sealing import seal
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.log import event, fault
 from mailflow.meter import Meter
-from mailflow.register import Register, watching
+from mailflow.register import ConstraintViolated, Register, watching
 from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
 """Until jobs are tried again that could not be done: the register was unavailable, or another worker at it."""
+
+SEAL_SECONDS = 60.0
+"""How often the journal is sealed: what was committed since may still be changed unseen."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,7 @@ def job_terms(settings: Settings) -> JobTerms:
         domain=settings.service.address.rpartition("@")[2],
         notice=timedelta(days=settings.jobs.notice_days),
         retention=timedelta(days=settings.jobs.retention_days),
+        notary=make_notary(settings),
     )
 
 
@@ -73,6 +78,22 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
         done = done_at.get(job.name)
         if done is None or not begun <= done <= at:  # after now: the clock was wrong then
             await _fault_of(_run(register, job, terms, meter), job)
+
+
+async def seal_now(register: Register, terms: JobTerms) -> None:
+    """Seal the journal. What fails is logged, and made up for the next time."""
+    error = (await apart(seal(register, terms, now()))).exception()
+    if isinstance(error, Unavailable | ConstraintViolated):
+        event(log, "unavailable", level=logging.WARNING, work="seal")
+    elif error is not None:
+        fault(log, "seal-failed", error)
+
+
+async def keep_sealed(register: Register, terms: JobTerms) -> None:
+    """Seal the journal again and again, until cancelled."""
+    while True:
+        await asyncio.sleep(SEAL_SECONDS)
+        await seal_now(register, terms)
 
 
 def _last(begins: time, at: datetime) -> datetime:

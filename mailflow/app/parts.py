@@ -22,6 +22,7 @@ from mailflow.mail.letter import Letterhead
 from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
+from mailflow.mail.notary import ServiceNotary
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import PathPolicy, SigningWindow, Trust
@@ -158,11 +159,10 @@ def judge_limits(settings: Settings) -> JudgeLimits:
 def make_composer(settings: Settings) -> MakeComposer:
     """What composes with these settings. Raises Misconfigured when a key file cannot be read."""
     keys = settings.keys
-    chain = _octets(keys.signing_chain_file) if keys.signing_chain_file else b""
     archive = keys.archive_certificate_file
     return MakeComposer(
         signing_key=_octets(keys.signing_key_file),
-        signing_certificates=_octets(keys.signing_certificate_file) + b"\n" + chain,
+        signing_certificates=_signing_certificates(settings),
         archive=read_pem_file(archive, pem.CERTIFICATE)[0] if archive else None,
         letterhead=Letterhead(
             name=settings.service.name,
@@ -172,6 +172,19 @@ def make_composer(settings: Settings) -> MakeComposer:
         ),
         mail_bytes_max=settings.limits.answer_bytes_max,
     )
+
+
+def make_notary(settings: Settings) -> ServiceNotary:
+    """Who signs heads of the journal, and proves them. Key and certificate are read when they are needed."""
+    return ServiceNotary(
+        key=lambda: _octets(settings.keys.signing_key_file), certificates=lambda: _signing_certificates(settings)
+    )
+
+
+def _signing_certificates(settings: Settings) -> bytes:
+    keys = settings.keys
+    chain = _octets(keys.signing_chain_file) if keys.signing_chain_file else b""
+    return _octets(keys.signing_certificate_file) + b"\n" + chain
 
 
 def make_pool(settings: Settings, meter: Meter = UNMEASURED) -> Pool:

@@ -2,8 +2,12 @@
 
 from datetime import datetime
 
+from mailflow.jobs.examining import examine
+from mailflow.jobs.sealing import seal
 from mailflow.jobs.work import Due, Job, JobTerms
 from mailflow.register import Register, Transaction, watching
+
+JOURNAL = "journal-is-as-sealed"
 
 
 async def _due(tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
@@ -13,9 +17,13 @@ async def _due(tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
     return Due(count=sum(found.values()), examples=names)
 
 
-async def _step(register: Register, _terms: JobTerms, at: datetime) -> int:
+async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
+    await seal(register, terms, at)
     async with register.read() as tx:
         found = await watching.count_broken(tx)
+    found[JOURNAL] = 0
+    async for _ in examine(register, terms.notary, at):
+        found[JOURNAL] += 1
     async with register.begin() as tx:
         await watching.keep_broken(tx, found, at)
     return 0
@@ -23,7 +31,7 @@ async def _step(register: Register, _terms: JobTerms, at: datetime) -> int:
 
 AUDIT = Job(
     name="audit",
-    what="Count where the register breaks its promises; due is what was found the last time.",
+    what="Seal the journal, and count where the register breaks its promises; due is what was found the last time.",
     due=_due,
     step=_step,
 )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailflow.core.chain import Notary
 from mailflow.core.model import Environment
 from mailflow.register import Register, Transaction
 
@@ -24,6 +25,7 @@ class JobTerms:
     """How long before its last day a request's desk is told."""
     retention: timedelta
     """How long a mail is kept once it is done with."""
+    notary: Notary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,23 @@
-"""Certificates and revocation lists out of PEM or DER octets (RFC 7468). Pure; what is inside is not judged here."""
+"""Certificates, revocation lists and the like in PEM or DER (RFC 7468). Pure; what is inside is not judged here."""
 
+import base64
 import binascii
 import re
 
 CERTIFICATE = "CERTIFICATE"
 REVOCATION_LIST = "X509 CRL"
+CMS = "CMS"
 
 _DER_SEQUENCE = 0x30
 
 
 class PemError(ValueError):
     """The octets hold nothing of the wanted kind."""
+
+
+def written(der: bytes, label: str) -> str:
+    """As text, without a line end at its end."""
+    return f"-----BEGIN {label}-----\n{base64.encodebytes(der).decode()}-----END {label}-----"
 
 
 def read_der(octets: bytes, label: str) -> tuple[bytes, ...]:

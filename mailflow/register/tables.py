@@ -13,6 +13,7 @@ from mailflow.core.model import CertificateUse, Environment, Right, Standing
 from mailflow.core.numbers import CANARY_TERRITORY
 from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
+from mailflow.register.chain_tables import journal_head, journal_link
 from mailflow.register.columns import (
     DESK_GLOB,
     DESK_REGEX,
@@ -40,7 +41,8 @@ from mailflow.register.types import Instant, IntakeState, OutboxState
 __all__ = [
     "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
     "certificate", "commission", "content_key", "counter", "desk", "dispatch", "file", "history", "history_counter",
-    "homonym_release", "installation", "intake", "job_run", "journal", "landlord", "mandate", "metadata",
+    "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
+    "journal_link", "landlord", "mandate", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
     "request_reference", "sender", "sender_address", "trust_generation", "worker_sign",
 ]  # fmt: skip

@@ -36,7 +36,7 @@ CONSTANT = (
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "history", "request", "file", "attestation", "installation")
+KEPT = ("journal", "journal_link", "journal_head", "history", "request", "file", "attestation", "installation")
 """Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued, the environment."""
 
 
@@ -59,6 +59,8 @@ def statements(dialect: str) -> list[str]:
     ]
     final = [
         _trigger(dialect, "journal_is_append_only", "UPDATE ON journal", ""),
+        _trigger(dialect, "journal_link_is_append_only", "UPDATE ON journal_link", ""),
+        _trigger(dialect, "journal_head_is_append_only", "UPDATE ON journal_head", ""),
         _trigger(dialect, "history_is_append_only", "UPDATE ON history", ""),
         _trigger(
             dialect,

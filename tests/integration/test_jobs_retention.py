@@ -1,20 +1,20 @@
 """Retention: what is done with loses its octets after its time, and nothing else does."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from mailflow.core.model import Environment
 from mailflow.jobs.retention import RETENTION
-from mailflow.jobs.work import Due, JobTerms, run
+from mailflow.jobs.work import Due, run
 from mailflow.register import Register, files, intake, journal, outbox, queues
 from mailflow.register.acts import Verb
+from tests.support import jobs
 from tests.support.operating import operate
 from tests.support.records import LATER, NOW, ROOMY, a_draft, a_file, claim, octets, rows, settlement, take_in
 
-TERMS = JobTerms(
-    environment=Environment.SCHOOL, domain="service.test", notice=timedelta(days=45), retention=timedelta(days=90)
-)
+TERMS = replace(jobs.TERMS, environment=Environment.SCHOOL)
 SOON = NOW + timedelta(days=90)
 AFTER = SOON + timedelta(seconds=1)
 

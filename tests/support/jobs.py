@@ -10,10 +10,15 @@ from mailflow.core.model import Environment
 from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES, Dispatch, Notice
 from mailflow.jobs.work import Due, Job, JobTerms, run
 from mailflow.register import Register, outbox
+from tests.support.keys import notary
 from tests.support.records import ROOMY
 
 TERMS = JobTerms(
-    environment=Environment.PRODUCTION, domain="service.test", notice=timedelta(days=45), retention=timedelta(days=90)
+    environment=Environment.PRODUCTION,
+    domain="service.test",
+    notice=timedelta(days=45),
+    retention=timedelta(days=90),
+    notary=notary("service"),
 )
 LONG_AFTER = datetime(2099, 1, 1, tzinfo=UTC)
 ADAPTERS: dict[str, TypeAdapter[Any]] = {NOTICE: NOTICES, DISPATCH: DISPATCHES}

@@ -4,6 +4,7 @@ from functools import cache
 
 from mailflow.demo.certificates import Identity, Kind
 from mailflow.mail.cms import DecryptionKey, SigningKey, load_decryption_key, load_signing_key
+from mailflow.mail.notary import ServiceNotary
 from tests.support.pki import shared_pki
 
 KINDS: tuple[Kind, ...] = ("rsa", "p256", "p384", "p521", "ed25519")
@@ -25,3 +26,8 @@ def signing_key(kind: Kind, *, pss: bool = False) -> SigningKey:
 def decryption_key(kind: Kind) -> DecryptionKey:
     """The holder's key. Not for Ed25519, which only signs."""
     return load_decryption_key(holder(kind).key_pem, holder(kind).pem)
+
+
+def notary(name: str) -> ServiceNotary:
+    """A service of that name, that signs heads of its journal."""
+    return ServiceNotary(key=lambda: holder("p256", name).key_pem, certificates=lambda: holder("p256", name).pem)

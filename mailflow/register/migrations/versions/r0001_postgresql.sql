@@ -77,6 +77,22 @@ CREATE INDEX ix_journal_intake_id ON journal (intake_id)
 
 CREATE INDEX ix_journal_number ON journal (number)
 
+CREATE TABLE journal_link (
+    id BIGINT NOT NULL,
+    gap_from BIGINT,
+    digest BYTEA,
+    link BYTEA NOT NULL,
+    CONSTRAINT pk_journal_link PRIMARY KEY (id),
+    CONSTRAINT ck_journal_link_entry_or_gap CHECK ((gap_from IS NULL) = (digest IS NOT NULL))
+)
+
+CREATE TABLE journal_head (
+    number BIGINT NOT NULL,
+    day TEXT NOT NULL,
+    signed BYTEA NOT NULL,
+    CONSTRAINT pk_journal_head PRIMARY KEY (number)
+)
+
 CREATE TABLE sender (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -585,6 +601,18 @@ CREATE TRIGGER file_is_not_truncated BEFORE TRUNCATE ON file EXECUTE FUNCTION ma
 CREATE TRIGGER attestation_is_not_truncated BEFORE TRUNCATE ON attestation EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER installation_is_not_truncated BEFORE TRUNCATE ON installation EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_link_is_kept BEFORE DELETE ON journal_link FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_link_is_append_only BEFORE UPDATE ON journal_link FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_link_is_not_truncated BEFORE TRUNCATE ON journal_link EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_head_is_kept BEFORE DELETE ON journal_head FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_head_is_append_only BEFORE UPDATE ON journal_head FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER journal_head_is_not_truncated BEFORE TRUNCATE ON journal_head EXECUTE FUNCTION mailflow_refuse()
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 

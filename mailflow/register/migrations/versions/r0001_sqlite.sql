@@ -75,6 +75,22 @@ CREATE INDEX ix_journal_intake_id ON journal (intake_id)
 
 CREATE INDEX ix_journal_number ON journal (number)
 
+CREATE TABLE journal_link (
+    id INTEGER NOT NULL,
+    gap_from INTEGER,
+    digest BLOB,
+    link BLOB NOT NULL,
+    CONSTRAINT pk_journal_link PRIMARY KEY (id),
+    CONSTRAINT ck_journal_link_entry_or_gap CHECK ((gap_from IS NULL) = (digest IS NOT NULL))
+)
+
+CREATE TABLE journal_head (
+    number INTEGER NOT NULL,
+    day TEXT NOT NULL,
+    signed BLOB NOT NULL,
+    CONSTRAINT pk_journal_head PRIMARY KEY (number)
+)
+
 CREATE TABLE sender (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -559,6 +575,14 @@ CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH R
 CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH ROW WHEN (OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'intake_is_decided_once'); END
 
 CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held') AND NOT (NEW.state = 'composed' AND NEW.copies_before > OLD.copies_before)) BEGIN SELECT RAISE(ABORT, 'outbox_sent_is_final'); END
+
+CREATE TRIGGER journal_link_is_kept BEFORE DELETE ON journal_link FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_link_is_kept'); END
+
+CREATE TRIGGER journal_link_is_append_only BEFORE UPDATE ON journal_link FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_link_is_append_only'); END
+
+CREATE TRIGGER journal_head_is_kept BEFORE DELETE ON journal_head FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_head_is_kept'); END
+
+CREATE TRIGGER journal_head_is_append_only BEFORE UPDATE ON journal_head FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_head_is_append_only'); END
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 
