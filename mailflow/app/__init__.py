@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailflow.app.canary import canary_keys, canary_of
-from mailflow.app.daily import catch_up, job_terms, keep_jobs, keep_sealed, run_job, seal_now
+from mailflow.app.daily import SEAL_AT_END_SECONDS, catch_up, job_terms, keep_jobs, keep_sealed, run_job, seal_now
 from mailflow.app.parts import (
     check_audit,
     check_mailbox,
@@ -99,7 +99,7 @@ async def run_once(settings: Settings) -> Drained:
                 drained = await _drained(door, stages, settings)
                 if "stopped" not in drained.unavailable:
                     await catch_up(register, job_terms(settings), settings.jobs.at, metrics)
-                await seal_now(register, job_terms(settings))
+                    await seal_now(register, job_terms(settings))
             finally:
                 lasting.cancel()
                 await asyncio.wait({lasting})
@@ -161,7 +161,7 @@ async def run(settings: Settings) -> None:
             for task in beside:
                 task.cancel()
             await asyncio.wait(beside)
-            await seal_now(register, job_terms(settings))
+            await seal_now(register, job_terms(settings), SEAL_AT_END_SECONDS)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -25,6 +25,8 @@ AGAIN_SECONDS = 300.0
 
 SEAL_SECONDS = 60.0
 """How often the journal is sealed: what was committed since may still be changed unseen."""
+SEAL_AT_END_SECONDS = 5.0
+"""How long who is to stop may go on sealing."""
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +82,10 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
             await _fault_of(_run(register, job, terms, meter), job)
 
 
-async def seal_now(register: Register, terms: JobTerms) -> None:
-    """Seal the journal. What fails is logged, and made up for the next time."""
-    error = (await apart(seal(register, terms, now()))).exception()
+async def seal_now(register: Register, terms: JobTerms, seconds: float | None = None) -> None:
+    """Seal the journal, for so long at most. What fails is logged; whatever is left is made up for the next time."""
+    task = await apart(seal(register, terms, now()), seconds)
+    error = None if task.cancelled() else task.exception()
     if isinstance(error, Unavailable | ConstraintViolated):
         event(log, "unavailable", level=logging.WARNING, work="seal")
     elif error is not None:
