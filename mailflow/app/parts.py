@@ -177,7 +177,17 @@ def make_composer(settings: Settings) -> MakeComposer:
 def make_notary(settings: Settings) -> ServiceNotary:
     """Who signs heads of the journal, and proves them. Key and certificate are read when they are needed."""
     return ServiceNotary(
-        key=lambda: _octets(settings.keys.signing_key_file), certificates=lambda: _signing_certificates(settings)
+        key=lambda: _octets(settings.keys.signing_key_file),
+        certificates=lambda: _signing_certificates(settings),
+        known=lambda: _known_signing(settings.keys),
+    )
+
+
+def _known_signing(keys: settings_model.Keys) -> tuple[bytes, ...]:
+    former = keys.signing_former_file
+    return (
+        read_pem_file(keys.signing_certificate_file, pem.CERTIFICATE)[0],
+        *(read_pem_file(former, pem.CERTIFICATE) if former else ()),
     )
 
 

@@ -68,9 +68,9 @@ class _Seen:
 def _witness(file: Path, notary: Notary, at: datetime) -> Witness:
     with contextlib.suppress(pem.PemError):
         signed = pem.read_der(file.read_bytes(), pem.CMS)[0]
-        if opened := notary.open(signed, at):
-            return Witness(signed=signed, opened=opened)
-    raise click.UsageError(f"{file} holds no signed head, or it was altered")
+        if head := notary.open(signed, at):
+            return Witness(signed=signed, head=head)
+    raise click.UsageError(f"{file} holds no head that this service has signed, or it was altered")
 
 
 async def _look(invocation: Invocation, notary: Notary, at: datetime, witness: Witness | None) -> _Seen:
@@ -82,8 +82,7 @@ async def _look(invocation: Invocation, notary: Notary, at: datetime, witness: W
                 seen.told.append(finding)
         async with register.read() as tx:
             seen.sealed, last = await chain.last_link(tx), await chain.last_head(tx)
-    opened = notary.open(last.signed, at) if last else None
-    seen.head = opened.head if opened else None
+    seen.head = notary.open(last.signed, at) if last else None
     return seen
 
 

@@ -124,26 +124,16 @@ class KeptHead:
         return hashlib.sha256(self.signed).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedHead:
-    """A head whose signature holds, under whatever certificate it carries."""
-
-    head: Head
-    certificate: bytes
-    """DER, of who signed it."""
-
-
 class Notary(Protocol):
-    """Signs heads with the key of the service, and proves whose signature a head has."""
+    """Signs heads with the key of the service, and proves that it did."""
 
     def sign(self, document: bytes, at: datetime) -> bytes:
         """Raises Misconfigured when the key cannot be used."""
         ...
 
-    def open(self, signed: bytes, at: datetime) -> OpenedHead | None:
-        """None: it is no head, or the signature does not hold. `at` decides which algorithms are permitted."""
-        ...
+    def open(self, signed: bytes, at: datetime) -> Head | None:
+        """None: it is no head, or none that the service signed. `at` decides which algorithms are permitted.
 
-    def certificate(self) -> bytes:
-        """With which the service signs at present, DER. Raises Misconfigured."""
+        Raises Misconfigured when the service's certificates cannot be read.
+        """
         ...

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mailflow.core.chain import BEFORE_ALL, Head, KeptHead, Link, OpenedHead, link_after
+from mailflow.core.chain import BEFORE_ALL, Head, KeptHead, Link, link_after
 
 HELD_MAX = 10_000
 """Changed entries that are compared with each other, to find those that changed places."""
@@ -173,33 +173,25 @@ class Examination:
             self._agreed = head.position
 
 
-def examine_heads(
-    kept: Sequence[tuple[KeptHead, OpenedHead | None]], own_certificate: bytes
-) -> tuple[list[Head], list[Finding]]:
+def examine_heads(kept: Sequence[tuple[KeptHead, Head | None]]) -> tuple[list[Head], list[Finding]]:
     """The heads that can be trusted, and what is wrong with the others.
 
-    The last one has to be signed with the service's present certificate. It names the one before it, and so on: so
-    a head stays proven when its certificate was replaced, and nobody who has an old key can make another.
+    Each comes with what it says, when the service has signed it. It must also be the one that the next head names: so
+    nobody who gets a former key can make another one of its time.
     """
     trusted: list[Head] = []
     findings: list[Finding] = []
-    certificates = {own_certificate}
     named: str | None = None
-    """The digest of the next one, where a later one that is trusted says it."""
+    """The digest that the next head says, where that one can be trusted."""
     below: int | None = None
-    for one, opened in reversed(kept):
+    for one, head in reversed(kept):
         if below is not None and one.number < below - 1:
             findings.append(Finding(Damage.HEAD_MISSING, one.number + 1, below - 1))
             named = None
         below = one.number
-        if (
-            opened is not None
-            and (opened.head.number, opened.head.day.isoformat()) == (one.number, one.day)
-            and (opened.certificate in certificates if named is None else one.digest == named)
-        ):
-            certificates.add(opened.certificate)
-            trusted.append(opened.head)
-            named = opened.head.previous
+        if head and (head.number, head.day.isoformat()) == (one.number, one.day) and named in {None, one.digest}:
+            trusted.append(head)
+            named = head.previous
         else:
             findings.append(Finding(Damage.HEAD_FORGED, one.number, one.number))
             named = None

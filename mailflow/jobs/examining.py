@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from mailflow.core.calendar import legal_day
-from mailflow.core.chain import Head, KeptHead, Link, Notary, OpenedHead
+from mailflow.core.chain import Head, KeptHead, Link, Notary
 from mailflow.jobs.damage import Damage, Examination, Finding, examine_heads
 from mailflow.register import Register, chain
 
@@ -21,7 +21,7 @@ class Witness:
     """A head that was kept elsewhere."""
 
     signed: bytes
-    opened: OpenedHead
+    head: Head
 
 
 async def examine(
@@ -50,16 +50,16 @@ async def examine(
 
 async def _heads(register: Register, notary: Notary, witness: Witness | None) -> tuple[list[Head], list[Finding]]:
     """The trusted heads in the order of their positions, the witness among them; and what is wrong with the others."""
-    kept: list[tuple[KeptHead, OpenedHead | None]] = []
+    kept: list[tuple[KeptHead, Head | None]] = []
     while True:
         async with register.read() as tx:
             page = await chain.heads(tx, kept[-1][0].number if kept else 0, PAGE)
         kept += [(one, _opened(one, notary)) for one in page]
         if len(page) < PAGE:
             break
-    trusted, findings = examine_heads(kept, notary.certificate())
+    trusted, findings = examine_heads(kept)
     if witness is not None:
-        head = witness.opened.head
+        head = witness.head
         same = [one for one, _ in kept if one.number == head.number]
         trusted = [one for one in trusted if one.number != head.number] + [head]
         if not same:
@@ -69,7 +69,7 @@ async def _heads(register: Register, notary: Notary, witness: Witness | None) ->
     return sorted(trusted, key=lambda head: (head.position, head.number)), findings
 
 
-def _opened(kept: KeptHead, notary: Notary) -> OpenedHead | None:
+def _opened(kept: KeptHead, notary: Notary) -> Head | None:
     try:
         day = date.fromisoformat(kept.day)
     except ValueError:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from mailflow.core.calendar import legal_day
-from mailflow.core.chain import BEFORE_ALL, Head, KeptHead, Link, OpenedHead, chained
+from mailflow.core.chain import BEFORE_ALL, Head, KeptHead, chained
 from mailflow.jobs.work import JobTerms
 from mailflow.log import event
 from mailflow.register import Register, chain
@@ -82,20 +82,20 @@ async def seal(register: Register, terms: JobTerms, at: datetime) -> int:
 
 
 async def _sign(register: Register, terms: JobTerms, at: datetime) -> None:
-    """A head when the chain has grown since the one of another day, or the certificate is a new one."""
+    """A head when the chain has grown since the one of another day."""
     day = legal_day(at)
     async with register.read() as tx:
         last, kept = await chain.last_link(tx), await chain.last_head(tx)
-        opened = terms.notary.open(kept.signed, at) if kept else None
-        if last.id == 0 or (opened and _stands(opened, day, last, terms)):
+        before = terms.notary.open(kept.signed, at) if kept else None
+        if last.id == 0 or (before and (before.day == day or before.position == last.id)):
             return
-        entries = await chain.count_sealed(tx, opened.head.position if opened else 0)
+        entries = await chain.count_sealed(tx, before.position if before else 0)
     head = Head(
         number=kept.number + 1 if kept else 1,
         day=day,
         environment=terms.environment.value,
         position=last.id,
-        entries=entries + (opened.head.entries if opened else 0),
+        entries=entries + (before.entries if before else 0),
         link=last.link.hex(),
         previous=kept.digest if kept else BEFORE_ALL.hex(),
     )
@@ -103,9 +103,3 @@ async def _sign(register: Register, terms: JobTerms, at: datetime) -> None:
     async with register.begin() as tx:
         await chain.keep_head(tx, KeptHead(number=head.number, day=day.isoformat(), signed=signed))
     event(log, "journal-head", number=head.number, position=head.position, entries=head.entries, link=head.link)
-
-
-def _stands(last: OpenedHead, day: date, link: Link, terms: JobTerms) -> bool:
-    """Whether no other head is wanted: there is one of the day, or of all there is, and the key is still the same."""
-    known = last.head.day == day or last.head.position == link.id
-    return known and last.certificate == terms.notary.certificate()

@@ -1,11 +1,11 @@
 """Heads of the journal, signed with the service's own key, as one CMS structure that proves itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailflow.core.chain import OpenedHead, read_head
-from mailflow.mail import cms, pem
+from mailflow.core.chain import Head, read_head
+from mailflow.mail import cms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,20 +16,20 @@ class ServiceNotary:
     """Private key, PEM."""
     certificates: Callable[[], bytes]
     """The certificate and its chain, PEM."""
+    known: Callable[[], Collection[bytes]]
+    """The certificate and former ones, DER: what was signed with them is believed."""
 
     def sign(self, document: bytes, at: datetime) -> bytes:
         """See `core.chain.Notary`."""
         key = cms.load_signing_key(self.key(), self.certificates())
         return cms.sign(document, key, at=at, detached=False)
 
-    def open(self, signed: bytes, at: datetime) -> OpenedHead | None:
+    def open(self, signed: bytes, at: datetime) -> Head | None:
         """See `core.chain.Notary`."""
+        known = self.known()
         try:
             proven = cms.verify(signed, None, enrolled=lambda _: (), at=at)
-            return OpenedHead(head=read_head(proven.content), certificate=proven.signers[0].certificate)
+            ours = all(signer.certificate in known for signer in proven.signers)
+            return read_head(proven.content) if ours else None
         except (cms.CmsError, ValueError):
             return None
-
-    def certificate(self) -> bytes:
-        """See `core.chain.Notary`."""
-        return pem.read_der(self.certificates(), pem.CERTIFICATE)[0]

@@ -94,7 +94,10 @@ async def links(tx: Transaction, after: int | None, limit: int) -> list[Link]:
 
 async def append(tx: Transaction, new: Sequence[Link]) -> None:
     """Add links. ConstraintViolated: another sealer was faster."""
-    await tx.run(sa.insert(journal_link), [asdict(link) for link in new])
+    await tx.run(
+        sa.insert(journal_link),
+        [{"id": one.id, "gap_from": one.gap_from, "digest": one.digest, "link": one.link} for one in new],
+    )
 
 
 async def count_sealed(tx: Transaction, after: int) -> int:

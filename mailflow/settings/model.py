@@ -177,6 +177,8 @@ class Keys(Section):
     """Its certificate, PEM."""
     signing_chain_file: File | None = Field(default=None, examples=["keys/chain.pem"])
     """Intermediate certificates that go along with each answer, PEM."""
+    signing_former_file: File | None = Field(default=None, examples=["keys/former.pem"])
+    """Former certificates of the signing key, PEM: what was signed with them of the journal stays proven."""
     archive_certificate_file: File | None = Field(default=None, examples=["keys/archive.pem"])
     """Every answer is encrypted to this certificate too; its private key is kept off this machine."""
     decryption: tuple[DecryptionKey, ...] = Field(min_length=1)

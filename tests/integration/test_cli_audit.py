@@ -56,4 +56,4 @@ def test_what_is_no_head_is_refused(run: Run, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"nothing")
     code, _, err = run("audit", "--head", other)
-    assert (code, "holds no signed head" in err) == (USAGE, True)
+    assert (code, "holds no head that this service has signed" in err) == (USAGE, True)

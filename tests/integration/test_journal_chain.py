@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.core.chain import read_head
 from mailflow.jobs import examining, sealing
 from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.examining import Witness, examine
@@ -182,7 +181,7 @@ async def test_a_head_is_signed_once_a_day_over_what_is_new(sealed: Register) ->
     async with sealed.read() as tx:
         kept = await chain.heads(tx, 0, 10)
     opened = [TERMS.notary.open(one.signed, NOW) for one in kept]
-    assert [one and (one.head.position, one.head.entries, str(one.head.day)) for one in opened] == [
+    assert [one and (one.position, one.entries, str(one.day)) for one in opened] == [
         (6, 6, "2026-11-25"),
         (7, 7, "2026-11-26"),
     ]
@@ -196,7 +195,7 @@ async def test_forged_and_missing_heads_are_named(sealed: Register) -> None:
         last = (await chain.heads(tx, 2, 1))[0]
     opened = TERMS.notary.open(last.signed, NOW)
     assert opened is not None
-    stranger = notary("stranger").sign(opened.head.written(), NOW)
+    stranger = notary("stranger").sign(opened.written(), NOW)
     await forge(sealed, "UPDATE journal_head SET signed = :signed WHERE number = 3", signed=stranger)
     assert await findings(sealed, later=4 * DAY) == [("head forged", 3, 3)]
     await execute(sealed, "DELETE FROM journal_head WHERE number = 3")
@@ -211,22 +210,42 @@ async def test_a_head_taken_from_elsewhere_in_the_chain_is_forged(sealed: Regist
     assert ("head forged", 3, 3) in await findings(sealed)
 
 
-async def test_a_new_key_signs_at_once_and_old_heads_stay_proven(
+async def test_a_forged_last_head_is_not_vouched_for_by_the_next(sealed: Register) -> None:
+    """Signed by a stranger, over a chain that was made anew."""
+    (mine,) = await rows(sealed, "SELECT signed FROM journal_head")
+    await forge(sealed, "UPDATE journal SET kind = 'x' WHERE id = 3", "DELETE FROM journal_link")
+    while await Sealer(sealed).step():
+        pass
+    head = TERMS.notary.open(mine.signed, NOW)
+    async with sealed.read() as tx:
+        link = (await chain.last_link(tx)).link.hex()
+    assert head is not None
+    stranger = notary("stranger").sign(replace(head, link=link).written(), NOW)
+    await execute(sealed, "UPDATE journal_head SET signed = :signed", signed=stranger)
+    await seal(sealed, TERMS, NOW)
+    await days(sealed, 2)
+    assert await findings(sealed, later=2 * DAY) == [("head forged", 1, 1)]
+
+
+async def test_heads_outlive_their_key_and_who_gets_it_makes_none(
     sealed: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await days(sealed, 2)
     old, new = TERMS.notary, notary("successor")
-    monkeypatch.setattr("tests.integration.test_journal_chain.TERMS", replace(TERMS, notary=new))
-    await seal(sealed, TERMS, NOW + 2 * DAY)
-    assert len(await rows(sealed, "SELECT 1 FROM journal_head")) == 4
-    assert await findings(sealed, later=2 * DAY) == []
+    monkeypatch.setattr(f"{__name__}.TERMS", replace(TERMS, notary=new))
+    await happen(sealed, 9)
+    await seal(sealed, TERMS, NOW + 3 * DAY)
+    forgotten = [("head forged", number, number) for number in (1, 2, 3)]
+    assert await findings(sealed, later=3 * DAY) == forgotten, "nobody said which certificate was the former one"
+    monkeypatch.setattr(f"{__name__}.TERMS", replace(TERMS, notary=notary("successor", former="service")))
+    assert await findings(sealed, later=3 * DAY) == []
     async with sealed.read() as tx:
         second = (await chain.heads(tx, 1, 1))[0]
-    opened = old.open(second.signed, NOW)
-    assert opened is not None
-    again = old.sign(opened.head.written(), NOW + DAY)
+    head = old.open(second.signed, NOW)
+    assert head is not None
+    again = old.sign(head.written(), NOW + DAY)
     await forge(sealed, "UPDATE journal_head SET signed = :signed WHERE number = 2", signed=again)
-    assert await findings(sealed, later=2 * DAY) == [("head forged", 2, 2)], "somebody has the old key"
+    assert await findings(sealed, later=3 * DAY) == [("head forged", 2, 2)]
 
 
 async def test_a_head_kept_elsewhere_finds_what_was_taken_back(sealed: Register) -> None:
@@ -236,7 +255,7 @@ async def test_a_head_kept_elsewhere_finds_what_was_taken_back(sealed: Register)
     assert last is not None
     opened = TERMS.notary.open(last.signed, NOW)
     assert opened is not None
-    witness = Witness(signed=last.signed, opened=opened)
+    witness = Witness(signed=last.signed, head=opened)
     assert await findings(sealed, witness) == []
     gone = [f"DELETE FROM {table} WHERE id > 7" for table in ("journal", "journal_link")]
     await forge(sealed, *gone, "DELETE FROM journal_head WHERE number = 3")
@@ -352,7 +371,7 @@ def test_a_sealer_killed_at_any_commit_is_made_up_for(databases: Databases) -> N
             assert await findings(register) == []
             heads = await rows(register, "SELECT signed FROM journal_head")
             opened = [TERMS.notary.open(row.signed, NOW) for row in heads]
-            return mortal.commits, [one and read_head(one.head.written()) for one in opened]
+            return mortal.commits, opened
         finally:
             await register.close()
 

@@ -28,6 +28,10 @@ def decryption_key(kind: Kind) -> DecryptionKey:
     return load_decryption_key(holder(kind).key_pem, holder(kind).pem)
 
 
-def notary(name: str) -> ServiceNotary:
-    """A service of that name, that signs heads of its journal."""
-    return ServiceNotary(key=lambda: holder("p256", name).key_pem, certificates=lambda: holder("p256", name).pem)
+def notary(name: str, *, former: str | None = None) -> ServiceNotary:
+    """A service of that name, that signs heads of its journal; once it had another one."""
+    return ServiceNotary(
+        key=lambda: holder("p256", name).key_pem,
+        certificates=lambda: holder("p256", name).pem,
+        known=lambda: [holder("p256", one).der for one in (name, former) if one],
+    )
