@@ -16,6 +16,7 @@ from mailflow.jobs.daily import JOBS
 from mailflow.jobs.sealing import seal
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.log import event, fault
+from mailflow.mail.trust.expiry import validity
 from mailflow.meter import Meter
 from mailflow.register import ConstraintViolated, Register, watching
 from mailflow.settings import Settings
@@ -39,6 +40,7 @@ def job_terms(settings: Settings) -> JobTerms:
         notice=timedelta(days=settings.jobs.notice_days),
         retention=timedelta(days=settings.jobs.retention_days),
         notary=make_notary(settings),
+        validity=validity,
     )
 
 

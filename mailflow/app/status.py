@@ -19,8 +19,7 @@ from mailflow.mail import pem
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.stages import Stages
-from mailflow.mail.trust import TrustError
-from mailflow.mail.trust.expiry import certificate_ends, lists_end
+from mailflow.mail.trust.expiry import lists_end, validity
 from mailflow.mail.trust_files import read_pem_file
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.reading import read_queues
@@ -170,8 +169,8 @@ def file_expiries(settings: Settings) -> Iterator[Expiry]:
 
 
 def _certificate(kind: str, name: str, der: bytes) -> Iterator[Expiry]:
-    with contextlib.suppress(TrustError):
-        yield Expiry(kind=kind, name=name, at=certificate_ends(der))
+    if (period := validity(der)) is not None:
+        yield Expiry(kind=kind, name=name, at=period.ends)
 
 
 def _files(folder: Path) -> list[Path]:

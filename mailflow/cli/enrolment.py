@@ -18,8 +18,9 @@ from mailflow.cli.invocation import (
     wait_for,
 )
 from mailflow.core import calendar, numbers
-from mailflow.core.model import Environment, Mandate, Right, SenderCode, Standing
+from mailflow.core.model import Directory, Environment, Mandate, Right, SenderCode, Standing
 from mailflow.core.numbers import DeskCode, Territory
+from mailflow.enrolment.reader import desk_fault
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
 
@@ -110,11 +111,8 @@ def amend_desk(invocation: Invocation, code: str, name: str | None, address: str
 
 
 def _check_desk(code: str, environment: Environment) -> None:
-    """Codes of the school begin with Z, and only theirs (decision 4)."""
-    if not numbers.is_desk_code(code):
-        raise click.BadParameter(f"{code} should have five characters, digits or capital letters")
-    if numbers.is_school_desk(DeskCode(code)) != (environment is Environment.SCHOOL):
-        raise click.BadParameter("codes that begin with Z are those of the school, and the school has no others")
+    if fault := desk_fault(code, environment):
+        raise click.BadParameter(fault)
 
 
 @desk.command("list")
@@ -123,14 +121,11 @@ def _check_desk(code: str, environment: Environment) -> None:
 def list_desks(invocation: Invocation, as_json: bool) -> int:
     """Every desk. Example: mailflow desk list"""
 
-    async def rows() -> list[dict[str, object]]:
-        async with app.register_of(invocation.settings) as register, register.read() as tx:
-            return [
-                {"code": d.code, "name": d.name, "address": d.address, "standing": d.standing.value}
-                for d in await directory.list_desks(tx)
-            ]
-
-    show_rows(wait_for(rows()), ("code", "name", "address", "standing"), as_json=as_json, empty="No desk is on record.")
+    rows = [
+        {"code": d.code, "name": d.name, "address": d.address, "standing": d.standing.value}
+        for d in enrolments(invocation).desks.values()
+    ]
+    show_rows(rows, ("code", "name", "address", "standing"), as_json=as_json, empty="No desk is on record.")
     return Exit.DONE
 
 
@@ -186,23 +181,20 @@ def add_mandate(
 def list_mandates(invocation: Invocation, as_json: bool) -> int:
     """Every mandate. Example: mailflow mandate list"""
 
-    async def rows() -> list[dict[str, object]]:
-        async with app.register_of(invocation.settings) as register, register.read() as tx:
-            return [
-                {
-                    "sender": s.code,
-                    "desk": m.desk,
-                    "territory": m.territory,
-                    "rights": " ".join(sorted(right.value for right in m.rights)),
-                    "from": m.starts_on,
-                    "until": m.ends_on,
-                }
-                for s in await directory.list_senders(tx)
-                for m in s.mandates
-            ]
-
+    rows = [
+        {
+            "sender": s.code,
+            "desk": m.desk,
+            "territory": m.territory,
+            "rights": " ".join(sorted(right.value for right in m.rights)),
+            "from": m.starts_on,
+            "until": m.ends_on,
+        }
+        for s in enrolments(invocation).senders
+        for m in s.mandates
+    ]
     columns = ("sender", "desk", "territory", "rights", "from", "until")
-    show_rows(wait_for(rows()), columns, as_json=as_json, empty="There is no mandate.")
+    show_rows(rows, columns, as_json=as_json, empty="There is no mandate.")
     return Exit.DONE
 
 
@@ -239,6 +231,16 @@ def end_mandate(
 
 def _today() -> date:
     return calendar.legal_day(app.now())
+
+
+def enrolments(invocation: Invocation) -> Directory:
+    """All of them, as they stand."""
+
+    async def known() -> Directory:
+        async with app.register_of(invocation.settings) as register, register.read() as tx:
+            return await directory.read(tx)
+
+    return wait_for(known())
 
 
 def perform(invocation: Invocation, plan: list[str], work: Work, act: Act) -> int:

@@ -20,6 +20,7 @@ from mailflow.cli import (
     desk_client,
     dispatch,
     enrolment,
+    enrolment_file,
     finding,
     init,
     jobs,
@@ -91,6 +92,7 @@ for command in (
     senders.sender,
     enrolment.desk,
     enrolment.mandate,
+    enrolment_file.enrolment,
     roles.roles,
     desk_client.desk_client,
 ):

@@ -7,10 +7,13 @@ import click
 
 from mailflow import app
 from mailflow.cli.certificates import Offered, doubts, read_offered, refuse_of_others
-from mailflow.cli.enrolment import add_standing_commands, perform
+from mailflow.cli.enrolment import add_standing_commands, enrolments, perform
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, show_rows, wait_for, warn
+from mailflow.core.expiry import ANNOUNCED_DAYS, endings
 from mailflow.core.model import CertificateUse, SenderCode, Standing
 from mailflow.mail.smtp import is_addr_spec
+from mailflow.mail.trust.certificate import describe
+from mailflow.mail.trust.expiry import validity
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
 
@@ -66,6 +69,8 @@ def add_sender(
 
 @sender.command("amend")
 @click.argument("code")
+@click.option("--name", help="Its new name, for people.")
+@click.option("--legacy/--no-legacy", default=None, help="Answer by AES-CBC and RSA v1.5, or no more.")
 @click.option("--address", "addresses", multiple=True, help="A further From address.")
 @click.option("--without-address", "without", multiple=True, help="A From address that nothing more comes from.")
 @click.option("--answer-to", help="Where answers go from now on.")
@@ -77,6 +82,8 @@ def add_sender(
 def amend_sender(
     invocation: Invocation,
     code: str,
+    name: str | None,
+    legacy: bool | None,
     addresses: tuple[str, ...],
     without: tuple[str, ...],
     answer_to: str | None,
@@ -92,7 +99,7 @@ def amend_sender(
 
     Example: mailflow sender amend ville-lille --sign lille-2027.pem --encrypt lille-2027.pem --apply
     """
-    if not any((addresses, without, answer_to, signing, encryption, suspended)):
+    if legacy is None and not any((name, addresses, without, answer_to, signing, encryption, suspended)):
         raise click.UsageError("say what is to change")
     _check_addresses([*addresses, *([answer_to] if answer_to else [])])
     offered = _offered(invocation, signing, encryption)
@@ -101,6 +108,8 @@ def amend_sender(
     async def work(tx: Transaction, change: Change) -> None:
         who = SenderCode(code)
         await _add(tx, who, addresses, offered, change)
+        if name or legacy is not None:
+            await directory.amend_sender(tx, who, name=name or None, legacy_encryption=legacy, change=change)
         if answer_to:
             await directory.set_answer_address(tx, who, answer_to.lower(), change)
         for address in without:
@@ -110,6 +119,8 @@ def amend_sender(
 
     plan = [
         *_additions(addresses, offered),
+        *([f"call {code} {name}"] if name else []),
+        *([] if legacy is None else [f"answer {code} by {'the old' if legacy else 'the present'} algorithms"]),
         *([f"send answers of {code} to {answer_to}"] if answer_to else []),
         *(f"accept no more mail from {address}" for address in without),
         *(f"use certificate {fingerprint} no more" for fingerprint in given_up),
@@ -167,23 +178,50 @@ async def _certificates(invocation: Invocation, who: SenderCode, beginnings: Seq
 def list_senders(invocation: Invocation, as_json: bool) -> int:
     """Every sender. Example: mailflow sender list --json"""
 
-    async def rows() -> list[dict[str, object]]:
-        async with app.register_of(invocation.settings) as register, register.read() as tx:
-            return [
-                {
-                    "code": s.code,
-                    "name": s.name,
-                    "standing": s.standing.value,
-                    "addresses": " ".join(sorted(s.addresses)),
-                    "answers_to": s.answer_address,
-                    "certificates": " ".join(f"{c.use.value}:{c.fingerprint[:16]}" for c in s.certificates),
-                    "mandates": len(s.mandates),
-                }
-                for s in await directory.list_senders(tx)
-            ]
-
+    rows = [
+        {
+            "code": s.code,
+            "name": s.name,
+            "standing": s.standing.value,
+            "addresses": " ".join(sorted(s.addresses)),
+            "answers_to": s.answer_address,
+            "certificates": " ".join(f"{c.use.value}:{c.fingerprint[:16]}" for c in s.certificates),
+            "mandates": len(s.mandates),
+        }
+        for s in enrolments(invocation).senders
+    ]
     columns = ("code", "name", "standing", "addresses", "certificates", "mandates")
-    show_rows(wait_for(rows()), columns, as_json=as_json, empty="No sender is enrolled.")
+    show_rows(rows, columns, as_json=as_json, empty="No sender is enrolled.")
+    return Exit.DONE
+
+
+@sender.command("expiring")
+@click.option("--days", type=click.IntRange(0), default=max(ANNOUNCED_DAYS), show_default=True, help="How far ahead.")
+@json_option
+@click.pass_obj
+def list_expiring(invocation: Invocation, days: int, as_json: bool) -> int:
+    """Certificates of senders that end soon, or have ended, and that none follows: who must renew.
+
+    Example: mailflow sender expiring --days 90
+    """
+    at = app.now()
+    rows = [
+        {
+            "sender": one.sender.code,
+            "uses": " ".join(use.value for use in one.uses),
+            "ends": one.ends,
+            "days": (one.ends - at).days,
+            "fingerprint": one.certificate.fingerprint,
+            "serial": (known := describe(one.certificate.der)).serial,
+            "subject": known.subject,
+            "answers_to": one.sender.answer_address,
+        }
+        for one in endings(enrolments(invocation).senders, validity, at)
+        if (one.ends - at).days < days
+    ]
+    columns = ("sender", "uses", "ends", "days", "fingerprint", "subject")
+    empty = f"No certificate of a sender ends within {days} days with none to follow it."
+    show_rows(rows, columns, as_json=as_json, empty=empty)
     return Exit.DONE
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mailflow.core.model import Environment, SenderCode
+from mailflow.core.model import Environment, Mandate, Right, SenderCode
 from mailflow.core.numbers import CANARY_TERRITORY, DeskCode, UniqueNumber
 
 CANARY_SENDER = SenderCode("canary")
@@ -20,6 +20,15 @@ def belongs_to_canary(*, sender: str, desk: str, territory: str) -> bool | None:
     """Whether a mandate, or a request, is the canary's; None when only a part of it is: there must be none such."""
     marks = {sender == CANARY_SENDER, desk in CANARY_DESKS.values(), territory == CANARY_TERRITORY}
     return marks.pop() if len(marks) == 1 else None
+
+
+CANARY_APART = "the sender canary, the desks 00000 and Z0000 and territory 000 go together, for creations only"
+
+
+def keeps_canary_apart(sender: str, mandate: Mandate) -> bool:
+    """Whether a mandate gives the canary nothing real, and nobody else something of the canary's."""
+    canary = belongs_to_canary(sender=sender, desk=mandate.desk, territory=mandate.territory)
+    return canary is False or (canary is True and mandate.rights == {Right.CREATION})
 
 
 def is_canary_number(number: UniqueNumber) -> bool:

@@ -1,9 +1,10 @@
 """The jobs of a day, in their order: what ends today is dispatched today."""
 
 from mailflow.jobs.audit import AUDIT
+from mailflow.jobs.certificates import CERTIFICATES
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.lifetimes import EXPIRY, NOTICES_JOB, PURGE
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import Job
 
-JOBS: tuple[Job, ...] = (NOTICES_JOB, EXPIRY, DISPATCH_JOB, PURGE, RETENTION, AUDIT)
+JOBS: tuple[Job, ...] = (NOTICES_JOB, CERTIFICATES, EXPIRY, DISPATCH_JOB, PURGE, RETENTION, AUDIT)

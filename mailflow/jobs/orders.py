@@ -6,11 +6,13 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from mailflow.core.model import SenderCode
+from mailflow.core.model import CertificateUse, SenderCode
 from mailflow.core.numbers import DeskCode, UniqueNumber
 
 NOTICE = "notice"
 """That requests of a desk end soon. Its key: the first number and its last day."""
+CERTIFICATE_ENDING = "certificate-ending"
+"""That a certificate of a sender ends. Its key: the fingerprint, and how many days ahead."""
 DISPATCH = "dispatch"
 """What others did in the territories of a desk. Its key: sender, desk, number of the dispatch, and how often again."""
 
@@ -42,5 +44,19 @@ class Dispatch:
     """The file, deflated."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateEnding:
+    """What a sender is told of a certificate that ends, with none enrolled to follow it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    sender: SenderCode
+    certificate: bytes
+    """DER."""
+    uses: tuple[CertificateUse, ...]
+    """What it is enrolled for and nothing else is afterwards."""
+
+
 NOTICES = TypeAdapter(Notice)
+CERTIFICATE_ENDINGS = TypeAdapter(CertificateEnding)
 DISPATCHES = TypeAdapter(Dispatch)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailflow.core.chain import Notary
+from mailflow.core.expiry import Validity
 from mailflow.core.model import Environment
 from mailflow.register import Register, Transaction
 
@@ -26,6 +27,8 @@ class JobTerms:
     retention: timedelta
     """How long a mail is kept once it is done with."""
     notary: Notary
+    validity: Callable[[bytes], Validity | None]
+    """Of a certificate in DER; None when it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

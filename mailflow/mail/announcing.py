@@ -1,11 +1,14 @@
-"""What mails say that answer none: notices and dispatches. Pure."""
+"""What mails say that answer none: notices, dispatches, certificates that end. Pure."""
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 
-from mailflow.core.model import SenderCode
-from mailflow.jobs.orders import Dispatch, Notice
+from mailflow.core.calendar import PARIS
+from mailflow.core.model import CertificateUse, SenderCode
+from mailflow.jobs.orders import CertificateEnding, Dispatch, Notice
 from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
+from mailflow.mail.trust.certificate import describe
 from mailflow.wire import notice
 
 XML = "application/xml"
@@ -44,12 +47,50 @@ def write_dispatch(order: Dispatch, letterhead: Letterhead, _: Mapping[str, byte
     return _letter(order.sender, f"Dispatching {order.number}", text, attachment, letterhead)
 
 
-def _letter(sender: str, subject: str, lines: list[str], attachment: Attachment, letterhead: Letterhead) -> Letter:
+_USES = {
+    CertificateUse.SIGN: ("signature de vos messages", "signing your mails"),
+    CertificateUse.ENCRYPT: ("chiffrement des réponses", "encrypting answers"),
+}
+
+
+def write_certificate_ending(order: CertificateEnding, letterhead: Letterhead, _: Mapping[str, bytes]) -> Letter:
+    """That a certificate ends: which, when, and what to do. It is told even when nothing can be encrypted any more."""
+    known = describe(order.certificate)
+    ends = known.validity.ends.astimezone(PARIS)
+    french, english = (" ; ".join(_USES[use][language] for use in order.uses) for language in (0, 1))
+    text = [
+        f"Un certificat inscrit pour l'expéditeur {order.sender} prend fin le {ends:%d/%m/%Y à %H:%M:%S}",
+        "(heure de Paris), et aucun autre n'est inscrit pour lui succéder.",
+        "",
+        f"  Titulaire : {known.subject}",
+        f"  Émetteur : {known.issuer}",
+        f"  Numéro de série : {known.serial}",
+        f"  Empreinte SHA-256 : {known.fingerprint}",
+        f"  Usage : {french}",
+        "",
+        "Ce qu'il faut faire avant cette date :",
+        "  1. Demandez un nouveau certificat à votre autorité.",
+        "  2. Remettez-le à l'exploitant, au format PEM, sans sa clé privée.",
+        "  3. Une fois inscrit, employez-le : l'ancien et le nouveau sont admis en même temps pendant le changement.",
+        "",
+        "Ensuite, les messages signés avec l'ancien sont refusés, et aucune réponse n'est chiffrée pour lui.",
+        "",
+        f"[en] The certificate above (use: {english}) ends on {ends:%Y-%m-%d}, and none is enrolled to follow it.",
+        "     Send its successor (PEM, without the private key) to the operator before that day; both work at once",
+        "     during the change. Then mails signed with the old one are refused, and no answer is encrypted to it.",
+    ]
+    letter = _letter(order.sender, "Fin de validité d'un certificat", text, None, letterhead)
+    return replace(letter, confidential=False)
+
+
+def _letter(
+    sender: str, subject: str, lines: list[str], attachment: Attachment | None, letterhead: Letterhead
+) -> Letter:
     said = ["Bonjour,", "", *lines, "", f"Assistance : {letterhead.contact}"]
     return Letter(
         to=Addressee(sender=SenderCode(sender)),
         subject=subject,
         text="\n".join(said) + "\n",
         automatic=Automatic.GENERATED,
-        attachments=(attachment,),
+        attachments=(attachment,) if attachment else (),
     )

@@ -35,7 +35,7 @@ class Composer:
         if not isinstance(letter, Letter):
             letter = KINDS[composition.kind].write(letter, self.letterhead, composition.returned)
         encryption = self._encryption(letter.to, at)
-        if encryption is None:
+        if encryption is None and letter.confidential:
             return Composed(reason="no valid encryption certificate")
         attached = split(
             entities.text_part(letter.text),
@@ -62,20 +62,24 @@ class Composer:
             legacy = enrolled is not None and enrolled.legacy_encryption
         return None if certificate is None else (certificate, legacy)
 
-    def _mail(self, composition: Composition, letter: Letter, encryption: tuple[bytes, bool], part: "Part") -> Mail:
+    def _mail(
+        self, composition: Composition, letter: Letter, encryption: tuple[bytes, bool] | None, part: "Part"
+    ) -> Mail:
         message_id = _message_id(composition, part.number)
         text = wording.part_text(letter.text, part.number, part.of, self.letterhead.environment)
         parts = [entities.text_part(text), *part.attached]
         content = entities.mixed(parts, _boundary(message_id, "content"), headers=self._signed_headers(part))
         boundary = _boundary(message_id, "signature")
         signed = cms.multipart_signed(content, self.signing_key, at=composition.dated_at, boundary=boundary)
-        certificate, legacy = encryption
-        recipients = [certificate, *([self.archive] if self.archive else [])]
-        entity = cms.enveloped_entity(cms.encrypt(signed, recipients, legacy=legacy))
+        entity = signed if encryption is None else self._encrypted(signed, *encryption)
         return Mail(
             message_id=message_id,
             raw=entities.mail(self._headers(composition, letter, message_id, part), entity),
         )
+
+    def _encrypted(self, entity: bytes, certificate: bytes, legacy: bool) -> bytes:
+        recipients = [certificate, *([self.archive] if self.archive else [])]
+        return cms.enveloped_entity(cms.encrypt(entity, recipients, legacy=legacy))
 
     def _signed_headers(self, part: "Part") -> list[tuple[str, str]]:
         """What a program may rely on, because the signature covers it."""

@@ -73,6 +73,8 @@ class Letter:
     text: str
     """For a person; of the first part. Lines end with LF."""
     automatic: Automatic
+    confidential: bool = True
+    """Held for an operator when there is no valid certificate to encrypt it to; otherwise it then goes signed only."""
     in_reply_to: str = ""
     """Message-ID of the mail that it answers; empty when there is none."""
     attachments: tuple[Attachment, ...] = ()

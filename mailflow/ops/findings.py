@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from mailflow.core.alerting import DeskCount, JobRun
 from mailflow.core.anomalies import Code
 from mailflow.core.canary import CanaryOutcome
+from mailflow.core.expiry import announced
 from mailflow.ops.alarms import Alarm, Found
 from mailflow.ops.beats import Beat
 from mailflow.ops.health import FAILURES_MAX, RECEIVE
@@ -27,7 +28,6 @@ REFUSED = 20
 REFUSED_PART = 0.9
 DESK_WINDOW = timedelta(hours=1)
 SEND_WINDOW = timedelta(minutes=15)
-CERTIFICATE_AHEAD = timedelta(days=30)
 LIST_AHEAD = timedelta(hours=6)
 
 FROM_WORKERS = frozenset({Alarm.STAGE_HANGS, Alarm.STAGE_FAILS, Alarm.MAILBOX_UNREACHABLE, Alarm.NOBODY_RECEIVES})
@@ -162,8 +162,8 @@ def runs_out(expiries: Iterable[Expiry], at: datetime) -> Iterator[Found]:
         left = one.at - at
         if one.kind == "list" and left < LIST_AHEAD:
             yield Found(alarm=Alarm.LIST_ENDS, about={"name": one.name}, value=_length(left))
-        elif one.kind != "list" and left < CERTIFICATE_AHEAD:
-            about = {"kind": one.kind, "name": one.name}
+        elif one.kind != "list" and (days := announced(one.at, at)) is not None:
+            about = {"kind": one.kind, "name": one.name, "ahead": f"{days} days"}  # each day of announcement anew
             yield Found(alarm=Alarm.CERTIFICATE_ENDS, about=about, value=_length(left))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.core.canary import belongs_to_canary
+from mailflow.core.canary import CANARY_APART, keeps_canary_apart
 from mailflow.core.model import (
     CertificateUse,
     Directory,
@@ -152,6 +152,17 @@ async def set_sender_standing(tx: Transaction, code: SenderCode, standing: Stand
     await _changed(tx, f"sender-{standing.value}", change, sender=code)
 
 
+async def amend_sender(
+    tx: Transaction, code: SenderCode, *, name: str | None, legacy_encryption: bool | None, change: Change
+) -> None:
+    """Give a sender another name, or answer it by other algorithms; None leaves it. Raises NotEnrolled."""
+    amended = {"name": name, "legacy_encryption": legacy_encryption}
+    given = {column: value for column, value in amended.items() if value is not None}
+    await _set(tx, sender, sender.c.code == code, **given)
+    legacy = None if legacy_encryption is None else str(legacy_encryption).lower()
+    await _changed(tx, "sender-amended", change, sender=code, legacy_encryption=legacy)
+
+
 async def set_answer_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
     """Let answers go elsewhere; those that are written keep their address. Raises NotEnrolled."""
     await _set(tx, sender, sender.c.code == code, answer_address=address)
@@ -189,10 +200,14 @@ async def add_certificate(
     await _changed(tx, "certificate-added", change, sender=code, fingerprint=fingerprint, use=use.value)
 
 
-async def set_certificate_standing(tx: Transaction, fingerprint: str, standing: Standing, change: Change) -> None:
-    """Suspend a certificate for every use, or accept it again. Raises NotEnrolled."""
-    await _set(tx, certificate, certificate.c.fingerprint == fingerprint, standing=standing.value)
-    await _changed(tx, f"certificate-{standing.value}", change, fingerprint=fingerprint)
+async def set_certificate_standing(
+    tx: Transaction, fingerprint: str, standing: Standing, change: Change, use: CertificateUse | None = None
+) -> None:
+    """Suspend a certificate, or accept it again: for one use, or for all. Raises NotEnrolled."""
+    which = [certificate.c.fingerprint == fingerprint, *([] if use is None else [certificate.c.use == use.value])]
+    await _set(tx, certificate, sa.and_(*which), standing=standing.value)
+    of = {} if use is None else {"use": use.value}
+    await _changed(tx, f"certificate-{standing.value}", change, fingerprint=fingerprint, **of)
 
 
 # Desks and mandates
@@ -222,9 +237,8 @@ async def add_mandate(tx: Transaction, code: SenderCode, added: Mandate, change:
 
     Raises Reserved when it would give the canary something real, or somebody else something of the canary's.
     """
-    canary = belongs_to_canary(sender=code, desk=added.desk, territory=added.territory)
-    if canary is None or (canary and added.rights != {Right.CREATION}):
-        raise Reserved("the sender canary, the desks 00000 and Z0000 and territory 000 go together, for creations only")
+    if not keeps_canary_apart(code, added):
+        raise Reserved(CANARY_APART)
     await _require_sender(tx, code)
     if not await tx.all(sa.select(desk.c.code).where(desk.c.code == added.desk)):
         raise NotEnrolled(f"there is no desk {added.desk}")
@@ -259,13 +273,18 @@ async def end_mandate(
     *,
     ends_on: date,
     change: Change,
+    starts_on: date | None = None,
 ) -> None:
-    """Let every mandate of a sender for a desk and territory end with that day. Raises NotEnrolled."""
+    """Let the mandates of a sender for a desk and territory end with that day. Raises NotEnrolled.
+
+    With `starts_on` the one that began, or begins, that day; else all of them.
+    """
     which = sa.and_(
         mandate.c.sender == code,
         mandate.c.desk == for_desk,
         mandate.c.territory == territory,
         sa.or_(mandate.c.ends_on.is_(None), mandate.c.ends_on > ends_on),
+        *([] if starts_on is None else [mandate.c.starts_on == starts_on]),
     )
     await _set(tx, mandate, which, ends_on=ends_on)
     await _changed(
@@ -276,6 +295,7 @@ async def end_mandate(
         desk=for_desk,
         territory=territory,
         ends_on=ends_on.isoformat(),
+        **({} if starts_on is None else {"starts_on": starts_on.isoformat()}),
     )
 
 

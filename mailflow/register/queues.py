@@ -1,5 +1,6 @@
 """What operators see of the queues; what they do about it is in `acts`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from mailflow.register import journal, keys
 from mailflow.register.intake import context as raw_context
 from mailflow.register.tables import intake, on_its_way, outbox, unanswered_mail
-from mailflow.register.transaction import Transaction
+from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
 
 
@@ -52,6 +53,15 @@ class OutboxRow:
     attempts: int
     next_at: datetime | None
     lease_owner: str | None
+
+
+async def ordered(tx: Transaction, kind: str, keys: Sequence[str]) -> set[str]:
+    """Of these keys of a kind of outgoing mail those that were ever ordered."""
+    found: set[str] = set()
+    for batch in batches(keys):
+        statement = sa.select(outbox.c.key).where(outbox.c.kind == kind, outbox.c.key.in_(batch))
+        found |= {row.key for row in await tx.all(statement)}
+    return found
 
 
 async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:

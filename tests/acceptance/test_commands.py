@@ -80,6 +80,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "run": ("--once",),
         "ingest": (str(folder / "request.eml"), "--apply"),
         "check-config": (),
+        "audit": (),
         "verify": (str(folder / "request.eml"),),
         "queue": (),
         "find": ("--intake", "1"),
@@ -97,6 +98,8 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "reference show": (),
         "person export": (told.number, "--out", str(folder / "export.json")),
         "sender list": (),
+        "sender expiring": (),
+        "enrolment export": (),
         "desk list": (),
         "mandate list": (),
         "desk-client ask": ("--desk", lille.desk, "--reference", "A1", "--out", str(folder)),
@@ -119,6 +122,8 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
     lille = world.software[0]
     certificate, _ = lille.identity.write(folder)
     mandate = (lille.sender, lille.desk, lille.territory)
+    enrolment = folder / "enrolment.toml"
+    enrolment.write_text('form = 1\nenvironment = "ecole"\n', encoding="utf-8")
     calls = {
         "init": (),
         "ingest": (str(folder / "request.eml"),),
@@ -132,6 +137,7 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "desk release": (lille.desk,),
         "mandate add": (*mandate[:2], "062"),
         "mandate suspend": mandate,
+        "enrolment import": (str(enrolment),),
         "jobs run": ("expiry", "--day", "2099-01-01"),
         "dispatch resend": ("--desk", world.software[2].desk, "--number", "1"),
         "homonym release": (told.refused,),

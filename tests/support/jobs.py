@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from mailflow.core.model import Environment
 from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES, Dispatch, Notice
 from mailflow.jobs.work import Due, Job, JobTerms, run
+from mailflow.mail.trust.expiry import validity
 from mailflow.register import Register, outbox
 from tests.support.keys import notary
 from tests.support.records import ROOMY
@@ -19,6 +20,7 @@ TERMS = JobTerms(
     notice=timedelta(days=45),
     retention=timedelta(days=90),
     notary=notary("service"),
+    validity=validity,
 )
 LONG_AFTER = datetime(2099, 1, 1, tzinfo=UTC)
 ADAPTERS: dict[str, TypeAdapter[Any]] = {NOTICE: NOTICES, DISPATCH: DISPATCHES}

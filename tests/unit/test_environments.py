@@ -12,9 +12,9 @@ import pytest
 
 from mailflow.attestation import typeset
 from mailflow.core.inquiry import Question, QuestionFile, QuestionReceipt, Situation, StatusAnswer
-from mailflow.core.model import Environment, SenderCode
+from mailflow.core.model import CertificateUse, Environment, SenderCode
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber, compose
-from mailflow.jobs.orders import DISPATCH, NOTICE, Dispatch, Notice
+from mailflow.jobs.orders import CERTIFICATE_ENDING, DISPATCH, NOTICE, CertificateEnding, Dispatch, Notice
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Attachment, Composition
@@ -77,10 +77,17 @@ def a_dispatch(environment: Environment) -> object:
     )
 
 
+def a_certificate_ending(_: Environment) -> object:
+    return CertificateEnding(
+        sender=SenderCode("mairie"), certificate=mairie().identity.der, uses=(CertificateUse.SIGN,)
+    )
+
+
 ORDERS: Mapping[str, Callable[[Environment], object]] = {
     ANSWER: an_answer,
     RECEIPT: a_technical_receipt,
     NOTICE: a_notice,
+    CERTIFICATE_ENDING: a_certificate_ending,
     DISPATCH: a_dispatch,
 }
 
@@ -142,7 +149,7 @@ def test_the_school_says_so_in_each_place_that_somebody_may_look_at_or_forward(k
         assert mail.sender.startswith("[ÉCOLE] ")
         assert (mail.header, mail.opened.environment) == ("ecole", "ecole")
         assert mail.opened.text.splitlines()[0] == SCHOOL_NOTICE
-        assert mail.files
+        assert mail.files or kind == CERTIFICATE_ENDING
         for name, content in mail.files.items():
             assert MARKS.search(content), name
 
@@ -160,5 +167,5 @@ def test_every_desk_and_number_in_a_mail_of_the_school_is_one_of_the_school(kind
     for mail in sent(kind, Environment.SCHOOL):
         said = "\n".join((mail.opened.text, *mail.files, *(c for n, c in mail.files.items() if not n.endswith(".pdf"))))
         found = re.findall(r"\b(?:DEM|RET|GES|RGE|DIS|ATT)([0-9A-Z]{5})-|\b[0-9]{13}([0-9A-Z]{5})\b", said)
-        assert kind == RECEIPT or found
+        assert kind in (RECEIPT, CERTIFICATE_ENDING) or found
         assert {first or second for first, second in found} <= {DESKS[Environment.SCHOOL]}

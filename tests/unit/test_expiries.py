@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mailflow.app.status import sender_expiries
+from mailflow.core.expiry import announced, endings
 from mailflow.core.model import CertificateUse, Standing
 from mailflow.demo.pki import DAY, Pki
-from mailflow.mail.trust.expiry import lists_end
+from mailflow.mail.trust.expiry import lists_end, validity
 from tests.support.pki import AT
 from tests.support.trust import a_sender, enrolled
 
@@ -41,3 +42,15 @@ def test_of_each_authority_the_newest_list_counts() -> None:
     newer = PKI.crl(PKI.issuing_ec, published=AT - DAY, lasts=7 * DAY)
     found = lists_end([("root.crl", root), ("new.crl", newer), ("old.crl", older), ("broken.crl", b"no list")])
     assert found == {"root.crl": AT - timedelta(hours=1) + 7 * DAY, "new.crl": AT + 6 * DAY}
+
+
+def test_what_has_ended_is_followed_by_what_began_later_but_holds_now() -> None:
+    later = PKI.issue("later", starts=20 * DAY, ends=400 * DAY)
+    sender = a_sender(enrolled(OLD, SIGN), enrolled(later, SIGN))
+    assert [one.certificate.der for one in endings([sender], validity, AT + 15 * DAY)] == [OLD.der, later.der]
+    assert [one.certificate.der for one in endings([sender], validity, AT + 21 * DAY)] == [later.der]
+
+
+def test_the_nearest_day_of_announcement_counts_and_what_has_ended_stays_announced() -> None:
+    days = {left: announced(AT + left * DAY, AT) for left in (61, 60, 31, 30, 8, 7, 0, -3)}
+    assert days == {61: None, 60: 60, 31: 60, 30: 30, 8: 30, 7: 7, 0: 7, -3: 7}

@@ -1,6 +1,8 @@
 """Reads a certificate that anybody may have made, and checks what it is good for by itself."""
 
+import hashlib
 import warnings
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -14,6 +16,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from mailflow.core.anomalies import Code
+from mailflow.core.expiry import Validity
 from mailflow.core.model import CertificateUse
 from mailflow.mail.cms.algorithms import Use, is_allowed
 from mailflow.mail.cms.ber import SEQUENCE, Malformed, Reader
@@ -52,6 +55,42 @@ def read(der: bytes) -> x509.Certificate:
     except (*CERTIFICATE_ERRORS, CryptographyDeprecationWarning) as error:
         raise TrustError(Code.CERTIFICATE_UNREADABLE, type(error).__name__) from None
     return certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a person tells a certificate by, in printable characters."""
+
+    subject: str
+    """RFC 4514, as the issuer."""
+    issuer: str
+    serial: str
+    """Hex."""
+    fingerprint: str
+    """SHA-256 (hex)."""
+    validity: Validity
+
+
+def describe(der: bytes) -> Described:
+    """Raises TrustError `CERTIFICATE_UNREADABLE`."""
+    certificate = read(der)
+    return Described(
+        subject=_name(certificate.subject),
+        issuer=_name(certificate.issuer),
+        serial=f"{certificate.serial_number:x}",
+        fingerprint=hashlib.sha256(der).hexdigest(),
+        validity=validity_of(certificate),
+    )
+
+
+def validity_of(certificate: x509.Certificate) -> Validity:
+    """From when to when it holds."""
+    return Validity(begins=certificate.not_valid_before_utc, ends=certificate.not_valid_after_utc)
+
+
+def _name(name: x509.Name) -> str:
+    """Whoever asked for the certificate chose it."""
+    return "".join(c if c.isprintable() else "?" for c in name.rfc4514_string())
 
 
 def _load(der: bytes) -> x509.Certificate:

@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from mailflow.mail.trust.certificate import read
+from mailflow.core.expiry import Validity
+from mailflow.mail.trust.certificate import read, validity_of
+from mailflow.mail.trust.errors import TrustError
 from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
 
 
-def certificate_ends(der: bytes) -> datetime:
-    """The end of its validity. Raises TrustError for what is no certificate."""
-    return read(der).not_valid_after_utc
+def validity(der: bytes) -> Validity | None:
+    """Of a certificate; None for what cannot be read as one."""
+    try:
+        return validity_of(read(der))
+    except TrustError:
+        return None
 
 
 def lists_end(named: Iterable[tuple[str, bytes]]) -> dict[str, datetime]:

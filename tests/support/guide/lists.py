@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from mailflow.core.anomalies import Entry, Level, Retry, Severity, catalogue
 from mailflow.core.codes import code_lists
+from mailflow.core.expiry import ANNOUNCED_DAYS
 from mailflow.core.life import REMOVAL_DELAY, RENEWAL_WINDOW, TABLE, Action, Role, Standing
 from mailflow.core.model import Operation
 from mailflow.core.rules.facts import DEPOSIT_AGE_MAX_YEARS
@@ -191,6 +192,7 @@ def delays() -> str:
     service, trust, jobs = (section.model_fields for section in (Service, Trust, Jobs))
     before, after = trust["signing_time_before_days"].default, trust["signing_time_after_minutes"].default
     years = {1: "un an"}[DEPOSIT_AGE_MAX_YEARS]
+    third, second, first = ANNOUNCED_DAYS
     rows = [
         [
             "réponse, à compter de la réception du message par son serveur",
@@ -202,6 +204,7 @@ def delays() -> str:
         ["validité d'une demande", "un an après le dépôt ou le dernier renouvellement, jour anniversaire compris"],
         ["renouvellement", f"dans les {RENEWAL_WINDOW.days} jours qui précèdent l'échéance"],
         ["préavis d'échéance au guichet", f"{jobs['notice_days'].default} jours avant l'échéance"],
+        ["avis de fin d'un certificat", f"{first}, {second} et {third} jours avant sa fin"],
         ["radiation pour non-renouvellement", "le lendemain de l'échéance"],
         [
             "suppression d'une création erronée",
