@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from cryptography import x509
+
 from mailflow.app.status import sender_expiries
 from mailflow.core.expiry import announced, endings
 from mailflow.core.model import CertificateUse, Standing
@@ -54,3 +56,22 @@ def test_what_has_ended_is_followed_by_what_began_later_but_holds_now() -> None:
 def test_the_nearest_day_of_announcement_counts_and_what_has_ended_stays_announced() -> None:
     days = {left: announced(AT + left * DAY, AT) for left in (61, 60, 31, 30, 8, 7, 0, -3)}
     assert days == {61: None, 60: 60, 31: 60, 30: 30, 8: 30, 7: 7, 0: 7, -3: 7}
+
+
+def test_lists_of_different_scope_end_each_for_itself_and_deltas_do_not_matter() -> None:
+    scope = x509.IssuingDistributionPoint(
+        full_name=None,
+        relative_name=None,
+        only_contains_user_certs=True,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
+    whole = PKI.crl(PKI.root, published=AT - 2 * DAY)
+    part = PKI.crl(PKI.root, published=AT - DAY, extra=[(scope, True)])
+    delta = PKI.crl(PKI.root, published=AT, lasts=DAY, extra=[(x509.DeltaCRLIndicator(1), True)])
+    assert lists_end([("whole", whole), ("part", part), ("delta", delta)]) == {
+        "whole": AT + 5 * DAY,
+        "part": AT + 6 * DAY,
+    }

@@ -197,6 +197,11 @@ def test_a_list_of_another_scope_that_names_a_certificate_still_refuses_it() -> 
     assert revoked([part, PKI.crl(ISSUER)])
 
 
+def test_a_list_of_another_scope_does_not_shorten_what_is_known() -> None:
+    whole, part = PKI.crl(ISSUER), PKI.crl(ISSUER, lasts=DAY, extra=[scoped(full_name=POINT)])
+    assert until([whole, part]) == until([whole])
+
+
 def test_every_authority_of_a_path_is_asked_about_and_a_known_revocation_beats_an_unknown_state() -> None:
     path = (LEAF.certificate, ISSUER.identity.certificate, PKI.root.identity.certificate)
     good, root = PKI.crl(ISSUER), PKI.crl(PKI.root)

@@ -8,13 +8,14 @@ import pytest
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse
-from mailflow.demo.certificates import Extensions, Identity
-from mailflow.demo.pki import Authority
+from mailflow.demo.certificates import Extensions, Identity, build, make_key
+from mailflow.demo.pki import DAY, Authority
 from mailflow.mail.cms import ber
 from mailflow.mail.trust import PathPolicy, TrustError
 from mailflow.mail.trust import path as path_module
@@ -24,6 +25,7 @@ from mailflow.mail.trust.names import comparable
 from mailflow.mail.trust.path import SIGNATURES_MAX, Paths
 from mailflow.mail.trust.policies import ANY_POLICY, POLICIES_MAX, POLICY_MAPPINGS
 from tests.support.pki import AT, shared_pki
+from tests.support.trust import a_trust
 
 PKI = shared_pki()
 
@@ -116,6 +118,7 @@ def test_a_name_lies_inside_or_outside_a_subtree(
         (URI("mairie.example"), URI("urn:x")),
         (URI("mairie.example"), URI("https://[x/")),
         (URI("mairie.example"), URI("https://192.0.2.1/")),
+        (URI("mairie.example"), URI("https://[2001:db8::1]/")),
         (MAIL("mairie.example"), MAIL("mairie.example")),
     ],
 )
@@ -190,6 +193,16 @@ def test_a_path_holds_under_a_demanded_policy_or_not_at_all() -> None:
     assert path_of(without, authority)
 
 
+@pytest.mark.parametrize(("stated", "holds"), [(0, False), (1, True), (None, True)])
+def test_a_holder_may_itself_demand_a_policy(stated: int | None, holds: bool) -> None:
+    limits = x509.PolicyConstraints(stated, None if stated is not None else 0)
+    leaf = PKI.issue("x", by=PKI.issuing_ec, extra=[(limits, True)])
+    if holds:
+        assert path_of(leaf, PKI.issuing_ec)
+    else:
+        assert "no valid certificate policy" in why(leaf, PKI.issuing_ec)
+
+
 def mappings(octets: bytes) -> Extensions:
     return [policies(ANY_POLICY), (x509.UnrecognizedExtension(POLICY_MAPPINGS, octets), True)]
 
@@ -237,6 +250,40 @@ def test_the_settings_may_demand_that_a_certificate_is_for_mail_by_name() -> Non
     with pytest.raises(TrustError) as caught:
         check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN, strict)
     assert caught.value.code is Code.KEY_USAGE_REFUSED
+
+
+def test_an_authority_need_not_state_what_its_key_is_for() -> None:
+    key = make_key("p256")
+    silent = build(
+        "silent authority",
+        key,
+        issuer=PKI.root.identity,
+        validity=(AT - DAY, AT + DAY),
+        serial=None,
+        extensions=[(x509.BasicConstraints(ca=True, path_length=None), True)],
+        pss=False,
+        hash_algorithm=None,
+    )
+    authority = Authority(identity=silent)
+    leaf = PKI.issue("x", by=authority)
+    assert path_of(leaf, authority) == 3
+    trust = a_trust(
+        intermediates=[silent.der], crls=[PKI.crl(PKI.root), PKI.crl(authority)], anchors=[PKI.root.identity.der]
+    )
+    trust.check_enrolment(leaf.der, CertificateUse.SIGN, AT)
+
+
+def test_a_certificate_of_an_old_version_is_refused() -> None:
+    issuer = PKI.issuing_rsa
+    certificate = asn1_x509.Certificate.load(PKI.issue("x", kind="rsa").der)
+    certificate["tbs_certificate"]["version"] = "v1"
+    certificate["tbs_certificate"]["extensions"] = None
+    assert isinstance(issuer.identity.key, rsa.RSAPrivateKey)
+    signed = certificate["tbs_certificate"].dump(force=True)
+    certificate["signature_value"] = issuer.identity.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    made = x509.load_der_x509_certificate(certificate.dump(force=True))
+    leaf = Identity(name="x", key=issuer.identity.key, certificate=made)
+    assert why(leaf, issuer) == "a certificate of an old version"
 
 
 # Signatures

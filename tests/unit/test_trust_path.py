@@ -138,6 +138,14 @@ def test_an_authority_of_the_future_is_told_apart_from_a_refused_path() -> None:
     assert verdict_on(leaf, also=[authority]) is Code.CERTIFICATE_NOT_VALID_THEN
 
 
+def test_that_only_a_date_is_against_a_path_is_told_whatever_else_was_tried() -> None:
+    expired = PKI.authority("twice", by=PKI.root, ends=-DAY)
+    other = PKI.authority("twice", by=PKI.root, extended_usage=TLS_ONLY, key=expired.identity.key)
+    leaf = PKI.issue("desk", by=expired)
+    for order in ([expired, other], [other, expired]):
+        assert verdict_on(leaf, also=order) is Code.CERTIFICATE_NOT_VALID_THEN
+
+
 def test_an_expired_anchor_no_longer_counts() -> None:
     root = PKI.authority("old root", by=None, ends=-DAY)
     leaf = PKI.issue("desk", by=root)

@@ -75,7 +75,7 @@ def _is_mailbox_within(mailbox: str, base: str) -> bool:
 def _is_host_of(host: str, base: str) -> bool:
     """Exactly that host, or with a leading point any below it."""
     host, base = host.lower(), base.lower()
-    return host.endswith(base) and host != base if base.startswith(".") else not base or host == base
+    return host.endswith(base) if base.startswith(".") else not base or host == base
 
 
 def _is_host_within(host: str, base: str) -> bool:

@@ -32,10 +32,10 @@ class Policies:
         self,
         length: int,
         *,
-        wanted: frozenset[str] = frozenset(),
-        explicit: bool = False,
-        no_mapping: bool = False,
-        no_any: bool = False,
+        wanted: frozenset[str],
+        explicit: bool,
+        no_mapping: bool,
+        no_any: bool,
     ) -> None:
         """`length`: certificates below the anchor. `wanted`: the initial policy set, empty for any.
 

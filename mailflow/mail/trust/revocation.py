@@ -119,8 +119,10 @@ class RevocationLists:
             complete = next((s for s in lists if s.known.base is None and s.is_of_now(at)), None)
             if _names(certificate, lists, complete, at):
                 raise TrustError(Code.CERTIFICATE_REVOKED, who)
-            reasons = complete.known.reasons_covered(certificate, points) if complete else frozenset()
-            if complete is None or not reasons:
+            if complete is None:
+                continue
+            reasons = complete.known.reasons_covered(certificate, points)
+            if not reasons:
                 continue
             if not complete.may_vouch(at):
                 why = f"the list of its issuer ended {complete.expires:%Y-%m-%d %H:%M}Z"
