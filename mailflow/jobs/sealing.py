@@ -14,7 +14,7 @@ from mailflow.register import Register, chain
 BATCH = 1_000
 """Entries that one transaction links."""
 PATIENCE = 20
-"""How often an id that is missing is looked for again before its turn comes the next time."""
+"""How often an id that may still come is looked for, in a row, before its turn comes the next time."""
 PAUSE_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Sealer:
     """Who was adding entries just after that."""
 
     async def step(self) -> int:
-        """Link the next entries; how many links that made. Raises Unavailable, and ConstraintViolated."""
+        """Link the next entries; up to which id that is done. Raises Unavailable, and ConstraintViolated."""
         if self.waits:
             async with self.register.read() as tx:
                 self.waits = bool(self._adding & await chain.adding(tx))
@@ -52,33 +52,34 @@ class Sealer:
         if links:
             async with self.register.begin() as tx:
                 await chain.append(tx, links)
-        if found and not self.waits and (links[-1].id if links else last.id) < found[-1][0]:
+        end = links[-1].id if links else last.id
+        if found and not self.waits and end < found[-1][0]:
             self.waits, self._seen = True, found[-1][0]
             async with self.register.read() as tx:
                 self._adding = await chain.adding(tx)
-        return len(links)
+        return end
 
 
-async def seal(register: Register, terms: JobTerms, at: datetime) -> int:
-    """Link all that is committed, and sign the head of the day when there is none; how many links that made.
+async def seal(register: Register, terms: JobTerms, at: datetime) -> None:
+    """Link all that is committed by now, and sign the head of the day when there is none; unless another is at it.
 
-    0 as well when another worker is at it. Raises Unavailable, and Misconfigured when the key cannot be read.
+    What comes meanwhile is for the next time: somebody is always adding. Raises Unavailable, ConstraintViolated, and
+    Misconfigured when the key cannot be read.
     """
-    made, patience = 0, PATIENCE
     async with register.alone("seal") as ours:
         if not ours:
-            return 0
-        sealer = Sealer(register)
-        while patience:
-            new = await sealer.step()
-            made += new
-            if not new and not sealer.waits:
-                break
-            if not new:
+            return
+        async with register.read() as tx:
+            goal = await chain.last_entry(tx)
+        sealer, end, patience = Sealer(register), -1, PATIENCE
+        while patience and end < goal:
+            before, end = end, await sealer.step()
+            if end == before:
                 patience -= 1
                 await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                patience = PATIENCE
         await _sign(register, terms, at)
-    return made
 
 
 async def _sign(register: Register, terms: JobTerms, at: datetime) -> None:

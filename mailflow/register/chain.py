@@ -63,6 +63,11 @@ async def adding(tx: Transaction) -> frozenset[str]:
     return frozenset(row.virtualtransaction for row in await tx.all(sa.text(_ADDING)))
 
 
+async def last_entry(tx: Transaction) -> int:
+    """The highest id of an entry; 0 when there is none."""
+    return int((await tx.all(sa.select(sa.func.max(journal.c.id))))[0][0] or 0)
+
+
 async def unsealed(tx: Transaction, after: int, before: datetime) -> tuple[int, int, int]:
     """Of the entries behind an id that were added before an instant: how many, the first and the last id."""
     of = sa.select(sa.func.count(), sa.func.min(journal.c.id), sa.func.max(journal.c.id))

@@ -82,6 +82,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "check-config": (),
         "audit": (),
         "verify": (str(folder / "request.eml"),),
+        "audit": (),
         "queue": (),
         "find": ("--intake", "1"),
         "replay": ("--intake", "1"),
@@ -114,6 +115,8 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         assert done.out[0] in "[{", (name, done.out)
         assert done.json is not None
     assert world.mailflow("show", told.number, "--json").json["number"] == told.number
+    sealed = world.mailflow("audit", "--json").json
+    assert (sealed["sealed_up_to"] > 0, sealed["head"]["number"]) == (True, 1), "by the batch"
     assert (folder / "attestation.pdf").read_bytes() == attestation.read_bytes()
 
 
