@@ -82,7 +82,6 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "check-config": (),
         "audit": (),
         "verify": (str(folder / "request.eml"),),
-        "audit": (),
         "queue": (),
         "find": ("--intake", "1"),
         "replay": ("--intake", "1"),
