@@ -79,7 +79,7 @@ async def live(register: Register, fatal: int | None = None) -> int:
 
 async def all_jobs(mortal: Mortal, at: datetime) -> None:
     for job in JOBS:
-        if job is not AUDIT:  # it changes nothing of this; its sealing is killed in `test_journal_chain`
+        if job is not AUDIT:  # it changes nothing of this; its sealing is killed in `test_journal_sealed`
             await work.run(mortal, job, TERMS, at)  # type: ignore[arg-type]  # it does as a register does
 
 

@@ -1,79 +1,20 @@
-"""The journal's chain in real databases: what is sealed when, and that whatever is done behind our back is found."""
+"""The journal's chain in real databases: whatever is done to it behind our back is found, and named."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from random import Random
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from mailflow.jobs import examining, sealing
-from mailflow.jobs.audit import AUDIT
-from mailflow.jobs.examining import Witness, examine
+from mailflow.jobs.examining import Witness
 from mailflow.jobs.sealing import Sealer, seal
-from mailflow.register import ConstraintViolated, Register, Transaction, chain, journal, watching
-from tests.integration.test_jobs_killed import Killed, Mortal
-from tests.support.databases import VAULT, Databases, PostgresDatabases
+from mailflow.register import Register, chain
+from tests.support.chains import DAY, days, findings, forge, happen, sealed, small_pages
 from tests.support.jobs import TERMS
 from tests.support.keys import notary
-from tests.support.records import NOW, another, execute, rows
+from tests.support.records import NOW, execute, rows
 
-DAY = timedelta(days=1)
-TABLES = ("journal", "journal_link", "journal_head")
-
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few entries are many pages."""
-    monkeypatch.setattr(examining, "PAGE", 2)
-    monkeypatch.setattr(sealing, "BATCH", 2)
-    monkeypatch.setattr(sealing, "PATIENCE", 2)
-    monkeypatch.setattr(sealing, "PAUSE_SECONDS", 0.01)
-
-
-def an_entry(number: int) -> journal.Entry:
-    return journal.Entry(
-        kind="something", intake_id=number, number=f"n{number}", sender="acme", desk="59123", detail={"n": number}
-    )
-
-
-async def happen(register: Register, *numbers: int) -> None:
-    async with register.begin() as tx:
-        await journal.append(tx, [an_entry(number) for number in numbers], NOW)
-
-
-@pytest.fixture
-async def sealed(register: Register) -> Register:
-    """Six entries, sealed, and a head."""
-    await happen(register, *range(1, 7))
-    await seal(register, TERMS, NOW)
-    return register
-
-
-async def forge(register: Register, *statements: str, **values: object) -> None:
-    """What somebody does who has the database in his hands: the triggers are no obstacle."""
-    async with register.begin() as tx:
-        if tx.has_only_writer:
-            names = await tx.all(
-                sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'journal%'")
-            )
-            lifted = [f"DROP TRIGGER {row.name}" for row in names]
-        else:
-            lifted = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in TABLES]
-        for statement in lifted:
-            await tx.run(sa.text(statement))
-    for statement in statements:
-        await execute(register, statement, **{k: v for k, v in values.items() if f":{k}" in statement})
-
-
-async def findings(register: Register, witness: Witness | None = None, *, later: timedelta = timedelta()) -> Any:
-    return [
-        (one.what.value, one.first, one.last) async for one in examine(register, TERMS.notary, NOW + later, witness)
-    ]
+__all__ = ["sealed", "small_pages"]
 
 
 def swap(table: str, one: int, other: int) -> list[str]:
@@ -167,13 +108,6 @@ async def test_who_makes_the_chain_anew_meets_the_head(sealed: Register) -> None
 # Heads
 
 
-async def days(register: Register, count: int) -> None:
-    """Some more, with an entry each and a head."""
-    for day in range(1, count + 1):
-        await happen(register, 6 + day)
-        await seal(register, TERMS, NOW + day * DAY)
-
-
 async def test_a_head_is_signed_once_a_day_over_what_is_new(sealed: Register) -> None:
     await happen(sealed, 7)
     await seal(sealed, TERMS, NOW)
@@ -228,25 +162,22 @@ async def test_a_forged_last_head_is_not_vouched_for_by_the_next(sealed: Registe
     assert await findings(sealed, later=2 * DAY) == [("head forged", 1, 1)]
 
 
-async def test_heads_outlive_their_key_and_who_gets_it_makes_none(
-    sealed: Register, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_heads_outlive_their_key_and_who_gets_it_makes_none(sealed: Register) -> None:
     await days(sealed, 2)
     old, new = TERMS.notary, notary("successor")
-    monkeypatch.setattr(f"{__name__}.TERMS", replace(TERMS, notary=new))
     await happen(sealed, 9)
-    await seal(sealed, TERMS, NOW + 3 * DAY)
+    await seal(sealed, replace(TERMS, notary=new), NOW + 3 * DAY)
     forgotten = [("head forged", number, number) for number in (1, 2, 3)]
-    assert await findings(sealed, later=3 * DAY) == forgotten, "nobody said which certificate was the former one"
-    monkeypatch.setattr(f"{__name__}.TERMS", replace(TERMS, notary=notary("successor", former="service")))
-    assert await findings(sealed, later=3 * DAY) == []
+    assert await findings(sealed, later=3 * DAY, notary=new) == forgotten, "nobody said what the former one was"
+    knowing = notary("successor", former="service")
+    assert await findings(sealed, later=3 * DAY, notary=knowing) == []
     async with sealed.read() as tx:
         second = (await chain.heads(tx, 1, 1))[0]
     head = old.open(second.signed, NOW)
     assert head is not None
     again = old.sign(head.written(), NOW + DAY)
     await forge(sealed, "UPDATE journal_head SET signed = :signed WHERE number = 2", signed=again)
-    assert await findings(sealed, later=3 * DAY) == [("head forged", 2, 2)]
+    assert await findings(sealed, later=3 * DAY, notary=knowing) == [("head forged", 2, 2)]
 
 
 async def test_a_head_kept_elsewhere_finds_what_was_taken_back(sealed: Register) -> None:
@@ -275,158 +206,3 @@ async def test_what_waits_too_long_for_a_link_or_a_head_is_told(register: Regist
     assert await findings(register, later=3 * DAY) == [("not sealed", 1, 2), ("head missing", 1, 1)]
     await seal(register, TERMS, NOW + 3 * DAY)
     assert await findings(register, later=3 * DAY) == []
-
-
-# Sealing
-
-
-@asynccontextmanager
-async def adding(register: Register, number: int) -> AsyncIterator[Transaction]:
-    """A transaction that has an entry and is not over."""
-    async with register.begin() as tx:
-        await journal.append(tx, [an_entry(number)], NOW)
-        yield tx
-
-
-class Undone(Exception):
-    """The transaction is to be rolled back."""
-
-
-async def links(register: Register) -> list[Any]:
-    return [tuple(row) for row in await rows(register, "SELECT id, gap_from FROM journal_link ORDER BY id")]
-
-
-@pytest.fixture
-def postgresql_url(postgres_server: PostgresDatabases) -> str:
-    return postgres_server.fresh(migrated=True)
-
-
-@pytest.fixture
-async def postgresql(postgresql_url: str) -> AsyncIterator[Register]:
-    """Only there do transactions add side by side: in SQLite no entry can be committed late."""
-    async with another(postgresql_url) as register:
-        yield register
-
-
-async def test_an_entry_that_is_committed_late_is_waited_for(postgresql: Register) -> None:
-    await happen(postgresql, 1)
-    async with adding(postgresql, 2):
-        await happen(postgresql, 3, 4, 5)
-        await seal(postgresql, TERMS, NOW)
-        assert await links(postgresql) == [(1, None)]
-    await seal(postgresql, TERMS, NOW)
-    assert await links(postgresql) == [(id_, None) for id_ in range(1, 6)]
-    assert await findings(postgresql) == []
-
-
-async def test_an_id_that_nobody_can_bring_any_more_is_a_gap(postgresql: Register) -> None:
-    await happen(postgresql, 1)
-    with suppress(Undone):
-        async with adding(postgresql, 2), adding(postgresql, 3):
-            await happen(postgresql, 4)
-            await seal(postgresql, TERMS, NOW)
-            raise Undone
-    assert await links(postgresql) == [(1, None)]
-    await seal(postgresql, TERMS, NOW)
-    assert await links(postgresql) == [(1, None), (3, 2), (4, None)]
-    assert await findings(postgresql) == []
-    await execute(postgresql, "INSERT INTO journal (id, at, kind, detail) VALUES (2, :at, 'x', '{}')", at=NOW)
-    await seal(postgresql, TERMS, NOW)
-    assert await findings(postgresql) == [("inserted", 2, 2)]
-
-
-async def test_who_began_later_holds_nothing_up(postgresql: Register) -> None:
-    """There is always somebody adding: it is enough that those are over who may have had the missing id."""
-    sealer = Sealer(postgresql)
-    async with adding(postgresql, 1):
-        await happen(postgresql, 2)
-        assert await sealer.step() == 0  # the chain has not begun
-        assert sealer.waits
-        later = postgresql.begin()
-        tx = await later.__aenter__()
-        await journal.append(tx, [an_entry(3)], NOW)
-    assert await sealer.step() == 2
-    await later.__aexit__(None, None, None)
-    assert await sealer.step() == 3
-
-
-async def test_whatever_happens_side_by_side_is_sealed_whole(postgresql: Register) -> None:
-    """Four who add, each in its own time, some in vain, while the sealer never rests."""
-    chance, working = Random(5), 4
-    sealer = Sealer(postgresql)
-
-    async def work() -> None:
-        nonlocal working
-        for number in range(15):
-            with suppress(Undone):
-                async with adding(postgresql, number) as tx:
-                    await asyncio.sleep(chance.random() / 100)
-                    await journal.append(tx, [an_entry(number)] * chance.randint(1, 3), NOW)
-                    if chance.random() < 0.3:
-                        raise Undone
-        working -= 1
-
-    async def seal_on() -> None:
-        while working:
-            await sealer.step()
-
-    await asyncio.gather(*(work() for _ in range(working)), seal_on())
-    await seal(postgresql, TERMS, NOW)
-    kept = [row.id for row in await rows(postgresql, "SELECT id FROM journal ORDER BY id")]
-    linked = await links(postgresql)
-    assert [id_ for id_, gap in linked if gap is None] == kept
-    assert [gap for _, gap in linked if gap is not None] != []
-    assert await findings(postgresql) == []
-
-
-async def test_two_sealers_at_once_make_one_chain(sealed: Register, register_url: str) -> None:
-    await happen(sealed, 7, 8)
-    async with another(register_url) as other:
-        made = await asyncio.gather(Sealer(sealed).step(), Sealer(other).step(), return_exceptions=True)
-        assert 8 in made
-        assert all(one == 8 or isinstance(one, ConstraintViolated) for one in made)
-        await happen(sealed, 9)
-        async with sealed.alone("seal"):
-            await seal(other, TERMS, NOW)
-        assert len(await links(sealed)) == 8, "somebody else was at it"
-    await seal(sealed, TERMS, NOW)
-    assert [id_ for id_, _ in await links(sealed)] == list(range(1, 10))
-    assert await findings(sealed) == []
-
-
-def test_a_sealer_killed_at_any_commit_is_made_up_for(databases: Databases) -> None:
-    async def lived(fatal: int | None) -> tuple[int, Any]:
-        register = Register.open(url, VAULT)
-        mortal: Any = Mortal(register, fatal)
-        try:
-            await happen(register, 1, 2, 3)
-            for day in range(2):
-                try:
-                    await seal(mortal, TERMS, NOW)
-                except Killed:
-                    assert day == 0
-            assert await findings(register) == []
-            heads = await rows(register, "SELECT signed FROM journal_head")
-            opened = [TERMS.notary.open(row.signed, NOW) for row in heads]
-            return mortal.commits, opened
-        finally:
-            await register.close()
-
-    url = databases.fresh(migrated=True)
-    commits, unharmed = asyncio.run(lived(None))
-    assert (commits, len(unharmed)) == (3, 1)
-    for fatal in range(1, commits + 1):
-        url = databases.fresh(migrated=True)
-        assert asyncio.run(lived(fatal))[1] == unharmed
-
-
-async def test_the_nightly_job_seals_looks_and_tells(register: Register) -> None:
-    await happen(register, 1, 2, 3)
-    await AUDIT.step(register, TERMS, NOW)
-    async with register.read() as tx:
-        assert (await chain.last_link(tx)).id == 3
-        assert set((await watching.broken(tx)).values()) == {0}
-    await forge(register, "DELETE FROM journal WHERE id = 2")
-    await AUDIT.step(register, TERMS, NOW)
-    async with register.read() as tx:
-        assert (await watching.broken(tx))["journal-is-as-sealed"] == 1
