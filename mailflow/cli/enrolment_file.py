@@ -10,11 +10,10 @@ from mailflow.cli.certificates import Offered, doubts
 from mailflow.cli.enrolment import enrolments, perform
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, say, show_json, wait_for, warn
 from mailflow.core.calendar import legal_day
-from mailflow.enrolment.plan import Effect, Step, steps
+from mailflow.enrolment.plan import Effect, Step, carry_out, steps
 from mailflow.enrolment.reader import EnrolmentFault, read
 from mailflow.enrolment.writer import write
-from mailflow.errors import MailflowError
-from mailflow.register import Transaction, directory
+from mailflow.register import Transaction
 from mailflow.register.directory import Change
 
 
@@ -71,10 +70,7 @@ def import_(invocation: Invocation, file: Path, take_away: bool, *, act: Act) ->
         raise click.UsageError(f"{taking} steps take rights away; look at the plan, then give --take-away too")
 
     async def work(tx: Transaction, change: Change) -> None:
-        if await directory.generation(tx) != known.generation:
-            raise MailflowError("enrolments were changed meanwhile: look at the plan again")
-        for step in found:
-            await step.do(tx, change)
+        await carry_out(tx, known, found, change)
 
     if not found and not act.as_json:
         say(f"The register is as {file} says.")

@@ -1,6 +1,6 @@
 """What has to be done so that the register is as a file of enrolments says: step by step, as single commands would."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -15,9 +15,14 @@ from mailflow.core.model import (
     Standing,
 )
 from mailflow.enrolment.reader import EnrolmentFault
+from mailflow.errors import MailflowError
 from mailflow.mail.trust.certificate import describe
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
+
+
+class Outdated(MailflowError):
+    """The plan was made from enrolments that are not those of now."""
 
 
 class Effect(StrEnum):
@@ -64,6 +69,14 @@ def steps(known: Directory, wanted: Directory, today: date) -> list[Step]:
         if code not in wanted.desks and desk.standing is Standing.ACTIVE:
             found.append(_desk_standing(desk, Standing.SUSPENDED, ", which the file does not have"))
     return found
+
+
+async def carry_out(tx: Transaction, known: Directory, found: Sequence[Step], change: Change) -> None:
+    """Do the steps that lead away from `known`. Raises Outdated."""
+    if await directory.generation(tx) != known.generation:
+        raise Outdated("enrolments were changed meanwhile: look at the plan again")
+    for step in found:
+        await step.do(tx, change)
 
 
 def _impossible(known: Directory, wanted: Directory) -> Iterator[str]:

@@ -22,7 +22,7 @@ from mailflow.core.model import (
 )
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.demo.certificates import Identity
-from mailflow.enrolment.plan import Effect, steps
+from mailflow.enrolment.plan import Effect, Outdated, carry_out, steps
 from mailflow.enrolment.reader import EnrolmentFault, read
 from mailflow.enrolment.writer import write
 from mailflow.register import Register, directory
@@ -98,9 +98,9 @@ def sorted_desks(desks: list[EnrolledDesk]) -> list[EnrolledDesk]:
 async def carried_out(register: Register, wanted: Directory, today: date = TODAY) -> list[str]:
     """Make the register so; what was done."""
     async with register.begin() as tx:
-        found = steps(await directory.read(tx), wanted, today)
-        for step in found:
-            await step.do(tx, CHANGE)
+        known = await directory.read(tx)
+        found = steps(known, wanted, today)
+        await carry_out(tx, known, found, CHANGE)
     return [str(step) for step in found]
 
 
@@ -332,3 +332,26 @@ async def test_what_the_file_does_not_have_may_do_nothing_more_and_is_on_record(
         "desk-suspended",
     ]
     assert all('"by": "anna"' in row.detail and '"why": "contract 12"' in row.detail for row in kept)
+
+
+async def test_a_plan_made_from_other_enrolments_is_not_carried_out(register: Register) -> None:
+    known = await present(register)
+    found = steps(known, read(a_text().encode(), PRODUCTION), TODAY)
+    async with register.begin() as tx:
+        await directory.add_desk(tx, DeskCode("75056"), name="Paris", address="", change=CHANGE)
+    before = await present(register)
+    with pytest.raises(Outdated):
+        async with register.begin() as tx:
+            await carry_out(tx, known, found, CHANGE)
+    assert await present(register) == before
+
+
+async def test_a_plan_that_fails_half_way_leaves_nothing_done(register: Register) -> None:
+    known = await present(register)
+    wanted = read(a_text().encode(), PRODUCTION)
+    found = steps(known, wanted, TODAY)
+    with pytest.raises(directory.AlreadyEnrolled):
+        async with register.begin() as tx:
+            await carry_out(tx, known, [*found, found[0]], CHANGE)
+    assert await present(register) == known
+    assert await rows(register, "SELECT id FROM journal WHERE kind LIKE '%-added'") == []
