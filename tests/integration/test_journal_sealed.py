@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mailflow.app import daily
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.sealing import Sealer, seal
 from mailflow.register import ConstraintViolated, Register, Transaction, chain, journal, watching
@@ -154,6 +156,31 @@ def test_a_sealer_killed_at_any_commit_is_made_up_for(databases: Databases) -> N
     for fatal in range(1, commits + 1):
         url = databases.fresh(migrated=True)
         assert asyncio.run(lived(fatal))[1] == unharmed
+
+
+async def test_the_service_seals_again_and_again_whatever_fails(
+    register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [Unavailable("the database"), Misconfigured("the key"), ConstraintViolated("pk_journal_link")]
+    tried: list[Exception] = []
+    done = asyncio.Event()
+
+    async def sometimes(*terms: Any) -> None:
+        if len(tried) < len(failures):
+            tried.append(failures[len(tried)])
+            raise tried[-1]
+        await seal(*terms)
+        done.set()
+
+    monkeypatch.setattr(daily, "SEAL_SECONDS", 0.01)
+    monkeypatch.setattr(daily, "seal", sometimes)
+    await happen(register, 1, 2, 3)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(daily.keep_sealed(register, TERMS))
+        await done.wait()
+        keeping.cancel()
+    assert tried == failures
+    assert len(await links(register)) == 3
 
 
 async def test_the_nightly_job_seals_looks_and_tells(register: Register) -> None:
