@@ -226,11 +226,17 @@ def play(seed: int, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -> l
     async def both() -> list[str]:
         simulation = Simulation(seed, url)
         try:
-            return await judge(await simulation.play())
-        except Exception as error:
-            logging.getLogger(__name__).debug("seed %d", seed, exc_info=error)
-            return [f"{type(error).__name__}: {error}"]
+            return await _judged(simulation, judge)
         finally:
             await simulation.close()
 
     return asyncio.run(both())
+
+
+async def _judged(simulation: Simulation, judge: Callable[[Run], Awaitable[list[str]]]) -> list[str]:
+    """Nothing of an error is left but its text: what it passed through may be collected."""
+    try:
+        return await judge(await simulation.play())
+    except Exception as error:
+        logging.getLogger(__name__).debug("seed %d", simulation.run.seed, exc_info=error)
+        return [f"{type(error).__name__}: {error}"]
