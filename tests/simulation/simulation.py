@@ -230,7 +230,11 @@ def play(seed: int, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -> l
         finally:
             await simulation.close()
 
-    return asyncio.run(both())
+    before = connections.threads()
+    try:
+        return asyncio.run(both())
+    finally:
+        connections.collect(before)
 
 
 async def _judged(simulation: Simulation, judge: Callable[[Run], Awaitable[list[str]]]) -> list[str]:

@@ -5,8 +5,8 @@ import gc
 import threading
 import warnings
 
+SOON_SECONDS = 0.3
 SECONDS_MAX = 10.0
-SOON_SECONDS = 0.2
 
 
 def threads() -> set[threading.Thread]:
@@ -15,16 +15,17 @@ def threads() -> set[threading.Thread]:
 
 
 async def ended(before: set[threading.Thread]) -> None:
-    """Wait for those that were not there `before`: each still reports to the event loop, which has to be there.
+    """Wait for those that were not there `before`: each still reports to the event loop, which has to be there."""
+    for thread in threads() - before:
+        await asyncio.to_thread(thread.join, SOON_SECONDS)
 
-    A connection that nobody closed, because whoever had it was killed, ends when it is collected: here, and not in the
-    middle of somebody else's test.
-    """
-    for seconds in (SOON_SECONDS, SECONDS_MAX):
-        for thread in threads() - before:
-            await asyncio.to_thread(thread.join, seconds)
-        if not threads() - before:
-            return
+
+def collect(before: set[threading.Thread]) -> None:
+    """Once the event loop is over: what nobody has closed, because whoever had it was killed, ends when it is
+    collected. Here, and not in the middle of somebody else's test."""
+    if threads() - before:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+    for thread in threads() - before:
+        thread.join(SECONDS_MAX)
