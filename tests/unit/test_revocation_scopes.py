@@ -140,6 +140,12 @@ def test_a_delta_takes_a_certificate_off_the_list_that_it_changes() -> None:
     assert state(LEAF, [crl(ON_HOLD, number=5), crl(LIFTED, number=6, base=4)]) == "good"
 
 
+def test_only_a_delta_takes_off_and_only_what_it_does_not_revoke_as_well() -> None:
+    assert state(LEAF, [crl(LIFTED, number=5)]) == "revoked"
+    for both in ([LIFTED, ON_HOLD], [ON_HOLD, LIFTED]):
+        assert state(LEAF, [crl(ON_HOLD, number=5), crl(*both, number=6, base=4)]) == "revoked"
+
+
 @pytest.mark.parametrize(
     "delta",
     [

@@ -62,6 +62,9 @@ class RevocationList:
             self.issuer = comparable(self._crl.issuer)
             self.published = self._crl.last_update_utc
             self.scope = _scope(extensions, self._crl.issuer)
+            self.number = _number(extensions, x509.CRLNumber)
+            self.base = _number(extensions, x509.DeltaCRLIndicator)
+            """The number of the list that this one changes, if it is a delta."""
             self._entries = self._index()
         except UnusableList:
             raise
@@ -72,13 +75,10 @@ class RevocationList:
         if expires is None:
             raise UnusableList("no nextUpdate")
         self.expires = expires
-        self.number = _number(extensions, x509.CRLNumber)
-        self.base = _number(extensions, x509.DeltaCRLIndicator)
-        """The number of the list that this one changes, if it is a delta."""
         self._signed_by: dict[x509.Certificate, bool] = {}
 
     def _index(self) -> dict[ComparableName, dict[int, bool]]:
-        """Of each issuer the numbers listed; False for one that a delta takes off the list."""
+        """Of each issuer the numbers listed; False for one that a delta takes off the list, and names only for that."""
         found: dict[ComparableName, dict[int, bool]] = {}
         issuer = self.issuer
         for entry in self._crl:
@@ -86,13 +86,14 @@ class RevocationList:
             for item in entry.extensions:
                 match item.value:
                     case x509.CRLReason() as stated:
-                        listed = stated.reason is not ReasonFlags.remove_from_crl
+                        listed = self.base is None or stated.reason is not ReasonFlags.remove_from_crl
                     case x509.CertificateIssuer() as named if self.scope.indirect:
                         # It holds for the entries behind it too (section 5.3.3).
                         issuer = _issuer(named)
                     case _ if item.critical:
                         raise UnusableList("an entry with a critical extension")
-            found.setdefault(issuer, {})[entry.serial_number] = listed
+            numbers = found.setdefault(issuer, {})
+            numbers[entry.serial_number] = listed or numbers.get(entry.serial_number, False)
         return found
 
     def says(self, certificate: x509.Certificate) -> bool | None:
