@@ -10,6 +10,7 @@ from mailflow.core.calendar import PARIS
 from mailflow.core.model import Door, Environment, FileReceipt, SenderCode, Submission, Submitter
 from mailflow.jobs import dispatch as telling
 from mailflow.jobs import work
+from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.orders import Dispatch, Notice
 from mailflow.register import Register, directory, dispatches, intake
@@ -48,7 +49,8 @@ class Service:
         self.last_night = day
         at = datetime.combine(day, NIGHT, PARIS)
         for job in JOBS:
-            await work.run(self.register, job, TERMS, at)
+            if job is not AUDIT or day.day == 1:  # it goes through the whole journal each time
+                await work.run(self.register, job, TERMS, at)
         return await self._collect(at)
 
     async def _collect(self, at: datetime) -> list[Notice | Dispatch]:
