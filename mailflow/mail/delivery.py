@@ -20,7 +20,8 @@ from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import lateness, outbox
 
 CHUNKS_A_TURN = 4
-"""How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs."""
+"""How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs. And what is
+in memory at once is bounded: the last chunk, and half of each one before it."""
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,10 @@ async def deliver(door: MailDoor) -> Progress:
     marks = Marks(door, gather=door.pace.gather if len(rows) > 1 else timedelta(0))
     sends: list[asyncio.Task[Progress]] = []
     async with asyncio.TaskGroup() as group:
-        while rows:
+        for chunk in range(1, CHUNKS_A_TURN + 1):
             portion = [group.create_task(_send(door, marks, row)) for row in rows]
             sends += portion
-            if len(sends) > door.pace.chunk * (CHUNKS_A_TURN - 1) or not await _goes_well(portion):
+            if not rows or chunk == CHUNKS_A_TURN or not await _goes_well(portion):
                 break
             rows = await _claim_more(door)
     return sum((send.result() for send in sends), Progress())
@@ -50,7 +51,7 @@ async def _claim_more(door: MailDoor) -> Sequence[outbox.Composed]:
 
 async def _goes_well(portion: Sequence[asyncio.Task[Progress]]) -> bool:
     """Half of them are sent: time for the next ones, so that no connection waits for the slowest of a chunk."""
-    for ended in islice(asyncio.as_completed(portion), len(portion) // 2):
+    for ended in islice(asyncio.as_completed(portion), -(-len(portion) // 2)):
         if not (await ended).sent:
             return False
     return True

@@ -100,9 +100,26 @@ class Stages:
         finally:
             over.set()
             await lasting
+        await self._take_what_is_free(stop)
         await self._acknowledge_what_is_left(stop)
         stuck = tuple(s.name for s in self.all if s.failures)
         return Drained(progress=self.progress, unavailable=stuck, waiting=await self._waiting())
+
+    async def _take_what_is_free(self, stop: asyncio.Event) -> None:
+        """Another worker may have received or decided meanwhile what nobody is at by now."""
+        in_vain = 0
+        while in_vain < FAILURES_MAX and not (stop.is_set() or any(s.failures for s in self.all)) and await self._due():
+            before = self.progress
+            for stage in (self.process, self.compose, self.deliver):
+                await self._finish(stage, None, stop)
+            in_vain = 0 if self.progress != before else in_vain + 1
+
+    async def _due(self) -> bool:
+        """Whether there is work that nobody is at. False when the register is away, which a stage has told."""
+        with contextlib.suppress(Unavailable):
+            async with self._door.register.read() as tx:
+                return await queues.due(tx, self._door.clock()) > 0
+        return False
 
     async def _waiting(self) -> int:
         """0 when the register is away, which a stage has told."""

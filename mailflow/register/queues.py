@@ -98,12 +98,18 @@ async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
 
 async def unfinished(tx: Transaction, at: datetime) -> int:
     """How many mails, in or out, work is left for, now or later, that nobody is at just now."""
+    left = [(table, table.c.next_at.is_not(None)) for table in (intake, outbox)]
+    return await _idle(tx, at, *left, (outbox, outbox.c.sending_at.is_not(None)))
+
+
+async def due(tx: Transaction, at: datetime) -> int:
+    """How many of these whoever is free may begin with at once."""
+    return await _idle(tx, at, *((table, table.c.next_at <= at) for table in (intake, outbox)))
+
+
+async def _idle(tx: Transaction, at: datetime, *which: tuple[sa.Table, sa.ColumnElement[bool]]) -> int:
     found = 0
-    for table, left in (
-        (intake, intake.c.next_at.is_not(None)),
-        (outbox, outbox.c.next_at.is_not(None)),
-        (outbox, outbox.c.sending_at.is_not(None)),
-    ):
+    for table, left in which:
         idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at)
         (row,) = await tx.all(sa.select(sa.func.count().label("rows")).where(left, idle))
         found += int(row.rows)

@@ -1,5 +1,6 @@
 """One turn that sends: it goes on with the next answers while it goes well, and ends."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, worker
 from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.ports import BeforeData, Outgoing, SendResult
 from mailflow.register import Register, Transaction, outbox
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
@@ -39,6 +41,27 @@ async def test_it_goes_on_while_it_goes_well_and_ends(house: House, door: MailDo
     assert await delivery.deliver(door) == Progress(sent=LETTERS - delivery.CHUNKS_A_TURN * CHUNK)
     assert await delivery.deliver(door) == Progress()
     assert len(house.mailer.accepted) == LETTERS
+
+
+async def test_no_more_is_in_memory_than_some_chunks_of_octets(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers so large that each is a chunk by itself go one after the other."""
+    send, under_way, most = house.mailer.send, 0, 0
+
+    async def slow(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        result = await send(outgoing, before_data)
+        under_way -= 1
+        return result
+
+    monkeypatch.setattr(house.mailer, "send", slow)
+    narrow = replace(door, pace=replace(door.pace, chunk=LETTERS, chunk_bytes_max=1))
+    assert await delivery.deliver(narrow) == Progress(sent=delivery.CHUNKS_A_TURN)
+    assert most == 1
 
 
 async def test_a_server_that_takes_nothing_is_not_asked_for_more(house: House, door: MailDoor) -> None:
