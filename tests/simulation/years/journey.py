@@ -107,6 +107,7 @@ class Journey:
                 self.wrong += self._copy_differs(desk.code, known[desk.code], day)
         self.wrong += _differs("notices", self.law.notices(), self.notices)
         self.wrong += list(self.law.numbers_wrong())
+        self.wrong += await self.service.audit(day)
 
     def _copy_differs(self, code: str, known: Mapping[str, Holding], day: date) -> Iterator[str]:
         desk = DESKS[code]
