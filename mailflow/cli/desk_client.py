@@ -154,7 +154,9 @@ def ask(
 def read(
     answers: tuple[Path, ...], key: Path, certificate: Path, service: Path, out: Path | None, as_json: bool
 ) -> int:
-    """Decrypt ANSWERS (one mail, or all parts of one answer), prove the signature, show them, write out the files.
+    """Decrypt ANSWERS (one mail, or all parts of one), prove the signature, show them, write out the files.
+
+    A mail of the service that is only signed, such as an announcement, is read too.
 
     Example: mailflow desk-client read answer.eml --key desk.key --certificate desk.pem --service service.pem --out .
     """
@@ -163,6 +165,8 @@ def read(
     whole = desk.joined([desk.open_answer(answer.read_bytes(), keys, ours, app.now()) for answer in answers])
     if whole.environment != Environment.PRODUCTION:
         warn(f"this answer is of the environment {whole.environment}: nothing in it is real")
+    if not whole.encrypted:
+        warn("this mail is signed, but not encrypted: others may have read it")
     if out:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in whole.files.items():
@@ -175,6 +179,7 @@ def read(
             {
                 "in_reply_to": whole.in_reply_to,
                 "environment": whole.environment,
+                "encrypted": whole.encrypted,
                 "missing": whole.missing,
                 "files": sorted(whole.files),
                 "questions": [
@@ -187,7 +192,8 @@ def read(
         )
     else:
         say(whole.text)
-        say("Files: " + ", ".join(sorted(whole.files)))
+        if whole.files:
+            say("Files: " + ", ".join(sorted(whole.files)))
     for part in whole.missing:
         warn(f"part {part} of the answer is missing")
     return Exit.TEMPORARY if whole.missing else Exit.DONE

@@ -52,6 +52,8 @@ class OpenedAnswer:
     files: Mapping[str, bytes] = field(repr=False)
     """By name: the `RET` files and the acknowledgement."""
     in_reply_to: str
+    encrypted: bool
+    """Else others may have read it: so come announcements about certificates when nothing can be encrypted to us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class WholeAnswer:
     environment: str
     files: Mapping[str, bytes] = field(repr=False)
     in_reply_to: str
+    encrypted: bool
+    """Every part of it was."""
     missing: tuple[int, ...]
     """Numbers of the parts that are not at hand."""
 
@@ -99,16 +103,17 @@ def request_mail(
 def open_answer(
     raw: bytes, keys: Sequence[DecryptionKey], service_certificates: Sequence[bytes], at: datetime
 ) -> OpenedAnswer:
-    """Decrypt an answer and prove that the service signed it, by one of its published certificates (DER).
+    """Decrypt a mail of the service and prove that it signed it, by one of its published certificates (DER).
 
-    Raises AnswerRefused.
+    One that is only signed is opened as well. Raises AnswerRefused.
     """
     try:
         outer = mime.read(raw, LIMITS)
         sealed = mime.signed_parts(outer)
-        if sealed is None or sealed.content is not None:
-            raise AnswerRefused("the mail is not encrypted")
-        signed = mime.signed_parts(mime.read(cms.decrypt(sealed.cms, keys, at=at), LIMITS))
+        if sealed is None:
+            raise AnswerRefused("the mail is neither encrypted nor signed")
+        encrypted = sealed.content is None
+        signed = mime.signed_parts(mime.read(cms.decrypt(sealed.cms, keys, at=at), LIMITS)) if encrypted else sealed
         if signed is None:
             raise AnswerRefused("the content is not signed")
         verified = cms.verify(signed.cms, signed.content, enrolled=lambda _: service_certificates, at=at)
@@ -134,6 +139,7 @@ def open_answer(
         parts=int(of),
         files=files,
         in_reply_to=outer.value("in-reply-to"),
+        encrypted=encrypted,
     )
 
 
@@ -154,6 +160,7 @@ def joined(parts: Sequence[OpenedAnswer]) -> WholeAnswer:
         environment=first.environment,
         files=files,
         in_reply_to=first.in_reply_to,
+        encrypted=all(part.encrypted for part in parts),
         missing=tuple(number for number in range(1, first.parts + 1) if number not in by_number),
     )
 

@@ -123,7 +123,6 @@ def _(op: Operator) -> Iterator[None]:
 @trouble(
     "the certificate of the service ends",
     alarm=Alarm.CERTIFICATE_ENDS,
-    view="check-config --offline",
     shows="certificate service signing ends within",
 )
 def _(op: Operator) -> Iterator[None]:

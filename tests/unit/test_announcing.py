@@ -5,11 +5,12 @@ import zlib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+import pytest
+
 from mailflow.core.model import CertificateUse, Environment, SenderCode
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.jobs.orders import DISPATCHES, NOTICES, CertificateEnding, Dispatch, Notice
-from mailflow.mail import cms, mime
-from mailflow.mail.desk import LIMITS
+from mailflow.mail.desk import AnswerRefused, open_answer
 from mailflow.mail.kinds import KINDS
 from mailflow.mail.letter import Composition, Letter, Letterhead
 from tests.support.judging import mairie
@@ -96,8 +97,8 @@ def test_it_is_encrypted_as_long_as_that_is_possible_and_signed_always() -> None
     (signed,) = a_composer(encryption=False).compose(composition, AT).mails
     assert (b"multipart/signed" in encrypted.raw, b"application/pkcs7-mime" in encrypted.raw) == (False, True)
     assert (b"multipart/signed" in signed.raw, b"application/pkcs7-mime" in signed.raw) == (True, False)
-    parts = mime.signed_parts(mime.read(signed.raw, LIMITS))
-    service = shared_pki().service_ec.der
-    assert parts is not None
-    proven = cms.verify(parts.cms, parts.content, enrolled=lambda _: [service], at=AT)
-    assert [signer.certificate for signer in proven.signers] == [service]
+    for mail, is_encrypted in ((encrypted, True), (signed, False)):
+        opened = open_answer(mail.raw, [mairie().decryption_key], [shared_pki().service_ec.der], AT)
+        assert ("prend fin le" in opened.text, opened.encrypted) == (True, is_encrypted)
+    with pytest.raises(AnswerRefused):
+        open_answer(signed.raw, [mairie().decryption_key], [mairie().identity.der], AT)
