@@ -51,7 +51,7 @@ class CountingVault(Vault):
 
     def __init__(self, maker: Maker) -> None:
         """With the keys that the register was filled with."""
-        super().__init__({"bench": maker.master_key}, active="bench", lookup_key=maker.lookup_key)
+        super().__init__({"bench": maker.master_key}, first="bench", lookup_key=maker.lookup_key)
         self.opened = 0
 
     def open(self, key: ContentKey, sealed: bytes, context: str) -> bytes:

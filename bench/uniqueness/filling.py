@@ -21,7 +21,7 @@ from psycopg import sql
 from bench import processes
 from bench.uniqueness.rows import NEXT_IDENTIFIER, Maker
 from mailflow.core.numbers import TERRITORIES
-from mailflow.register import Register, tables
+from mailflow.register import Register, masters, tables
 from tests.servers.postgres import postgres
 
 BLOCKS_A_TASK = 10
@@ -84,6 +84,7 @@ async def prepare(register: Register) -> None:
             else:
                 statement = "SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"
             await tx.run(sa.text(statement).bindparams(**last))
+        await masters.current(tx)
         rows = [{"territory": territory, "last": NEXT_IDENTIFIER} for territory in sorted(TERRITORIES)]
         await tx.run(sa.insert(tables.history_counter), rows)
 

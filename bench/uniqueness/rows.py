@@ -54,7 +54,7 @@ class Maker:
     @property
     def vault(self) -> Vault:
         """The register's."""
-        return Vault({"bench": self.master_key}, active="bench", lookup_key=self.lookup_key)
+        return Vault({"bench": self.master_key}, first="bench", lookup_key=self.lookup_key)
 
     def rows(self, blocks: range) -> Rows:
         """By table, in an order in which they can be written."""
@@ -74,6 +74,7 @@ class Recorder(Transaction):
 
     def __init__(self, vault: Vault, first: int, count: int) -> None:
         super().__init__(cast("AsyncConnection", None), vault, writes=True)
+        self.master = vault.first
         self.rows: dict[sa.Table, list[Mapping[str, Any]]] = defaultdict(list)
         self.first = first
         self._person = 2 * first + 1

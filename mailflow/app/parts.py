@@ -60,12 +60,15 @@ def open_vault(settings: Settings) -> Vault:
     folder = settings.register_.master_keys_dir
     if not _may_read(folder):
         return Vault.closed()
-    keys = {file.stem: _key(file) for file in sorted(folder.glob("*.key"))}
+    keys = _master_keys(folder)
     if not keys:
         raise Misconfigured(f"register.master_keys_dir: there is no .key file in {folder}; `mailflow init` makes one")
-    named = folder / "active"
-    active = read_secret(named).strip() if named.is_file() else max(keys)
-    return Vault(keys, active, _key(settings.register_.lookup_key_file))
+    lookup_key = _key(settings.register_.lookup_key_file)
+    return Vault(keys, max(keys), lookup_key, read_again=lambda: _master_keys(folder))
+
+
+def _master_keys(folder: Path) -> dict[str, bytes]:
+    return {file.stem: _key(file) for file in sorted(folder.glob("*.key"))}
 
 
 def _may_read(folder: Path) -> bool:

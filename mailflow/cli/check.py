@@ -8,6 +8,7 @@ import click
 
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
+from mailflow.cli.master_key import check_master_keys
 from mailflow.cli.reference import missing
 from mailflow.core.canary import CANARY_DESKS, CANARY_SENDER
 from mailflow.core.model import Directory
@@ -59,6 +60,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     inside: Checks = (
         ("keys", _keys),
         ("register", _register),
+        ("master keys", check_master_keys),
         ("expiry", _expiry),
         ("reference", _reference),
         ("alerts", _alerts),

@@ -3,9 +3,6 @@
 Only what is missing is made, nothing is overwritten: so it also completes an installation, and upgrades its schema.
 """
 
-import base64
-import os
-import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +14,13 @@ import click
 from mailflow import app
 from mailflow.cli.check import SERVERS, Finding, code_of, look, show
 from mailflow.cli.invocation import Exit, Invocation, apply_option, json_option, say, show_plan, wait_for
+from mailflow.cli.placing import PRIVATE, hand_over_register, write_new, write_random_key
 from mailflow.cli.questions import Interview
 from mailflow.cli.service_keys import service_key_pair
 from mailflow.errors import Misconfigured
 from mailflow.settings import Settings, meaning_of, parse
 from mailflow.settings.sample import sample
 
-KEY_BYTES = 32
-PRIVATE = 0o600
 FOLDERS = ("keys/master", "secrets", "trust/anchors", "trust/intermediates", "trust/crls")
 
 
@@ -115,7 +111,7 @@ def _keep(interview: Interview, config: Path) -> None:
         path = config.parent / "secrets" / server
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.unlink(missing_ok=True)
-        _write(path, secret.encode() + b"\n", PRIVATE)
+        write_new(path, secret.encode() + b"\n", PRIVATE)
 
 
 def _try_servers(settings: Settings, *, as_json: bool) -> list[Finding]:
@@ -135,18 +131,9 @@ def _complete(invocation: Invocation, plan: list[str], *, apply: bool, as_json: 
         for one in missing:
             one.make()
         wait_for(app.migrate(settings))
-        _hand_over_register(settings.register_.url)
+        hand_over_register(settings.register_.url)
     following = "Next: mailflow check-config, then enrol a sender, a desk and a mandate."
     return _done(plan, following, apply=apply, as_json=as_json)
-
-
-def _hand_over_register(url: str) -> None:
-    """What root makes belongs to whom the folder belongs: the service is not root."""
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:") and os.geteuid() == 0:
-        owner = file.parent.stat()
-        for path in file.parent.glob(f"{file.name}*"):
-            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _done(plan: list[str], following: str, *, apply: bool, as_json: bool) -> int:
@@ -182,28 +169,15 @@ def _keys(settings: Settings) -> list[_Missing]:
 
 
 def _random_key(path: Path, what: str) -> _Missing:
-    return _Missing(path, what, lambda: _write(path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n", PRIVATE))
+    return _Missing(path, what, lambda: write_random_key(path))
 
 
 def _pair(settings: Settings, key: Path, certificate: Path, use: str) -> _Missing:
     def make() -> None:
         pair = service_key_pair(settings.service.name, settings.service.address, use, app.now())
-        _write(key, pair.key, PRIVATE)
-        _write(certificate, pair.certificate, 0o644)
-        _write(certificate.with_suffix(".csr"), pair.request, 0o644)
+        write_new(key, pair.key, PRIVATE)
+        write_new(certificate, pair.certificate, 0o644)
+        write_new(certificate.with_suffix(".csr"), pair.request, 0o644)
 
     what = f"{use} key of the service, a self-signed certificate {certificate}, and a request for a real one"
     return _Missing(key, what, make)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Exclusively: a file that appears meanwhile is never overwritten.
-
-    A folder with the setgid bit lends what lies in it to its group, for reading: so the package has it for the
-    service's, which is not to write its own settings and keys.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lent = path.parent.stat().st_mode & stat.S_ISGID and path.parent.name != "secrets"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode | stat.S_IRGRP if lent else mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

@@ -65,18 +65,18 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     """
     digests = [None if a.raw is None else hashlib.sha256(a.raw).hexdigest() for a in arrivals]
     known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
-    rows, wrapped = [], {}
+    rows, made = [], {}
     for arrival, digest in zip(arrivals, digests, strict=True):
         seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, digest) in known
         row = _row(arrival, digest, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
         if arrival.raw is not None and not seen:
-            key, wrapped[_uid(arrival)] = tx.vault.new_key()
+            key = made[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
         rows.append(row)
     named = (intake.c.account, intake.c.mailbox, intake.c.uidvalidity, intake.c.uid)
     new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(*named)
     taken = {tuple(row) for row in await tx.all(new, rows)}
-    await keys.keep(tx, [key for uid, key in wrapped.items() if uid in taken], at)
+    await keys.keep(tx, [key for uid, key in made.items() if uid in taken], at)
 
 
 def message_token(tx: Transaction, message_id: str) -> int | None:

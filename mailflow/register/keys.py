@@ -8,13 +8,18 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mailflow.register import masters
 from mailflow.register.tables import content_key, intake
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.vault import ContentKey, WrappedKey
 
 
-async def keep(tx: Transaction, wrapped: Sequence[WrappedKey], at: datetime) -> None:
-    """Keep new content keys, once the rows that they belong to are ours."""
+async def keep(tx: Transaction, made: Sequence[ContentKey], at: datetime) -> None:
+    """Keep new content keys, once the rows that they belong to are ours; wrapped by the current master key."""
+    if not made:
+        return
+    master = await masters.current(tx)
+    wrapped = [tx.vault.wrap(key, master) for key in made]
     rows = [{"id": w.id, "master": w.master, "wrapped": w.wrapped, "created_at": at} for w in wrapped]
     await tx.run(sa.insert(content_key), rows)
 

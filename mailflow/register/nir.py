@@ -24,12 +24,12 @@ async def keep(tx: Transaction, given: Mapping[str, Mapping[str, str]], at: date
     await erase(tx, list(given))
     given = {request_id: numbers for request_id, numbers in given.items() if numbers}
     made = {request_id: tx.vault.new_key() for request_id in given}
-    await keys.keep(tx, [wrapped for _, wrapped in made.values()], at)
+    await keys.keep(tx, list(made.values()), at)
     rows = [
         {
             "request_id": request_id,
-            "key_id": made[request_id][0].id,
-            "sealed": tx.vault.seal(made[request_id][0], json.dumps(dict(numbers)).encode(), _context(request_id)),
+            "key_id": made[request_id].id,
+            "sealed": tx.vault.seal(made[request_id], json.dumps(dict(numbers)).encode(), _context(request_id)),
         }
         for request_id, numbers in given.items()
     ]

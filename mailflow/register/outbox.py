@@ -11,7 +11,7 @@ from mailflow.register import journal, keys
 from mailflow.register.tables import intake, outbox, sender
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import Instant, OutboxState
-from mailflow.register.vault import SealBroken, Vault, WrappedKey
+from mailflow.register.vault import ContentKey, SealBroken, Vault
 
 ORDERS_BYTES_MAX = 16 * 1024 * 1024
 """Of the orders that are composed together, but at least one: as objects they take many times that."""
@@ -117,13 +117,13 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
     for batch in batches(intakes):
         columns = sa.select(intake.c.id, intake.c.received_at).where(intake.c.id.in_(batch))
         received |= {row.id: row.received_at for row in await tx.all(columns)}
-    own: dict[tuple[str, str], WrappedKey] = {}
+    own: dict[tuple[str, str], ContentKey] = {}
     rows = []
     for draft in drafts:
         name = (draft.kind, draft.key)
         first = message_id(tx.vault, kind=draft.kind, key=draft.key, domain=draft.domain)
         if draft.intake_id is None:
-            key, own[name] = tx.vault.new_key()
+            key = own[name] = tx.vault.new_key()
         else:
             key = content_keys[draft.intake_id]
         rows.append(
@@ -148,7 +148,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
     named = (outbox.c.kind, outbox.c.key, outbox.c.part)
     new = tx.insert(outbox).on_conflict_do_nothing(index_elements=named).returning(*named)
     ordered = {(row.kind, row.key) for row in await tx.all(new, rows)}
-    await keys.keep(tx, [wrapped for name, wrapped in own.items() if name in ordered], at)
+    await keys.keep(tx, [key for name, key in own.items() if name in ordered], at)
     return ordered
 
 

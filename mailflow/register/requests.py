@@ -127,7 +127,7 @@ async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
 async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
     """Write new requests; returns their content keys. A number that exists already is ConstraintViolated."""
     made = [tx.vault.new_key() for _ in requests]
-    await keys.keep(tx, [wrapped for _, wrapped in made], at)
+    await keys.keep(tx, made, at)
     rows = [
         {
             "id": new.id,
@@ -145,10 +145,10 @@ async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) 
             "file_record": new.file_record,
             "position": new.position,
         }
-        for new, (key, _) in zip(requests, made, strict=True)
+        for new, key in zip(requests, made, strict=True)
     ]
     await tx.run(sa.insert(request), rows)
-    return {new.number: key for new, (key, _) in zip(requests, made, strict=True)}
+    return {new.number: key for new, key in zip(requests, made, strict=True)}
 
 
 async def find(tx: Transaction, number: str) -> StoredRequest | None:

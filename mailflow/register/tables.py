@@ -27,6 +27,7 @@ from mailflow.register.columns import (
     serial,
 )
 from mailflow.register.identity_tables import homonym_release, near_person, near_token, nir, probable_duplicate
+from mailflow.register.key_tables import content_key, master_key
 from mailflow.register.request_tables import (
     active_identity,
     counter,
@@ -42,19 +43,10 @@ __all__ = [
     "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
     "certificate", "commission", "content_key", "counter", "desk", "dispatch", "file", "history", "history_counter",
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
-    "journal_link", "landlord", "mandate", "metadata",
+    "journal_link", "landlord", "mandate", "master_key", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
     "request_reference", "sender", "sender_address", "trust_generation", "worker_sign",
 ]  # fmt: skip
-
-content_key = sa.Table(
-    "content_key",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("master", sa.Text, nullable=False),
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-)
 
 intake = sa.Table(
     "intake",

@@ -43,7 +43,7 @@ class LeaseLost(Unavailable):
 class Transaction:
     """One transaction on the register; the modules beside this one work with it."""
 
-    __slots__ = ("connection", "intake_keys", "vault", "writes")
+    __slots__ = ("connection", "intake_keys", "master", "vault", "writes")
 
     def __init__(self, connection: AsyncConnection, vault: Vault, *, writes: bool) -> None:
         self.connection = connection
@@ -51,6 +51,8 @@ class Transaction:
         self.writes = writes
         self.intake_keys: dict[int, ContentKey] = {}
         """Content keys of intakes that this transaction has unwrapped already."""
+        self.master: str | None = None
+        """The current master key, once this transaction has asked for it."""
 
     async def all(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> list[Any]:
         """Every row that comes back. Without `rows` the statement runs once; with them once for all of them."""

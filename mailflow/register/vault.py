@@ -2,12 +2,13 @@
 
 Every intake and every request has a content key of its own. It is kept wrapped by a master key; deleting it erases
 all that was sealed under it. Look-ups go through keyed tokens, which tell nothing without the look-up key.
+Which master key wraps new content keys is in the database (`masters`), so that all workers change over at once.
 """
 
 import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +28,7 @@ class ContentKey:
     """A content key in use. Its octets never show in a traceback or a log."""
 
     id: str
+    octets: bytes = field(repr=False)
     cipher: AESGCM
 
 
@@ -43,29 +45,35 @@ class WrappedKey:
 class Vault:
     """The keys that the operator keeps apart from the database.
 
-    `master_keys`: by their names, 32 octets each; `active` names the one that wraps new content keys, the others
-    still open old ones. `lookup_key`: 32 octets at least; it cannot be changed without making every token anew.
+    `master_keys`: by their names, 32 octets each. `first` names the one that a new register begins with. `read_again`
+    finds those that were added since, when one is needed that was not given. `lookup_key`: 32 octets at least; it
+    cannot be changed without making every token anew.
     """
 
-    __slots__ = ("_active", "_lookup_key", "_masters")
+    __slots__ = ("_lookup_key", "_masters", "_read_again", "first")
 
-    def __init__(self, master_keys: Mapping[str, bytes], active: str, lookup_key: bytes) -> None:
-        """Raises Misconfigured when a key is too short or the active one is missing."""
-        if active not in master_keys:
-            raise Misconfigured(f"there is no master key named {active!r}")
-        if any(len(key) != KEY_BYTES for key in master_keys.values()):
-            raise Misconfigured(f"a master key has {KEY_BYTES} octets")
+    def __init__(
+        self,
+        master_keys: Mapping[str, bytes],
+        first: str,
+        lookup_key: bytes,
+        read_again: Callable[[], Mapping[str, bytes]] = dict,
+    ) -> None:
+        """Raises Misconfigured when a key is too short or the first one is missing."""
+        if first not in master_keys:
+            raise Misconfigured(f"there is no master key named {first!r}")
         if len(lookup_key) < KEY_BYTES:
             raise Misconfigured(f"the look-up key has at least {KEY_BYTES} octets")
-        self._masters = {name: AESGCM(key) for name, key in master_keys.items()}
-        self._active = active
+        self._masters = _ciphers(master_keys)
+        self._read_again = read_again
         self._lookup_key = lookup_key
+        self.first = first
 
     @classmethod
     def closed(cls) -> "Vault":
         """Without any key, of somebody who may look but not into what is sealed."""
         made = cls.__new__(cls)
-        made._masters, made._active, made._lookup_key = {}, "", b""
+        made._masters, made._read_again, made._lookup_key, made.first = {}, dict, b"", ""
         return made
 
     @property
@@ -73,21 +81,27 @@ class Vault:
         """It seals and opens nothing, and makes no tokens."""
         return not self._masters
 
-    def new_key(self) -> tuple[ContentKey, WrappedKey]:
-        """A fresh content key, and the form in which it is kept. Raises Misconfigured when the vault is closed."""
+    def new_key(self) -> ContentKey:
+        """A fresh content key. Raises Misconfigured when the vault is closed."""
         self._require_open()
-        key, key_id = os.urandom(KEY_BYTES), os.urandom(16).hex()
-        wrapped = _encrypt(self._masters[self._active], key, f"content_key.wrapped:{key_id}")
-        kept = WrappedKey(id=key_id, master=self._active, wrapped=wrapped)
-        return ContentKey(id=key_id, cipher=AESGCM(key)), kept
+        octets = os.urandom(KEY_BYTES)
+        return ContentKey(id=os.urandom(16).hex(), octets=octets, cipher=AESGCM(octets))
+
+    def wrap(self, key: ContentKey, master: str) -> WrappedKey:
+        """A content key as it is kept. Raises Misconfigured when that master key cannot be had."""
+        wrapped = _encrypt(self._master(master), key.octets, f"content_key.wrapped:{key.id}")
+        return WrappedKey(id=key.id, master=master, wrapped=wrapped)
 
     def unwrap(self, kept: WrappedKey) -> ContentKey:
-        """Raises Misconfigured when its master key was not given, SealBroken when it does not open."""
-        self._require_open()
-        master = self._masters.get(kept.master)
-        if master is None:
-            raise Misconfigured(f"the master key named {kept.master!r} is needed and was not given")
-        return ContentKey(id=kept.id, cipher=AESGCM(_decrypt(master, kept.wrapped, f"content_key.wrapped:{kept.id}")))
+        """Raises Misconfigured when its master key cannot be had, SealBroken when it does not open."""
+        octets = _decrypt(self._master(kept.master), kept.wrapped, f"content_key.wrapped:{kept.id}")
+        return ContentKey(id=kept.id, octets=octets, cipher=AESGCM(octets))
+
+    def has(self, master: str) -> bool:
+        """Whether that master key can be had."""
+        if master not in self._masters:
+            self._masters |= _ciphers(self._read_again())
+        return master in self._masters
 
     def seal(self, key: ContentKey, plaintext: bytes, context: str) -> bytes:
         """Encrypt under a content key. `context` names table, column and row: elsewhere it will not open."""
@@ -105,6 +119,12 @@ class Vault:
         """The same cut to 64 bits, as a signed integer: for look-ups that check what they find."""
         return int.from_bytes(self._digest(kind, value)[:8], signed=True)
 
+    def _master(self, name: str) -> AESGCM:
+        self._require_open()
+        if not self.has(name):
+            raise Misconfigured(f"the master key named {name!r} is needed and was not given")
+        return self._masters[name]
+
     def _require_open(self) -> None:
         if self.is_closed:
             raise Misconfigured("this wants the keys of the register, whose files this user may not read")
@@ -112,6 +132,12 @@ class Vault:
     def _digest(self, kind: str, value: str) -> bytes:
         self._require_open()
         return hmac.digest(self._lookup_key, f"{kind}\0{value}".encode(), "sha256")
+
+
+def _ciphers(master_keys: Mapping[str, bytes]) -> dict[str, AESGCM]:
+    if any(len(key) != KEY_BYTES for key in master_keys.values()):
+        raise Misconfigured(f"a master key has {KEY_BYTES} octets")
+    return {name: AESGCM(key) for name, key in master_keys.items()}
 
 
 def _encrypt(cipher: AESGCM, plaintext: bytes, context: str) -> bytes:

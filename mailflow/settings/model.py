@@ -64,7 +64,7 @@ class Register(Section):
     """`sqlite:///FILE`, or `postgresql://USER@HOST/DATABASE?passfile=FILE`. No password in it."""
     master_keys_dir: Folder = Path("keys/master")
     """Folder of `<id>.key` files, 32 bytes each in base64 or hexadecimal, that wrap the keys of the requests.
-    A file `active` holds the id of the one that wraps new keys; without it the last id in order does."""
+    A new register begins with the last id in order; `mailflow master-key rotate` goes on to another."""
     lookup_key_file: File = Path("keys/lookup.key")
     """Key of the look-up tokens, 32 bytes in base64 or hexadecimal. It can never be changed."""
 

@@ -28,7 +28,17 @@ from tests.support.requests import RECEIVED_AT
 
 AT = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
 REQUESTS = 10 * BLOCK
-SMALL = {"trust_generation", "sender", "sender_address", "certificate", "desk", "mandate", "counter", "history_counter"}
+SMALL = {
+    "master_key",
+    "trust_generation",
+    "sender",
+    "sender_address",
+    "certificate",
+    "desk",
+    "mandate",
+    "counter",
+    "history_counter",
+}
 """Tables that do not grow with the requests."""
 COARSE = {"territory", "state", "kind", "operation", "month"}
 """Columns by which an index alone leads to very many rows."""

@@ -135,30 +135,16 @@ async def test_deleting_a_content_key_erases_what_it_sealed(register: Register) 
 async def test_another_master_key_opens_nothing(register: Register, register_url: str) -> None:
     number = await registered(register)
     for masters, refusal in (({"test": b"x" * 32}, SealBroken), ({"new": b"m" * 32}, Misconfigured)):
-        stranger = Register.open(register_url, Vault(masters, active=next(iter(masters)), lookup_key=b"l" * 32))
+        stranger = Register.open(register_url, Vault(masters, first=next(iter(masters)), lookup_key=b"l" * 32))
         async with stranger.read() as tx:
             with pytest.raises(refusal):
                 await requests.find(tx, number)
         await stranger.close()
 
 
-async def test_old_master_keys_still_open_what_they_wrapped(register: Register, register_url: str) -> None:
-    number = await registered(register, payload=b"old")
-    renewed = Register.open(
-        register_url, Vault({"test": b"m" * 32, "new": b"n" * 32}, active="new", lookup_key=b"l" * 32)
-    )
-    async with renewed.begin() as tx:
-        found = await requests.find(tx, number)
-        assert found is not None
-        assert found.payload == b"old"
-        await outbox.queue(tx, [a_draft(None)], NOW)
-    assert {row.master for row in await rows(renewed, "SELECT master FROM content_key")} == {"test", "new"}
-    await renewed.close()
-
-
 async def test_another_lookup_key_finds_nobody(register: Register, register_url: str) -> None:
     await registered(register)
-    stranger = Register.open(register_url, Vault({"test": b"m" * 32}, active="test", lookup_key=b"x" * 32))
+    stranger = Register.open(register_url, Vault({"test": b"m" * 32}, first="test", lookup_key=b"x" * 32))
     async with stranger.read() as tx:
         assert await identities.holders(tx, [(NORD, "dupont")]) == {}
         assert await requests.known_references(tx, [(DESK, "ref")]) == {}

@@ -12,7 +12,7 @@ from mailflow.register.vault import Vault
 from tests.servers.postgres import PostgresServer, find_binaries, postgres
 
 KINDS = ("sqlite", "postgresql")
-VAULT = Vault({"test": b"m" * 32}, active="test", lookup_key=b"l" * 32)
+VAULT = Vault({"test": b"m" * 32}, first="test", lookup_key=b"l" * 32)
 
 
 class Databases(Protocol):

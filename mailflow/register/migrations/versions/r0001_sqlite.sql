@@ -1,10 +1,21 @@
+CREATE TABLE master_key (
+    name TEXT NOT NULL,
+    current BOOLEAN NOT NULL,
+    CONSTRAINT pk_master_key PRIMARY KEY (name)
+)
+
+CREATE UNIQUE INDEX uq_master_key_current ON master_key (current) WHERE current
+
 CREATE TABLE content_key (
     id TEXT NOT NULL,
     master TEXT NOT NULL,
     wrapped BLOB NOT NULL,
     created_at DATETIME NOT NULL,
-    CONSTRAINT pk_content_key PRIMARY KEY (id)
+    CONSTRAINT pk_content_key PRIMARY KEY (id),
+    CONSTRAINT fk_content_key_master FOREIGN KEY(master) REFERENCES master_key (name)
 )
+
+CREATE INDEX ix_content_key_master ON content_key (master)
 
 CREATE TABLE intake (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
