@@ -26,7 +26,8 @@ from mailflow.app.parts import (
     trust_files,
 )
 from mailflow.app.reviewing import shadow_of, tell_case
-from mailflow.app.status import Watch, all_expiries, status_served
+from mailflow.app.revocation import keep_fresh, refresh_now, refresher_of
+from mailflow.app.status import Watch, all_expiries, list_files, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
 from mailflow.app.telling import tellers
 from mailflow.app.tracing import traced
@@ -48,12 +49,14 @@ __all__ = [
     "drain",
     "job_terms",
     "judge_of",
+    "list_files",
     "mail_door",
     "make_composer",
     "make_judge",
     "make_notary",
     "migrate",
     "now",
+    "refresher_of",
     "register_of",
     "run",
     "run_job",
@@ -92,6 +95,7 @@ async def run_once(settings: Settings) -> Drained:
         stages = stages_of(door, settings)
         watch = Watch(settings=settings, register=register, work=stages)
         async with worker_watch(settings, door.owner, watch, metrics) as attendance:
+            await refresh_now(refresher_of(settings, register))  # first: mails are judged by what is known then
             if bird := canary_of(settings, door, now):
                 await bird.guarded()
             lasting = asyncio.create_task(attendance.keep(register, at_once=False))  # a long batch lives, too
@@ -136,17 +140,18 @@ async def run(settings: Settings) -> None:
         meter = await parts.enter_async_context(traced(settings, metrics))
         register = await parts.enter_async_context(register_of(settings, meter))
         door = await parts.enter_async_context(mail_door(settings, register, meter))
-        stages, stop, day = stages_of(door, settings), _stop_signal(), asyncio.Event()
+        stages, stop, day, minute = stages_of(door, settings), _stop_signal(), asyncio.Event(), asyncio.Event()
         watch = Watch(settings=settings, register=register, work=stages)
         await parts.enter_async_context(status_served(watch, metrics))
         attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics))
         bird = canary_of(settings, door, now)
-        scheduler = _scheduler(stages, settings.jobs.at, day)
+        scheduler = _scheduler(stages, settings.jobs.at, day, minute)
         beside = [
             asyncio.create_task(work)
             for work in (
                 keep_jobs(register, job_terms(settings), day, metrics),
                 keep_sealed(register, job_terms(settings)),
+                keep_fresh(refresher_of(settings, register), minute),
                 keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
                 watch.keep(),
                 attendance.keep(register),
@@ -195,8 +200,11 @@ async def _until_stopped(
         await let_go(door)
 
 
-def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event) -> "AsyncIOScheduler":
-    """It only wakes the stages, and once a day the jobs: what is missed or comes late loses nothing."""
+def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event, minute: asyncio.Event) -> "AsyncIOScheduler":
+    """It only wakes: the stages, each minute who fetches revocation data, once a day the jobs.
+
+    What is missed or comes late loses nothing.
+    """
     from apscheduler.schedulers.asyncio import AsyncIOScheduler  # for the service: a batch and the commands need none
 
     scheduler = AsyncIOScheduler(
@@ -209,7 +217,8 @@ def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event) -> "AsyncIOSch
     for stage in (stages.receive, stages.process, stages.compose, stages.deliver, stages.doubtful):
         seconds = stage.interval_seconds
         scheduler.add_job(wake, "interval", args=[stage.wake], seconds=seconds, id=stage.name)
-    hour, minute = daily_at.split(":")
-    scheduler.add_job(wake, "cron", args=[day], hour=hour, minute=minute, timezone=PARIS, id="day")
+    scheduler.add_job(wake, "interval", args=[minute], minutes=1, id="revocation")
+    hour, of_hour = daily_at.split(":")
+    scheduler.add_job(wake, "cron", args=[day], hour=hour, minute=of_hour, timezone=PARIS, id="day")
     scheduler.start()
     return scheduler

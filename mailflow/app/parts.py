@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.attachments import ContentLimits
@@ -28,7 +29,7 @@ from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import PathPolicy, SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
-from mailflow.register import Register, directory, installation
+from mailflow.register import Register, directory, installation, revocations
 from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
@@ -219,12 +220,19 @@ async def judge_of(settings: Settings, register: Register) -> Judge:
     """A judge in this very process, with the enrolments and trust files of now. Raises Misconfigured."""
     async with register.read() as tx:
         enrolled = await directory.read(tx)
-    return make_judge(settings)(Trust(await trust_files(settings).material(enrolled)))
+    return make_judge(settings)(Trust(await trust_files(settings, register).material(enrolled)))
 
 
-def trust_files(settings: Settings) -> TrustFiles:
-    """The trust files of the installation, to be read when needed."""
+def trust_files(settings: Settings, register: Register | None = None) -> TrustFiles:
+    """What the installation trusts, to be read when needed; without the register only what lies in files."""
     trust = settings.trust
+
+    async def fetched() -> Fetched:
+        if register is None:
+            return Fetched()
+        async with register.read() as tx:
+            return await revocations.fetched(tx)
+
     return TrustFiles(
         anchors=trust.anchors_dir,
         intermediates=trust.intermediates_dir,
@@ -238,6 +246,7 @@ def trust_files(settings: Settings) -> TrustFiles:
             explicit=bool(trust.certificate_policies),
             mail_usage_required=trust.mail_usage_required,
         ),
+        fetched=fetched,
     )
 
 
@@ -333,7 +342,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         copies=MeteredCopies(copies, meter),
         mailer=MeteredMailer(mailer, meter),
         judges=pool,
-        trust=trust_files(settings),
+        trust=trust_files(settings, register),
         environment=settings.environment,
         account=f"{settings.mailbox.user}@{settings.mailbox.host}",
         inbox=settings.mailbox.folder,

@@ -25,7 +25,7 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
         enrolled = await directory.read(tx)
         pool = make_pool(settings)
         parts.push_async_callback(pool.close)
-        await pool.serve(await trust_files(settings).material(enrolled))
+        await pool.serve(await trust_files(settings, register).material(enrolled))
         scratch = await parts.enter_async_context(scratch_register(enrolled.generation))
         terms = Terms(directory=enrolled, environment=settings.environment)
         yield Shadow(tx=tx, judges=pool, terms=terms, scratch=scratch, at=now())

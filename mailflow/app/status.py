@@ -13,6 +13,7 @@ from pathlib import Path
 from mailflow import __version__
 from mailflow.app.parts import imap_account, now
 from mailflow.core.model import EnrolledSender, Standing
+from mailflow.core.revocation import KeptSource, SourceKind
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event
 from mailflow.mail import pem
@@ -24,7 +25,7 @@ from mailflow.mail.trust_files import read_pem_file
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.reading import read_queues
 from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
-from mailflow.register import Register, directory
+from mailflow.register import Register, directory, revocations
 from mailflow.settings import Settings
 
 SLOW_SECONDS = 600.0
@@ -137,7 +138,15 @@ async def all_expiries(settings: Settings, register: Register) -> tuple[Expiry, 
     """All that runs out. Raises Unavailable."""
     files = await asyncio.to_thread(lambda: tuple(file_expiries(settings)))
     async with register.read() as tx:
-        return files + tuple(sender_expiries(await directory.list_senders(tx)))
+        fetched = list_expiries(await revocations.sources(tx), now())
+        return (*files, *fetched, *sender_expiries(await directory.list_senders(tx)))
+
+
+def list_expiries(kept: Iterable[KeptSource], at: datetime) -> Iterator[Expiry]:
+    """When the fetched lists end after which no newer comes: the source fails, or has nothing that is current."""
+    for one in kept:
+        if one.key.kind is SourceKind.LIST and one.expires and (one.failures or not one.is_current(at)):
+            yield Expiry(kind="list", name=one.key.url, at=one.expires)
 
 
 def sender_expiries(senders: Iterable[EnrolledSender]) -> Iterator[Expiry]:
@@ -163,9 +172,14 @@ def file_expiries(settings: Settings) -> Iterator[Expiry]:
         for file in _files(folder):
             for der in _read(file, pem.CERTIFICATE):
                 yield from _certificate(kind, f"{file.name} {_beginning(der)}", der)
-    lists = [(file.name, der) for file in _files(trust.crls_dir) for der in _read(file, pem.REVOCATION_LIST)]
-    for name, ends in lists_end(lists).items():
+    for name, ends in lists_end(list_files(settings)).items():
         yield Expiry(kind="list", name=name, at=ends)
+
+
+def list_files(settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """The revocation lists in files, DER, with the name of the file that each lies in."""
+    for file in _files(settings.trust.crls_dir):
+        yield from ((file.name, der) for der in _read(file, pem.REVOCATION_LIST))
 
 
 def _certificate(kind: str, name: str, der: bytes) -> Iterator[Expiry]:

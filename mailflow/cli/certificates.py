@@ -46,7 +46,8 @@ async def doubts(settings: Settings, offered: Sequence[Offered], at: datetime) -
     """
     nobody = Directory(generation=0, senders=(), desks={})
     try:
-        trust = Trust(await app.trust_files(settings).material(nobody))
+        async with app.register_of(settings, read_only=True) as register:
+            trust = Trust(await app.trust_files(settings, register).material(nobody))
     except Misconfigured as error:
         return [f"the certificates were not checked: {error}"]
     found = []

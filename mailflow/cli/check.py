@@ -10,12 +10,14 @@ from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
 from mailflow.cli.master_key import check_master_keys
 from mailflow.cli.reference import missing
+from mailflow.cli.revocation import not_current
+from mailflow.core.calendar import PARIS
 from mailflow.core.canary import CANARY_DESKS, CANARY_SENDER
 from mailflow.core.model import Directory
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
 from mailflow.ops.findings import runs_out
-from mailflow.register import directory, reference
+from mailflow.register import directory, reference, revocations
 from mailflow.settings import Settings, file_faults
 
 
@@ -62,6 +64,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
         ("register", _register),
         ("master keys", check_master_keys),
         ("expiry", _expiry),
+        ("revocation", _revocation),
         ("reference", _reference),
         ("alerts", _alerts),
         ("canary", _canary),
@@ -135,6 +138,22 @@ async def _expiry(settings: Settings) -> str:
         expiries = await app.all_expiries(settings, register)
     soon = [found.happened for found in runs_out(expiries, app.now())]
     return " ".join(soon) or "nothing ends soon"
+
+
+async def _revocation(settings: Settings) -> str:
+    """What is had of the revocation data that are fetched; a source that fails is a fault once that has ended."""
+    at = app.now()
+    async with app.register_of(settings, read_only=True) as register, register.read() as tx:
+        kept = await revocations.sources(tx)
+    if bad := not_current(kept, at):
+        raise Unavailable(f"nothing current of {', '.join(bad)}")
+    if not kept:
+        told = settings.revocation
+        return "not fetched yet" if told.urls or told.hosts else "only from trust.crls_dir"
+    current = [one for one in kept if one.is_current(at)]
+    first = min((one.expires for one in current if one.expires), default=None)
+    until = f", the first until {first.astimezone(PARIS):%Y-%m-%d %H:%M}" if first else ""
+    return f"{len(kept)} sources, {len(current)} current{until}"
 
 
 async def _register(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from mailflow.register.roles import PREFIX, Role, statements
 
 SEE = (
     *("queue", "find", "show", "forecast", "report", "alarms list", "jobs list", "dispatch list", "reference show"),
-    *("audit", "duplicates list", "sender list", "sender expiring", "desk list", "mandate list"),
+    *("audit", "revocation list", "duplicates list", "sender list", "sender expiring", "desk list", "mandate list"),
 )
 """Commands of a reader, none of which changes or writes anything."""
 ACT = (*(str(command.name) for command in acting.COMMANDS), "top", "alarms acknowledge", "homonym release")

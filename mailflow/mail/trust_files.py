@@ -1,16 +1,26 @@
-"""The trust files of an installation: anchors, intermediates and revocation lists, read anew when they change."""
+"""What an installation trusts: anchors, intermediates and revocation lists in files, and what was fetched.
+
+Files are read anew when they change, what was fetched with each new generation.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailflow.core.model import Directory
+from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.trust import HOUSE_POLICY, PathPolicy, SigningWindow, TrustMaterial
 
 State = tuple[tuple[str, int, int], ...]
 """Name, time of change and size of every file: what tells that something is new."""
+
+
+async def nothing_fetched() -> Fetched:
+    """For who has no register."""
+    return Fetched()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,16 +32,22 @@ class TrustFiles:
     revocation_lists: Path
     window: SigningWindow
     policy: PathPolicy = HOUSE_POLICY
+    fetched: Callable[[], Awaitable[Fetched]] = nothing_fetched
+    """What the register keeps of revocation data."""
     _state: State | None = None
     _material: TrustMaterial | None = None
 
     async def material(self, directory: Directory) -> TrustMaterial:
-        """The enrolments with the files of now; the same object while neither changed. Raises Misconfigured."""
+        """The enrolments with the files of now and what was fetched; the same object while nothing of it changed.
+
+        Raises Misconfigured, and Unavailable.
+        """
         state = await asyncio.to_thread(self._look)
         known = self._material
         if known is not None and state == self._state and known.directory.generation == directory.generation:
             return known
-        self._material = await asyncio.to_thread(self._read, directory)
+        # Of this generation or newer, never older: the generation was read first.
+        self._material = await asyncio.to_thread(self._read, directory, await self.fetched())
         self._state = state
         return self._material
 
@@ -45,7 +61,7 @@ class TrustFiles:
     def _folders(self) -> tuple[Path, Path, Path]:
         return (self.anchors, self.intermediates, self.revocation_lists)
 
-    def _read(self, directory: Directory) -> TrustMaterial:
+    def _read(self, directory: Directory, fetched: Fetched) -> TrustMaterial:
         return TrustMaterial(
             directory=directory,
             anchors=_all_in(self.anchors, pem.CERTIFICATE),
@@ -53,6 +69,7 @@ class TrustFiles:
             crls=_all_in(self.revocation_lists, pem.REVOCATION_LIST),
             window=self.window,
             policy=self.policy,
+            fetched=fetched,
         )
 
 

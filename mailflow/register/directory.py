@@ -53,16 +53,20 @@ class Change:
 
 
 async def generation(tx: Transaction) -> int:
-    """The present generation. In a transaction that writes, changes of enrolments wait until it has ended."""
-    statement = sa.select(trust_generation.c.generation)
+    """The present generation: it grows with each change of an enrolment and of the fetched revocation data.
+
+    In a transaction that writes, such changes wait until it has ended.
+    """
+    statement = sa.select(trust_generation.c.generation, trust_generation.c.revocations)
     if tx.writes:
         statement = statement.with_for_update(read=True)
-    return int((await tx.all(statement))[0].generation)
+    ((enrolments, revocations),) = await tx.all(statement)
+    return int(enrolments) + int(revocations)
 
 
 async def set_generation(tx: Transaction, generation: int) -> None:
     """Of a register that is made for a trial: it has no enrolments of its own, and takes those of this generation."""
-    await tx.run(sa.update(trust_generation).values(generation=generation))
+    await tx.run(sa.update(trust_generation).values(generation=generation, revocations=0))
 
 
 async def read(tx: Transaction) -> Directory:

@@ -80,5 +80,6 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
             theirs = [name for name in sorted(metadata.tables) if name not in (*ENROLMENT, *FOR_EVER, *OWNERS)]
             yield "INSERT, UPDATE, DELETE", ", ".join(theirs)
             yield "INSERT", ", ".join(FOR_EVER)
+            yield "UPDATE (revocations)", "trust_generation"
         case Role.ADMINISTRATOR:
             yield "INSERT, UPDATE, DELETE", ", ".join(ENROLMENT)

@@ -37,6 +37,7 @@ from mailflow.register.request_tables import (
     request,
     request_reference,
 )
+from mailflow.register.revocation_tables import revocation
 from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
     "journal_link", "landlord", "mandate", "master_key", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
-    "request_reference", "sender", "sender_address", "trust_generation", "worker_sign",
+    "request_reference", "revocation", "sender", "sender_address", "trust_generation", "worker_sign",
 ]  # fmt: skip
 
 intake = sa.Table(
@@ -309,10 +310,12 @@ installation = sa.Table(
     one_of("environment", Environment, "environment"),
 )
 
+# What proofs rest on, the enrolments and the revocation data that were fetched: who judged by others judges again.
 trust_generation = sa.Table(
     "trust_generation",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("revocations", sa.BigInteger, nullable=False, server_default="0"),
     sa.CheckConstraint("id = 1", name="one_row"),
 )

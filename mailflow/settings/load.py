@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mailflow.errors import Misconfigured
-from mailflow.settings.model import INHERITED_BY_AUDIT, Section, Settings
+from mailflow.settings.model import INHERITED_BY_AUDIT, Settings
+from mailflow.settings.section import Section
 
 OTHERS_MAY_TOUCH = 0o027
 """Permission bits that a secret file must not have: any for others, writing for the group."""

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mailflow.core.model import Environment
 from mailflow.mail.imap_session import Authentication
 from mailflow.mail.smtp import Security
+from mailflow.settings.section import Section
+from mailflow.settings.trust import Revocation, Trust
 from mailflow.settings.values import (
     Address,
     AddressOrNone,
@@ -19,7 +21,6 @@ from mailflow.settings.values import (
     Listening,
     LogFormat,
     LogLevel,
-    Oid,
     Percent,
     Port,
     RegisterUrl,
@@ -30,12 +31,6 @@ from mailflow.settings.values import (
 
 INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
 """What the audit mailbox takes from the mailbox when it does not say otherwise."""
-
-
-class Section(BaseModel):
-    """One table of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 class Service(Section):
@@ -183,25 +178,6 @@ class Keys(Section):
     """Every answer is encrypted to this certificate too; its private key is kept off this machine."""
     decryption: tuple[DecryptionKey, ...] = Field(min_length=1)
     """The keys that request mails may be encrypted to: the present one, and former ones while in use."""
-
-
-class Trust(Section):
-    """Which certificates are believed, beside being enrolled."""
-
-    anchors_dir: Folder = Path("trust/anchors")
-    """Folder of PEM or DER files: the authorities that a sender's certificate must chain to."""
-    intermediates_dir: Folder = Path("trust/intermediates")
-    """Folder of PEM or DER files: certificates that complete a path or sign revocation lists; they prove nothing."""
-    crls_dir: Folder = Path("trust/crls")
-    """Folder of PEM or DER files: each authority's present revocation lists, with deltas; without, no acceptance."""
-    certificate_policies: tuple[Oid, ...] = ()
-    """Certificate policies (OIDs): a sender's path must hold under one of them. Empty: any, and none."""
-    mail_usage_required: bool = False
-    """Whether a sender's certificate must name emailProtection; otherwise it may state no extended usage at all."""
-    signing_time_before_days: Count = 7
-    """How long before its arrival a mail may have been signed."""
-    signing_time_after_minutes: Count = 5
-    """How far a sender's clock may be ahead of ours."""
 
 
 class Limits(Section):
@@ -360,6 +336,7 @@ class Settings(Section):
     smtp: Smtp
     keys: Keys
     trust: Trust
+    revocation: Revocation
     limits: Limits
     worker: Worker
     jobs: Jobs

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from mailflow.settings.load import is_optional, tables
-from mailflow.settings.model import INHERITED_BY_AUDIT, Audit, Section, Settings
+from mailflow.settings.model import INHERITED_BY_AUDIT, Audit, Settings
+from mailflow.settings.section import Section
 
 HEAD = """\
 # Settings of mailflow: every setting, its meaning, and its default where it has one.

@@ -81,6 +81,30 @@ def _collector(value: str) -> str:
     return value
 
 
+def _url(value: str) -> str:
+    """Of what is signed by itself: in clear, too."""
+    try:
+        parts = urlsplit(value)
+        bad = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+        bad = bad or parts.username is not None or bool(parts.fragment)
+    except ValueError:
+        bad = True
+    if bad or not value.isascii() or not value.isprintable():
+        raise PydanticCustomError("url", "should be a whole URL such as http://crl.example.org/ca.crl")
+    return value
+
+
+def _host_name(value: str) -> str:
+    try:
+        parts = urlsplit(f"//{value}")
+        bad = parts.netloc != value or not parts.hostname or parts.port == 0 or parts.username is not None
+    except ValueError:
+        bad = True
+    if bad:
+        raise PydanticCustomError("host", "should be a host such as crl.example.org or crl.example.org:8080")
+    return value.lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
 AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
 File = Annotated[Path, AfterValidator(_resolved)]
@@ -93,6 +117,8 @@ Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Collector = Annotated[str, AfterValidator(_collector)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
+Url = Annotated[str, AfterValidator(_url)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 Listening = Annotated[str, AfterValidator(_listening)]
 
 

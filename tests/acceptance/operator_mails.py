@@ -84,9 +84,7 @@ def _(op: Operator) -> Iterator[None]:
 # Mails that are not decided
 
 
-@trouble(
-    "a revocation list is out of date", alarm=Alarm.UNDETERMINED, shows=r"revocation list issuing-rsa.crl ends within"
-)
+@trouble("a revocation list is out of date", alarm=Alarm.UNDETERMINED, shows=r"issuing-rsa.crl +ended")
 def _(op: Operator) -> Iterator[None]:
     with op.no_lists():
         op.publish_lists(op.at - 8 * DAY)
@@ -99,9 +97,7 @@ def _(op: Operator) -> Iterator[None]:
     assert op.answers(letter) == 1
 
 
-@trouble(
-    "a revocation list ends in a few hours", alarm=Alarm.LIST_ENDS, shows=r"revocation list issuing-rsa.crl ends within"
-)
+@trouble("a revocation list ends in a few hours", alarm=Alarm.LIST_ENDS, shows=r"issuing-rsa.crl +current")
 def _(op: Operator) -> Iterator[None]:
     with op.no_lists():
         op.publish_lists(op.at - 7 * DAY + timedelta(hours=4))

@@ -93,6 +93,8 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "show": ("1",),
         "jobs list": (),
         "dispatch list": (),
+        "revocation list": (),
+        "revocation refresh": (),
         "duplicates list": (),
         "attestation": (told.number, "--out", str(folder / "attestation.pdf")),
         "reference show": (),

@@ -42,7 +42,7 @@ def test_any_name_of_a_file_makes_a_mail_with_the_same_headers(name: str) -> Non
     }
     assert mail["Subject"].startswith("[mailflow ecole] warning: The revocation list")
     assert mail["To"] == "anne@operators.example"
-    assert "Fetch the authority's new list into trust.crls_dir." in mail.get_content()
+    assert "See why its source fails; or fetch the authority's new list into trust.crls_dir." in mail.get_content()
 
 
 def test_so_much_at_once_is_told_in_part() -> None:

@@ -26,7 +26,7 @@ and for each signer:
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -34,6 +34,7 @@ from cryptography import x509
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse, Directory, EnrolledCertificate, EnrolledSender, SenderCode, Standing
+from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail.cms.certificates import identity
 from mailflow.mail.cms.errors import CmsError
@@ -65,6 +66,8 @@ class TrustMaterial:
     crls: tuple[bytes, ...]
     window: SigningWindow
     policy: PathPolicy = HOUSE_POLICY
+    fetched: Fetched = field(default_factory=Fetched)
+    """What the register keeps of revocation data, beside `crls`, which are of files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,8 @@ class Trust:
         if not material.anchors:
             raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
-        self._paths = Paths(_configured(material.anchors), _configured(material.intermediates), material.policy)
-        self.lists = RevocationLists(material.crls, self._paths.list_signers)
+        self._paths = Paths(configured(material.anchors), configured(material.intermediates), material.policy)
+        self.lists = RevocationLists((*material.crls, *material.fetched.lists), self._paths.list_signers)
         self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
         self._signing: dict[str, list[tuple[EnrolledSender, EnrolledCertificate]]] = {}
         self._named: dict[tuple[bytes, int] | bytes, set[bytes]] = {}
@@ -312,7 +315,8 @@ def _readable(bag: Sequence[bytes]) -> list[x509.Certificate]:
     return certificates
 
 
-def _configured(ders: Sequence[bytes]) -> list[x509.Certificate]:
+def configured(ders: Sequence[bytes]) -> list[x509.Certificate]:
+    """Anchors or intermediates, read. Raises Misconfigured."""
     try:
         return [read(der) for der in ders]
     except TrustError as error:

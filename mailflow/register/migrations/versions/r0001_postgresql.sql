@@ -135,8 +135,30 @@ CREATE TABLE installation (
 CREATE TABLE trust_generation (
     id INTEGER NOT NULL,
     generation BIGINT NOT NULL,
+    revocations BIGINT DEFAULT '0' NOT NULL,
     CONSTRAINT pk_trust_generation PRIMARY KEY (id),
     CONSTRAINT ck_trust_generation_one_row CHECK (id = 1)
+)
+
+CREATE TABLE revocation (
+    kind TEXT NOT NULL,
+    url TEXT NOT NULL,
+    about TEXT NOT NULL,
+    etag TEXT,
+    modified TEXT,
+    published TIMESTAMP WITH TIME ZONE,
+    expires TIMESTAMP WITH TIME ZONE,
+    fetched_at TIMESTAMP WITH TIME ZONE,
+    asked_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    next_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    failures INTEGER NOT NULL,
+    failing_since TIMESTAMP WITH TIME ZONE,
+    failure TEXT,
+    octets BYTEA,
+    CONSTRAINT pk_revocation PRIMARY KEY (kind, url, about),
+    CONSTRAINT ck_revocation_whole CHECK ((octets IS NULL) = (fetched_at IS NULL) AND (octets IS NULL) = (published IS NULL) AND (octets IS NULL) = (expires IS NULL)),
+    CONSTRAINT ck_revocation_failing CHECK ((failures = 0) = (failing_since IS NULL) AND (failures = 0) = (failure IS NULL)),
+    CONSTRAINT ck_revocation_kind CHECK (kind IN ('list', 'answer'))
 )
 
 CREATE TABLE file (

@@ -1,0 +1,53 @@
+"""The job that fetches revocation data, at work: woken each minute, and before a batch."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from mailflow.app.apart import apart
+from mailflow.app.parts import now, trust_files
+from mailflow.errors import MailflowError
+from mailflow.log import event, fault
+from mailflow.mail.refreshing import Refresher, RefreshTerms
+from mailflow.mail.trust.sources import Admitted
+from mailflow.register import Register
+from mailflow.settings import Settings
+
+SECONDS_MAX = 300.0
+"""How long one round may take: however many sources are silent, a batch begins."""
+
+log = logging.getLogger(__name__)
+
+
+def refresher_of(settings: Settings, register: Register) -> Refresher:
+    """Who fetches, as the settings say."""
+    told = settings.revocation
+    return Refresher(
+        register=register,
+        trust=trust_files(settings, register),
+        terms=RefreshTerms(
+            admitted=Admitted(urls=told.urls, hosts=frozenset(told.hosts)),
+            every=timedelta(minutes=told.every_minutes),
+            bytes_max=told.bytes_max,
+            seconds_max=told.seconds_max,
+        ),
+        clock=now,
+    )
+
+
+async def refresh_now(refresher: Refresher) -> None:
+    """Ask who is due, in a bounded time. What fails is logged, and tried again the next time."""
+    task = await apart(refresher.refresh(), SECONDS_MAX)
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, MailflowError):
+        event(log, "unavailable", level=logging.WARNING, work="revocation")
+    elif error is not None:
+        fault(log, "refresh-failed", error)
+
+
+async def keep_fresh(refresher: Refresher, wake: asyncio.Event) -> None:
+    """Ask who is due now, and each time that `wake` is set, until cancelled."""
+    while True:
+        wake.clear()
+        await refresh_now(refresher)
+        await wake.wait()

@@ -1,0 +1,41 @@
+"""Settings that say whom the service believes, and where it asks whether it still may."""
+
+from pathlib import Path
+
+from mailflow.settings.section import Section
+from mailflow.settings.values import Count, Folder, HostName, Oid, Url
+
+
+class Trust(Section):
+    """Which certificates are believed, beside being enrolled."""
+
+    anchors_dir: Folder = Path("trust/anchors")
+    """Folder of PEM or DER files: the authorities that a sender's certificate must chain to."""
+    intermediates_dir: Folder = Path("trust/intermediates")
+    """Folder of PEM or DER files: certificates that complete a path or sign revocation lists; they prove nothing."""
+    crls_dir: Folder = Path("trust/crls")
+    """Folder of PEM or DER files: each authority's present revocation lists, with deltas; without, no acceptance."""
+    certificate_policies: tuple[Oid, ...] = ()
+    """Certificate policies (OIDs): a sender's path must hold under one of them. Empty: any, and none."""
+    mail_usage_required: bool = False
+    """Whether a sender's certificate must name emailProtection; otherwise it may state no extended usage at all."""
+    signing_time_before_days: Count = 7
+    """How long before its arrival a mail may have been signed."""
+    signing_time_after_minutes: Count = 5
+    """How far a sender's clock may be ahead of ours."""
+
+
+class Revocation(Section):
+    """Revocation data that are fetched by HTTP, ahead of time, into the register: beside trust.crls_dir, or instead."""
+
+    urls: tuple[Url, ...] = ()
+    """Addresses of revocation lists, complete or delta, that are fetched whatever certificates state."""
+    hosts: tuple[HostName, ...] = ()
+    """Hosts, `name` or `name:port`, that enrolled certificates and configured authorities may name as where their
+    lists are. Elsewhere nobody is asked, and nothing that a mail states is followed."""
+    every_minutes: Count = 60
+    """Time until a source is asked again; one that fails is asked again after five."""
+    bytes_max: Count = 33_554_432
+    """Size of one list."""
+    seconds_max: Count = 60
+    """Longest time for one answer."""
