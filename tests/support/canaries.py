@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 def forms_of(canary: str) -> Iterator[bytes]:
     """How it may be written: character sets, cases, encodings; base64 at each of the three offsets."""
     for text in {canary, canary.lower(), canary.upper()}:
-        for charset in ("utf-8", "latin-1", "utf-16-le"):
+        for charset in ("utf-8", "latin-1", "utf-16-le", "utf-16-be"):
             octets = text.encode(charset)
             yield octets
             yield octets.hex().encode()
