@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mailflow.app.pacing import pace_of
 from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.attachments import ContentLimits
-from mailflow.mail.door import MailDoor, Pace
+from mailflow.mail.door import MailDoor
 from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
 from mailflow.mail.letter import Letterhead
@@ -35,15 +36,10 @@ from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
 from mailflow.wire.reader import FileLimits
 
-CHUNK_BYTES_MAX = 16 * 1024 * 1024
-"""Octets of the mails that one transaction handles: with the limit on a mail, what bounds our memory."""
 COPY_BYTES_MAX = 256 * 1024 * 1024
 """Of a copy in the audit mailbox: what is larger than a mail may be goes alone and oversize (DESIGN.md)."""
 FETCH_BATCH = 50
 MOVE_BATCH = 200
-DEFER_FIRST = timedelta(minutes=1)
-DEFER_MOST = timedelta(minutes=30)
-GATHER = timedelta(milliseconds=5)
 XML_NODES_MAX = 400_000
 """Elements, attributes and the like in one file: a thousand full requests are a quarter of it."""
 
@@ -304,27 +300,6 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(f"{ca_file}: holds no usable certificates: {type(error).__name__}") from None
-
-
-def pace_of(settings: Settings) -> Pace:
-    """How much at a time, how long, how often."""
-    worker = settings.worker
-    return Pace(
-        chunk=worker.chunk,
-        requests_max=settings.limits.requests_max,
-        chunk_bytes_max=CHUNK_BYTES_MAX,
-        lease=timedelta(seconds=worker.lease_seconds),
-        attempts_max=worker.attempts_max,
-        undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
-        late=timedelta(minutes=settings.service.receipt_minutes),
-        deadline=timedelta(hours=settings.service.deadline_hours),
-        audit_wait=timedelta(minutes=worker.audit_wait_minutes),
-        audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),
-        defer_first=DEFER_FIRST,
-        defer_most=DEFER_MOST,
-        mail_bytes_max=settings.limits.answer_bytes_max,
-        gather=GATHER,
-    )
 
 
 @contextlib.asynccontextmanager

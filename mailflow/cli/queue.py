@@ -44,7 +44,7 @@ async def _queue(invocation: Invocation, limit: int, *, set_aside: bool, as_json
         if not as_json:
             for line in sentences(await read_view(tx, settings, at)):
                 say(line)
-        columns = ("left", "what", "intake", "state", "attempts", "next", "reason")
+        columns = ("left", "what", "intake", "sender", "state", "attempts", "next", "reason")
         show_rows(rows, columns, as_json=as_json, empty="")
         counts = await queues.counts(tx)
     if not as_json:
@@ -87,11 +87,13 @@ def _mail(mail: IntakeRow, at: datetime, deadline: timedelta) -> Row:
         "intake": mail.id,
         "received_at": mail.received_at,
         "left": duration(mail.received_at + deadline - at),
+        "sender": mail.sender or "",
         "state": mail.state.value,
         "at_work": mail.lease_owner is not None,
         "attempts": mail.attempts,
         "next": _next(mail),
         "reason": mail.reason,
+        "detail": mail.detail,
     }
 
 
@@ -102,6 +104,7 @@ def _answer(answer: OutboxRow, at: datetime, deadline: timedelta) -> Row:
         "intake": answer.intake_id,
         "outbox": answer.id,
         "part": answer.part,
+        "sender": "",
         "received_at": answer.received_at,
         "left": duration(answer.received_at + deadline - at) if owed else "sent once",
         "state": answer.state.value,

@@ -9,14 +9,18 @@ from mailflow import app
 from mailflow.cli.certificates import Offered, doubts, read_offered, refuse_of_others
 from mailflow.cli.enrolment import add_standing_commands, enrolments, perform
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, show_rows, wait_for, warn
+from mailflow.core import rates
 from mailflow.core.expiry import ANNOUNCED_DAYS, endings
 from mailflow.core.model import CertificateUse, SenderCode, Standing
+from mailflow.core.rates import LIMIT_MAX, Budget
 from mailflow.mail.smtp import is_addr_spec
 from mailflow.mail.trust.certificate import describe
 from mailflow.mail.trust.expiry import validity
 from mailflow.register import Transaction, directory
 from mailflow.register.directory import Change
 
+AS_SET = "default"
+RATE = f"BUDGET=NUMBER|{AS_SET}"
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -76,6 +80,7 @@ def add_sender(
 @click.option("--answer-to", help="Where answers go from now on.")
 @click.option("--sign", "signing", type=FILE, multiple=True, help="A further certificate that signs, PEM.")
 @click.option("--encrypt", "encryption", type=FILE, multiple=True, help="A further certificate for answers, PEM.")
+@click.option("--rate", "own", multiple=True, metavar=RATE, help="A budget of its own; may be given again.")
 @click.option("--suspend", "suspended", multiple=True, help="A certificate to be used no more: how its SHA-256 begins.")
 @act_options
 @click.pass_obj
@@ -89,6 +94,7 @@ def amend_sender(
     answer_to: str | None,
     signing: tuple[Path, ...],
     encryption: tuple[Path, ...],
+    own: tuple[str, ...],
     suspended: tuple[str, ...],
     *,
     act: Act,
@@ -99,17 +105,20 @@ def amend_sender(
 
     Example: mailflow sender amend ville-lille --sign lille-2027.pem --encrypt lille-2027.pem --apply
     """
-    if legacy is None and not any((name, addresses, without, answer_to, signing, encryption, suspended)):
+    if legacy is None and not any((name, addresses, without, answer_to, signing, encryption, own, suspended)):
         raise click.UsageError("say what is to change")
     _check_addresses([*addresses, *([answer_to] if answer_to else [])])
     offered = _offered(invocation, signing, encryption)
     given_up = wait_for(_certificates(invocation, SenderCode(code), suspended))
+    budgets = _budgets(invocation, SenderCode(code), own) if own else None
 
     async def work(tx: Transaction, change: Change) -> None:
         who = SenderCode(code)
         await _add(tx, who, addresses, offered, change)
         if name or legacy is not None:
             await directory.amend_sender(tx, who, name=name or None, legacy_encryption=legacy, change=change)
+        if budgets is not None:
+            await directory.set_rates(tx, who, budgets, change)
         if answer_to:
             await directory.set_answer_address(tx, who, answer_to.lower(), change)
         for address in without:
@@ -121,11 +130,30 @@ def amend_sender(
         *_additions(addresses, offered),
         *([f"call {code} {name}"] if name else []),
         *([] if legacy is None else [f"answer {code} by {'the old' if legacy else 'the present'} algorithms"]),
+        *([] if budgets is None else [f"give {code} {rates.told(budgets)}"]),
         *([f"send answers of {code} to {answer_to}"] if answer_to else []),
         *(f"accept no more mail from {address}" for address in without),
         *(f"use certificate {fingerprint} no more" for fingerprint in given_up),
     ]
     return perform(invocation, plan, work, act)
+
+
+def _budgets(invocation: Invocation, who: SenderCode, given: Sequence[str]) -> dict[Budget, int]:
+    """The rates that the sender has of its own, changed as `given` says."""
+    own = {
+        budget: limit
+        for one in enrolments(invocation).senders
+        if one.code == who
+        for budget, limit in one.rates.items()
+    }
+    for one in given:
+        name, _, limit = one.partition("=")
+        if name not in list(Budget) or not (limit == AS_SET or (limit.isdecimal() and 0 < int(limit) <= LIMIT_MAX)):
+            raise click.BadParameter(f"{one} should be {RATE}, with a budget of {', '.join(Budget)}")
+        own.pop(Budget(name), None)
+        if limit != AS_SET:
+            own[Budget(name)] = int(limit)
+    return own
 
 
 def _check_addresses(addresses: Sequence[str]) -> None:
@@ -187,6 +215,7 @@ def list_senders(invocation: Invocation, as_json: bool) -> int:
             "answers_to": s.answer_address,
             "certificates": " ".join(f"{c.use.value}:{c.fingerprint[:16]}" for c in s.certificates),
             "mandates": len(s.mandates),
+            "rates": " ".join(f"{budget}={limit}" for budget, limit in s.rates.items()),
         }
         for s in enrolments(invocation).senders
     ]

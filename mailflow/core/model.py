@@ -1,7 +1,7 @@
 """The words that every door shares. All frozen: a stage is passed on, never edited."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import NewType
@@ -11,6 +11,7 @@ from mailflow.core.attested import Attested
 from mailflow.core.form import HousingRequest
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.core.order import Deregistration, Holder
+from mailflow.core.rates import Rates
 
 SenderCode = NewType("SenderCode", str)
 """The operator's short name for a sender: whoever holds certificates and acts for desks."""
@@ -126,6 +127,8 @@ class EnrolledSender:
     mandates: tuple[Mandate, ...]
     legacy_encryption: bool
     """Answers by AES-CBC with RSA v1.5, for clients that know no better; else AES-GCM with OAEP or ECDH."""
+    rates: Rates = field(default_factory=dict)
+    """Its own; a budget that is not here is that of the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

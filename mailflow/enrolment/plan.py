@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
+from mailflow.core import rates
 from mailflow.core.model import (
     CertificateUse,
     Directory,
@@ -159,7 +160,7 @@ def _sender(old: EnrolledSender | None, new: EnrolledSender, today: date) -> Ite
         by = ", by the old algorithms" if new.legacy_encryption else ""
         says = f"sender {new.code} ({new.name}), answers to {new.answer_address}{by}{_unless_active(new.standing)}"
         yield Step(effect=Effect.ADDS, says=says, do=add)
-        old = replace(new, addresses=frozenset(), certificates=(), mandates=())
+        old = replace(new, addresses=frozenset(), certificates=(), mandates=(), rates={})
     yield from _particulars(old, new)
     yield from _addresses(old, new)
     yield from _certificates(old, new)
@@ -190,6 +191,12 @@ def _particulars(old: EnrolledSender, new: EnrolledSender) -> Iterator[Step]:
 
         says = f"sender {new.code}: answers to {new.answer_address}, no more to {old.answer_address}"
         yield Step(effect=Effect.CHANGES, says=says, do=move)
+    if old.rates != new.rates:
+
+        async def allow(tx: Transaction, change: Change) -> None:
+            await directory.set_rates(tx, new.code, new.rates, change)
+
+        yield Step(effect=Effect.CHANGES, says=f"sender {new.code}: {rates.told(new.rates)}", do=allow)
 
 
 def _sender_standing(sender: EnrolledSender, standing: Standing, why: str = "") -> Step:

@@ -23,6 +23,7 @@ from mailflow.core.model import (
     Standing,
 )
 from mailflow.core.numbers import TERRITORIES, DeskCode, Territory, is_desk_code, is_school_desk
+from mailflow.core.rates import LIMIT_MAX, Budget
 from mailflow.enrolment.writer import FORM
 from mailflow.errors import MailflowError
 from mailflow.mail import pem
@@ -158,6 +159,7 @@ class _Sender(_Table):
     addresses: list[_Address]
     answers_to: _Address
     legacy_encryption: bool
+    rates: dict[Budget, Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX)]] = {}
     certificate: list[_Certificate] = []
     mandate: list[_Mandate] = []
 
@@ -172,6 +174,7 @@ class _Sender(_Table):
             certificates=tuple(sorted(certificates, key=lambda one: (one.fingerprint, one.use))),
             mandates=tuple(one.enrolled() for one in self.mandate),
             legacy_encryption=self.legacy_encryption,
+            rates=self.rates,
         )
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from mailflow.core.model import Directory, EnrolledCertificate, EnrolledSender, Environment, Mandate
+from mailflow.core.rates import Budget
 from mailflow.mail.trust import TrustError
 from mailflow.mail.trust.certificate import describe
 
@@ -48,6 +49,9 @@ def _sender(sender: EnrolledSender) -> Iterator[str]:
         f"answers_to = {_text(sender.answer_address)}",
         f"legacy_encryption = {json.dumps(sender.legacy_encryption)}",
     )
+    if sender.rates:
+        own = ", ".join(f"{budget} = {sender.rates[budget]}" for budget in Budget if budget in sender.rates)
+        yield f"rates = {{ {own} }}"
     uses: dict[str, list[EnrolledCertificate]] = defaultdict(list)
     for certificate in sender.certificates:
         uses[certificate.fingerprint].append(certificate)

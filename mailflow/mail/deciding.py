@@ -10,13 +10,15 @@ from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.canary import CANARY_DESKS
 from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
+from mailflow.core.rates import Load
 from mailflow.log import event
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
-from mailflow.register import Transaction, intake, journal, outbox, queues
+from mailflow.meter import Meter
+from mailflow.register import Transaction, intake, journal, outbox, queues, rates
 from mailflow.registrar import Terms
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Decision:
     at: datetime
     settlements: list[intake.Settlement] = field(default_factory=list)
     undetermined: list[tuple[intake.Claimed, Undetermined]] = field(default_factory=list)
+    put_off: list[rates.PutOff] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
     entries: list[journal.Entry] = field(default_factory=list)
@@ -75,7 +78,8 @@ class Decision:
     """When each mail that is settled had come."""
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
-        """Have the registrar decide what was accepted; sort the rest."""
+        """Have the registrar decide what was accepted and is within its sender's rates; sort the rest."""
+        judged = await self._within_rates(tx, judged)
         accepted = [verdict for _, verdict in judged if isinstance(verdict, Accepted)]
         receipts = iter(await registrar.submit(tx, [v.submission for v in accepted], terms, self.at))
         # Asked afterwards: a file that came in the same mail is decided by now.
@@ -95,6 +99,28 @@ class Decision:
                     self._answer(mail, context, (), verdict.anomalies, reason)
                 case Undetermined():
                     self.undetermined.append((mail, verdict))
+
+    async def _within_rates(self, tx: Transaction, judged: Sequence[Judged]) -> Sequence[Judged]:
+        """Those of a proven sender that are beyond its rates wait for their turn, and keep nobody else waiting."""
+        pace = self.door.pace
+        asked = {
+            mail.id: rates.Asked(
+                intake=mail.id,
+                sender=verdict.reply.sender,
+                load=Load(bytes=len(mail.raw), requests=verdict.requests if isinstance(verdict, Accepted) else 0),
+                received_at=mail.received_at,
+                no_later=mail.received_at + pace.deadline / 2,
+            )
+            for mail, verdict in judged
+            if not mail.counted and isinstance(verdict, Accepted | Rejected) and verdict.reply is not None
+        }
+        turns = await rates.take_turns(tx, list(asked.values()), pace.rates, self.at)
+        for id_, turn in turns.items():
+            one = asked[id_]
+            in_time = turn.at <= one.received_at + pace.deadline - pace.audit_reserve
+            why = rates.Beyond.RATE if in_time else rates.Beyond.RATE_LATE
+            self.put_off.append(rates.PutOff(intake=id_, sender=one.sender, turn=turn, why=why))
+        return [(mail, verdict) for mail, verdict in judged if mail.id not in turns]
 
     def set_aside(self, mail: intake.Claimed, reason: Code, detail: str) -> None:
         """Nobody is answered; the operator finds the mail with its reason."""
@@ -160,6 +186,7 @@ class Decision:
             )
         await journal.append(tx, self.entries, self.at)
         await intake.settle(tx, self.door.owner, self.settlements, self.at)
+        await rates.put_off(tx, self.door.owner, self.put_off)
         for mail, verdict in self.undetermined:
             await intake.postpone(
                 tx,
@@ -197,12 +224,15 @@ class Decision:
             )
         for mail, verdict in self.undetermined:
             event(log, "undetermined", intake=mail.id, reason=verdict.anomaly.code.value)
+        for one in self.put_off:
+            event(log, "waits-its-turn", intake=one.intake, sender=one.sender, reason=one.why, budget=one.turn.budget)
         self._measure()
         return Progress(
             answered=len(self.replies),
             questions=sum(len(file.answers) for reply in self.replies for file in reply.questions),
             set_aside=sum(settlement.state == "set_aside" for settlement in self.settlements),
             undetermined=len(self.undetermined),
+            put_off=len(self.put_off),
             registered=fresh,
             replayed=len(registered) - fresh,
             refused=len(outcomes) - len(registered),
@@ -228,6 +258,11 @@ class Decision:
             meter.mail(mail.id, "undetermined", mail.received_at, self.at, reason=verdict.anomaly.code)
             meter.count("mail", sender="", outcome="undetermined")
             meter.count("anomaly", code=verdict.anomaly.code)
+        for one in self.put_off:
+            meter.count("mail", sender=one.sender, outcome="put_off")
+        self._measure_replies(meter)
+
+    def _measure_replies(self, meter: Meter) -> None:
         for reply in self.replies:
             for anomaly in reply.anomalies:
                 meter.count("anomaly", code=anomaly.code)

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from mailflow.attestation import Attestation
 from mailflow.core import backoff
 from mailflow.core.model import Directory, Environment
+from mailflow.core.rates import Rates
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
@@ -72,6 +73,8 @@ class Pace:
     attempts_max: int
     """Solo attempts at a mail before it is set aside."""
     undetermined_retry: timedelta
+    rates: Rates
+    """Of a sender that has none of its own: every budget."""
     late: timedelta
     """How long a mail may wait with us before its sender is told that it is here."""
     deadline: timedelta
@@ -127,6 +130,8 @@ class Progress:
     """Questions answered, of `GES` files."""
     set_aside: int = 0
     undetermined: int = 0
+    put_off: int = 0
+    """Mails beyond their senders' rates, which wait for their turn."""
     registered: int = 0
     replayed: int = 0
     refused: int = 0

@@ -6,6 +6,7 @@ Safe to kill at any line: that a mail was looked at and the order for its receip
 import contextlib
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from mailflow.core.numbers import DeskCode
 from mailflow.log import event
@@ -33,13 +34,12 @@ async def acknowledge(door: MailDoor) -> Progress:
         return Progress()
     terms = await current_terms(door)
     received = {mail.id: mail.received_at for mail in late}
+    due = {mail.id: _due(mail, pace.deadline) for mail in late}
     readable = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in late if m.raw is not None]
     found = await recognise(door.judges, readable, at=door.clock())
     recognised = [one for one in found if isinstance(one, Recognised)]
     receipts = {
-        one.intake: TechnicalReceipt(
-            recognised=one, received_at=received[one.intake], deadline_at=received[one.intake] + pace.deadline
-        )
+        one.intake: TechnicalReceipt(recognised=one, received_at=received[one.intake], deadline_at=due[one.intake])
         for one in recognised
         if one.reply.encrypt_to is not None
     }
@@ -67,6 +67,11 @@ async def acknowledge(door: MailDoor) -> Progress:
     for id_ in wanted:
         event(log, "late", intake=id_, sender=receipts[id_].recognised.reply.sender)
     return Progress(late=len(late))
+
+
+def _due(mail: lateness.Late, deadline: timedelta) -> datetime:
+    """Until when it is answered. What its sender's rates hold up for long is promised for later, not in vain."""
+    return max(mail.received_at, (mail.turn_at or mail.received_at) - deadline / 2) + deadline
 
 
 def _files_of(mail: Recognised) -> Iterator[tuple[int, DeskCode, str, str]]:

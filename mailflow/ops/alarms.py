@@ -43,6 +43,7 @@ class Alarm(StrEnum):
     HELD = "Held"
     FAULT = "Fault"
     UNDETERMINED = "Undetermined"
+    SENDER_BEYOND_RATES = "SenderBeyondRates"
     DESK_FAILS = "DeskFails"
     CERTIFICATE_ENDS = "CertificateEnds"
     LIST_ENDS = "ListEnds"

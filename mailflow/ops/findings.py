@@ -150,6 +150,11 @@ def _waits_for_a_person(facts: Facts) -> Iterator[Found]:
         yield Found(alarm=Alarm.UNDETERMINED, value=str(undetermined))
 
 
+def _rates(facts: Facts) -> Iterator[Found]:
+    for sender, mails in facts.queues.beyond_rates.items():
+        yield Found(alarm=Alarm.SENDER_BEYOND_RATES, about={"sender": sender}, value=str(mails))
+
+
 def _desks(facts: Facts) -> Iterator[Found]:
     for one in facts.desks:
         if one.refused > REFUSED and one.refused > REFUSED_PART * one.decided:
@@ -188,6 +193,7 @@ _LOOKS: tuple[Callable[[Facts], Iterator[Found]], ...] = (
     _answers,
     _room,
     _waits_for_a_person,
+    _rates,
     _desks,
     lambda facts: runs_out(facts.expiries, facts.at),
     _canary,

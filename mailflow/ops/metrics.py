@@ -166,6 +166,9 @@ class _Facts(Collector):
             self._set("set_aside", "Mails that were set aside, by reason.", number, reason=reason)
         for reason, number in queues.held.items():
             self._set("outbox_held", "Outgoing mails that are held, by reason.", number, reason=reason)
+        for sender, number in queues.beyond_rates.items():
+            says = "Mails beyond their sender's budget of a day, whose turn comes too late for their deadline."
+            self._set("beyond_rates", says, number, sender=sender)
         for invariant, times in queues.broken.items():
             says = "How often a promise of the register was broken when it was last looked at."
             self._set("broken_promise", says, times, invariant=invariant)

@@ -214,6 +214,7 @@ def warnings(view: Outlook) -> list[str]:
 
 WAITS_FOR = {
     "retry": "to be judged again later (a certificate could not be checked, or a server failed)",
+    "turn": "beyond their senders' rates: they wait for their turn",
     "held": "held until somebody releases them",
     "set_aside": "set aside for a fault of ours, or by an operator",
     "sending": "perhaps sent: the audit mailbox decides",

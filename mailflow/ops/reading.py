@@ -7,7 +7,7 @@ from mailflow.ops.alarms import is_known
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, watching
+from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, rates, watching
 
 
 async def read_outlook(
@@ -39,6 +39,7 @@ async def read_queues(
         states=await queues.counts(tx),
         set_aside=await backlog.set_aside_reasons(tx),
         held=await backlog.held_reasons(tx),
+        beyond_rates=await rates.endangered(tx, at),
         broken=await watching.broken(tx),
         canary=tuple(await canary.standing(tx)),
         alarms=tuple(one for one in await alarms.lasting(tx) if one.raised_at and is_known(one.code)),

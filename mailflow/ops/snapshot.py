@@ -54,6 +54,8 @@ class Queues:
     """Mails that were set aside, by reason."""
     held: Mapping[str, int]
     """Outgoing mails that are held, by reason."""
+    beyond_rates: Mapping[str, int]
+    """Mails that wait for a turn that comes too late for their deadline, by sender."""
     broken: Mapping[str, int]
     """How often each promise of the register was broken when it was last looked at."""
     canary: tuple[CanaryRun, ...]

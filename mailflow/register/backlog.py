@@ -14,12 +14,20 @@ from mailflow.register.types import IntakeState, OutboxState
 
 async def undecided(tx: Transaction, at: datetime, bounds: Sequence[datetime]) -> list[Waiting]:
     """Mails that are not judged yet, by age. `bounds` are instants of reception, the latest first."""
-    stuck = sa.and_(intake.c.next_at > at, intake.c.lease_owner.is_(None)).label("stuck")
+    stuck = sa.and_(intake.c.next_at > at, intake.c.lease_owner.is_(None))
+    # Whose turn has not come: it alone is of a sender that was proven.
+    whose = sa.case((sa.and_(stuck, intake.c.turn_at.is_not(None)), intake.c.sender)).label("whose")
     span = _span(intake.c.received_at, bounds)
     statement = (
-        sa.select(span, stuck, sa.func.count().label("count"), sa.func.min(intake.c.received_at).label("oldest"))
+        sa.select(
+            span,
+            stuck.label("stuck"),
+            whose,
+            sa.func.count().label("count"),
+            sa.func.min(intake.c.received_at).label("oldest"),
+        )
         .where(intake.c.next_at.is_not(None))
-        .group_by(sa.literal_column("span"), sa.literal_column("stuck"))
+        .group_by(sa.literal_column("span"), sa.literal_column("stuck"), sa.literal_column("whose"))
     )
     return [
         Waiting(
@@ -27,8 +35,8 @@ async def undecided(tx: Transaction, at: datetime, bounds: Sequence[datetime]) -
             oldest=row.oldest,
             count=row.count,
             stuck=bool(row.stuck),
-            state="retry" if row.stuck else "received",
-            sender=None,
+            state="turn" if row.whose else "retry" if row.stuck else "received",
+            sender=row.whose,
             desk=None,
         )
         for row in await tx.all(statement)

@@ -25,9 +25,10 @@ from mailflow.core.model import (
     Standing,
 )
 from mailflow.core.numbers import DeskCode, Territory
+from mailflow.core.rates import Budget, Rates
 from mailflow.errors import MailflowError
-from mailflow.register import journal
-from mailflow.register.tables import certificate, desk, mandate, sender, sender_address, trust_generation
+from mailflow.register import journal, rates
+from mailflow.register.tables import certificate, desk, mandate, sender, sender_address, spending, trust_generation
 from mailflow.register.transaction import Transaction
 
 
@@ -115,6 +116,7 @@ async def list_senders(tx: Transaction) -> tuple[EnrolledSender, ...]:
             certificates=tuple(certificates[row.code]),
             mandates=tuple(mandates[row.code]),
             legacy_encryption=row.legacy_encryption,
+            rates={budget: limit for budget in Budget if (limit := row._mapping[budget.value]) is not None},
         )
         for row in await tx.all(sa.select(sender).order_by(sender.c.code))
     )
@@ -147,6 +149,7 @@ async def add_sender(
         "legacy_encryption": legacy_encryption,
     }
     await _add(tx, sender, row)
+    await _add(tx, spending, {"sender": code})
     await _changed(tx, "sender-added", change, sender=code)
 
 
@@ -165,6 +168,17 @@ async def amend_sender(
     await _set(tx, sender, sender.c.code == code, **given)
     legacy = None if legacy_encryption is None else str(legacy_encryption).lower()
     await _changed(tx, "sender-amended", change, sender=code, legacy_encryption=legacy)
+
+
+async def set_rates(tx: Transaction, code: SenderCode, own: Rates, change: Change) -> None:
+    """Give a sender rates of its own; what `own` does not name is as the settings say. Raises NotEnrolled.
+
+    They hold at once, for the mails that wait for their turn too.
+    """
+    await _set(tx, sender, sender.c.code == code, **{budget.value: own.get(budget) for budget in Budget})
+    await rates.begin_anew(tx, code, change.at)
+    told = {budget.value: str(limit) for budget, limit in own.items()}
+    await _changed(tx, "rates-changed", change, sender=code, **told)
 
 
 async def set_answer_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:

@@ -43,6 +43,8 @@ class Claimed:
     received_at: datetime
     attempts: int
     """Solo attempts, this one included."""
+    counted: bool
+    """It was beyond its sender's rates, and has had its turn: it is not to be counted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +241,15 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
         except (KeyError, SealBroken):
             broken.append(row.id)
         else:
-            claimed.append(Claimed(id=row.id, raw=raw, received_at=row.received_at, attempts=row.attempts))
+            claimed.append(
+                Claimed(
+                    id=row.id,
+                    raw=raw,
+                    received_at=row.received_at,
+                    attempts=row.attempts,
+                    counted=row.turn_at is not None,
+                )
+            )
     await _set_aside(tx, broken, "seal broken", at)
     return claimed
 

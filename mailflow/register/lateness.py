@@ -24,6 +24,8 @@ class Late:
 
     id: int
     received_at: datetime
+    turn_at: datetime | None
+    """When its sender's rates let it be decided; None when they do not matter."""
     raw: bytes | None = field(repr=False)
     """None when there is nothing to look into, or nobody to be told."""
 
@@ -65,7 +67,7 @@ async def _opened(tx: Transaction, rows: Sequence[sa.Row[tuple[object, ...]]], s
                 raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
             except (KeyError, SealBroken):
                 raw = None
-        late.append(Late(id=row.id, received_at=row.received_at, raw=raw))
+        late.append(Late(id=row.id, received_at=row.received_at, turn_at=row.turn_at, raw=raw))
     return late
 
 

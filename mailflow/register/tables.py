@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from mailflow.core.canary import CANARY_SENDER
 from mailflow.core.model import CertificateUse, Environment, Right, Standing
 from mailflow.core.numbers import CANARY_TERRITORY
+from mailflow.core.rates import Budget
 from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.chain_tables import journal_head, journal_link
@@ -46,7 +47,7 @@ __all__ = [
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
     "journal_link", "landlord", "mandate", "master_key", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
-    "request_reference", "revocation", "sender", "sender_address", "trust_generation", "worker_sign",
+    "request_reference", "revocation", "sender", "sender_address", "spending", "trust_generation", "worker_sign",
 ]  # fmt: skip
 
 intake = sa.Table(
@@ -72,6 +73,7 @@ intake = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("solo", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("next_at", Instant),  # when work is due; NULL when none is left
+    sa.Column("turn_at", Instant),  # of a mail beyond its sender's rates: counted, and not to be counted again
     *lease(),
     sa.Column("raw", sa.LargeBinary),
     sa.UniqueConstraint("account", "mailbox", "uidvalidity", "uid"),
@@ -91,8 +93,11 @@ partial_index(
     intake.c.solo,
     intake.c.attempts,
     intake.c.size_bytes,
+    intake.c.turn_at,
+    intake.c.sender,
     where=intake.c.next_at.is_not(None),
 )
+partial_index("ix_intake_turn", intake.c.sender, intake.c.reason, intake.c.next_at, where=intake.c.turn_at.is_not(None))
 sa.Index(
     "ix_intake_lease",
     intake.c.lease_until,
@@ -244,7 +249,18 @@ sender = sa.Table(
     sa.Column("standing", sa.Text, nullable=False),
     sa.Column("answer_address", sa.Text, nullable=False),
     sa.Column("legacy_encryption", sa.Boolean, nullable=False),
+    # Rates of its own; NULL: as the settings say.
+    *(sa.Column(budget.value, sa.BigInteger) for budget in Budget),
     one_of("standing", Standing, "standing"),
+    *(sa.CheckConstraint(f"{budget} > 0", name=budget.value) for budget in Budget),
+)
+
+# Of each sender when what it has used of each budget is paid for (`core.rates`).
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("sender", sa.Text, sa.ForeignKey("sender.code"), primary_key=True),
+    *(sa.Column(budget.value, Instant) for budget in Budget),
 )
 
 sender_address = sa.Table(

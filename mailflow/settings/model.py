@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from mailflow.core.model import Environment
 from mailflow.mail.imap_session import Authentication
 from mailflow.mail.smtp import Security
+from mailflow.settings.amounts import Limits, Rates
 from mailflow.settings.section import Section
 from mailflow.settings.trust import Revocation, Trust
 from mailflow.settings.values import (
@@ -180,29 +181,6 @@ class Keys(Section):
     """The keys that request mails may be encrypted to: the present one, and former ones while in use."""
 
 
-class Limits(Section):
-    """What is published to vendors as the largest that we take."""
-
-    mail_bytes_max: Count = 26_214_400
-    """Size of a request mail, which is not read when it is larger, and of one request file, unpacked."""
-    header_bytes_max: Count = 65_536
-    """Size of one block of header fields."""
-    depth_max: Count = 8
-    """Depth of nested MIME parts."""
-    parts_max: Count = 100
-    """Number of MIME parts in a mail."""
-    requests_max: Count = 1_000
-    """Number of requests in a mail."""
-    request_bytes_max: Count = 262_144
-    """Size of one request."""
-    zip_ratio_max: Count = 200
-    """How much larger an entry of a zip file may be than its compressed form."""
-    zip_bytes_max: Count = 67_108_864
-    """Size of all that a zip file unpacks to."""
-    answer_bytes_max: int = Field(default=8_388_608, strict=True, ge=262_144)
-    """Size of one mail that we send; an answer that would be larger comes in several."""
-
-
 class Worker(Section):
     """How the work is cut and how long it may take."""
 
@@ -338,6 +316,7 @@ class Settings(Section):
     trust: Trust
     revocation: Revocation
     limits: Limits
+    rates: Rates
     worker: Worker
     jobs: Jobs
     status: Status

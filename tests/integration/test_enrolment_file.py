@@ -21,6 +21,7 @@ from mailflow.core.model import (
     Standing,
 )
 from mailflow.core.numbers import DeskCode, Territory
+from mailflow.core.rates import LIMIT_MAX, Budget
 from mailflow.demo.certificates import Identity
 from mailflow.enrolment.plan import Effect, Outdated, carry_out, steps
 from mailflow.enrolment.reader import EnrolmentFault, read
@@ -86,6 +87,7 @@ def enrolments(draw: st.DrawFn) -> Directory:
                 certificates=tuple(sorted(uses, key=lambda one: (one.fingerprint, one.use))),
                 mandates=tuple(sorted(mandates, key=lambda one: (one.desk, one.territory, one.starts_on))),
                 legacy_encryption=draw(st.booleans()),
+                rates=draw(st.dictionaries(st.sampled_from(Budget), st.integers(1, LIMIT_MAX), max_size=3)),
             )
         )
     return Directory(generation=0, senders=tuple(senders), desks={one.code: one for one in sorted_desks(desks)})
@@ -152,7 +154,7 @@ def test_an_export_makes_the_same_enrolments_elsewhere_and_a_second_time_nothing
 
 
 async def emptied(register: Register) -> None:
-    for table in ("mandate", "certificate", "sender_address", "sender", "desk"):
+    for table in ("mandate", "certificate", "sender_address", "spending", "sender", "desk"):
         await execute(register, f"DELETE FROM {table}")
 
 

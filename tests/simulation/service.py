@@ -8,6 +8,7 @@ from typing import Any
 
 from mailflow.attestation import Attestation
 from mailflow.core.model import Directory, Environment, Standing
+from mailflow.core.rates import Budget
 from mailflow.mail import cms
 from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.composer import Composer
@@ -48,9 +49,10 @@ SETTLE = 12
 class House:
     """What the processes of the service share: the world, the register's database, the trust files."""
 
-    def __init__(self, world: World, url: str, *, chunk: int) -> None:
+    def __init__(self, world: World, url: str, *, chunk: int, mails_an_hour: int) -> None:
         self.world = world
         self.chunk = chunk
+        self.mails_an_hour = mails_an_hour
         self.late_list_is_out = False
         self.typesettings = 0
         self._toggling = False
@@ -247,12 +249,12 @@ class Worker:
             bounce_address="bounces@service.example",
             audit_address=AUDIT,
             owner=name,
-            pace=_pace(house.chunk),
+            pace=_pace(house.chunk, house.mails_an_hour),
             clock=house.world.clock,
         )
 
 
-def _pace(chunk: int) -> Pace:
+def _pace(chunk: int, mails_an_hour: int) -> Pace:
     times: dict[str, Any] = {"lease": LEASE, "audit_wait": AUDIT_WAIT, "deadline": DEADLINE, "audit_reserve": RESERVE}
     return Pace(
         chunk=chunk,
@@ -260,6 +262,7 @@ def _pace(chunk: int) -> Pace:
         chunk_bytes_max=60_000,
         attempts_max=3,
         undetermined_retry=timedelta(minutes=20),
+        rates={**dict.fromkeys(Budget, 1_000_000_000), Budget.MAILS_AN_HOUR: mails_an_hour},
         late=timedelta(minutes=15),
         defer_first=timedelta(minutes=1),
         defer_most=timedelta(minutes=30),

@@ -26,6 +26,9 @@ from tests.support import connections
 STEPS = 40
 OPERATOR_EVERY = 4
 """Of so many seeds one has an operator who acts without any need."""
+RATES_EVERY = 5
+"""Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
+FEW, MANY = 4, 1_000_000_000
 VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb.RESEND)
 CASES = 5
 ROUNDS_MAX = 60
@@ -77,7 +80,8 @@ class Simulation:
         random.seed(seed)  # the spread of retries is drawn from there
         weather = WEATHERS[seed % len(WEATHERS)]
         world = World(self.rng, weather)
-        self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)))
+        mails_an_hour = FEW if seed % RATES_EVERY == RATES_EVERY - 2 else MANY
+        self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         self.world = world
         world.meanwhile = self._others_go_on
         changes = self.rng.sample(CHANGES, k=CHANGES_A_RUN)

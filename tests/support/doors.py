@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from mailflow.attestation import Attestation, typeset
 from mailflow.core.model import CertificateUse, Directory, Environment
+from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.judge import Unjudged
@@ -16,7 +17,7 @@ from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, directory
 from tests.support.fake_mailer import FakeMailer
 from tests.support.fakes import FakeMailbox
-from tests.support.judging import RECEIVED_AT, SERVICE, everybody, mairie
+from tests.support.judging import RECEIVED_AT, SERVICE, Software, everybody, mairie
 from tests.support.pki import shared_pki
 from tests.support.pool_parts import BREAKS, MakeComposer, MakeStumblingJudge
 
@@ -28,6 +29,7 @@ PACE = Pace(
     lease=timedelta(minutes=10),
     attempts_max=3,
     undetermined_retry=timedelta(minutes=20),
+    rates=dict.fromkeys(Budget, 1_000_000_000),
     late=timedelta(minutes=15),
     deadline=timedelta(hours=12),
     audit_wait=timedelta(minutes=75),
@@ -145,10 +147,11 @@ class House:
             self.troubles.remove(seam)
             raise Unavailable("away")
 
-    async def enrol(self) -> None:
-        """The mairie with its desk and mandate."""
+    async def enrol(self, software: Software | None = None) -> None:
+        """The mairie, or somebody else, with its desk and mandate."""
         change = directory.Change(by="operator", why="test", at=self.now)
-        sender = mairie().enrolment()
+        who = software or mairie()
+        sender = who.enrolment()
         (mandate,) = sender.mandates
         async with self.register.begin() as tx:
             await directory.add_sender(
@@ -161,11 +164,12 @@ class House:
             )
             await directory.add_address(tx, sender.code, sender.answer_address, change)
             for use in CertificateUse:
-                identity = mairie().identity
+                identity = who.identity
                 await directory.add_certificate(
                     tx, sender.code, fingerprint=identity.fingerprint, der=identity.der, use=use, change=change
                 )
-            await directory.add_desk(tx, mandate.desk, name="mairie", address="1 place", change=change)
+            if software is None:
+                await directory.add_desk(tx, mandate.desk, name="mairie", address="1 place", change=change)
             await directory.add_mandate(tx, sender.code, mandate, change)
 
     def door(self, owner: str = "me", pace: Pace = PACE) -> MailDoor:

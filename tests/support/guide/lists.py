@@ -10,7 +10,8 @@ from mailflow.core.model import Operation
 from mailflow.core.rules.facts import DEPOSIT_AGE_MAX_YEARS
 from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
 from mailflow.mail.cms.algorithms import Use
-from mailflow.settings.model import Jobs, Limits, Service
+from mailflow.settings.amounts import Limits
+from mailflow.settings.model import Jobs, Service
 from mailflow.settings.trust import Trust
 from mailflow.wire.samples import EXCHANGES
 from tests.support.guide.markdown import table

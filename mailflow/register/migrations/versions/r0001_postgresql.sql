@@ -38,6 +38,7 @@ CREATE TABLE intake (
     attempts INTEGER DEFAULT '0' NOT NULL,
     solo BOOLEAN DEFAULT false NOT NULL,
     next_at TIMESTAMP WITH TIME ZONE,
+    turn_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
     raw BYTEA,
@@ -62,7 +63,9 @@ CREATE INDEX ix_intake_digest ON intake (digest)
 
 CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
-CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
 
 CREATE TABLE counter (
     territory TEXT NOT NULL,
@@ -110,8 +113,32 @@ CREATE TABLE sender (
     standing TEXT NOT NULL,
     answer_address TEXT NOT NULL,
     legacy_encryption BOOLEAN NOT NULL,
+    mails_an_hour BIGINT,
+    bytes_an_hour BIGINT,
+    requests_an_hour BIGINT,
+    mails_a_day BIGINT,
+    bytes_a_day BIGINT,
+    requests_a_day BIGINT,
     CONSTRAINT pk_sender PRIMARY KEY (code),
-    CONSTRAINT ck_sender_standing CHECK (standing IN ('active', 'suspended'))
+    CONSTRAINT ck_sender_standing CHECK (standing IN ('active', 'suspended')),
+    CONSTRAINT ck_sender_mails_an_hour CHECK (mails_an_hour > 0),
+    CONSTRAINT ck_sender_bytes_an_hour CHECK (bytes_an_hour > 0),
+    CONSTRAINT ck_sender_requests_an_hour CHECK (requests_an_hour > 0),
+    CONSTRAINT ck_sender_mails_a_day CHECK (mails_a_day > 0),
+    CONSTRAINT ck_sender_bytes_a_day CHECK (bytes_a_day > 0),
+    CONSTRAINT ck_sender_requests_a_day CHECK (requests_a_day > 0)
+)
+
+CREATE TABLE spending (
+    sender TEXT NOT NULL,
+    mails_an_hour TIMESTAMP WITH TIME ZONE,
+    bytes_an_hour TIMESTAMP WITH TIME ZONE,
+    requests_an_hour TIMESTAMP WITH TIME ZONE,
+    mails_a_day TIMESTAMP WITH TIME ZONE,
+    bytes_a_day TIMESTAMP WITH TIME ZONE,
+    requests_a_day TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_spending PRIMARY KEY (sender),
+    CONSTRAINT fk_spending_sender FOREIGN KEY(sender) REFERENCES sender (code)
 )
 
 CREATE TABLE desk (

@@ -38,6 +38,7 @@ CREATE TABLE intake (
     attempts INTEGER DEFAULT '0' NOT NULL,
     solo BOOLEAN DEFAULT 0 NOT NULL,
     next_at DATETIME,
+    turn_at DATETIME,
     lease_owner TEXT,
     lease_until DATETIME,
     raw BLOB,
@@ -61,7 +62,9 @@ CREATE INDEX ix_intake_digest ON intake (digest)
 
 CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
-CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
 
 CREATE TABLE counter (
     territory TEXT NOT NULL,
@@ -108,8 +111,32 @@ CREATE TABLE sender (
     standing TEXT NOT NULL,
     answer_address TEXT NOT NULL,
     legacy_encryption BOOLEAN NOT NULL,
+    mails_an_hour BIGINT,
+    bytes_an_hour BIGINT,
+    requests_an_hour BIGINT,
+    mails_a_day BIGINT,
+    bytes_a_day BIGINT,
+    requests_a_day BIGINT,
     CONSTRAINT pk_sender PRIMARY KEY (code),
-    CONSTRAINT ck_sender_standing CHECK (standing IN ('active', 'suspended'))
+    CONSTRAINT ck_sender_standing CHECK (standing IN ('active', 'suspended')),
+    CONSTRAINT ck_sender_mails_an_hour CHECK (mails_an_hour > 0),
+    CONSTRAINT ck_sender_bytes_an_hour CHECK (bytes_an_hour > 0),
+    CONSTRAINT ck_sender_requests_an_hour CHECK (requests_an_hour > 0),
+    CONSTRAINT ck_sender_mails_a_day CHECK (mails_a_day > 0),
+    CONSTRAINT ck_sender_bytes_a_day CHECK (bytes_a_day > 0),
+    CONSTRAINT ck_sender_requests_a_day CHECK (requests_a_day > 0)
+)
+
+CREATE TABLE spending (
+    sender TEXT NOT NULL,
+    mails_an_hour DATETIME,
+    bytes_an_hour DATETIME,
+    requests_an_hour DATETIME,
+    mails_a_day DATETIME,
+    bytes_a_day DATETIME,
+    requests_a_day DATETIME,
+    CONSTRAINT pk_spending PRIMARY KEY (sender),
+    CONSTRAINT fk_spending_sender FOREIGN KEY(sender) REFERENCES sender (code)
 )
 
 CREATE TABLE desk (
