@@ -25,7 +25,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
-from mailflow.app.reviewing import shadow_of, tell_case
+from mailflow.app.reviewing import archive_of, shadow_of, tell_case
 from mailflow.app.revocation import keep_fresh, refresh_now, refresher_of
 from mailflow.app.status import Watch, all_expiries, list_files, status_served
 from mailflow.app.supervision import ServiceManager, keep_told
@@ -42,6 +42,7 @@ from mailflow.settings import Settings
 __all__ = [
     "TOLD",
     "all_expiries",
+    "archive_of",
     "canary_keys",
     "check_audit",
     "check_mailbox",

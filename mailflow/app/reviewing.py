@@ -1,13 +1,17 @@
 """What looks at decided mails again, with the parts of the settings; the register is open for reading only."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from mailflow.app.parts import judge_of, make_pool, now, register_of, trust_files
-from mailflow.register import directory
+from mailflow.app.parts import judge_of, make_judge, make_pool, now, register_of, trust_files
+from mailflow.errors import Misconfigured
+from mailflow.mail.judge import Judge
+from mailflow.mail.trust import Trust
+from mailflow.register import Register, directory
 from mailflow.registrar import Terms
 from mailflow.review import case
+from mailflow.review.archive import Archive
 from mailflow.review.scratch import scratch_register
 from mailflow.review.shadow import Shadow
 from mailflow.settings import Settings
@@ -29,6 +33,19 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
         scratch = await parts.enter_async_context(scratch_register(enrolled.generation))
         terms = Terms(directory=enrolled, environment=settings.environment)
         yield Shadow(tx=tx, judges=pool, terms=terms, scratch=scratch, at=now())
+
+
+@contextlib.asynccontextmanager
+async def archive_of(settings: Settings) -> AsyncIterator[tuple[Register, Archive]]:
+    """The evidence of this register. Without keys that can be read, contents are not looked at.
+
+    Raises Misconfigured and Unavailable.
+    """
+    judge: Callable[[Trust], Judge] | None = None
+    with contextlib.suppress(Misconfigured):
+        judge = make_judge(settings)
+    async with register_of(settings, read_only=True) as register:
+        yield register, Archive(register, judge)
 
 
 async def tell_case(settings: Settings, intake_id: int) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""`mailflow verify`: the whole checklist for one mail, step by step, without changing anything."""
+"""`mailflow verify`: the whole checklist for one mail, step by step, or past acceptances from their evidence.
+
+Nothing is changed by either.
+"""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -7,6 +10,7 @@ from pathlib import Path
 import click
 
 from mailflow import app
+from mailflow.cli.archive import Wanted, archive_options, verify_archive
 from mailflow.cli.invocation import Exit, Invocation, Row, json_option, say, show_json, wait_for
 from mailflow.cli.mail_files import read_mails
 from mailflow.core.anomalies import Anomaly, catalogue
@@ -17,7 +21,8 @@ from mailflow.mail.model import Accepted, Rejected, Step, Undetermined, Verdict
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@archive_options
 @click.option(
     "--received-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S"]),
@@ -25,13 +30,25 @@ from mailflow.mail.model import Accepted, Rejected, Step, Undetermined, Verdict
 )
 @json_option
 @click.pass_obj
-def verify(invocation: Invocation, file: Path, received_at: datetime | None, as_json: bool) -> int:
+def verify(
+    invocation: Invocation, file: Path | None, received_at: datetime | None, which: Wanted | None, as_json: bool
+) -> int:
     """Say of FILE (a mail as it arrived) which steps of the verification it passes, and what its requests lack.
 
     Nothing is registered and nobody is answered. Exit code 65 when the mail, or anything in it, would be refused.
 
-    Example: mailflow verify doubtful.eml
+    With --archive: verify again, from the evidence in the register alone, mails that were accepted: signature, path,
+    revocation and verdict as of then, and the signed content while it is kept. Exit code 65 when anything is wrong;
+    each failure is named. That the journal is whole is for `mailflow audit`.
+
+    Example: mailflow verify doubtful.eml; mailflow verify --archive --from 2026-11-01 --to 2026-12-01
     """
+    if which is not None:
+        if file is not None or received_at is not None:
+            raise click.UsageError("--archive looks at what was accepted, not at a file")
+        return verify_archive(invocation, which, as_json=as_json)
+    if file is None:
+        raise click.UsageError("FILE, or --archive")
     mails = read_mails([file], app.now())
     if len(mails) != 1:
         raise click.ClickException(f"{file} holds {len(mails)} mails; this command looks at one")

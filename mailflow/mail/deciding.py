@@ -8,6 +8,7 @@ from datetime import datetime
 from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.canary import CANARY_DESKS
+from mailflow.core.evidence import Proof
 from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
 from mailflow.core.rates import Load
@@ -15,10 +16,11 @@ from mailflow.log import event
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
+from mailflow.mail.keeping import keep_proofs
 from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
 from mailflow.meter import Meter
-from mailflow.register import Transaction, intake, journal, outbox, queues, rates
+from mailflow.register import Transaction, evidence, intake, journal, outbox, queues, rates
 from mailflow.registrar import Terms
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Decision:
     put_off: list[rates.PutOff] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
     entries: list[journal.Entry] = field(default_factory=list)
     received: dict[int, datetime] = field(default_factory=dict)
     """When each mail that is settled had come."""
@@ -89,7 +92,9 @@ class Decision:
             match verdict:
                 case Accepted():
                     questions = next(answers) if verdict.inquiry.files else ()
-                    self._answer(mail, verdict.reply, next(receipts).files, verdict.anomalies, "", questions)
+                    self._answer(
+                        mail, verdict.reply, next(receipts).files, verdict.anomalies, "", questions, verdict.proof
+                    )
                 case Rejected(reply=None):
                     self.set_aside(mail, verdict.anomalies[0].code, verdict.detail)
                     if verdict.bounce is not None and verdict.bounce.failed:
@@ -134,6 +139,7 @@ class Decision:
         anomalies: tuple[Anomaly, ...],
         reason: str,
         questions: tuple[QuestionReceipt, ...] = (),
+        proof: Proof | None = None,
     ) -> None:
         self.replies.append(
             Reply(
@@ -146,7 +152,7 @@ class Decision:
                 questions=questions,
             )
         )
-        self._settle(mail, "answered", reason, "", sender=context.sender)
+        self._settle(mail, "answered", reason, "", sender=context.sender, proof=proof)
         self.entries += [
             journal.Entry(
                 kind="questions-answered",
@@ -158,7 +164,19 @@ class Decision:
             for file in questions
         ]
 
-    def _settle(self, mail: intake.Claimed, state: str, reason: str, detail: str, sender: str | None) -> None:
+    def _settle(
+        self,
+        mail: intake.Claimed,
+        state: str,
+        reason: str,
+        detail: str,
+        sender: str | None,
+        proof: Proof | None = None,
+    ) -> None:
+        named = {}
+        if proof is not None:
+            self.proofs.append(proof)
+            named = {evidence.DIGEST: proof.evidence.digest}
         self.received[mail.id] = mail.received_at
         self.settlements.append(intake.Settlement(id=mail.id, state=state, reason=reason, detail=detail, sender=sender))
         self.entries.append(
@@ -168,7 +186,7 @@ class Decision:
                 number=None,
                 sender=sender,
                 desk=None,
-                detail={"reason": reason, "detail": detail},
+                detail={"reason": reason, "detail": detail, **named},
             )
         )
 
@@ -184,6 +202,7 @@ class Decision:
                 intake_id=mail.id,
                 at=self.at,
             )
+        await keep_proofs(tx, self.proofs, self.door.judges.served)
         await journal.append(tx, self.entries, self.at)
         await intake.settle(tx, self.door.owner, self.settlements, self.at)
         await rates.put_off(tx, self.door.owner, self.put_off)

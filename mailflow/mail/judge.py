@@ -23,7 +23,7 @@ from typing import TypeVar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.inquiry import Inquiry, QuestionFile
 from mailflow.core.model import Door, EnrolledSender, RequestFile, Submission, Submitter
-from mailflow.mail import attachments, bounces, cms, mime, pem
+from mailflow.mail import attachments, bounces, cms, evidence, mime, pem
 from mailflow.mail.attachments import ContentLimits, Contents
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.cms import CmsError, ContentType, DecryptionKey
@@ -40,7 +40,7 @@ from mailflow.mail.model import (
     Verdict,
     VerifiedMail,
 )
-from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
+from mailflow.mail.trust import Proven, Trust, TrustError, TrustUndetermined
 from mailflow.wire.names import is_meant_as_question
 from mailflow.wire.questions import read_questions
 from mailflow.wire.reader import MAIL_ANOMALIES_MAX, FileLimits, bounded_together, read_file
@@ -86,6 +86,19 @@ class _Refusal(Exception):
         super().__init__(step)
         self.step = step
         self.verdict = verdict
+        self.code = verdict.anomalies[0].code if isinstance(verdict, Rejected) else verdict.anomaly.code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """A mail after step 6: who sent it is proven."""
+
+    context: ReplyContext
+    contents: Contents
+    address: str
+    """Of From."""
+    verified: VerifiedMail
+    proven: Proven
 
 
 def _silent(step: str, code: Code, detail: str = "", bounce: Bounce | None = None) -> _Refusal:
@@ -141,16 +154,15 @@ class Judge:
         try:
             return self._judge(mail, at, steps), tuple(steps.steps)
         except _Refusal as refusal:
-            verdict = refusal.verdict
-            anomaly = verdict.anomalies[0] if isinstance(verdict, Rejected) else verdict.anomaly
-            steps.failed(refusal.step, anomaly.code, verdict.detail)
-            return verdict, tuple(steps.steps)
+            steps.failed(refusal.step, refusal.code, refusal.verdict.detail)
+            return refusal.verdict, tuple(steps.steps)
 
     def recognise(self, mail: Unjudged, at: datetime) -> Recognition:
         """Who sent it and what it carries, when the sender is proven (steps 1 to 6); no request is looked into."""
         steps = _Checklist()
         try:
-            context, contents = self._prove(mail, at, steps)
+            proof = self._prove(mail, at, steps)
+            contents, context = proof.contents, proof.context
             if contents.certificate is not None:
                 context = self._answer_certificate(contents.certificate, context, at, steps)
         except _Refusal as refusal:
@@ -161,7 +173,8 @@ class Judge:
         return Recognised(intake=mail.intake, reply=context, size_bytes=len(mail.raw), files=files)
 
     def _judge(self, mail: Unjudged, at: datetime, steps: _Checklist) -> Verdict:
-        context, contents = self._prove(mail, at, steps)
+        proof = self._prove(mail, at, steps)
+        contents, context = proof.contents, proof.context
         files, questions = self._read_files(contents, context, mail.received_at, steps)
         if contents.certificate is not None:
             context = self._answer_certificate(contents.certificate, context, at, steps)
@@ -180,18 +193,35 @@ class Judge:
             ),
             inquiry=Inquiry(submitter=submitter, files=questions),
             reply=context,
+            proof=evidence.proof_of(
+                proof.verified.signature,
+                proof.proven.grounds,
+                steps.steps,
+                intake=mail.intake,
+                from_address=proof.address,
+                received_at=mail.received_at,
+                judged_at=at,
+            ),
             anomalies=contents.anomalies,
         )
 
+    def signed_again(self, mail: Unjudged) -> VerifiedMail | Code:
+        """What a mail that was accepted is signed over (steps 1, 2 and 4), or why that cannot be told any more."""
+        steps = _Checklist()
+        try:
+            return self._verify(self._signed_parts(self._read(mail), mail, steps), mail, steps)
+        except _Refusal as refusal:
+            return refusal.code
+
     # Steps 1 to 6
-    def _prove(self, mail: Unjudged, at: datetime, steps: _Checklist) -> tuple[ReplyContext, Contents]:
+    def _prove(self, mail: Unjudged, at: datetime, steps: _Checklist) -> _Proof:
         entity = self._read(mail)
-        steps.passed("mime", f"{len(mail.raw)} octets")
+        steps.passed("mime")
         parts = self._signed_parts(entity, mail, steps)
         address = _attempt("from", lambda: mime.from_address(entity))
         steps.passed("from")
         verified = self._verify(parts, mail, steps)
-        sender = self._authenticate(verified, address, mail, at, steps)
+        proven = self._authenticate(verified, address, mail, at, steps)
         contents = attachments.read_contents(verified.content, self.limits.contents)
         if mime.has_other_recipients(entity):
             # A warning only: the field is not signed, and a gateway may have rewritten it.
@@ -199,7 +229,8 @@ class Judge:
         if any(anomaly.code is Code.LAYERING_REFUSED for anomaly in contents.anomalies):
             raise _silent("layers", Code.LAYERING_REFUSED)
         steps.passed("layers")
-        return self._context(sender, entity, verified, at), contents
+        context = self._context(proven.sender, entity, verified, at)
+        return _Proof(context=context, contents=contents, address=address, verified=verified, proven=proven)
 
     # Step 1
     def _read(self, mail: Unjudged) -> Entity:
@@ -254,7 +285,7 @@ class Judge:
     # Step 5
     def _authenticate(
         self, verified: VerifiedMail, address: str, mail: Unjudged, at: datetime, steps: _Checklist
-    ) -> EnrolledSender:
+    ) -> Proven:
         try:
             return self.trust.authenticate(
                 verified.signers,

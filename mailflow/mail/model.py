@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from mailflow.core.anomalies import Anomaly
+from mailflow.core.evidence import Proof
 from mailflow.core.inquiry import Inquiry, QuestionReceipt
 from mailflow.core.model import FileReceipt, SenderCode, Submission
 from mailflow.mail.bounces import Bounce
@@ -45,6 +46,8 @@ class VerifiedMail:
     signers: tuple[VerifiedSigner, ...]
     certificates: tuple[bytes, ...]
     """DER of every certificate in the bag: material for building a path, never an identity."""
+    signature: bytes
+    """The signatures alone, as they are kept (`mail.cms.kept`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,8 @@ class Accepted:
     inquiry: Inquiry
     """What it asks to be told; it may be nothing."""
     reply: ReplyContext
+    proof: Proof
+    """Why, for whoever asks in years."""
     anomalies: tuple[Anomaly, ...] = ()
     """Of the mail as a whole, beside what each file says; none of them blocks the files that could be read."""
 

@@ -24,18 +24,18 @@ WHERE locktype = 'relation' AND relation = to_regclass('journal') AND mode = 'Ro
 
 async def entries(tx: Transaction, after: int | None, limit: int) -> list[tuple[int, bytes]]:
     """Ids and digests of the next entries behind an id, or from the first one on."""
-    texts = [_as_text(tx, column).label(column.name) for column in COLUMNS]
+    texts = [as_text(tx, column).label(column.name) for column in COLUMNS]
     statement = sa.select(journal.c.id, *texts).order_by(journal.c.id).limit(limit)
     if after is not None:
         statement = statement.where(journal.c.id > after)
     names = [column.name for column in COLUMNS]
     return [
-        (int(id_), digest_of(dict(zip(names, map(_text, values), strict=True))))
+        (int(id_), digest_of(dict(zip(names, map(text, values), strict=True))))
         for id_, *values in await tx.all(statement)
     ]
 
 
-def _as_text(tx: Transaction, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+def as_text(tx: Transaction, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """As it stands in the database, whatever was put there; instants in UTC and alike on both databases.
 
     SQLite keeps them as text already; of any value it gives the octets, because text need not be UTF-8 there.
@@ -48,7 +48,8 @@ def _as_text(tx: Transaction, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.cast(column, sa.Text)
 
 
-def _text(value: bytes | str | None) -> str | None:
+def text(value: bytes | str | None) -> str | None:
+    """A column that was asked for by `as_text`."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 

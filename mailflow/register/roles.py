@@ -29,7 +29,7 @@ ENROLMENT = (
     *("landlord", "commission", "reference_edition"),
 )
 """What only an administrator changes."""
-FOR_EVER = ("journal", "journal_link", "journal_head", "history")
+FOR_EVER = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
 """What is only added to."""
 OWNERS = ("installation",)
 """What only the owner of the tables changes."""

@@ -36,8 +36,11 @@ CONSTANT = (
 )
 """Columns that keep for ever what they were inserted with."""
 
-KEPT = ("journal", "journal_link", "journal_head", "history", "request", "file", "attestation", "installation")
-"""Tables whose rows are never deleted: entries, numbers, names of decided files, what was issued, the environment."""
+APPEND_ONLY = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
+"""Tables whose rows are never changed."""
+
+KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation")
+"""Tables whose rows are never deleted: numbers, names of decided files, what was issued, the environment as well."""
 
 
 def statements(dialect: str) -> list[str]:
@@ -58,10 +61,7 @@ def statements(dialect: str) -> list[str]:
         for table in KEPT
     ]
     final = [
-        _trigger(dialect, "journal_is_append_only", "UPDATE ON journal", ""),
-        _trigger(dialect, "journal_link_is_append_only", "UPDATE ON journal_link", ""),
-        _trigger(dialect, "journal_head_is_append_only", "UPDATE ON journal_head", ""),
-        _trigger(dialect, "history_is_append_only", "UPDATE ON history", ""),
+        *(_trigger(dialect, f"{table}_is_append_only", f"UPDATE ON {table}", "") for table in APPEND_ONLY),
         _trigger(
             dialect,
             "request_removed_is_final",

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from mailflow.core.chain import BEFORE_ALL, KeptHead, Link
-from mailflow.register import ConstraintViolated, Register, chain, intake, journal, outbox
+from mailflow.core.evidence import Evidence, Exhibit, ExhibitKind
+from mailflow.register import ConstraintViolated, Register, chain, evidence, intake, journal, outbox
 from tests.support.records import NOW, a_draft, execute, frozen, registered, rows, settlement
 
 UNIQUE = "uq_|pk_|UNIQUE"
@@ -31,6 +32,9 @@ async def used(register: Register) -> Register:
         await intake.settle(tx, "me", [settlement(mail.id)], NOW)
         await chain.append(tx, [Link(1, BEFORE_ALL, BEFORE_ALL)])
         await chain.keep_head(tx, KeptHead(number=1, day="2026-11-25", signed=b"signed"))
+        shown = Exhibit(ExhibitKind.BASIS, b"{}")
+        what = {"basis": shown.digest, "checklist": shown.digest, "signature": b"signed"}
+        await evidence.keep(tx, [Evidence(intake=mail.id, received_at=NOW, judged_at=NOW, **what)], [shown, shown])
     return register
 
 
@@ -105,7 +109,7 @@ async def test_what_cannot_be(used: Register) -> None:
             ),
             ("INSERT INTO counter VALUES ('059', '1226', 1000000)", "ck_counter_last"),
             ("INSERT INTO journal_link (id, link) VALUES (9, 'x')", "ck_journal_link_entry_or_gap"),
-            ("INSERT INTO trust_generation VALUES (2, 1)", "ck_trust_generation_one_row"),
+            ("INSERT INTO trust_generation (id, generation) VALUES (2, 1)", "ck_trust_generation_one_row"),
             ("INSERT INTO desk VALUES ('5912', 'Desk', '', 'active')", "ck_desk_code"),
             ("INSERT INTO desk VALUES ('5912z', 'Desk', '', 'active')", "ck_desk_code"),
             (
@@ -152,6 +156,10 @@ async def test_what_never_changes(used: Register) -> None:
             ("DELETE FROM journal_link", "journal_link_is_kept"),
             ("UPDATE journal_head SET day = 'x'", "journal_head_is_append_only"),
             ("DELETE FROM journal_head", "journal_head_is_kept"),
+            ("UPDATE evidence SET signature = basis", "evidence_is_append_only"),
+            ("DELETE FROM evidence", "evidence_is_kept"),
+            ("UPDATE exhibit SET content = digest", "exhibit_is_append_only"),
+            ("DELETE FROM exhibit", "exhibit_is_kept"),
             ("DELETE FROM request", "request_is_kept"),
             ("DELETE FROM file", "file_is_kept"),
             ("UPDATE file SET settled = false", "file_settled_is_final"),

@@ -15,7 +15,7 @@ from tests.support.jobs import TERMS
 from tests.support.records import NOW, execute, rows
 
 DAY = timedelta(days=1)
-TABLES = ("journal", "journal_link", "journal_head")
+TABLES = ("journal", "journal_link", "journal_head", "evidence", "exhibit", "intake")
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +50,8 @@ async def forge(register: Register, *statements: str, **values: object) -> None:
     """What somebody does who has the database in his hands: the triggers are no obstacle."""
     async with register.begin() as tx:
         if tx.has_only_writer:
-            names = await tx.all(
-                sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'journal%'")
-            )
-            lifted = [f"DROP TRIGGER {row.name}" for row in names]
+            names = await tx.all(sa.text("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"))
+            lifted = [f"DROP TRIGGER {row.name}" for row in names if row.tbl_name in TABLES]
         else:
             lifted = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in TABLES]
         for statement in lifted:

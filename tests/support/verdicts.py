@@ -28,10 +28,10 @@ def proven(
     steps: list[Step] | None = None,
 ) -> str:
     """The code of the sender that is proven."""
-    sender = trust.authenticate(
+    known = trust.authenticate(
         signers, tuple(bag), from_address=from_address, received_at=received_at, at=at, steps=steps
     )
-    return sender.code
+    return known.sender.code
 
 
 def refused(trust: Trust, *signers: VerifiedSigner, **rest: object) -> Code:

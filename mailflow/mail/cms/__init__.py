@@ -10,7 +10,7 @@ from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.cms.keys import DecryptionKey, SigningKey, load_decryption_key, load_signing_key
 from mailflow.mail.cms.sign import sign
 from mailflow.mail.cms.structures import ContentType, SignerIdentifier, read_content_type
-from mailflow.mail.cms.verify import Enrolled, verify
+from mailflow.mail.cms.verify import Enrolled, verify, verify_attributes
 
 __all__ = [
     "CmsError",
@@ -30,6 +30,7 @@ __all__ = [
     "opaque_signed",
     "sign",
     "verify",
+    "verify_attributes",
 ]
 
 

@@ -19,7 +19,8 @@ and for every signer:
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from mailflow.core.anomalies import Code
@@ -28,6 +29,7 @@ from mailflow.mail.cms.algorithms import Use, allowed
 from mailflow.mail.cms.ber import LimitExceeded, Malformed
 from mailflow.mail.cms.certificates import identity
 from mailflow.mail.cms.errors import CmsError
+from mailflow.mail.cms.kept import detached as kept_signature
 from mailflow.mail.cms.signature import (
     CONTENT_TYPE,
     MESSAGE_DIGEST,
@@ -51,18 +53,44 @@ def verify(cms: bytes, detached: bytes | None, *, enrolled: Enrolled, at: dateti
     `enrolled` gives certificates (DER) for a signer whose own is not in the message. `at` is the time of
     reception; it decides which algorithms are permitted. Raises CmsError for anything else than a proof.
     """
-    try:
+    with _told_as_cms_error():
         signed = read_signed_data(cms)
         content = _content(signed, detached)
-        if not signed.signers:
-            raise CmsError(Code.NOT_SIGNED, "no signer")
-        digests: dict[str, bytes] = {}
-        signers = tuple(_verify_signer(s, signed, content, digests, enrolled, at) for s in signed.signers)
+        signers = _verify_signers(signed, content, enrolled, at)
+        return VerifiedMail(
+            content=content,
+            signers=signers,
+            certificates=_readable(signed.certificates),
+            signature=kept_signature(signed),
+        )
+
+
+def verify_attributes(cms: bytes, *, enrolled: Enrolled, at: datetime) -> tuple[VerifiedSigner, ...]:
+    """The same where the content is not here any more: that this digest of it was signed, and at which time.
+
+    Whoever has the content compares it with the digest, or calls `verify`. Raises CmsError likewise.
+    """
+    with _told_as_cms_error():
+        return _verify_signers(read_signed_data(cms), None, enrolled, at)
+
+
+@contextmanager
+def _told_as_cms_error() -> Iterator[None]:
+    try:
+        yield
     except LimitExceeded as error:
         raise CmsError(Code.SIGNATURE_LIMITS_EXCEEDED, str(error)) from None
     except Malformed as error:
         raise CmsError(Code.SIGNATURE_UNREADABLE, str(error)) from None
-    return VerifiedMail(content=content, signers=signers, certificates=_readable(signed.certificates))
+
+
+def _verify_signers(
+    signed: SignedData, content: bytes | None, enrolled: Enrolled, at: datetime
+) -> tuple[VerifiedSigner, ...]:
+    if not signed.signers:
+        raise CmsError(Code.NOT_SIGNED, "no signer")
+    digests: dict[str, bytes] = {}
+    return tuple(_verify_signer(s, signed, content, digests, enrolled, at) for s in signed.signers)
 
 
 def _content(signed: SignedData, detached: bytes | None) -> bytes:
@@ -80,7 +108,7 @@ def _content(signed: SignedData, detached: bytes | None) -> bytes:
 def _verify_signer(
     info: SignerInfo,
     signed: SignedData,
-    content: bytes,
+    content: bytes | None,
     digests: dict[str, bytes],
     enrolled: Enrolled,
     at: datetime,
@@ -94,10 +122,11 @@ def _verify_signer(
         raise CmsError(Code.CONTENT_TYPE_WRONG, "attribute")
     signed_digest = single(info, MESSAGE_DIGEST)
     signed_at = signing_time(info)
-    if digest not in digests:
-        digests[digest] = hashlib.new(digest, content).digest()
-    if not hmac.compare_digest(signed_digest, ber.octet_string(digests[digest])):
-        raise CmsError(Code.CONTENT_ALTERED)
+    if content is not None:
+        if digest not in digests:
+            digests[digest] = hashlib.new(digest, content).digest()
+        if not hmac.compare_digest(signed_digest, ber.octet_string(digests[digest])):
+            raise CmsError(Code.CONTENT_ALTERED)
 
     refusal: CmsError | None = None
     for certificate in _candidates(info.signer, signed.certificates, enrolled):

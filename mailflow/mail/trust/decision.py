@@ -27,7 +27,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
@@ -42,18 +42,10 @@ from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust.certificate import check_leaf, extension, read
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
+from mailflow.mail.trust.grounds import Grounds, Proven, ders, enrolment_of, together
 from mailflow.mail.trust.path import Path, Paths
-from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy
-from mailflow.mail.trust.revocation import RevocationLists
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningWindow:
-    """How far the signing time may lie from the reception."""
-
-    before: timedelta
-    after: timedelta
-    """How far the signer's clock may be ahead of ours."""
+from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy, SigningWindow
+from mailflow.mail.trust.revocation import Consulted, RevocationLists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +60,11 @@ class TrustMaterial:
     policy: PathPolicy = HOUSE_POLICY
     fetched: Fetched = field(default_factory=Fetched)
     """What the register keeps of revocation data, beside `crls`, which are of files."""
+
+    @property
+    def lists(self) -> tuple[bytes, ...]:
+        """Every revocation list, from wherever it is."""
+        return (*self.crls, *self.fetched.lists)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +112,10 @@ class Trust:
             raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
         self._paths = Paths(configured(material.anchors), configured(material.intermediates), material.policy)
-        self.lists = RevocationLists((*material.crls, *material.fetched.lists), self._paths.list_signers)
+        self.lists = RevocationLists(material.lists, self._paths.list_signers)
         self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
+        self._grounds: dict[bytes, Grounds] = {}
+        """Of the signing certificates whose proof is remembered."""
         self._signing: dict[str, list[tuple[EnrolledSender, EnrolledCertificate]]] = {}
         self._named: dict[tuple[bytes, int] | bytes, set[bytes]] = {}
         for sender in material.directory.senders:
@@ -151,8 +150,8 @@ class Trust:
         received_at: datetime,
         at: datetime,
         steps: list[Step] | None = None,
-    ) -> EnrolledSender:
-        """The one sender that all signatures prove.
+    ) -> Proven:
+        """The one sender that all signatures prove, and on what grounds.
 
         `bag` are the certificates of the mail: they may complete a path and are never an identity. `from_address`
         is the bare addr-spec of the only From. Paths and dates are judged at `received_at`, revocation at `at`.
@@ -185,17 +184,31 @@ class Trust:
         if all(self._remembers(CertificateUse.SIGN, der, received_at, at) for der in certificates):
             for name in rest:
                 checklist.passed(name)
-            return sender
+            return Proven(sender=sender, grounds=together([self._grounds[der] for der in certificates]))
         with checklist.step(rest[0]):
             leaves = [self._fit(der, CertificateUse.SIGN) for der in certificates]  # 7
         with checklist.step(rest[1]):
             others = _readable(bag)
             paths = [self._paths.find(leaf, others, received_at) for leaf in leaves]  # 8
         with checklist.step(rest[2]):
-            good_until = self.lists.check(paths, at)  # 9
-        for der, path in zip(certificates, paths, strict=True):
-            self._remember(CertificateUse.SIGN, der, path, at, good_until)
-        return sender
+            consulted = Consulted()
+            good_until = self.lists.check(paths, at, consulted)  # 9
+        grounds = [self._grounds_of(sender, path, consulted) for path in paths]
+        for der, path, why in zip(certificates, paths, grounds, strict=True):
+            if self._remember(CertificateUse.SIGN, der, path, at, good_until):
+                self._grounds[der] = why
+        return Proven(sender=sender, grounds=together(grounds))
+
+    def _grounds_of(self, sender: EnrolledSender, path: Path, consulted: Consulted) -> Grounds:
+        (holder, *_) = on_path = ders(path)
+        return Grounds(
+            enrolment=enrolment_of(sender, holder),
+            paths=(on_path,),
+            others=tuple(sorted({*ders(consulted.signers)}.difference(on_path))),
+            revocations=tuple(sorted(consulted.lists)),
+            policy=self.material.policy,
+            window=self.material.window,
+        )
 
     def encryption_certificate(self, sender: EnrolledSender, at: datetime) -> bytes | None:
         """The newest enrolled certificate (DER) to which an answer may be encrypted; None: hold the answer.
@@ -290,11 +303,12 @@ class Trust:
         proof = self._proofs.get((use, der))
         return proof is not None and proof.holds(valid_at, at)
 
-    def _remember(self, use: CertificateUse, der: bytes, path: Path, at: datetime, good_until: datetime) -> None:
+    def _remember(self, use: CertificateUse, der: bytes, path: Path, at: datetime, good_until: datetime) -> bool:
         """A path that needs the mail's own certificates is proven anew each time: another mail may lack them."""
-        if not self._paths.is_known(path):
-            return
-        self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
+        known = self._paths.is_known(path)
+        if known:
+            self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
+        return known
 
 
 def _only(senders: Sequence[EnrolledSender]) -> EnrolledSender:

@@ -1,6 +1,7 @@
-"""What an installation demands of every path, as a value."""
+"""What an installation demands of every path and of every signature, as values."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,15 @@ class PathPolicy:
     """Whether a holder's certificate must name emailProtection; else it may leave out ExtendedKeyUsage."""
     authorities_may_sign: bool = False
     """Whether an authority's certificate may be a holder's. RFC 5280 does not mind; we do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningWindow:
+    """How far the signing time may lie from the reception."""
+
+    before: timedelta
+    after: timedelta
+    """How far the signer's clock may be ahead of ours."""
 
 
 HOUSE_POLICY = PathPolicy()

@@ -5,7 +5,7 @@ to the same anchor and is itself not revoked. The lists that count must together
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,6 +39,16 @@ def _nobody(_: ComparableName, __: x509.Certificate, ___: datetime) -> Iterable[
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class Consulted:
+    """What an answer rests on."""
+
+    lists: set[bytes] = field(default_factory=set)
+    """SHA-256 of each list."""
+    signers: set[x509.Certificate] = field(default_factory=set)
+    """Signers of lists that stand on none of the paths, with the authorities above them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
     """One certificate that is asked about, and on behalf of which others."""
@@ -47,6 +57,7 @@ class _Question:
     issuer: x509.Certificate
     anchor: x509.Certificate
     at: datetime
+    consulted: Consulted
     asked: tuple[x509.Certificate, ...] = ()
 
 
@@ -57,6 +68,8 @@ class _Signed(NamedTuple):
     signer: x509.Certificate
     until: datetime
     """How long the signer is known to be good."""
+    path: Path = ()
+    """The signer's, when it is not of the path that is asked about."""
 
     def is_of_now(self, at: datetime) -> bool:
         return self.known.published <= at + CLOCK_SKEW
@@ -88,19 +101,21 @@ class RevocationLists:
         self.unusable = tuple(unusable)
         """Why lists were left aside, for `mailflow check-config`."""
 
-    def check(self, paths: Sequence[Path], at: datetime) -> datetime:
+    def check(self, paths: Sequence[Path], at: datetime, consulted: Consulted | None = None) -> datetime:
         """The instant until which nothing newer needs to be known. The anchor, last of a path, is not asked about.
 
+        What the answer rests on is added to `consulted`.
         Raises TrustError `CERTIFICATE_REVOKED` if any certificate of any path is, else TrustUndetermined if the
         state of one is unknown at `at`.
         """
         until: list[datetime] = []
         unknown: TrustUndetermined | None = None
+        seen = Consulted() if consulted is None else consulted
         for path in paths:
             for certificate, issuer in pairwise(path):
                 try:
-                    question = _Question(certificate=certificate, issuer=issuer, anchor=path[-1], at=at)
-                    until.append(self._ask(question))
+                    asked = _Question(certificate=certificate, issuer=issuer, anchor=path[-1], at=at, consulted=seen)
+                    until.append(self._ask(asked))
                 except TrustUndetermined as error:
                     unknown = error
         if unknown is not None:
@@ -128,7 +143,10 @@ class RevocationLists:
                 why = f"the list of its issuer ended {complete.expires:%Y-%m-%d %H:%M}Z"
                 continue
             covered |= reasons
-            until += [s.expires for s in (complete, *_changes(lists, complete, at))]
+            relied_on = (complete, *_changes(lists, complete, at))
+            until += [s.expires for s in relied_on]
+            question.consulted.lists.update(s.known.digest for s in relied_on)
+            question.consulted.signers.update(c for s in relied_on for c in s.path)
         if covered != ALL_REASONS:
             raise TrustUndetermined(f"{who}: {why}")
         return min(until)
@@ -152,7 +170,7 @@ class RevocationLists:
             if known.is_signed_by(path[0]):
                 until = self._signer_until(path, question)
                 if until is not None:
-                    return _Signed(known, path[0], until)
+                    return _Signed(known, path[0], until, path)
         return None
 
     def _signer_until(self, path: Path, question: _Question) -> datetime | None:

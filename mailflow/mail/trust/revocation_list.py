@@ -4,6 +4,7 @@ Whatever a list says that we cannot handle makes it unusable, and an unusable li
 make a certificate good.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -75,6 +76,8 @@ class RevocationList:
         if expires is None:
             raise UnusableList("no nextUpdate")
         self.expires = expires
+        self.digest = hashlib.sha256(der).digest()
+        """By which it is named where it was relied on."""
         self._signed_by: dict[x509.Certificate, bool] = {}
 
     def _index(self) -> dict[ComparableName, dict[int, bool]]:

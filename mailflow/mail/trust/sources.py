@@ -98,7 +98,7 @@ def _stated(material: TrustMaterial, at: datetime) -> Iterator[str]:
         for certificate in path[:-1]:
             yield from _points(extension(certificate, x509.CRLDistributionPoints))
             yield from _points(extension(certificate, x509.FreshestCRL))
-    for der in (*material.crls, *material.fetched.lists):
+    for der in material.lists:
         try:
             extensions = x509.load_der_x509_crl(der).extensions
             deltas = extensions.get_extension_for_class(x509.FreshestCRL).value

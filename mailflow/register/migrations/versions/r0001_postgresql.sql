@@ -107,6 +107,24 @@ CREATE TABLE journal_head (
     CONSTRAINT pk_journal_head PRIMARY KEY (number)
 )
 
+CREATE TABLE evidence (
+    intake_id BIGINT NOT NULL,
+    received_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    judged_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    basis BYTEA NOT NULL,
+    checklist BYTEA NOT NULL,
+    signature BYTEA NOT NULL,
+    CONSTRAINT pk_evidence PRIMARY KEY (intake_id)
+)
+
+CREATE TABLE exhibit (
+    digest BYTEA NOT NULL,
+    kind TEXT NOT NULL,
+    content BYTEA NOT NULL,
+    CONSTRAINT pk_exhibit PRIMARY KEY (digest),
+    CONSTRAINT ck_exhibit_kind CHECK (kind IN ('certificate', 'revocation-list', 'enrolment', 'policy', 'basis', 'checklist'))
+)
+
 CREATE TABLE sender (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -673,6 +691,18 @@ CREATE TRIGGER journal_head_is_kept BEFORE DELETE ON journal_head FOR EACH ROW E
 CREATE TRIGGER journal_head_is_append_only BEFORE UPDATE ON journal_head FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_head_is_not_truncated BEFORE TRUNCATE ON journal_head EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER evidence_is_kept BEFORE DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER exhibit_is_kept BEFORE DELETE ON exhibit FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER evidence_is_append_only BEFORE UPDATE ON evidence FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER exhibit_is_append_only BEFORE UPDATE ON exhibit FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER evidence_is_not_truncated BEFORE TRUNCATE ON evidence EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER exhibit_is_not_truncated BEFORE TRUNCATE ON exhibit EXECUTE FUNCTION mailflow_refuse()
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 

@@ -105,6 +105,24 @@ CREATE TABLE journal_head (
     CONSTRAINT pk_journal_head PRIMARY KEY (number)
 )
 
+CREATE TABLE evidence (
+    intake_id INTEGER NOT NULL,
+    received_at DATETIME NOT NULL,
+    judged_at DATETIME NOT NULL,
+    basis BLOB NOT NULL,
+    checklist BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    CONSTRAINT pk_evidence PRIMARY KEY (intake_id)
+)
+
+CREATE TABLE exhibit (
+    digest BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    content BLOB NOT NULL,
+    CONSTRAINT pk_exhibit PRIMARY KEY (digest),
+    CONSTRAINT ck_exhibit_kind CHECK (kind IN ('certificate', 'revocation-list', 'enrolment', 'policy', 'basis', 'checklist'))
+)
+
 CREATE TABLE sender (
     code TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -643,6 +661,14 @@ CREATE TRIGGER journal_link_is_append_only BEFORE UPDATE ON journal_link FOR EAC
 CREATE TRIGGER journal_head_is_kept BEFORE DELETE ON journal_head FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_head_is_kept'); END
 
 CREATE TRIGGER journal_head_is_append_only BEFORE UPDATE ON journal_head FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_head_is_append_only'); END
+
+CREATE TRIGGER evidence_is_kept BEFORE DELETE ON evidence FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'evidence_is_kept'); END
+
+CREATE TRIGGER exhibit_is_kept BEFORE DELETE ON exhibit FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'exhibit_is_kept'); END
+
+CREATE TRIGGER evidence_is_append_only BEFORE UPDATE ON evidence FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'evidence_is_append_only'); END
+
+CREATE TRIGGER exhibit_is_append_only BEFORE UPDATE ON exhibit FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'exhibit_is_append_only'); END
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
 

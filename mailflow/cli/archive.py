@@ -1,0 +1,152 @@
+"""`mailflow verify --archive`: mails that were accepted, verified again from their evidence."""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from mailflow import app
+from mailflow.cli.finding import LocalTime
+from mailflow.cli.invocation import Exit, Invocation, Row, say, show_json, wait_for
+from mailflow.register import Register, cases
+from mailflow.register.evidence import Period
+from mailflow.review.archive import Checked
+
+T = TypeVar("T")
+
+TOLD_MAX = 1_000
+"""Failures that are told one by one; the others are counted."""
+STEPS_MAX = 20
+"""Mails, when so few are asked for by name, whose steps are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which acceptances are to be verified again."""
+
+    period: Period
+    messages: Sequence[str] = ()
+    """Intakes, or Message-IDs."""
+
+
+_OPTIONS = (
+    click.option("--archive", is_flag=True, help="Verify again what was accepted, from the evidence that was kept."),
+    click.option("--from", "since", type=LocalTime(), help="With --archive: decided then or later."),
+    click.option("--to", "until", type=LocalTime(), help="With --archive: decided before."),
+    click.option("--message", "messages", multiple=True, help="With --archive: this intake, or this Message-ID."),
+)
+
+
+def archive_options(command: Callable[..., T]) -> Callable[..., T]:
+    """The options of `--archive`, as one parameter `which`: None without it."""
+
+    @functools.wraps(command)
+    def with_archive(
+        *arguments: Any,
+        archive: bool,
+        since: datetime | None,
+        until: datetime | None,
+        messages: Sequence[str],
+        **options: Any,
+    ) -> T:
+        if not archive and (since or until or messages):
+            raise click.UsageError("--from, --to and --message go with --archive")
+        wanted = Wanted(period=Period(since=since, until=until), messages=messages) if archive else None
+        return command(*arguments, which=wanted, **options)
+
+    for option in reversed(_OPTIONS):
+        with_archive = option(with_archive)
+    return with_archive
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What came of it."""
+
+    contents: Counter[str] = field(default_factory=Counter)
+    """Mails by what was done about their content."""
+    unsealed: int = 0
+    failed: int = 0
+    """Mails of which anything is wrong."""
+    count: int = 0
+    told: list[Row] = field(default_factory=list)
+    mails: list[Checked] = field(default_factory=list)
+    """Those whose steps are told."""
+
+
+def verify_archive(invocation: Invocation, which: Wanted, *, as_json: bool) -> int:
+    """Tell what is wrong with which mail."""
+    seen = wait_for(_look(invocation, which))
+    _tell(seen, as_json=as_json)
+    return Exit.SET_ASIDE if seen.count else Exit.DONE
+
+
+async def _look(invocation: Invocation, which: Wanted) -> _Seen:
+    seen = _Seen()
+    async with app.archive_of(invocation.settings) as (register, archive):
+        intakes = await intakes_of(register, which.messages)
+        async for mail in archive.check(which.period, intakes):
+            _count(seen, mail)
+            if 0 < len(intakes) <= STEPS_MAX:
+                seen.mails.append(mail)
+    if which.messages and not seen.contents:
+        raise click.ClickException("none of these mails was accepted, in that period")
+    return seen
+
+
+async def intakes_of(register: Register, messages: Sequence[str]) -> list[int]:
+    """Those that are meant; none: every one."""
+    intakes = [int(one) for one in messages if one.isdecimal()]
+    async with register.read() as tx:
+        for one in messages:
+            if not one.isdecimal():
+                found = await cases.find(tx, cases.Filter(message_id=f"<{one.strip('<>')}>"))
+                intakes += [item.intake_id for item in found if item.intake_id is not None]
+    if messages and not intakes:
+        raise click.ClickException("there is no such mail")
+    return intakes
+
+
+def _count(seen: _Seen, mail: Checked) -> None:
+    seen.contents[mail.content.value] += 1
+    seen.unsealed += not mail.sealed
+    seen.failed += bool(mail.findings)
+    seen.count += len(mail.findings)
+    for one in mail.findings[: TOLD_MAX - len(seen.told)]:
+        seen.told.append({"intake": mail.intake, "what": one.fault.value, "detail": one.detail, "sentence": str(one)})
+
+
+def _tell(seen: _Seen, *, as_json: bool) -> None:
+    counts = {"mails": seen.contents.total(), "failed": seen.failed, "not_sealed_yet": seen.unsealed}
+    if as_json:
+        mails = [
+            {
+                "intake": mail.intake,
+                "decided_at": mail.decided_at,
+                "content": mail.content.value,
+                "steps": [{"name": step.name, "passed": step.passed, "detail": step.detail} for step in mail.steps],
+            }
+            for mail in seen.mails
+        ]
+        show_json(counts | {"content": seen.contents, "count": seen.count, "findings": seen.told, "shown": mails})
+        return
+    for mail in seen.mails:
+        say(f"Mail {mail.intake}, decided {mail.decided_at}; content {mail.content.value}:")
+        for step in mail.steps:
+            say(f"{'ok  ' if step.passed else 'FAIL'}  {step.name:<45} {step.detail}".rstrip())
+    listed = ", ".join(f"{number} {word}" for word, number in sorted(seen.contents.items()))
+    say(f"Accepted mails: {counts['mails']}{f' (content: {listed})' if listed else ''}.")
+    if seen.unsealed:
+        say(f"Not sealed yet in the journal: {seen.unsealed}.")
+    for one in seen.told:
+        say(f"mail {one['intake']}: {one['sentence']}")
+    if seen.count > len(seen.told):
+        say(f"and {seen.count - len(seen.told)} more")
+    if seen.count:
+        say(f"Found: {seen.count}, in {seen.failed} mails. Keep a copy of the register as it is now.")
+    else:
+        say("All of them are proven." if seen.contents else "Nothing was accepted then.")
