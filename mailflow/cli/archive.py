@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +16,7 @@ from mailflow.cli.invocation import Exit, Invocation, Row, say, show_json, wait_
 from mailflow.register import Register, cases
 from mailflow.register.evidence import Period
 from mailflow.review.archive import Checked
+from mailflow.review.exporting import Export
 
 T = TypeVar("T")
 
@@ -31,6 +33,8 @@ class Wanted:
     period: Period
     messages: Sequence[str] = ()
     """Intakes, or Message-IDs."""
+    export: Path | None = None
+    with_content: bool = False
 
 
 _OPTIONS = (
@@ -38,6 +42,12 @@ _OPTIONS = (
     click.option("--from", "since", type=LocalTime(), help="With --archive: decided then or later."),
     click.option("--to", "until", type=LocalTime(), help="With --archive: decided before."),
     click.option("--message", "messages", multiple=True, help="With --archive: this intake, or this Message-ID."),
+    click.option(
+        "--export",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="With --archive: also write the evidence into this new folder, for whoever has openssl and not mailflow.",
+    ),
+    click.option("--with-content", is_flag=True, help="With --export: the signed contents too, personal data and all."),
 )
 
 
@@ -51,12 +61,19 @@ def archive_options(command: Callable[..., T]) -> Callable[..., T]:
         since: datetime | None,
         until: datetime | None,
         messages: Sequence[str],
+        export: Path | None,
+        with_content: bool,
         **options: Any,
     ) -> T:
-        if not archive and (since or until or messages):
-            raise click.UsageError("--from, --to and --message go with --archive")
-        wanted = Wanted(period=Period(since=since, until=until), messages=messages) if archive else None
-        return command(*arguments, which=wanted, **options)
+        if not archive and (since or until or messages or export):
+            raise click.UsageError("--from, --to, --message and --export go with --archive")
+        if with_content and not export:
+            raise click.UsageError("--with-content goes with --export")
+        if export and export.exists() and any(export.iterdir()):
+            raise click.UsageError(f"{export} is not empty")
+        period = Period(since=since, until=until)
+        wanted = Wanted(period=period, messages=messages, export=export, with_content=with_content)
+        return command(*arguments, which=wanted if archive else None, **options)
 
     for option in reversed(_OPTIONS):
         with_archive = option(with_archive)
@@ -82,14 +99,21 @@ def verify_archive(invocation: Invocation, which: Wanted, *, as_json: bool) -> i
     """Tell what is wrong with which mail."""
     seen = wait_for(_look(invocation, which))
     _tell(seen, as_json=as_json)
+    if which.export and not as_json:
+        say(f"Written to {which.export}.")
     return Exit.SET_ASIDE if seen.count else Exit.DONE
 
 
 async def _look(invocation: Invocation, which: Wanted) -> _Seen:
     seen = _Seen()
     async with app.archive_of(invocation.settings) as (register, archive):
-        intakes = await intakes_of(register, which.messages)
+        intakes = await _intakes(register, which.messages)
+        export = Export(register, which.export) if which.export else None
+        if export:
+            export.begin()
         async for mail in archive.check(which.period, intakes):
+            if export:
+                await export.add(mail, content=mail.signed if which.with_content else None)
             _count(seen, mail)
             if 0 < len(intakes) <= STEPS_MAX:
                 seen.mails.append(mail)
@@ -98,7 +122,7 @@ async def _look(invocation: Invocation, which: Wanted) -> _Seen:
     return seen
 
 
-async def intakes_of(register: Register, messages: Sequence[str]) -> list[int]:
+async def _intakes(register: Register, messages: Sequence[str]) -> list[int]:
     """Those that are meant; none: every one."""
     intakes = [int(one) for one in messages if one.isdecimal()]
     async with register.read() as tx:

@@ -127,6 +127,22 @@ def _acceptance(row: sa.Row[Any]) -> Acceptance | None:
     )
 
 
+async def entry_of(tx: Transaction, intake: int) -> dict[str, object]:
+    """The columns of the entry that names the evidence of a mail, as it was sealed, with its digest and link."""
+    texts = [chain.as_text(tx, column).label(column.name) for column in chain.COLUMNS]
+    link = sa.cast(journal_link.c.link, sa.LargeBinary).label("link")
+    statement = (
+        sa.select(journal.c.id, *texts, link)
+        .outerjoin(journal_link, journal_link.c.id == journal.c.id)
+        .where(journal.c.intake_id == intake, journal.c.kind == ANSWERED)
+    )
+    for row in await tx.all(statement):
+        columns = {column.name: chain.text(row._mapping[column.name]) for column in chain.COLUMNS}
+        sealed = {"digest": digest_of(columns).hex(), "link": row.link.hex() if row.link else None}
+        return {"id": row.id, "columns": columns, **sealed}
+    return {}
+
+
 def _within(period: Period, column: sa.Column[Any]) -> list[sa.ColumnElement[bool]]:
     since = [] if period.since is None else [column >= period.since]
     return since if period.until is None else [*since, column < period.until]

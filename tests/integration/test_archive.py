@@ -1,7 +1,9 @@
 """Evidence of acceptances: kept with them, verified again from the register alone, and every harm to it is named."""
 
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +12,12 @@ from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import run
 from mailflow.register import Register
 from mailflow.register.evidence import Period
+from mailflow.review.exporting import Export
 from tests.support.archives import LONG_AFTER, archived, checked, contents, found, work
 from tests.support.chains import forge
 from tests.support.doors import House
 from tests.support.jobs import TERMS
-from tests.support.judging import a_mail, dem_part
+from tests.support.judging import RECEIVED_AT, a_mail, dem_part
 from tests.support.records import rows
 
 __all__ = ["archived"]
@@ -55,6 +58,50 @@ async def test_the_erasure_of_mails_leaves_their_evidence(archived: House) -> No
     mails = await checked(register)
     assert (contents(mails), [mail.findings for mail in mails]) == (["purged"] * 3, [()] * 3)
     assert all(mail.steps[-1].passed for mail in mails)
+
+
+async def test_a_stranger_checks_an_export_with_openssl_alone(archived: House, tmp_path: Path) -> None:
+    register = archived.register
+    with_content = await exported(register, tmp_path / "with")
+    assert [path.name for path in with_content] == ["1", "2", "3"]
+    assert [stranger_says(path) for path in with_content] == [0, 0, 0]
+    (basis,) = (tmp_path / "with" / "bases").iterdir()
+    at = ["-attime", str(int(RECEIVED_AT.timestamp()))]
+    chain = ["-CAfile", basis / "anchors.pem", *at]
+    by_hand = ["cms", "-verify", "-binary", "-inform", "DER", "-certfile", basis / "certificates.pem", *chain]
+    for mail in with_content:
+        signed = ["-in", mail / "signature.p7s", "-content", mail / "content"]
+        assert openssl(*by_hand, *signed).stdout == (mail / "content").read_bytes()
+    altered = with_content[0] / "content"
+    altered.write_bytes(altered.read_bytes().replace(b"DEM", b"MED"))
+    assert openssl(*by_hand, "-in", altered.with_name("signature.p7s"), "-content", altered).returncode != 0
+    assert stranger_says(with_content[0]) != 0
+
+    await run(register, RETENTION, TERMS, archived.now + LONG_AFTER)
+    without = await exported(register, tmp_path / "without")
+    assert [(stranger_says(path), (path / "content").exists()) for path in without] == [(0, False)] * 3
+    signature = without[1] / "signature.p7s"
+    signature.write_bytes(signature.read_bytes()[:-1] + b"\0")
+    assert openssl(*by_hand, "-in", signature, "-content", "/dev/null", "-no_content_verify").returncode != 0
+    assert stranger_says(without[1]) != 0
+    assert (tmp_path / "without").stat().st_mode & 0o077 == 0, "it is its owner's alone"
+
+
+async def exported(register: Register, folder: Path) -> list[Path]:
+    """The folders of the mails."""
+    export = Export(register, folder)
+    export.begin()
+    for mail in await checked(register):
+        await export.add(mail, content=mail.signed)
+    return sorted((folder / "mails").iterdir())
+
+
+def stranger_says(mail: Path) -> int:
+    return subprocess.run(["/bin/sh", "check.sh"], cwd=mail, capture_output=True).returncode
+
+
+def openssl(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True)
 
 
 async def test_a_mail_that_is_gone_without_an_entry_is_named(archived: House) -> None:

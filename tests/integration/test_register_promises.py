@@ -116,7 +116,11 @@ async def test_what_cannot_be(used: Register) -> None:
                 "INSERT INTO desk VALUES ('59123', 'Desk', '', 'asleep')",
                 "ck_desk_standing",
             ),
-            ("INSERT INTO sender VALUES ('acme', 'Acme', 'asleep', 'a@b.test', false)", "ck_sender_standing"),
+            (
+                """INSERT INTO sender (code, name, standing, answer_address, legacy_encryption)
+                   VALUES ('acme', '', 'asleep', '', false)""",
+                "ck_sender_standing",
+            ),
             ("INSERT INTO sender_address VALUES ('nobody', 'a@b.test')", FOREIGN),
             ("INSERT INTO sender_address VALUES ('nobody', 'A@b.test')", "lower_case"),
             ("UPDATE file SET desk = 'abc'", "ck_file_desk"),
