@@ -9,6 +9,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt
 from mailflow.mail.issuing import PORTION, Wanted, issue, named
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Composed, Composition, Mail
+from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.splitting import mails_for
 from mailflow.register import Transaction, files, lateness, outbox
@@ -34,29 +36,31 @@ log = logging.getLogger(__name__)
 
 
 async def compose(door: MailDoor) -> Progress:
-    """Freeze the octets of a chunk of orders. Raises Unavailable."""
+    """Freeze the octets of orders. Raises Unavailable."""
     if door.judges.served is None:  # just started: orders may be waiting where no mail is
         await current_terms(door)
-    at = door.clock()
-    async with door.register.begin() as tx:
-        queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
-    orders = await _read_orders(door, queued)
-    done = Progress(held=len(queued) - len(orders))
+
+    async def claim() -> Sequence[Portion]:
+        at = door.clock()
+        async with door.register.begin() as tx:
+            queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
+        return _portions([_read_order(row) for row in queued], at)
+
+    return await overlapped(claim, partial(_compose_portion, door), partial(_finish, door))
+
+
+async def _finish(door: MailDoor, portion: "Portion", composed: Outcome[dict[int, Composed]]) -> Progress:
     try:
-        for portion in _portions([Order(row, orders[row.id]) for row in queued if row.id in orders]):
-            composed = await _compose(door, portion, at)
-            answers = [one.row for one in portion if one.row.kind == ANSWER]
-            answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
-            done += await _freeze(door, composed, answered)
-            for one in portion:
-                if one.row.intake_id is not None and one.row.id in composed:
-                    kind, outbox_id = one.row.kind, one.row.id
-                    door.meter.mail(one.row.intake_id, "composed", at, door.clock(), outbox=outbox_id, kind=kind)
+        done = await _freeze(door, portion, composed.get())
     except Exception:
         # The pool is away, say. Nobody should have to wait for our lease to run out once it is back.
         async with door.register.begin() as tx:
-            await outbox.give_back(tx, door.owner, [row.id for row in queued])
+            await outbox.give_back(tx, door.owner, [one.row.id for one in portion.orders])
         raise
+    for one in portion.orders:
+        if one.row.intake_id is not None and one.row.id in composed.get():
+            kind, outbox_id = one.row.kind, one.row.id
+            door.meter.mail(one.row.intake_id, "composed", portion.at, door.clock(), outbox=outbox_id, kind=kind)
     return done
 
 
@@ -65,11 +69,14 @@ class Order:
     """An order of the outbox with what it says."""
 
     row: outbox.Queued
-    content: object
+    content: object | None
+    """None: another version of the program wrote it, and it does not fit."""
 
     @property
     def wanted(self) -> list[Wanted]:
         """The attestations that go along, each under a name of its own."""
+        if self.content is None:
+            return []
         due = KINDS[self.row.kind].attestations(self.content)
         assert not due or self.row.intake_id is not None, "an attestation is issued for a mail"
         return named([Wanted(due=one, intake_id=self.row.intake_id or 0) for one in due])
@@ -91,31 +98,43 @@ class Order:
         )
 
 
-def _portions(orders: Sequence[Order]) -> list[list[Order]]:
-    """What is composed together: with few attestations, or one order alone that has many."""
-    portions: list[list[Order]] = []
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What is composed together: orders with few attestations, or one order alone that has many."""
+
+    orders: list[Order]
+    at: datetime
+    """When they were claimed."""
+
+
+def _portions(orders: Sequence[Order], at: datetime) -> list[Portion]:
+    portions: list[Portion] = []
     count = 0
     for order in orders:
-        more = len(KINDS[order.row.kind].attestations(order.content))
+        more = len(order.wanted)
         if not portions or count + more > ATTESTATIONS_MAX:
-            portions.append([])
+            portions.append(Portion([], at))
             count = 0
-        portions[-1].append(order)
+        portions[-1].orders.append(order)
         count += more
     return portions
 
 
-async def _read_orders(door: MailDoor, queued: Sequence[outbox.Queued]) -> dict[int, object]:
-    """What is to be told, by row. An order that another version of the program wrote may not fit: it is held alone."""
-    orders: dict[int, object] = {}
-    for row in queued:
-        try:
-            orders[row.id] = KINDS[row.kind].order.validate_json(row.payload)
-        except (KeyError, ValidationError):
-            async with door.register.begin() as tx:
-                await outbox.hold(tx, [row.id], CANNOT_COMPOSE, door.clock())
-            event(log, "held", level=logging.ERROR, outbox=row.id, reason=CANNOT_COMPOSE.replace(" ", "-"))
-    return orders
+def _read_order(row: outbox.Queued) -> Order:
+    """What is to be told."""
+    try:
+        return Order(row, KINDS[row.kind].order.validate_json(row.payload))
+    except (KeyError, ValidationError):
+        return Order(row, None)
+
+
+async def _compose_portion(door: MailDoor, portion: Portion) -> dict[int, Composed]:
+    """By row. What cannot be read is held alone."""
+    readable = [order for order in portion.orders if order.content is not None]
+    composed = await _compose(door, readable, portion.at) if readable else {}
+    return composed | {
+        order.row.id: Composed(reason=CANNOT_COMPOSE) for order in portion.orders if order.content is None
+    }
 
 
 async def _compose(door: MailDoor, orders: Sequence[Order], at: datetime) -> dict[int, Composed]:
@@ -187,8 +206,10 @@ async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> d
     return {}
 
 
-async def _freeze(door: MailDoor, composed: Mapping[int, Composed], answered: Sequence[str]) -> Progress:
+async def _freeze(door: MailDoor, portion: Portion, composed: Mapping[int, Composed]) -> Progress:
     """Keep the octets; of the intakes that are answered with them no receipt sets out any more."""
+    answers = [one.row for one in portion.orders if one.row.kind == ANSWER]
+    answered = [row.key for row in answers if row.id in composed and composed[row.id].mails]
     mails = {id_: one.mails for id_, one in composed.items() if one.mails}
     held = {id_: one.reason for id_, one in composed.items() if not one.mails}
     returns = {record: octets for one in composed.values() for record, octets in one.returns}
@@ -202,7 +223,7 @@ async def _freeze(door: MailDoor, composed: Mapping[int, Composed], answered: Se
     for id_, parts in mails.items():
         event(log, "composed", outbox=id_, parts=len(parts) if len(parts) > 1 else None)
     for id_, reason in held.items():
-        event(log, "held", outbox=id_, reason=reason.replace(" ", "-"))
+        event(log, "held", level=logging.ERROR, outbox=id_, reason=reason.replace(" ", "-"))
     return Progress(composed=len(mails), held=len(held))
 
 

@@ -7,22 +7,28 @@ The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the s
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event, fault
-from mailflow.mail.deciding import Decision, decide, judge
+from mailflow.mail.deciding import Decision, Judged, decide, judge
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.mime import message_id_of
 from mailflow.mail.model import FetchedMail
+from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import intake
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
+IN_MEMORY = 2
+"""Chunks that are in memory at once: one is decided while the next is judged."""
 
 log = logging.getLogger(__name__)
+
+Chunk = Sequence[intake.Claimed]
 
 
 # Receive
@@ -87,28 +93,34 @@ async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bo
 
 
 async def process(door: MailDoor) -> Progress:
-    """Decide one chunk of waiting mails, then one of those that must run alone. Raises Unavailable."""
+    """Decide chunks of waiting mails, then one mail of those that must run alone. Raises Unavailable."""
     terms = await current_terms(door)
-    at, pace = door.clock(), door.pace
-    async with door.register.begin() as tx:
-        chunk = await intake.claim_chunk(
-            tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
-        )
-    done = await _attempt_chunk(door, terms, chunk) if chunk else Progress()
+
+    async def claim() -> Sequence[Chunk]:
+        at, pace = door.clock(), door.pace
+        async with door.register.begin() as tx:
+            mails = await intake.claim_chunk(
+                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max // IN_MEMORY
+            )
+        return [mails] if mails else []
+
+    done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
     at = door.clock()
     async with door.register.begin() as tx:
-        alone = await intake.claim_solo(tx, door.owner, at, at + pace.lease, pace.attempts_max)
+        alone = await intake.claim_solo(tx, door.owner, at, at + door.pace.lease, door.pace.attempts_max)
     return done + (await _attempt_alone(door, terms, alone) if alone else Progress())
 
 
-async def _attempt_chunk(door: MailDoor, terms: Terms, chunk: Sequence[intake.Claimed]) -> Progress:
+async def _attempt_chunk(
+    door: MailDoor, terms: Terms, chunk: Chunk, judged: Outcome[Sequence[Sequence[Judged]]]
+) -> Progress:
     """Any failure that is not the surroundings' sends the mails off one by one that are not decided yet.
 
     So many requests that they are too much for one transaction are decided in several, or are left for the next turn.
     """
     done, left = Progress(), {mail.id for mail in chunk}
     try:
-        for portion in await judge(door, chunk):
+        for portion in judged.get():
             done += await decide(door, terms, portion)
             left -= {mail.id for mail, _ in portion}
     except Unavailable as error:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from mailflow.core.calendar import PARIS
@@ -131,6 +132,7 @@ def _parse_sent(text: str) -> FileName:
     return name
 
 
+@lru_cache
 def _is_minute(text: str) -> bool:
     try:
         datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  only whether it exists is asked, in no zone

@@ -55,7 +55,7 @@ mail_home = {run}/mail/%{{user}}
 mail_path = %{{home}}/{driver}
 mailbox_list_layout = fs
 mail_fsync = {fsync}
-{rootless}{capability}
+{rootless}{capability}{settings}
 passdb passwd-file {{
   passwd_file_path = {run}/users
   default_password_scheme = plain
@@ -134,7 +134,7 @@ class Dovecot:
 
     `without` names capabilities that the server does not announce and does not offer, e.g. `MOVE`. Tests want
     speed, not durability; `durable` writes mails to disk as a real server does, for measuring. `driver` is the
-    format of the mailboxes.
+    format of the mailboxes; `settings` are further lines of the configuration.
     """
 
     def __init__(
@@ -145,12 +145,14 @@ class Dovecot:
         without: Sequence[str] = (),
         durable: bool = False,
         driver: str = "maildir",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.users = users
         self.without = without
         self.durable = durable
         self.driver = driver
+        self.settings = dict(settings or {})
         self.host = "127.0.0.1"
         self.imap_port, self.imaps_port, self.lmtp_port = free_ports(3)
         self.certificate: ServerCertificate
@@ -237,6 +239,7 @@ class Dovecot:
                 driver=self.driver,
                 fsync="optimized" if self.durable else "never",
                 capability=f"imap_capability {{\n{hidden}}}\n" if hidden else "",
+                settings="".join(f"{name} = {value}\n" for name, value in self.settings.items()),
                 issuer=_TOKEN_ISSUER,
             )
         )
