@@ -23,9 +23,6 @@ from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
-IN_MEMORY = 2
-"""Chunks that are in memory at once: one is decided while the next is judged."""
-
 log = logging.getLogger(__name__)
 
 Chunk = Sequence[intake.Claimed]
@@ -100,7 +97,7 @@ async def process(door: MailDoor) -> Progress:
         at, pace = door.clock(), door.pace
         async with door.register.begin() as tx:
             mails = await intake.claim_chunk(
-                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max // IN_MEMORY
+                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
             )
         return [mails] if mails else []
 
