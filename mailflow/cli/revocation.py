@@ -77,7 +77,7 @@ async def _rows(settings: Settings) -> list[dict[str, object]]:
     return [
         *_files(settings, at),
         *(_row(key, kept.get(key), at) for key in known.wanted),
-        *(_line("list", url, "not asked: its host is not in revocation.hosts") for url in known.left_out),
+        *(_line("-", url, "not asked: its host is not in revocation.hosts") for url in known.left_out),
     ]
 
 
@@ -116,4 +116,5 @@ def _state(kept: KeptSource | None, at: datetime) -> str:
     if kept is None:
         return "not asked yet"
     state = "current" if kept.is_current(at) else "nothing" if kept.expires is None else "ended"
-    return f"{state}; {kept.failures} failures: {kept.failure}" if kept.failures else state
+    said = f"{state}, {kept.says}" if kept.says else state
+    return f"{said}; {kept.failures} failures: {kept.failure}" if kept.failures else said

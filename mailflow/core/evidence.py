@@ -1,6 +1,6 @@
 """The evidence of an acceptance: what is needed to verify a mail again years later, without us.
 
-What is of one mail alone is small: its signature, and when. What many mails share (certificates, revocation lists, an
+What is of one mail alone is small: its signature, and when. What many mails share (certificates, revocation data, an
 enrolment, a policy, the verdict's steps) is kept once each, as an `Exhibit`, and named by its digest. The evidence's
 own digest stands for all of it; it is in the journal's entry, and so in the sealed chain.
 """
@@ -17,6 +17,7 @@ class ExhibitKind(StrEnum):
 
     CERTIFICATE = "certificate"
     REVOCATION_LIST = "revocation-list"
+    OCSP_ANSWER = "ocsp-answer"
     ENROLMENT = "enrolment"
     """The sender, as enrolled."""
     POLICY = "policy"
@@ -81,9 +82,9 @@ class Basis:
     digest: bytes
     """Of the exhibit that names the others."""
     exhibits: tuple[Exhibit, ...]
-    """All but the revocation lists, that exhibit included."""
+    """All but the revocation lists and OCSP answers, that exhibit included."""
     revocations: tuple[bytes, ...]
-    """Digests of the revocation lists, which are large and known to whoever has the trust material."""
+    """Digests of these, of which lists are large; they are known to whoever has the trust material."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

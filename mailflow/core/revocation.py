@@ -18,6 +18,14 @@ class SourceKind(StrEnum):
     """An OCSP responder's answer about one certificate (RFC 6960)."""
 
 
+class Says(StrEnum):
+    """What an OCSP responder says of a certificate (RFC 6960 section 2.2)."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
 class SourceKey(NamedTuple):
     """Tells sources apart."""
 
@@ -52,6 +60,8 @@ class KeptSource:
     """thisUpdate of what is kept; None: nothing was had yet."""
     expires: datetime | None
     """nextUpdate of what is kept."""
+    says: Says | None
+    """Of an answer."""
     fetched_at: datetime | None
     """When the server last said that this is what there is."""
     asked_at: datetime

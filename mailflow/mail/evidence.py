@@ -90,10 +90,11 @@ def _basis(grounds: Grounds, from_address: str) -> Basis:
             "paths": [[one.digest.hex() for one in path] for path in paths],
             "others": [one.digest.hex() for one in others],
             "revocations": [digest.hex() for digest in grounds.revocations],
+            "answers": [digest.hex() for digest in grounds.answers],
         },
     )
     exhibits = dict.fromkeys((named, enrolment, policy, *(one for path in paths for one in path), *others))
-    return Basis(digest=named.digest, exhibits=tuple(exhibits), revocations=grounds.revocations)
+    return Basis(digest=named.digest, exhibits=tuple(exhibits), revocations=grounds.revocations + grounds.answers)
 
 
 def _enrolment(enrolment: Enrolment) -> dict[str, Any]:

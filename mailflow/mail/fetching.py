@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 VALIDATOR_CHARACTERS_MAX = 200
 
 
+class Silent(Unavailable):
+    """Nobody answers there, or not as HTTP wants: whoever asks again at once only loses time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What a server answered."""
@@ -76,9 +80,9 @@ class Fetcher:
             async with asyncio.timeout(self._seconds_max):
                 yield
         except TimeoutError:
-            raise Unavailable(f"no whole answer in {self._seconds_max:g} seconds") from None
+            raise Silent(f"no whole answer in {self._seconds_max:g} seconds") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(type(error).__name__) from None
+            raise Silent(type(error).__name__) from None
 
     async def _read(self, answer: "httpx.Response") -> Page:
         if answer.status_code != 200:

@@ -1,6 +1,5 @@
 """Keeps the evidence of mails in the transaction that accepts them."""
 
-import hashlib
 from collections.abc import Sequence
 
 from mailflow.core.evidence import Exhibit, ExhibitKind, Proof
@@ -12,7 +11,7 @@ from mailflow.register import Transaction, evidence
 async def keep_proofs(tx: Transaction, proofs: Sequence[Proof], served: TrustMaterial | None) -> None:
     """All of it, and what the register does not have yet of what they share: mostly nothing.
 
-    Revocation lists are taken from what is served. Raises Unavailable when it has changed since the verdicts and
+    Revocation data are taken from what is served. Raises Unavailable when it has changed since the verdicts and
     one of theirs is gone: the mails are judged again, by the new ones.
     """
     if not proofs:
@@ -20,12 +19,18 @@ async def keep_proofs(tx: Transaction, proofs: Sequence[Proof], served: TrustMat
     bases = {proof.basis.digest: proof.basis for proof in proofs}.values()
     shared = {one.digest: one for basis in bases for one in basis.exhibits}
     shared |= {proof.checklist.digest: proof.checklist for proof in proofs}
-    lists = {digest for basis in bases for digest in basis.revocations}
-    missing = await evidence.missing(tx, shared.keys() | lists)
+    revocations = {digest for basis in bases for digest in basis.revocations}
+    missing = await evidence.missing(tx, shared.keys() | revocations)
     new = [shared[digest] for digest in missing & shared.keys()]
-    if wanted := missing & lists:
-        known = {hashlib.sha256(der).digest(): der for der in (served.lists if served else ())}
+    if wanted := missing & revocations:
+        known = _revocation_data(served) if served else {}
         if not wanted <= known.keys():
-            raise Unavailable("revocation lists have changed since the verdict")
-        new += [Exhibit(ExhibitKind.REVOCATION_LIST, known[digest]) for digest in wanted]
+            raise Unavailable("revocation data have changed since the verdict")
+        new += [known[digest] for digest in wanted]
     await evidence.keep(tx, [proof.evidence for proof in proofs], new)
+
+
+def _revocation_data(served: TrustMaterial) -> dict[bytes, Exhibit]:
+    lists = (Exhibit(ExhibitKind.REVOCATION_LIST, der) for der in served.lists)
+    answers = (Exhibit(ExhibitKind.OCSP_ANSWER, der) for der in served.fetched.answers)
+    return {one.digest: one for one in (*lists, *answers)}

@@ -16,6 +16,7 @@ from mailflow.core.model import (
     SenderCode,
     Standing,
 )
+from mailflow.core.revocation import Fetched
 from mailflow.errors import MailflowError, Misconfigured
 from mailflow.mail import cms
 from mailflow.mail.cms import CmsError
@@ -41,6 +42,7 @@ class Named:
     """From the holder to the anchor."""
     others: tuple[bytes, ...]
     revocations: tuple[bytes, ...]
+    answers: tuple[bytes, ...]
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
@@ -50,7 +52,7 @@ class Named:
     @property
     def all(self) -> tuple[bytes, ...]:
         """Every exhibit."""
-        return (self.enrolment, self.policy, *self.certificates, *self.revocations)
+        return (self.enrolment, self.policy, *self.certificates, *self.revocations, *self.answers)
 
 
 def read_basis(content: bytes) -> Named:
@@ -65,6 +67,7 @@ def read_basis(content: bytes) -> Named:
             paths=tuple(tuple(map(bytes.fromhex, path)) for path in facts["paths"]),
             others=tuple(map(bytes.fromhex, facts["others"])),
             revocations=tuple(map(bytes.fromhex, facts["revocations"])),
+            answers=tuple(map(bytes.fromhex, facts["answers"])),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnusableBasis(f"basis: {type(error).__name__}") from None
@@ -82,6 +85,7 @@ def trust_of(named: Named, exhibits: Mapping[bytes, bytes]) -> Trust:
                 intermediates=tuple(exhibits[d] for path in named.paths for d in path[1:-1])
                 + tuple(exhibits[digest] for digest in named.others),
                 crls=tuple(exhibits[digest] for digest in named.revocations),
+                fetched=Fetched(answers=tuple(exhibits[digest] for digest in named.answers)),
                 window=SigningWindow(
                     before=timedelta(seconds=window["seconds_before"]), after=timedelta(seconds=window["seconds_after"])
                 ),

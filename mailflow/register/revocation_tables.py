@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from mailflow.core.revocation import SourceKind
+from mailflow.core.revocation import Says, SourceKind
 from mailflow.register.columns import metadata, one_of
 from mailflow.register.types import Instant
 
@@ -14,6 +14,7 @@ revocation = sa.Table(
     sa.Column("about", sa.Text, nullable=False),  # SHA-256 of the certificate that is asked about; of a list: empty
     sa.Column("etag", sa.Text),
     sa.Column("modified", sa.Text),
+    sa.Column("says", sa.Text),
     sa.Column("published", Instant),
     sa.Column("expires", Instant),
     sa.Column("fetched_at", Instant),  # when the server last said that this is what there is
@@ -32,5 +33,7 @@ revocation = sa.Table(
     sa.CheckConstraint(
         "(failures = 0) = (failing_since IS NULL) AND (failures = 0) = (failure IS NULL)", name="failing"
     ),
+    sa.CheckConstraint("(says IS NOT NULL) = (kind = 'answer' AND octets IS NOT NULL)", name="answer"),
     one_of("kind", SourceKind, "kind"),
+    one_of("says", Says, "says"),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.core.revocation import Fetched, KeptSource, SourceKey, SourceKind
+from mailflow.core.revocation import Fetched, KeptSource, Says, SourceKey, SourceKind
 from mailflow.register.revocation_tables import revocation
 from mailflow.register.tables import trust_generation
 from mailflow.register.transaction import Transaction
@@ -35,8 +35,8 @@ async def sources(tx: Transaction) -> list[KeptSource]:
     return [_source(**row._mapping) for row in rows]
 
 
-def _source(*, kind: str, url: str, about: str, **state: Any) -> KeptSource:
-    return KeptSource(key=SourceKey(SourceKind(kind), url, about), **state)
+def _source(*, kind: str, url: str, about: str, says: str | None, **state: Any) -> KeptSource:
+    return KeptSource(key=SourceKey(SourceKind(kind), url, about), says=Says(says) if says else None, **state)
 
 
 async def octets(tx: Transaction, key: SourceKey) -> bytes | None:
@@ -52,14 +52,16 @@ async def keep(
     *,
     published: datetime,
     expires: datetime,
+    says: Says | None = None,
     etag: str | None = None,
     modified: str | None = None,
     at: datetime,
     next_at: datetime,
 ) -> None:
     """Keep what a source said, which nobody doubts any more, instead of what it said before."""
-    said = {"octets": der, "published": published, "expires": expires, "etag": etag, "modified": modified}
-    await _record(tx, key, fetched_at=at, asked_at=at, next_at=next_at, **_SOUND, **said)
+    said = {"octets": der, "says": says and says.value, "published": published, "expires": expires}
+    validators = {"etag": etag, "modified": modified}
+    await _record(tx, key, fetched_at=at, asked_at=at, next_at=next_at, **_SOUND, **said, **validators)
     await _begin_generation(tx)
 
 

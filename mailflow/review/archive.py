@@ -204,6 +204,7 @@ def roles(named: Named) -> Mapping[bytes, str]:
     """What each exhibit is to the verdict."""
     return {
         **dict.fromkeys(named.revocations, "revocation list"),
+        **dict.fromkeys(named.answers, "OCSP answer"),
         **dict.fromkeys(named.certificates, "certificate"),
         named.enrolment: "enrolment",
         named.policy: "policy",

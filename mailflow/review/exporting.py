@@ -1,14 +1,19 @@
 """Evidence as a folder of plain files, which a stranger checks with `openssl` alone."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 from mailflow.core.evidence import Evidence
 from mailflow.mail import pem
 from mailflow.mail.reproving import Named, UnusableBasis, read_basis
+from mailflow.mail.trust import TrustError
+from mailflow.mail.trust.answers import Answer, UnusableAnswer
+from mailflow.mail.trust.certificate import read
 from mailflow.register import Register, evidence
 from mailflow.review.archive import Checked
 
@@ -20,6 +25,8 @@ class Export:
         self._register = register
         self._folder = folder
         self._shared: set[bytes] = set()
+        self._answered: dict[bytes, Mapping[bytes, bytes]] = {}
+        """Of each basis the OCSP answers, by the certificate that each is about."""
 
     def begin(self) -> None:
         """Make the folder, for its owner alone."""
@@ -50,12 +57,14 @@ class Export:
         if content is not None:
             self._write(f"{place}/content", content)
         if named is not None:
-            self._write(f"{place}/check.sh", _commands(kept, named, with_content=content is not None).encode())
+            commands = _commands(kept, named, self._answered[kept.basis], with_content=content is not None)
+            self._write(f"{place}/check.sh", commands.encode())
 
     def _write_basis(self, digest: bytes, named: Named, found: Mapping[bytes, bytes]) -> None:
         place = f"bases/{digest.hex()}"
-        if (self._folder / place).exists():
+        if digest in self._answered:
             return
+        self._answered[digest] = dict(_answers(named, found))
         for name, digests, label in _bundles(named):
             octets = [found[one] for one in digests if one in found]
             self._write(f"{place}/{name}", "".join(f"{pem.written(one, label)}\n" for one in octets).encode())
@@ -82,10 +91,24 @@ def _bundles(named: Named) -> Iterator[tuple[str, tuple[bytes, ...], str]]:
     yield "certificates.pem", below, pem.CERTIFICATE
     yield "revocation.pem", named.revocations, pem.REVOCATION_LIST
     for number, path in enumerate(named.paths, 1):
-        yield f"signer-{number}.pem", path[:1], pem.CERTIFICATE
+        for depth, digest in enumerate(path):
+            yield _name(number, depth), (digest,), pem.CERTIFICATE
 
 
-def _commands(kept: Evidence, named: Named, *, with_content: bool) -> str:
+def _name(number: int, depth: int) -> str:
+    """The file of a certificate on the path of a signer."""
+    return f"signer-{number}.pem" if depth == 0 else f"signer-{number}-authority-{depth}.pem"
+
+
+def _answers(named: Named, found: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for certificate, issuer in (pair for path in named.paths for pair in pairwise(path)):
+        for digest in named.answers:
+            with contextlib.suppress(KeyError, TrustError, UnusableAnswer):  # missing, or altered
+                if Answer(found[digest]).is_about(read(found[certificate]), read(found[issuer])):
+                    yield certificate, digest
+
+
+def _commands(kept: Evidence, named: Named, answered: Mapping[bytes, bytes], *, with_content: bool) -> str:
     basis = f"../../bases/{kept.basis.hex()}"
     over = "-content content" if with_content else "-content /dev/null -no_content_verify"
     given = f"-CAfile {basis}/anchors.pem"
@@ -103,11 +126,17 @@ def _commands(kept: Evidence, named: Named, *, with_content: bool) -> str:
         f"openssl cms -verify -binary -inform DER -in signature.p7s {over} -certfile {basis}/certificates.pem \\",
         f"    {given} -attime {received} -out /dev/null",
     ]
-    for number in range(1, len(named.paths) + 1):
-        verify = f"openssl verify {given} -untrusted {basis}/certificates.pem -purpose smimesign"
-        signer = f"{basis}/signer-{number}.pem"
-        lines += [
-            f"{verify} -attime {received} {signer}",
-            f"{verify} -attime {judged} -crl_check_all -CRLfile {basis}/revocation.pem {signer}",
-        ]
+    verify = f"openssl verify {given} -untrusted {basis}/certificates.pem"
+    for number, path in enumerate(named.paths, 1):
+        lines.append(f"{verify} -purpose smimesign -attime {received} {basis}/{_name(number, 0)}")
+        for depth, digest in enumerate(path[:-1]):
+            certificate, issuer = (f"{basis}/{_name(number, one)}" for one in (depth, depth + 1))
+            if digest in answered:
+                answer = f"../../exhibits/{answered[digest].hex()}"
+                lines += [
+                    f"openssl ocsp -respin {answer} -issuer {issuer} -cert {certificate} -no_nonce {given} \\",
+                    f"    -verify_other {basis}/certificates.pem -attime {judged} | grep -Eq '(^|: )good$'",
+                ]
+            else:
+                lines.append(f"{verify} -attime {judged} -crl_check -CRLfile {basis}/revocation.pem {certificate}")
     return "\n".join(lines) + "\n"

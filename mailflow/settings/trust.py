@@ -32,10 +32,10 @@ class Revocation(Section):
     """Addresses of revocation lists, complete or delta, that are fetched whatever certificates state."""
     hosts: tuple[HostName, ...] = ()
     """Hosts, `name` or `name:port`, that enrolled certificates and configured authorities may name as where their
-    lists are. Elsewhere nobody is asked, and nothing that a mail states is followed."""
+    lists and OCSP responders are. Elsewhere nobody is asked, and nothing that a mail states is followed."""
     every_minutes: Count = 60
     """Time until a source is asked again; one that fails is asked again after five."""
     bytes_max: Count = 33_554_432
-    """Size of one list."""
+    """Size of one list or answer."""
     seconds_max: Count = 60
     """Longest time for one answer."""

@@ -6,18 +6,25 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from mailflow.core.evidence import Exhibit, ExhibitKind
+from mailflow.core.model import Directory
+from mailflow.core.revocation import Fetched
+from mailflow.demo.pki import DAY
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import run
+from mailflow.mail.trust import TrustMaterial
 from mailflow.register import Register
 from mailflow.register.evidence import Period
 from mailflow.review.exporting import Export
+from tests.support.answers import ocsp_answer
 from tests.support.archives import LONG_AFTER, archived, checked, contents, found, work
 from tests.support.chains import forge
-from tests.support.doors import House
+from tests.support.doors import House, Shelf
 from tests.support.jobs import TERMS
-from tests.support.judging import RECEIVED_AT, a_mail, dem_part
+from tests.support.judging import RECEIVED_AT, a_mail, dem_part, mairie
+from tests.support.pki import shared_pki
 from tests.support.records import rows
 
 __all__ = ["archived"]
@@ -42,7 +49,7 @@ async def test_what_mails_share_is_kept_once_and_is_nobodys(archived: House) -> 
     register = archived.register
     before = await rows(register, "SELECT kind, digest, content FROM exhibit ORDER BY kind")
     assert [row.kind for row in before].count("basis") == 1
-    assert {row.kind for row in before} == {kind.value for kind in ExhibitKind}
+    assert {row.kind for row in before} == {*ExhibitKind} - {ExhibitKind.OCSP_ANSWER}
     assert all(Exhibit(ExhibitKind(row.kind), row.content).digest == row.digest for row in before)
     archived.mailbox.deliver(a_mail(dem_part(4, surname="Quart")))
     await work(archived)
@@ -50,6 +57,35 @@ async def test_what_mails_share_is_kept_once_and_is_nobodys(archived: House) -> 
     assert (len(await rows(register, "SELECT digest FROM exhibit")), len(kept)) == (len(before), 4)
     for octets in (*(row.content for row in before), *(row.signature for row in kept)):
         assert not any(name in octets for name in (b"Premier", b"Second", b"Tiers", b"Quart", b"1990"))
+
+
+class Answered(Shelf):
+    """Of the issuer of the sender's certificate there is no list, but a responder has answered about it."""
+
+    async def material(self, directory: Directory) -> TrustMaterial:
+        listed = await super().material(directory)
+        leaf = mairie().identity
+        others = [der for der in listed.crls if x509.load_der_x509_crl(der).issuer != leaf.certificate.issuer]
+        answer = ocsp_answer(leaf, shared_pki().issuing_ec, lasts=7 * DAY)
+        return replace(listed, crls=tuple(others), fetched=Fetched(answers=(answer,)))
+
+
+async def test_an_ocsp_answer_that_a_verdict_rests_on_is_evidence_as_well(register: Register, tmp_path: Path) -> None:
+    house = House(register, shelf=Answered())
+    await house.enrol()
+    house.mailbox.deliver(a_mail(dem_part(1, surname="Premier")))
+    await work(house)
+    assert len(await rows(register, "SELECT digest FROM exhibit WHERE kind = 'ocsp-answer'")) == 1
+    (mail,) = await checked(register)
+    assert (mail.findings, mail.steps[-1].passed) == ((), True)
+    (folder,) = await exported(register, tmp_path / "export")
+    assert stranger_says(folder) == 0
+    check = folder / "check.sh"
+    check.write_text(check.read_text().replace("good", "revoked"))
+    assert stranger_says(folder) != 0, "openssl was asked what the responder says"
+    await harm(register, "DELETE FROM exhibit WHERE kind = 'ocsp-answer'")
+    ((intake, _, detail),) = await found(register)
+    assert (intake, "OCSP answer" in detail) == (1, True)
 
 
 async def test_the_erasure_of_mails_leaves_their_evidence(archived: House) -> None:

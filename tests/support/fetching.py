@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mailflow.core.model import CertificateUse, SenderCode
 from mailflow.core.revocation import Fetched
@@ -29,6 +30,13 @@ def at_url(url: str) -> x509.DistributionPoint:
     return x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)
 
 
+def answered_at(url: str) -> tuple[x509.ExtensionType, bool]:
+    """That a responder answers about a certificate there (section 4.2.2.1)."""
+    place = x509.UniformResourceIdentifier(url)
+    access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
+    return x509.AuthorityInformationAccess([access]), False
+
+
 @dataclass(slots=True, kw_only=True)
 class Office:
     """An authority below a root, with certificates that name where its lists are, on a site of its own."""
@@ -37,11 +45,12 @@ class Office:
     register: Register
     folder: Path
     now: datetime = AT
-    pki: Pki = field(default_factory=lambda: Pki(at=AT))
+    pki: Pki = field(init=False)
     issuing: Authority = field(init=False)
     leaf: Identity = field(init=False)
 
     def __post_init__(self) -> None:
+        self.pki = Pki(at=self.now)
         point = (x509.CRLDistributionPoints([at_url(self.web.url(ROOT_LIST))]), False)
         self.issuing = self.pki.authority("issuing", by=self.pki.root, extra=[point])
         self.leaf = self.issue("leaf")

@@ -1,7 +1,7 @@
 """What revocation lists can say of a path, and which of them count."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from asn1crypto import crl as asn1_crl
@@ -28,9 +28,9 @@ def until(lists: Sequence[bytes], *, leaf: Identity = LEAF, issuer: Authority = 
     return RevocationLists(lists).check([(leaf.certificate, issuer.identity.certificate)], at)
 
 
-def vouched(lists: Sequence[bytes], *, leaf: Identity = LEAF, issuer: Authority = ISSUER) -> bool:
+def vouched(lists: Sequence[bytes], *, leaf: Identity = LEAF, issuer: Authority = ISSUER, at: datetime = AT) -> bool:
     """Whether it is known not to be revoked; raises otherwise."""
-    return until(lists, leaf=leaf, issuer=issuer) >= AT
+    return until(lists, leaf=leaf, issuer=issuer, at=at) >= at
 
 
 def revoked(lists: Sequence[bytes], *, leaf: Identity = LEAF, issuer: Authority = ISSUER, at: datetime = AT) -> bool:
@@ -241,3 +241,11 @@ def test_a_mutated_list_never_vouches_and_breaks_nothing(data: st.DataObject) ->
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_list_or_unusable(der: bytes) -> None:
     assert unknown([der])
+
+
+def test_a_list_counts_as_long_as_its_algorithm_is_in_the_table() -> None:
+    rsa = PKI.authority("rsa", by=PKI.root, kind="rsa")
+    leaf = PKI.issue("of rsa", by=rsa)
+    last = datetime(2030, 12, 31, 23, 59, tzinfo=UTC)
+    for at, wanted in ((last, vouched), (last + timedelta(minutes=1), unknown)):
+        assert wanted([PKI.crl(rsa, published=last, lasts=DAY)], leaf=leaf, issuer=rsa, at=at)

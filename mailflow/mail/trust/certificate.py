@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mailflow.core.anomalies import Code
 from mailflow.core.expiry import Validity
 from mailflow.core.model import CertificateUse
-from mailflow.mail.cms.algorithms import Use, is_allowed
+from mailflow.mail.cms.algorithms import Scheme, Use, allowed, is_allowed
 from mailflow.mail.cms.ber import SEQUENCE, Malformed, Reader
 from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, CERTIFICATE_OCTETS_MAX, PublicKey, public_key
 from mailflow.mail.cms.errors import CmsError
@@ -140,8 +140,15 @@ def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, at: da
         raise TrustError(Code.PATH_REFUSED, f"certificate signed with {oid}")
     try:
         _check_one_algorithm(certificate)
-        _verify(certificate, key)
-    except (InvalidSignature, Malformed, IndexError, *CERTIFICATE_ERRORS):
+        verify_signed(
+            key,
+            certificate.signature_algorithm_oid,
+            certificate.signature_hash_algorithm,
+            signature=certificate.signature,
+            signed=certificate.tbs_certificate_bytes,
+            at=at,
+        )
+    except (InvalidSignature, CmsError, Malformed, IndexError, *CERTIFICATE_ERRORS):
         raise TrustError(Code.PATH_REFUSED, "the signature of a certificate does not hold") from None
 
 
@@ -155,24 +162,33 @@ def _check_one_algorithm(certificate: x509.Certificate) -> None:
         raise Malformed("two signature algorithms")
 
 
-def _verify(certificate: x509.Certificate, key: PublicKey) -> None:
-    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
-    if isinstance(key, Ed25519PublicKey):
-        if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519:
-            raise InvalidSignature
+def verify_signed(
+    key: PublicKey,
+    oid: x509.ObjectIdentifier,
+    algorithm: hashes.HashAlgorithm | None,
+    *,
+    signature: bytes,
+    signed: bytes,
+    at: datetime,
+) -> None:
+    """That the key signed it, by an algorithm of the table that is allowed on that day. Raises InvalidSignature.
+
+    Raises CmsError when it is not allowed. With PSS as strict as for mails: whatever is stated, mask and salt go with
+    the digest.
+    """
+    scheme = allowed(Use.SIGNATURE, oid.dotted_string, at).scheme
+    if isinstance(key, Ed25519PublicKey) and scheme is Scheme.EDDSA:
         key.verify(signature, signed)
         return
-    algorithm = certificate.signature_hash_algorithm
     if not isinstance(algorithm, STRONG_HASHES):
         raise InvalidSignature
-    match key, certificate.signature_algorithm_parameters:
-        case rsa.RSAPublicKey(), padding.PKCS1v15() as v15:
-            key.verify(signature, signed, v15, algorithm)
-        case rsa.RSAPublicKey(), padding.PSS():
-            # As strict as for mails: whatever is stated, mask and salt go with the digest.
+    match key, scheme:
+        case rsa.RSAPublicKey(), Scheme.RSA_V15:
+            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
+        case rsa.RSAPublicKey(), Scheme.RSA_PSS:
             key.verify(signature, signed, padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm)
-        case ec.EllipticCurvePublicKey(), ec.ECDSA() as ecdsa:
-            key.verify(signature, signed, ecdsa)
+        case ec.EllipticCurvePublicKey(), Scheme.ECDSA:
+            key.verify(signature, signed, ec.ECDSA(algorithm))
         case _:
             raise InvalidSignature
 

@@ -112,7 +112,7 @@ class Trust:
             raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
         self._paths = Paths(configured(material.anchors), configured(material.intermediates), material.policy)
-        self.lists = RevocationLists(material.lists, self._paths.list_signers)
+        self.lists = RevocationLists(material.lists, self._paths.list_signers, material.fetched.answers)
         self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
         self._grounds: dict[bytes, Grounds] = {}
         """Of the signing certificates whose proof is remembered."""
@@ -206,6 +206,7 @@ class Trust:
             paths=(on_path,),
             others=tuple(sorted({*ders(consulted.signers)}.difference(on_path))),
             revocations=tuple(sorted(consulted.lists)),
+            answers=tuple(sorted(consulted.answers)),
             policy=self.material.policy,
             window=self.material.window,
         )

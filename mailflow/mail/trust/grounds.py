@@ -33,6 +33,8 @@ class Grounds:
     """Further certificates by which revocation was known: of signers of lists, and their authorities; DER."""
     revocations: tuple[bytes, ...]
     """SHA-256 of each revocation list that was relied on. The lists themselves are in the trust material."""
+    answers: tuple[bytes, ...]
+    """SHA-256 of each OCSP answer, likewise."""
     policy: PathPolicy
     window: SigningWindow
 
@@ -68,6 +70,7 @@ def together(each: Sequence[Grounds]) -> Grounds:
         paths=tuple(path for one in each for path in one.paths),
         others=tuple(sorted({der for one in each for der in one.others})),
         revocations=tuple(sorted({digest for one in each for digest in one.revocations})),
+        answers=tuple(sorted({digest for one in each for digest in one.answers})),
     )
 
 

@@ -1,7 +1,8 @@
-"""Tells from revocation lists (RFC 5280 section 6.3) whether the certificates of a path still count.
+"""Tells from revocation lists (RFC 5280 section 6.3) and OCSP answers whether the certificates of a path still count.
 
 A list counts when the issuer of the certificate signed it, or a configured certificate of the list's name that leads
-to the same anchor and is itself not revoked. The lists that count must together speak of every reason to revoke.
+to the same anchor and is itself not revoked. The lists that count must together speak of every reason to revoke; else
+an answer has to say that it is good. Any list and any answer may refuse.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,8 @@ from cryptography import x509
 from cryptography.x509 import ReasonFlags
 
 from mailflow.core.anomalies import Code
+from mailflow.core.revocation import Says
+from mailflow.mail.trust.answers import Answer, Answers
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
 from mailflow.mail.trust.names import ComparableName, comparable
 from mailflow.mail.trust.revocation_list import (
@@ -45,6 +48,8 @@ class Consulted:
 
     lists: set[bytes] = field(default_factory=set)
     """SHA-256 of each list."""
+    answers: set[bytes] = field(default_factory=set)
+    """SHA-256 of each OCSP answer."""
     signers: set[x509.Certificate] = field(default_factory=set)
     """Signers of lists that stand on none of the paths, with the authorities above them."""
 
@@ -85,8 +90,11 @@ class _Signed(NamedTuple):
 class RevocationLists:
     """All lists of one generation, by issuer, the newest first."""
 
-    def __init__(self, lists: Sequence[bytes], list_signers: ListSigners = _nobody) -> None:
+    def __init__(
+        self, lists: Sequence[bytes], list_signers: ListSigners = _nobody, answers: Sequence[bytes] = ()
+    ) -> None:
         self._list_signers = list_signers
+        self._answers = Answers(answers)
         self._by_issuer: dict[ComparableName, list[RevocationList]] = {}
         unusable: list[str] = []
         for der in lists:
@@ -130,6 +138,7 @@ class RevocationLists:
         points = points_of(certificate)
         covered = frozenset[ReasonFlags]()
         until: list[datetime] = []
+        good = self._answered(question)
         for lists in self._by_scope(question, points):
             complete = next((s for s in lists if s.known.base is None and s.is_of_now(at)), None)
             if _names(certificate, lists, complete, at):
@@ -147,9 +156,25 @@ class RevocationLists:
             until += [s.expires for s in relied_on]
             question.consulted.lists.update(s.known.digest for s in relied_on)
             question.consulted.signers.update(c for s in relied_on for c in s.path)
-        if covered != ALL_REASONS:
+        if covered == ALL_REASONS:
+            return min(until)
+        if good is None:
             raise TrustUndetermined(f"{who}: {why}")
-        return min(until)
+        question.consulted.answers.add(good.digest)
+        return good.expires
+
+    def _answered(self, question: _Question) -> Answer | None:
+        """The answer that says longest that it is good, if any does. Raises TrustError when one says: revoked."""
+        certificate, at = question.certificate, question.at
+
+        def vouched(responder: x509.Certificate, issuer: x509.Certificate) -> bool:
+            return self._signer_until((responder, issuer), question) is not None
+
+        answers = self._answers.about(certificate, question.issuer, at, vouched)
+        if any(answer.says is Says.REVOKED for answer in answers):
+            raise TrustError(Code.CERTIFICATE_REVOKED, f"serial number {certificate.serial_number:x}")
+        good = (a for a in answers if a.says is Says.GOOD and a.published <= at + CLOCK_SKEW and at <= a.expires)
+        return max(good, key=lambda answer: answer.expires, default=None)
 
     def _by_scope(self, question: _Question, points: Sequence[Point]) -> Iterable[list[_Signed]]:
         """The lists that may name the certificate; those of one publisher and scope together, the newest first."""
@@ -163,6 +188,8 @@ class RevocationLists:
         return found.values()
 
     def _signed(self, known: RevocationList, question: _Question) -> _Signed | None:
+        if not known.is_allowed(question.at):
+            return None
         for signer in (question.issuer, question.anchor):
             if comparable(signer.subject) == known.issuer and known.is_signed_by(signer):
                 return _Signed(known, signer, known.expires)

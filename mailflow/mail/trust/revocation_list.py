@@ -7,11 +7,13 @@ make a certificate good.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags
 
+from mailflow.mail.cms.algorithms import Use, is_allowed
 from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, public_key
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.trust.certificate import STRONG_HASHES, extension, is_authority, may_sign_lists
@@ -59,6 +61,7 @@ class RevocationList:
             self._crl = x509.load_der_x509_crl(der)
             extensions = self._crl.extensions
             algorithm = self._crl.signature_hash_algorithm
+            self._algorithm = self._crl.signature_algorithm_oid.dotted_string
             expires = self._crl.next_update_utc
             self.issuer = comparable(self._crl.issuer)
             self.published = self._crl.last_update_utc
@@ -129,6 +132,10 @@ class RevocationList:
             and self.base <= complete.number < self.number
             and (self.issuer, self.scope) == (complete.issuer, complete.scope)
         )
+
+    def is_allowed(self, at: datetime) -> bool:
+        """Whether the table of algorithms still has that of its signature on that day."""
+        return is_allowed(Use.SIGNATURE, self._algorithm, at)
 
     def is_signed_by(self, issuer: x509.Certificate) -> bool:
         """Whether the key of `issuer` signed it, is strong enough, and may."""

@@ -5,22 +5,30 @@ configured authorities, never of what a mail brings. And even then only at a hos
 authority can make the service call wherever it likes.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mailflow.core.model import Standing
 from mailflow.core.revocation import SourceKey, SourceKind
 from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS
+from mailflow.mail.trust.answers import Answer, UnusableAnswer
 from mailflow.mail.trust.certificate import extension, read
 from mailflow.mail.trust.decision import TrustMaterial, configured
 from mailflow.mail.trust.errors import TrustError
 from mailflow.mail.trust.path import Path, Paths
 from mailflow.mail.trust.revocation import CLOCK_SKEW
 from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
+
+T = TypeVar("T")
 
 URL_CHARACTERS_MAX = 1_000
 PORTS = {"http": 80, "https": 443}
@@ -46,23 +54,29 @@ class Admitted:
         return f"{name}:{port}" in self.hosts or (port == own and name in self.hosts)
 
 
+class Pair(NamedTuple):
+    """A certificate that is asked about, and its issuer; DER."""
+
+    certificate: bytes
+    issuer: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """What is to be asked, and what is stated but not admitted."""
 
-    wanted: tuple[SourceKey, ...] = ()
+    wanted: Mapping[SourceKey, Pair | None] = field(default_factory=dict)
+    """A list is asked for as it is, a responder about a pair."""
     left_out: tuple[str, ...] = ()
 
 
 def sources(material: TrustMaterial, admitted: Admitted, at: datetime) -> Sources:
     """All sources of revocation data for what is believed `at`. Raises Misconfigured for an unreadable authority."""
-    stated = dict.fromkeys(_stated(material, at))
-    allowed = [url for url in stated if admitted.admits(url)]
-    urls = dict.fromkeys((*admitted.urls, *allowed))
-    return Sources(
-        wanted=tuple(SourceKey(SourceKind.LIST, url) for url in urls),
-        left_out=tuple(url for url in stated if url not in urls),
-    )
+    stated = dict(_stated(material, at))
+    wanted: dict[SourceKey, Pair | None] = {SourceKey(SourceKind.LIST, url): None for url in admitted.urls}
+    wanted |= {key: pair for key, pair in stated.items() if admitted.admits(key.url)}
+    left_out = dict.fromkeys(key.url for key in stated if key not in wanted)
+    return Sources(wanted=wanted, left_out=tuple(left_out))
 
 
 def accept_list(der: bytes, material: TrustMaterial, kept: bytes | None, at: datetime) -> RevocationList:
@@ -74,9 +88,11 @@ def accept_list(der: bytes, material: TrustMaterial, kept: bytes | None, at: dat
     new = RevocationList(der)
     if new.published > at + CLOCK_SKEW:
         raise UnusableList("published in the future")
+    if not new.is_allowed(at):
+        raise UnusableList("signed by an algorithm that is not accepted any more")
     if not any(new.is_signed_by(signer) for signer in configured((*material.anchors, *material.intermediates))):
         raise UnusableList("not signed by any configured authority")
-    former = _former(kept)
+    former = _former(kept, RevocationList, UnusableList)
     if former is not None and former.issuer == new.issuer and _is_older(new, former):
         raise UnusableList("older than the one that is kept")
     return new
@@ -86,25 +102,49 @@ def _is_older(new: RevocationList, former: RevocationList) -> bool:
     return new.published < former.published or (new.number or 0) < (former.number or 0)
 
 
-def _former(kept: bytes | None) -> RevocationList | None:
+def accept_answer(der: bytes, asked: Pair, nonce: bytes, kept: bytes | None, at: datetime) -> Answer:
+    """The answer that was fetched, when it may take the place of the one that is kept. Raises UnusableAnswer.
+
+    Many responders answer the same to all for some hours, without a nonce; then the date alone says that it is not an
+    old one, played back. Whether a responder's own certificate is revoked is asked when a mail is judged.
+    """
+    new = Answer(der)
+    certificate, issuer = read(asked.certificate), read(asked.issuer)
+    if new.nonce not in (None, nonce):
+        raise UnusableAnswer("answers another question")
+    if not new.is_about(certificate, issuer):
+        raise UnusableAnswer("about another certificate")
+    if new.published > at + CLOCK_SKEW:
+        raise UnusableAnswer("published in the future")
+    if not new.is_by(issuer, at, lambda *_: True):
+        raise UnusableAnswer("not signed by the issuer, nor by a responder of its own")
+    former = _former(kept, Answer, UnusableAnswer)
+    if former is not None and new.published < former.published:
+        raise UnusableAnswer("older than the one that is kept")
+    return new
+
+
+def _former(kept: bytes | None, reads: Callable[[bytes], T], unusable: type[Exception]) -> T | None:
+    """None as well for what another version of ours read otherwise."""
     try:
-        return None if kept is None else RevocationList(kept)
-    except UnusableList:  # of a version of ours that read it otherwise
+        return None if kept is None else reads(kept)
+    except unusable:
         return None
 
 
-def _stated(material: TrustMaterial, at: datetime) -> Iterator[str]:
+def _stated(material: TrustMaterial, at: datetime) -> Iterator[tuple[SourceKey, Pair | None]]:
     for path in known_paths(material, at):
-        for certificate in path[:-1]:
-            yield from _points(extension(certificate, x509.CRLDistributionPoints))
-            yield from _points(extension(certificate, x509.FreshestCRL))
+        for certificate, issuer in pairwise(path):
+            yield from _lists(extension(certificate, x509.CRLDistributionPoints))
+            yield from _lists(extension(certificate, x509.FreshestCRL))
+            yield from _responders(certificate, issuer)
     for der in material.lists:
         try:
             extensions = x509.load_der_x509_crl(der).extensions
             deltas = extensions.get_extension_for_class(x509.FreshestCRL).value
         except (x509.ExtensionNotFound, *CERTIFICATE_ERRORS):
             continue
-        yield from _points(deltas)
+        yield from _lists(deltas)
 
 
 def known_paths(material: TrustMaterial, at: datetime) -> Iterator[Path]:
@@ -123,11 +163,23 @@ def known_paths(material: TrustMaterial, at: datetime) -> Iterator[Path]:
             continue
 
 
-def _points(stated: Iterable[x509.DistributionPoint] | None) -> Iterator[str]:
+def _lists(stated: Iterable[x509.DistributionPoint] | None) -> Iterator[tuple[SourceKey, None]]:
     for point in stated or ():
         for name in point.full_name or ():
             if isinstance(name, x509.UniformResourceIdentifier) and _split(name.value) is not None:
-                yield name.value
+                yield SourceKey(SourceKind.LIST, name.value), None
+
+
+def _responders(certificate: x509.Certificate, issuer: x509.Certificate) -> Iterator[tuple[SourceKey, Pair]]:
+    """As AuthorityInformationAccess states (RFC 5280 section 4.2.2.1)."""
+    asked = Pair(certificate.public_bytes(Encoding.DER), issuer.public_bytes(Encoding.DER))
+    for access in extension(certificate, x509.AuthorityInformationAccess) or ():
+        place = access.access_location
+        if access.access_method != AuthorityInformationAccessOID.OCSP:
+            continue
+        if isinstance(place, x509.UniformResourceIdentifier) and _split(place.value) is not None:
+            about = hashlib.sha256(asked.certificate).hexdigest()
+            yield SourceKey(SourceKind.ANSWER, place.value, about), asked
 
 
 def _split(url: str) -> SplitResult | None:

@@ -122,7 +122,7 @@ CREATE TABLE exhibit (
     kind TEXT NOT NULL,
     content BYTEA NOT NULL,
     CONSTRAINT pk_exhibit PRIMARY KEY (digest),
-    CONSTRAINT ck_exhibit_kind CHECK (kind IN ('certificate', 'revocation-list', 'enrolment', 'policy', 'basis', 'checklist'))
+    CONSTRAINT ck_exhibit_kind CHECK (kind IN ('certificate', 'revocation-list', 'ocsp-answer', 'enrolment', 'policy', 'basis', 'checklist'))
 )
 
 CREATE TABLE sender (
@@ -191,6 +191,7 @@ CREATE TABLE revocation (
     about TEXT NOT NULL,
     etag TEXT,
     modified TEXT,
+    says TEXT,
     published TIMESTAMP WITH TIME ZONE,
     expires TIMESTAMP WITH TIME ZONE,
     fetched_at TIMESTAMP WITH TIME ZONE,
@@ -203,7 +204,9 @@ CREATE TABLE revocation (
     CONSTRAINT pk_revocation PRIMARY KEY (kind, url, about),
     CONSTRAINT ck_revocation_whole CHECK ((octets IS NULL) = (fetched_at IS NULL) AND (octets IS NULL) = (published IS NULL) AND (octets IS NULL) = (expires IS NULL)),
     CONSTRAINT ck_revocation_failing CHECK ((failures = 0) = (failing_since IS NULL) AND (failures = 0) = (failure IS NULL)),
-    CONSTRAINT ck_revocation_kind CHECK (kind IN ('list', 'answer'))
+    CONSTRAINT ck_revocation_answer CHECK ((says IS NOT NULL) = (kind = 'answer' AND octets IS NOT NULL)),
+    CONSTRAINT ck_revocation_kind CHECK (kind IN ('list', 'answer')),
+    CONSTRAINT ck_revocation_says CHECK (says IN ('good', 'revoked', 'unknown'))
 )
 
 CREATE TABLE file (
