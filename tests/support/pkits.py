@@ -10,7 +10,8 @@ from asn1crypto import cms as asn1_cms
 from mailflow.core.model import CertificateUse, Directory
 from mailflow.mail import cms, mime
 from mailflow.mail.cms.errors import CmsError
-from mailflow.mail.mime import MimeLimits
+from mailflow.mail.mime import MimeLimits, SignedParts
+from mailflow.mail.model import VerifiedMail
 from mailflow.mail.trust import PathPolicy, Trust, TrustError, TrustMaterial, TrustUndetermined
 from tests.support.pki import AT
 from tests.support.trust import WINDOW
@@ -43,14 +44,24 @@ def archive() -> dict[str, bytes]:
         return {name: file.read() for name, file in opened.items() if file is not None}
 
 
-def verdict(test: str, policy: PathPolicy) -> str:
-    """What becomes of the signer of a mail when its own certificates and lists are all that is installed."""
-    files = archive()
-    parts = mime.signed_parts(mime.read(files[f"smime/Signed{test}.eml"], LIMITS))
-    assert parts is not None
+def signed_mail(test: str) -> VerifiedMail:
+    """The mail of a test. Raises CmsError."""
+    parts = _parts(test)
     assert parts.content is not None
-    known = asn1_cms.ContentInfo.load(parts.cms)["content"]
-    material = TrustMaterial(
+    return cms.verify(parts.cms, mime.canonical(parts.content), enrolled=lambda _: (), at=AT)
+
+
+def _parts(test: str) -> SignedParts:
+    parts = mime.signed_parts(mime.read(archive()[f"smime/Signed{test}.eml"], LIMITS))
+    assert parts is not None
+    return parts
+
+
+def material(test: str, policy: PathPolicy) -> TrustMaterial:
+    """What is installed for a test: its mail's own certificates and lists."""
+    files = archive()
+    known = asn1_cms.ContentInfo.load(_parts(test).cms)["content"]
+    return TrustMaterial(
         directory=Directory(generation=1, senders=(), desks={}),
         anchors=(files["certs/TrustAnchorRootCertificate.crt"],),
         # The mail of NameChainingUIDs brings that authority with other octets than were signed.
@@ -59,9 +70,13 @@ def verdict(test: str, policy: PathPolicy) -> str:
         window=WINDOW,
         policy=policy,
     )
+
+
+def verdict(test: str, policy: PathPolicy) -> str:
+    """What becomes of the signer of a mail when its own certificates and lists are all that is installed."""
     try:
-        mail = cms.verify(parts.cms, mime.canonical(parts.content), enrolled=lambda _: (), at=AT)
-        Trust(material).check_enrolment(mail.signers[0].certificate, CertificateUse.SIGN, AT)
+        mail = signed_mail(test)
+        Trust(material(test, policy)).check_enrolment(mail.signers[0].certificate, CertificateUse.SIGN, AT)
     except TrustUndetermined as error:
         return f"{error.code.name} ({error})"
     except (CmsError, TrustError) as error:
