@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailflow.app.canary import canary_keys, canary_of
 from mailflow.app.daily import SEAL_AT_END_SECONDS, catch_up, job_terms, keep_jobs, keep_sealed, run_job, seal_now
+from mailflow.app.keys import key_files, make_notary
 from mailflow.app.parts import (
     check_audit,
     check_mailbox,
@@ -19,7 +20,6 @@ from mailflow.app.parts import (
     mail_door,
     make_composer,
     make_judge,
-    make_notary,
     migrate,
     now,
     register_of,
@@ -50,6 +50,7 @@ __all__ = [
     "drain",
     "job_terms",
     "judge_of",
+    "key_files",
     "list_files",
     "mail_door",
     "make_composer",

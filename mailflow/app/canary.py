@@ -3,23 +3,26 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from mailflow.app.apart import apart
+from mailflow.app.keys import key_files
 from mailflow.core.calendar import legal_day
 from mailflow.core.canary import CANARY_DESKS, CanaryOutcome, CanaryRun
 from mailflow.core.numbers import UniqueNumber
-from mailflow.errors import Misconfigured, Unavailable
+from mailflow.core.service_keys import ServiceKey
+from mailflow.errors import Unavailable
 from mailflow.log import event, fault
-from mailflow.mail import canary, cms, desk, pem
+from mailflow.mail import canary, cms, desk
 from mailflow.mail.door import MailDoor
+from mailflow.mail.key_files import read_private
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.ports import Outgoing, Sending
-from mailflow.mail.trust_files import read_pem_file
+from mailflow.mail.trust_files import octets_of
 from mailflow.register import canary as runs
+from mailflow.register import service_keys
 from mailflow.register.journal import Act
 from mailflow.registrar import person
 from mailflow.settings import Settings
@@ -34,11 +37,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryKeys:
-    """With what it signs and encrypts, decrypts and verifies."""
+    """With what it signs and decrypts; and what the service has published."""
 
-    protection: desk.Protection
+    signing_key: cms.SigningKey
     key: cms.DecryptionKey
-    service_certificate: bytes
+    encrypt_to: Callable[[Collection[ServiceKey], datetime], bytes]
+    """The service's certificate, in DER, that desks are to encrypt to then; by its keys on record."""
+    signed_by: Callable[[], Sequence[bytes]]
+    """Those that it signs with, in DER."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +82,22 @@ class Canary:
             if not ours:
                 return False
             async with self.door.register.read() as tx:
-                standing = await runs.standing(tx)
+                standing, known = await runs.standing(tx), await service_keys.read(tx)
             under_way = next((run for run in standing if run.ended_at is None), None)
             if under_way is not None:
                 await self._follow(under_way)
                 return False
             if not at_once and any(self.clock() - run.begun_at < self.every for run in standing):
                 return False
-            return await self._send()
+            return await self._send(known)
 
-    async def _send(self) -> bool:
+    async def _send(self, known: Collection[ServiceKey]) -> bool:
         """The intent is kept before the mail is sent: a kill in between leaves one that was not sent, never two."""
         at, environment = self.clock(), self.door.environment
+        encrypt_to = self.keys.encrypt_to(known, at)
         parcel = canary.parcel(
             environment,
-            self.keys.protection,
+            desk.Protection(signing_key=self.keys.signing_key, encrypt_to=encrypt_to, opaque=False, legacy=False),
             sender=self.address,
             recipient=self.door.address,
             message_id=f"<canary.{os.urandom(12).hex()}@{self.address.rpartition('@')[2]}>",
@@ -123,7 +130,7 @@ class Canary:
             message_id = await runs.answer_to(tx, ANSWER, code, run.file_name)
         copies = await self.door.copies.find(message_id) if message_id else ()
         if copies:
-            found = canary.check(copies[0], self.keys.key, self.keys.service_certificate, self.door.environment, at)
+            found = canary.check(copies[0], self.keys.key, self.keys.signed_by(), self.door.environment, at)
             await self._end(run.id, found.outcome, found.number)
         elif at - run.begun_at > self.deadline:
             await self._end(run.id, CanaryOutcome.LOST, None)
@@ -144,25 +151,24 @@ async def _go_on() -> bool:
     return True
 
 
-def canary_keys(settings: Settings) -> CanaryKeys | None:
+def canary_keys(settings: Settings, clock: Callable[[], datetime]) -> CanaryKeys | None:
     """Those that the settings name; None when there is no canary. Raises Misconfigured when they cannot be used."""
     bird = settings.canary
     if bird.key_file is None or bird.certificate_file is None:
         return None
-    key, certificate = _octets(bird.key_file), _octets(bird.certificate_file)
-    (ours, *_) = read_pem_file(settings.keys.signing_certificate_file, pem.CERTIFICATE)
-    (encrypt_to, *_) = read_pem_file(settings.keys.decryption[0].certificate_file, pem.CERTIFICATE)
-    signing_key = cms.load_signing_key(key, certificate)
+    key, certificate = read_private(bird.key_file), octets_of(bird.certificate_file)
+    files = key_files(settings, clock)
     return CanaryKeys(
-        protection=desk.Protection(signing_key=signing_key, encrypt_to=encrypt_to, opaque=False, legacy=False),
+        signing_key=cms.load_signing_key(key, certificate),
         key=cms.load_decryption_key(key, certificate),
-        service_certificate=ours,
+        encrypt_to=lambda known, at: files.opens(known, at).der,
+        signed_by=files.known_signing,
     )
 
 
 def canary_of(settings: Settings, door: MailDoor, clock: Callable[[], datetime]) -> Canary | None:
     """As the settings say; None when there is none. Raises Misconfigured when its key or certificate cannot be used."""
-    bird, keys = settings.canary, canary_keys(settings)
+    bird, keys = settings.canary, canary_keys(settings, clock)
     if keys is None:
         return None
     return Canary(
@@ -174,10 +180,3 @@ def canary_of(settings: Settings, door: MailDoor, clock: Callable[[], datetime])
         deadline=timedelta(hours=settings.service.deadline_hours),
         clock=clock,
     )
-
-
-def _octets(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None

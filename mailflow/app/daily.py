@@ -8,7 +8,8 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from mailflow.app.apart import apart
-from mailflow.app.parts import make_notary, now
+from mailflow.app.keys import make_notary
+from mailflow.app.parts import now
 from mailflow.core.calendar import PARIS
 from mailflow.errors import Unavailable
 from mailflow.jobs import work
@@ -39,7 +40,7 @@ def job_terms(settings: Settings) -> JobTerms:
         domain=settings.service.address.rpartition("@")[2],
         notice=timedelta(days=settings.jobs.notice_days),
         retention=timedelta(days=settings.jobs.retention_days),
-        notary=make_notary(settings),
+        notary=make_notary(settings, now),
         validity=validity,
     )
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mailflow.app.keys import key_files
 from mailflow.app.pacing import pace_of
 from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
@@ -24,7 +25,6 @@ from mailflow.mail.letter import Letterhead
 from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
-from mailflow.mail.notary import ServiceNotary
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import PathPolicy, SigningWindow, Trust
@@ -123,10 +123,9 @@ async def migrate(settings: Settings) -> None:
 
 
 def make_judge(settings: Settings) -> MakeJudge:
-    """What judges with these settings. Raises Misconfigured when a key file cannot be read."""
+    """What judges with these settings."""
     addresses = {settings.service.address, settings.audit.address, settings.service.bounce_address}
     return MakeJudge(
-        decryption=tuple((_octets(key.key_file), _octets(key.certificate_file)) for key in settings.keys.decryption),
         limits=judge_limits(settings),
         own_addresses=frozenset(address for address in addresses if address),
         own_domain=settings.service.address.rpartition("@")[2],
@@ -157,12 +156,9 @@ def judge_limits(settings: Settings) -> JudgeLimits:
 
 
 def make_composer(settings: Settings) -> MakeComposer:
-    """What composes with these settings. Raises Misconfigured when a key file cannot be read."""
-    keys = settings.keys
-    archive = keys.archive_certificate_file
+    """What composes with these settings. Raises Misconfigured when the archive's certificate cannot be read."""
+    archive = settings.keys.archive_certificate_file
     return MakeComposer(
-        signing_key=_octets(keys.signing_key_file),
-        signing_certificates=_signing_certificates(settings),
         archive=read_pem_file(archive, pem.CERTIFICATE)[0] if archive else None,
         letterhead=Letterhead(
             name=settings.service.name,
@@ -174,31 +170,8 @@ def make_composer(settings: Settings) -> MakeComposer:
     )
 
 
-def make_notary(settings: Settings) -> ServiceNotary:
-    """Who signs heads of the journal, and proves them. Key and certificate are read when they are needed."""
-    return ServiceNotary(
-        key=lambda: _octets(settings.keys.signing_key_file),
-        certificates=lambda: _signing_certificates(settings),
-        known=lambda: _known_signing(settings.keys),
-    )
-
-
-def _known_signing(keys: settings_model.Keys) -> tuple[bytes, ...]:
-    former = keys.signing_former_file
-    return (
-        read_pem_file(keys.signing_certificate_file, pem.CERTIFICATE)[0],
-        *(read_pem_file(former, pem.CERTIFICATE) if former else ()),
-    )
-
-
-def _signing_certificates(settings: Settings) -> bytes:
-    keys = settings.keys
-    chain = _octets(keys.signing_chain_file) if keys.signing_chain_file else b""
-    return _octets(keys.signing_certificate_file) + b"\n" + chain
-
-
 def make_pool(settings: Settings, meter: Meter = UNMEASURED) -> Pool:
-    """The processes that judge and compose with these settings. Raises Misconfigured when a key file cannot be read."""
+    """The processes that judge and compose with these settings. Raises Misconfigured, as `make_composer` does."""
     worker = settings.worker
     return Pool(
         PoolLimits(
@@ -220,7 +193,7 @@ async def judge_of(settings: Settings, register: Register) -> Judge:
 
 
 def trust_files(settings: Settings, register: Register | None = None) -> TrustFiles:
-    """What the installation trusts, to be read when needed; without the register only what lies in files."""
+    """What the installation trusts, and its own keys, to be read when needed; without the register only from files."""
     trust = settings.trust
 
     async def fetched() -> Fetched:
@@ -243,14 +216,8 @@ def trust_files(settings: Settings, register: Register | None = None) -> TrustFi
             mail_usage_required=trust.mail_usage_required,
         ),
         fetched=fetched,
+        keys=key_files(settings, now),
     )
-
-
-def _octets(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
 
 
 # The mail door

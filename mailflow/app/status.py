@@ -5,16 +5,19 @@ import contextlib
 import hashlib
 import logging
 import shutil
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 
 from mailflow import __version__
+from mailflow.app.keys import key_files
 from mailflow.app.parts import imap_account, now
 from mailflow.core.model import EnrolledSender, Standing
 from mailflow.core.revocation import KeptSource, SourceKind
-from mailflow.errors import MailflowError, Unavailable
+from mailflow.core.service_keys import KeyUse, ServiceKey, present
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import pem
 from mailflow.mail.imap import ImapMailbox
@@ -25,7 +28,7 @@ from mailflow.mail.trust_files import read_pem_file
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.reading import read_queues
 from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
-from mailflow.register import Register, directory, revocations
+from mailflow.register import Register, directory, revocations, service_keys
 from mailflow.settings import Settings
 
 SLOW_SECONDS = 600.0
@@ -136,10 +139,11 @@ def _tolerated(work: str) -> Iterator[None]:
 
 async def all_expiries(settings: Settings, register: Register) -> tuple[Expiry, ...]:
     """All that runs out. Raises Unavailable."""
-    files = await asyncio.to_thread(lambda: tuple(file_expiries(settings)))
     async with register.read() as tx:
+        senders, keys = await directory.list_senders(tx), await service_keys.read(tx)
         fetched = list_expiries(await revocations.sources(tx), now())
-        return (*files, *fetched, *sender_expiries(await directory.list_senders(tx)))
+    files = await asyncio.to_thread(lambda: (*_told(service_expiries(settings, keys, now())), *file_expiries(settings)))
+    return (*files, *fetched, *sender_expiries(senders))
 
 
 def list_expiries(kept: Iterable[KeptSource], at: datetime) -> Iterator[Expiry]:
@@ -160,14 +164,29 @@ def sender_expiries(senders: Iterable[EnrolledSender]) -> Iterator[Expiry]:
         yield from (Expiry(kind=kind, name=sender.code, at=at) for kind, at in ends.items())
 
 
+def service_expiries(settings: Settings, keys: Sequence[ServiceKey], at: datetime) -> Iterator[Expiry]:
+    """When our own certificates end: each that is in use, or staged, and that no other follows in time."""
+    files = key_files(settings, now)
+    for use in KeyUse:
+        serving = present(keys, use, at)
+        begun = [files.of(serving)] if serving else [one for one in files.named if one.use is use]
+        staged = sorted(
+            (one for one in keys if one.use is use and one.retired_at is None and one.active_from > at),
+            key=lambda one: one.active_from,
+        )
+        turns = [(at, begun), *((one.active_from, [files.of(one)]) for one in staged)]
+        for (_, serve), following in zip_longest(turns, turns[1:]):
+            for one in serve:
+                for found in _certificate("service", one.name, one.der):
+                    if following is None or found.at < following[0]:
+                        yield found
+    if archive := settings.keys.archive_certificate_file:
+        yield from _certificate("service", "archive", read_pem_file(archive, pem.CERTIFICATE)[0])
+
+
 def file_expiries(settings: Settings) -> Iterator[Expiry]:
-    """When the certificates and lists end that the settings name. What cannot be read is told of by others."""
-    keys, trust = settings.keys, settings.trust
-    ours = [("signing", keys.signing_certificate_file), ("archive", keys.archive_certificate_file)]
-    ours += [(f"decryption-{number}", key.certificate_file) for number, key in enumerate(keys.decryption, 1)]
-    for name, file in ours:
-        for der in _read(file, pem.CERTIFICATE)[:1] if file else ():
-            yield from _certificate("service", name, der)
+    """When the authorities' certificates and lists end. What cannot be read is told of by others."""
+    trust = settings.trust
     for kind, folder in (("anchor", trust.anchors_dir), ("intermediate", trust.intermediates_dir)):
         for file in _files(folder):
             for der in _read(file, pem.CERTIFICATE):
@@ -180,6 +199,12 @@ def list_files(settings: Settings) -> Iterator[tuple[str, bytes]]:
     """The revocation lists in files, DER, with the name of the file that each lies in."""
     for file in _files(settings.trust.crls_dir):
         yield from ((file.name, der) for der in _read(file, pem.REVOCATION_LIST))
+
+
+def _told(expiries: Iterable[Expiry]) -> Iterator[Expiry]:
+    """Those before the first that cannot be read: of that others tell."""
+    with contextlib.suppress(Misconfigured):
+        yield from expiries
 
 
 def _certificate(kind: str, name: str, der: bytes) -> Iterator[Expiry]:

@@ -37,7 +37,7 @@ def audit(invocation: Invocation, kept_elsewhere: Path | None, print_head: bool,
 
     Example: mailflow audit --print-head > head.pem; mailflow audit --head head.pem
     """
-    notary, at = app.make_notary(invocation.settings), app.now()
+    notary, at = app.make_notary(invocation.settings, app.now), app.now()
     if print_head:
         last = wait_for(_last_head(invocation))
         if last is None:

@@ -1,6 +1,7 @@
 """`mailflow check-config`: is everything there, does it fit together, does everybody answer?"""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -101,14 +102,18 @@ def code_of(findings: Sequence[Finding]) -> Exit:
 
 async def _keys(settings: Settings) -> str:
     """Private keys fit their certificates, and the trust files can be read."""
-    nobody = Directory(generation=0, senders=(), desks={})
-    material = await app.trust_files(settings).material(nobody)
+    known = Directory(generation=0, senders=(), desks={})
+    with contextlib.suppress(MailflowError):  # told apart; then only the settings say which keys there are
+        async with app.register_of(settings) as register, register.read() as tx:
+            known = await directory.read(tx)
+    material = await app.trust_files(settings).material(known)
     trust = await asyncio.to_thread(Trust, material)
     await asyncio.to_thread(app.make_judge(settings), trust)
     await asyncio.to_thread(app.make_composer(settings), trust)
     if trust.lists.unusable:
         raise Misconfigured(f"trust.crls_dir: unusable: {'; '.join(trust.lists.unusable)}")
-    return f"{len(material.anchors)} anchors, {len(material.intermediates)} intermediates, {len(material.crls)} CRLs"
+    trusted = f"{len(material.anchors)} anchors, {len(material.intermediates)} intermediates, {len(material.crls)} CRLs"
+    return f"{trusted}; {len(material.keys.decryption)} that decrypt"
 
 
 async def _alerts(settings: Settings) -> str:
@@ -120,7 +125,7 @@ async def _alerts(settings: Settings) -> str:
 
 async def _canary(settings: Settings) -> str:
     """Its key fits its certificate, and it is enrolled for itself and nothing else."""
-    if app.canary_keys(settings) is None:
+    if app.canary_keys(settings, app.now) is None:
         return "none"
     desk = CANARY_DESKS[settings.environment]
     async with app.register_of(settings) as register, register.read() as tx:

@@ -21,7 +21,7 @@ from mailflow.errors import Misconfigured
 from mailflow.settings import Settings, meaning_of, parse
 from mailflow.settings.sample import sample
 
-FOLDERS = ("keys/master", "secrets", "trust/anchors", "trust/intermediates", "trust/crls")
+FOLDERS = ("keys/master", "keys/service", "secrets", "trust/anchors", "trust/intermediates", "trust/crls")
 
 
 @dataclass(frozen=True, slots=True)

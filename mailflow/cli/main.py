@@ -32,6 +32,7 @@ from mailflow.cli import (
     replay,
     revocation,
     roles,
+    rotation,
     run,
     senders,
     uniqueness,
@@ -97,6 +98,7 @@ for command in (
     enrolment.desk,
     enrolment.mandate,
     enrolment_file.enrolment,
+    rotation.service_keys_,
     roles.roles,
     desk_client.desk_client,
 ):

@@ -11,6 +11,7 @@ from mailflow.register.roles import PREFIX, Role, statements
 SEE = (
     *("queue", "find", "show", "forecast", "report", "alarms list", "jobs list", "dispatch list", "reference show"),
     *("audit", "revocation list", "duplicates list", "sender list", "sender expiring", "desk list", "mandate list"),
+    "service-keys list",
 )
 """Commands of a reader, none of which changes or writes anything."""
 ACT = (*(str(command.name) for command in acting.COMMANDS), "top", "alarms acknowledge", "homonym release")

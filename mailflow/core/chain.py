@@ -6,10 +6,12 @@ changed, taken out or put in without every later link being made anew, and then 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Protocol
+
+from mailflow.core.service_keys import ServiceKey
 
 BEFORE_ALL = bytes(32)
 """What stands before the first link, and before the first head."""
@@ -127,8 +129,11 @@ class KeptHead:
 class Notary(Protocol):
     """Signs heads with the key of the service, and proves that it did."""
 
-    def sign(self, document: bytes, at: datetime) -> bytes:
-        """Raises Misconfigured when the key cannot be used."""
+    def sign(self, document: bytes, at: datetime, keys: Collection[ServiceKey] = ()) -> bytes:
+        """With the key that signs then; `keys` are those on record.
+
+        Raises Misconfigured when the key cannot be used.
+        """
         ...
 
     def open(self, signed: bytes, at: datetime) -> Head | None:

@@ -12,6 +12,7 @@ from mailflow.core.form import HousingRequest
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.core.order import Deregistration, Holder
 from mailflow.core.rates import Rates
+from mailflow.core.service_keys import ServiceKey
 
 SenderCode = NewType("SenderCode", str)
 """The operator's short name for a sender: whoever holds certificates and acts for desks."""
@@ -150,6 +151,8 @@ class Directory:
     senders: tuple[EnrolledSender, ...]
     desks: Mapping[DeskCode, EnrolledDesk]
     """Every desk on record, by code."""
+    service_keys: tuple[ServiceKey, ...] = ()
+    """When each key of the service serves, where commands said so; a file of enrolments has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

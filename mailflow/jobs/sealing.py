@@ -9,7 +9,7 @@ from mailflow.core.calendar import legal_day
 from mailflow.core.chain import BEFORE_ALL, Head, KeptHead, chained
 from mailflow.jobs.work import JobTerms
 from mailflow.log import event
-from mailflow.register import Register, chain
+from mailflow.register import Register, chain, service_keys
 
 BATCH = 1_000
 """Entries that one transaction links."""
@@ -91,6 +91,7 @@ async def _sign(register: Register, terms: JobTerms, at: datetime) -> None:
         if last.id == 0 or (before and (before.day == day or before.position == last.id)):
             return
         entries = await chain.count_sealed(tx, before.position if before else 0)
+        keys = await service_keys.read(tx)
     head = Head(
         number=kept.number + 1 if kept else 1,
         day=day,
@@ -100,7 +101,7 @@ async def _sign(register: Register, terms: JobTerms, at: datetime) -> None:
         link=last.link.hex(),
         previous=kept.digest if kept else BEFORE_ALL.hex(),
     )
-    signed = terms.notary.sign(head.written(), at)
+    signed = terms.notary.sign(head.written(), at, keys)
     async with register.begin() as tx:
         await chain.keep_head(tx, KeptHead(number=head.number, day=day.isoformat(), signed=signed))
     event(log, "journal-head", number=head.number, position=head.position, entries=head.entries, link=head.link)

@@ -1,4 +1,4 @@
-"""What mails say that answer none: notices, dispatches, certificates that end. Pure."""
+"""What mails say that answer none: notices, dispatches, certificates that end or begin. Pure."""
 
 import zlib
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from mailflow.core.calendar import PARIS
 from mailflow.core.model import CertificateUse, SenderCode
-from mailflow.jobs.orders import CertificateEnding, Dispatch, Notice
+from mailflow.core.service_keys import KeyUse
+from mailflow.jobs.orders import CertificateEnding, Dispatch, Notice, ServiceCertificate
+from mailflow.mail import pem
 from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
 from mailflow.mail.trust.certificate import describe
 from mailflow.wire import notice
@@ -80,6 +82,60 @@ def write_certificate_ending(order: CertificateEnding, letterhead: Letterhead, _
         "     during the change. Then mails signed with the old one are refused, and no answer is encrypted to it.",
     ]
     letter = _letter(order.sender, "Fin de validité d'un certificat", text, None, letterhead)
+    return replace(letter, confidential=False)
+
+
+def write_service_certificate(order: ServiceCertificate, letterhead: Letterhead, _: Mapping[str, bytes]) -> Letter:
+    """That the service has a new certificate: which, from when, and what to do. It goes along; all of it is public."""
+    known = describe(order.certificate)
+    begins = order.active_from.astimezone(PARIS)
+    if order.use is KeyUse.SIGNING:
+        purpose, does = "signature des messages du service", "signe ses messages avec ce certificat"
+        english = "signs its mails with the certificate attached. Trust it beside the present one from today on"
+        steps = [
+            "Admettez-le dès maintenant à côté de l'ancien : des messages signés avec l'ancien peuvent encore venir."
+        ]
+    else:
+        purpose, does = (
+            "chiffrement des messages au service",
+            "demande que ses messages soient chiffrés pour ce certificat",
+        )
+        english = "wants mails to it encrypted to the certificate attached. It can read them already"
+        steps = ["Employez-le à partir de cette date, ou dès maintenant : le service sait déjà lire ces messages."]
+        if order.former_until is not None:
+            until = order.former_until.astimezone(PARIS)
+            steps.append(
+                f"Ce qui est chiffré pour l'ancien est lu jusqu'au {until:%d/%m/%Y} ; ne comptez pas dessus ensuite."
+            )
+    text = [
+        f"À partir du {begins:%d/%m/%Y à %H:%M} (heure de Paris), le service {does} :",
+        "",
+        f"  Titulaire : {known.subject}",
+        f"  Émetteur : {known.issuer}",
+        f"  Numéro de série : {known.serial}",
+        f"  Empreinte SHA-256 : {known.fingerprint}",
+        f"  Valable jusqu'au : {known.validity.ends.astimezone(PARIS):%d/%m/%Y}",
+        "",
+        "Ce qu'il faut faire :",
+        "  1. Vérifiez que ce message est signé avec un certificat du service que vous connaissez.",
+        *(f"  {number}. {step}" for number, step in enumerate(steps, 2)),
+        "",
+        "Le certificat est joint au format PEM.",
+        "",
+        f"[en] From {begins:%Y-%m-%d %H:%M} (Paris) on the service {english}.",
+    ]
+    attachment = Attachment(
+        name=f"certificat-{order.use}-{known.fingerprint[:16]}.pem",
+        content="\n".join(
+            [
+                f"{letterhead.address}, environnement {letterhead.environment} : {purpose}",
+                pem.written(order.certificate, pem.CERTIFICATE),
+                "",
+            ]
+        ).encode(),
+        content_type="application/pem-certificate-chain",
+    )
+    letter = _letter(order.sender, "Nouveau certificat du service", text, attachment, letterhead)
     return replace(letter, confidential=False)
 
 

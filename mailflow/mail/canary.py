@@ -1,5 +1,6 @@
 """The canary's two mails, as a desk's software sees them: the request it sends, the answer it checks. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -98,15 +99,15 @@ def _form(desk: DeskCode, at: datetime) -> dict[str, object]:
 
 
 def check(
-    raw: bytes, key: DecryptionKey, service_certificate: bytes, environment: Environment, at: datetime
+    raw: bytes, key: DecryptionKey, signed_by: Sequence[bytes], environment: Environment, at: datetime
 ) -> Checked:
     """Whether this mail tells the canary what it ought to be told.
 
-    1. It is encrypted to the canary and signed by the service; 2. of this environment; 3. whole; 4. its `RET` says of
-    one request that it is active, under a number that stands for nobody; 5. there is an attestation.
+    1. It is encrypted to the canary and signed with one of these certificates; 2. of this environment; 3. whole; 4. its
+    `RET` says of one request that it is active, under a number that stands for nobody; 5. there is an attestation.
     """
     try:
-        whole = joined([open_answer(raw, [key], [service_certificate], at)])
+        whole = joined([open_answer(raw, [key], signed_by, at)])
         told = [
             one for name, content in whole.files.items() if name.startswith(Kind.RETURN) for one in read_told(content)
         ]

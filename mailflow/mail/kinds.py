@@ -9,7 +9,16 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from mailflow.jobs.orders import CERTIFICATE_ENDING, CERTIFICATE_ENDINGS, DISPATCH, DISPATCHES, NOTICE, NOTICES
+from mailflow.jobs.orders import (
+    CERTIFICATE_ENDING,
+    CERTIFICATE_ENDINGS,
+    DISPATCH,
+    DISPATCHES,
+    NOTICE,
+    NOTICES,
+    SERVICE_CERTIFICATE,
+    SERVICE_CERTIFICATES,
+)
 from mailflow.mail import announcing, answer, receipt
 from mailflow.mail.letter import Due, Letter, Letterhead
 from mailflow.mail.model import Reply, TechnicalReceipt
@@ -43,5 +52,6 @@ KINDS: Mapping[str, Kind[Any]] = {
     RECEIPT: Kind(order=TypeAdapter(TechnicalReceipt), write=receipt.write),
     NOTICE: Kind(order=NOTICES, write=announcing.write_notice),
     CERTIFICATE_ENDING: Kind(order=CERTIFICATE_ENDINGS, write=announcing.write_certificate_ending),
+    SERVICE_CERTIFICATE: Kind(order=SERVICE_CERTIFICATES, write=announcing.write_service_certificate),
     DISPATCH: Kind(order=DISPATCHES, write=announcing.write_dispatch),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailflow.core.chain import Head, read_head
+from mailflow.core.service_keys import ServiceKey
 from mailflow.mail import cms
 
 
@@ -12,16 +13,14 @@ from mailflow.mail import cms
 class ServiceNotary:
     """Reads key and certificate when they are needed: who only looks needs no key, and a new key wants no restart."""
 
-    key: Callable[[], bytes]
-    """Private key, PEM."""
-    certificates: Callable[[], bytes]
-    """The certificate and its chain, PEM."""
+    signs: Callable[[Collection[ServiceKey], datetime], cms.KeyPair]
+    """The key that signs then, with its certificate."""
     known: Callable[[], Collection[bytes]]
-    """The certificate and former ones, DER: what was signed with them is believed."""
+    """The certificate and former ones, DER: what was signed with them is believed. Never the database says which."""
 
-    def sign(self, document: bytes, at: datetime) -> bytes:
+    def sign(self, document: bytes, at: datetime, keys: Collection[ServiceKey] = ()) -> bytes:
         """See `core.chain.Notary`."""
-        key = cms.load_signing_key(self.key(), self.certificates())
+        key = cms.open_signing_key(self.signs(keys, at))
         return cms.sign(document, key, at=at, detached=False)
 
     def open(self, signed: bytes, at: datetime) -> Head | None:

@@ -4,18 +4,33 @@ Files are read anew when they change, what was fetched with each new generation.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mailflow.core.model import Directory
 from mailflow.core.revocation import Fetched
+from mailflow.core.service_keys import ServiceKey
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
+from mailflow.mail.cms import ServiceKeys
 from mailflow.mail.trust import HOUSE_POLICY, PathPolicy, SigningWindow, TrustMaterial
 
-State = tuple[tuple[str, int, int], ...]
-"""Name, time of change and size of every file: what tells that something is new."""
+FileState = tuple[str, int, int]
+"""Name, time of change and size of a file: what tells that it is new."""
+
+
+class OwnKeys(Protocol):
+    """Where the service's own keys come from: `mail.key_files`."""
+
+    def state(self, keys: Iterable[ServiceKey]) -> tuple[str | FileState, ...]:
+        """What tells that something is new. Raises Misconfigured."""
+        ...
+
+    def read(self, keys: Iterable[ServiceKey]) -> ServiceKeys:
+        """Those that serve now. Raises Misconfigured."""
+        ...
 
 
 async def nothing_fetched() -> Fetched:
@@ -25,7 +40,7 @@ async def nothing_fetched() -> Fetched:
 
 @dataclass(slots=True, kw_only=True)
 class TrustFiles:
-    """Three folders of PEM or DER files; names do not matter, hidden files are left out."""
+    """Three folders of PEM or DER files, whose names do not matter, and our own keys; hidden files are left out."""
 
     anchors: Path
     intermediates: Path
@@ -34,7 +49,9 @@ class TrustFiles:
     policy: PathPolicy = HOUSE_POLICY
     fetched: Callable[[], Awaitable[Fetched]] = nothing_fetched
     """What the register keeps of revocation data."""
-    _state: State | None = None
+    keys: OwnKeys | None = None
+    """None where nothing is opened or signed."""
+    _state: tuple[str | FileState, ...] | None = None
     _material: TrustMaterial | None = None
 
     async def material(self, directory: Directory) -> TrustMaterial:
@@ -42,7 +59,7 @@ class TrustFiles:
 
         Raises Misconfigured, and Unavailable.
         """
-        state = await asyncio.to_thread(self._look)
+        state = await asyncio.to_thread(self._look, directory)
         known = self._material
         if known is not None and state == self._state and known.directory.generation == directory.generation:
             return known
@@ -51,12 +68,9 @@ class TrustFiles:
         self._state = state
         return self._material
 
-    def _look(self) -> State:
+    def _look(self, directory: Directory) -> tuple[str | FileState, ...]:
         files = [file for folder in self._folders() for file in _files(folder)]
-        try:
-            return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file in files for stat in [file.stat()])
-        except OSError as error:  # replaced this very moment
-            raise Misconfigured(f"{error.filename}: cannot be read: {error.strerror}") from None
+        return (*map(state_of, files), *(self.keys.state(directory.service_keys) if self.keys else ()))
 
     def _folders(self) -> tuple[Path, Path, Path]:
         return (self.anchors, self.intermediates, self.revocation_lists)
@@ -70,6 +84,7 @@ class TrustFiles:
             window=self.window,
             policy=self.policy,
             fetched=fetched,
+            keys=self.keys.read(directory.service_keys) if self.keys else ServiceKeys(),
         )
 
 
@@ -87,8 +102,23 @@ def _all_in(folder: Path, label: str) -> tuple[bytes, ...]:
 def read_pem_file(file: Path, label: str) -> tuple[bytes, ...]:
     """Every structure of this kind (`mail.pem`) in a file, in DER. Raises Misconfigured."""
     try:
-        return pem.read_der(file.read_bytes(), label)
-    except OSError as error:
-        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+        return pem.read_der(octets_of(file), label)
     except pem.PemError as error:
         raise Misconfigured(f"{file}: {error}; expected PEM or DER") from None
+
+
+def state_of(file: Path) -> FileState:
+    """Raises Misconfigured."""
+    try:
+        stat = file.stat()
+    except OSError as error:  # replaced this very moment
+        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+    return str(file), stat.st_mtime_ns, stat.st_size
+
+
+def octets_of(file: Path) -> bytes:
+    """All of a file. Raises Misconfigured."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None

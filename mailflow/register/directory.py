@@ -27,7 +27,7 @@ from mailflow.core.model import (
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.core.rates import Budget, Rates
 from mailflow.errors import MailflowError
-from mailflow.register import journal, rates
+from mailflow.register import journal, rates, service_keys
 from mailflow.register.tables import certificate, desk, mandate, sender, sender_address, spending, trust_generation
 from mailflow.register.transaction import Transaction
 
@@ -77,6 +77,7 @@ async def read(tx: Transaction) -> Directory:
         generation=now,
         senders=await list_senders(tx),
         desks={found.code: found for found in await list_desks(tx)},
+        service_keys=await service_keys.read(tx),
     )
 
 

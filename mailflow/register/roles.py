@@ -25,7 +25,7 @@ class Role(StrEnum):
 
 
 ENROLMENT = (
-    *("sender", "sender_address", "certificate", "desk", "mandate", "trust_generation"),
+    *("sender", "sender_address", "certificate", "desk", "mandate", "service_key", "trust_generation"),
     *("landlord", "commission", "reference_edition"),
 )
 """What only an administrator changes."""

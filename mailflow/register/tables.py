@@ -12,6 +12,7 @@ from mailflow.core.canary import CANARY_SENDER
 from mailflow.core.model import CertificateUse, Environment, Right, Standing
 from mailflow.core.numbers import CANARY_TERRITORY
 from mailflow.core.rates import Budget
+from mailflow.core.service_keys import KeyUse
 from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.chain_tables import journal_head, journal_link
@@ -49,7 +50,8 @@ __all__ = [
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
     "journal_link", "landlord", "mandate", "master_key", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
-    "request_reference", "revocation", "sender", "sender_address", "spending", "trust_generation", "worker_sign",
+    "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "trust_generation",
+    "worker_sign",
 ]  # fmt: skip
 
 intake = sa.Table(
@@ -326,6 +328,18 @@ installation = sa.Table(
     sa.Column("environment", sa.Text, nullable=False),
     sa.CheckConstraint("id = 1", name="one_row"),
     one_of("environment", Environment, "environment"),
+)
+
+# When each key of the service serves; keys and certificates are files (core.service_keys).
+service_key = sa.Table(
+    "service_key",
+    metadata,
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("use", sa.Text, nullable=False),
+    sa.Column("active_from", Instant, nullable=False),
+    sa.Column("retired_at", Instant),
+    sa.PrimaryKeyConstraint("fingerprint", "use"),
+    one_of("use", KeyUse, "use"),
 )
 
 # What proofs rest on, the enrolments and the revocation data that were fetched: who judged by others judges again.

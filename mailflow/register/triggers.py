@@ -33,14 +33,17 @@ CONSTANT = (
     ("attestation", "number"),
     ("attestation", "digest"),
     ("installation", "environment"),
+    ("service_key", "fingerprint"),
+    ("service_key", "use"),
+    ("service_key", "active_from"),
 )
 """Columns that keep for ever what they were inserted with."""
 
 APPEND_ONLY = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
 """Tables whose rows are never changed."""
 
-KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation")
-"""Tables whose rows are never deleted: numbers, names of decided files, what was issued, the environment as well."""
+KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation", "service_key")
+"""Tables whose rows are never deleted: numbers, names of decided files, what was issued, environment, keys as well."""
 
 
 def statements(dialect: str) -> list[str]:
@@ -69,6 +72,12 @@ def statements(dialect: str) -> list[str]:
             "OLD.state = 'removed' AND NEW.state <> OLD.state",
         ),
         _trigger(dialect, "file_settled_is_final", "UPDATE OF settled ON file", "OLD.settled AND NOT NEW.settled"),
+        _trigger(
+            dialect,
+            "service_key_retired_is_final",
+            "UPDATE OF retired_at ON service_key",
+            f"OLD.retired_at IS NOT NULL AND NEW.retired_at {differs} OLD.retired_at",
+        ),
         _trigger(
             dialect,
             "intake_is_decided_once",

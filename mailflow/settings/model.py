@@ -179,6 +179,8 @@ class Keys(Section):
     """Every answer is encrypted to this certificate too; its private key is kept off this machine."""
     decryption: tuple[DecryptionKey, ...] = Field(min_length=1)
     """The keys that request mails may be encrypted to: the present one, and former ones while in use."""
+    service_dir: Folder = Path("keys/service")
+    """Folder of the keys that `mailflow service-keys` makes: they follow those above, one after the other."""
 
 
 class Worker(Section):

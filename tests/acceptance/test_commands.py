@@ -101,6 +101,7 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         "person export": (told.number, "--out", str(folder / "export.json")),
         "sender list": (),
         "sender expiring": (),
+        "service-keys list": (),
         "enrolment export": (),
         "desk list": (),
         "mandate list": (),
@@ -151,7 +152,16 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "alarms forget-host": ("host-a",),
         "alarms test": (),
         "canary send": (),
+        "service-keys make": ("--use", "signing"),
+        "service-keys stage": ("signing-2",),
+        "service-keys retire": ("signing", "--at-once"),
     }
+    for name, identity in (("signing-1", lille.identity), ("signing-2", world.software[2].identity)):
+        key = world.installation.folder / f"keys/service/{name}.key"
+        key.write_bytes(identity.key_pem)
+        key.chmod(0o600)
+        key.with_suffix(".crt").write_bytes(identity.pem)
+    world.installation.command("service-keys", "stage", "signing-1", "--from", "2026-01-01", "--apply")
     acts = {str(command.name) for command in acting.COMMANDS}  # which say what they left alone, too
     assert calls.keys() == commands_with("--apply") - acts
     before = state(world)

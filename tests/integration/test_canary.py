@@ -16,7 +16,6 @@ from mailflow.core.numbers import CANARY_TERRITORY, DeskCode, Territory, UniqueN
 from mailflow.demo.certificates import Identity
 from mailflow.jobs import dispatch, lifetimes
 from mailflow.mail import cms, stages
-from mailflow.mail.desk import Protection
 from mailflow.ops.alarms import Alarm
 from mailflow.register import ConstraintViolated, Register, backlog, directory
 from mailflow.register import canary as runs
@@ -79,14 +78,10 @@ def a_canary(house: House) -> Canary:
     return Canary(
         door=house.door(),
         keys=CanaryKeys(
-            protection=Protection(
-                signing_key=cms.load_signing_key(identity.key_pem, identity.pem),
-                encrypt_to=service.der,
-                opaque=False,
-                legacy=False,
-            ),
+            signing_key=cms.load_signing_key(identity.key_pem, identity.pem),
             key=cms.load_decryption_key(identity.key_pem, identity.pem),
-            service_certificate=service.der,
+            encrypt_to=lambda keys, at: service.der,
+            signed_by=lambda: [service.der],
         ),
         address=AUDIT,
         every=timedelta(hours=1),
@@ -248,6 +243,6 @@ async def test_an_answer_by_somebody_else_is_none(house: House) -> None:
     bird = a_canary(house)
     await bird.step()
     await travel(house)
-    stranger = replace(bird, keys=replace(bird.keys, service_certificate=bird_identity().der))
+    stranger = replace(bird, keys=replace(bird.keys, signed_by=lambda: [bird_identity().der]))
     await stranger.step()
     assert await outcomes(house) == [CanaryOutcome.WRONG]

@@ -10,26 +10,21 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mailflow import app
-from mailflow.attestation import Attestation, typeset
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from mailflow.mail import stages
-from mailflow.mail.composer import Composer
-from mailflow.mail.judge import Judge, Unjudged
-from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.stages import Drained
-from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.settings import Settings, load
 from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
 from tests.support.available import require
+from tests.support.judges_here import JudgesHere
 from tests.support.letters import Letter, Writer, a_batch, verdict
 from tests.support.mail_world import AUDIT_USER, INBOX, LATER_MINUTES, SERVICE_USER, MailWorld
 
@@ -46,37 +41,6 @@ STALLED = 3
 """Every third line is stalled as well: that takes a while each time."""
 
 Line = tuple[Side, int, bytes]
-
-
-@dataclass(slots=True, kw_only=True)
-class JudgesHere:
-    """`Judges` without processes."""
-
-    judge_of: Callable[[Trust], Judge]
-    composer_of: Callable[[Trust], Composer]
-    served: TrustMaterial | None = None
-    _trust: Trust = field(init=False)
-
-    async def serve(self, material: TrustMaterial) -> None:
-        self._trust, self.served = Trust(material), material
-
-    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
-        judge = self.judge_of(self._trust)
-        return [judge.judge(mail, at) for mail in mails]
-
-    async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
-        judge = self.judge_of(self._trust)
-        return [judge.recognise(mail, at) for mail in mails]
-
-    async def typeset(self, attestations: Sequence[Attestation], at: datetime) -> list[bytes]:
-        return [typeset(attestation) for attestation in attestations]
-
-    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
-        composer = self.composer_of(self._trust)
-        return [composer.compose(composition, at) for composition in compositions]
-
-    async def close(self) -> None:
-        pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from functools import cache
 
 from mailflow.demo.certificates import Identity, Kind
-from mailflow.mail.cms import DecryptionKey, SigningKey, load_decryption_key, load_signing_key
+from mailflow.mail.cms import DecryptionKey, KeyPair, PemKey, SigningKey, load_decryption_key, load_signing_key
 from mailflow.mail.notary import ServiceNotary
 from tests.support.pki import shared_pki
 
@@ -31,7 +31,6 @@ def decryption_key(kind: Kind) -> DecryptionKey:
 def notary(name: str, *, former: str | None = None) -> ServiceNotary:
     """A service of that name, that signs heads of its journal; once it had another one."""
     return ServiceNotary(
-        key=lambda: holder("p256", name).key_pem,
-        certificates=lambda: holder("p256", name).pem,
+        signs=lambda keys, at: KeyPair(key=PemKey(holder("p256", name).key_pem), certificates=holder("p256", name).pem),
         known=lambda: [holder("p256", one).der for one in (name, former) if one],
     )

@@ -14,7 +14,17 @@ from mailflow.attestation import typeset
 from mailflow.core.inquiry import Question, QuestionFile, QuestionReceipt, Situation, StatusAnswer
 from mailflow.core.model import CertificateUse, Environment, SenderCode
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber, compose
-from mailflow.jobs.orders import CERTIFICATE_ENDING, DISPATCH, NOTICE, CertificateEnding, Dispatch, Notice
+from mailflow.core.service_keys import KeyUse
+from mailflow.jobs.orders import (
+    CERTIFICATE_ENDING,
+    DISPATCH,
+    NOTICE,
+    SERVICE_CERTIFICATE,
+    CertificateEnding,
+    Dispatch,
+    Notice,
+    ServiceCertificate,
+)
 from mailflow.mail.desk import OpenedAnswer, open_answer
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Attachment, Composition
@@ -83,11 +93,22 @@ def a_certificate_ending(_: Environment) -> object:
     )
 
 
+def a_service_certificate(_: Environment) -> object:
+    return ServiceCertificate(
+        sender=SenderCode("mairie"),
+        certificate=mairie().identity.der,
+        use=KeyUse.DECRYPTION,
+        active_from=JUDGED_AT,
+        former_until=JUDGED_AT,
+    )
+
+
 ORDERS: Mapping[str, Callable[[Environment], object]] = {
     ANSWER: an_answer,
     RECEIPT: a_technical_receipt,
     NOTICE: a_notice,
     CERTIFICATE_ENDING: a_certificate_ending,
+    SERVICE_CERTIFICATE: a_service_certificate,
     DISPATCH: a_dispatch,
 }
 
@@ -167,5 +188,5 @@ def test_every_desk_and_number_in_a_mail_of_the_school_is_one_of_the_school(kind
     for mail in sent(kind, Environment.SCHOOL):
         said = "\n".join((mail.opened.text, *mail.files, *(c for n, c in mail.files.items() if not n.endswith(".pdf"))))
         found = re.findall(r"\b(?:DEM|RET|GES|RGE|DIS|ATT)([0-9A-Z]{5})-|\b[0-9]{13}([0-9A-Z]{5})\b", said)
-        assert kind in (RECEIPT, CERTIFICATE_ENDING) or found
+        assert kind in (RECEIPT, CERTIFICATE_ENDING, SERVICE_CERTIFICATE) or found
         assert {first or second for first, second in found} <= {DESKS[Environment.SCHOOL]}

@@ -7,7 +7,19 @@ from mailflow.mail.cms.decrypt import decrypt
 from mailflow.mail.cms.encrypt import encrypt
 from mailflow.mail.cms.entities import enveloped_entity, multipart_signed, opaque_signed
 from mailflow.mail.cms.errors import CmsError
-from mailflow.mail.cms.keys import DecryptionKey, SigningKey, load_decryption_key, load_signing_key
+from mailflow.mail.cms.keys import (
+    DecryptionKey,
+    KeyPair,
+    KeySource,
+    PemKey,
+    ServiceKeys,
+    SigningKey,
+    SigningPrivateKey,
+    load_decryption_key,
+    load_signing_key,
+    open_decryption_key,
+    open_signing_key,
+)
 from mailflow.mail.cms.sign import sign
 from mailflow.mail.cms.structures import ContentType, SignerIdentifier, read_content_type
 from mailflow.mail.cms.verify import Enrolled, verify, verify_attributes
@@ -17,8 +29,13 @@ __all__ = [
     "ContentType",
     "DecryptionKey",
     "Enrolled",
+    "KeyPair",
+    "KeySource",
+    "PemKey",
+    "ServiceKeys",
     "SignerIdentifier",
     "SigningKey",
+    "SigningPrivateKey",
     "algorithm_table",
     "content_type",
     "decrypt",
@@ -28,6 +45,8 @@ __all__ = [
     "load_signing_key",
     "multipart_signed",
     "opaque_signed",
+    "open_decryption_key",
+    "open_signing_key",
     "sign",
     "verify",
     "verify_attributes",

@@ -38,6 +38,7 @@ from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail.cms.certificates import identity
 from mailflow.mail.cms.errors import CmsError
+from mailflow.mail.cms.keys import ServiceKeys
 from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust.certificate import check_leaf, extension, read
@@ -50,7 +51,7 @@ from mailflow.mail.trust.revocation import Consulted, RevocationLists
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustMaterial:
-    """All that a decision rests on, at one generation. Picklable; certificates and lists in DER."""
+    """All that is worked from, at one generation. Picklable; certificates and lists in DER."""
 
     directory: Directory
     anchors: tuple[bytes, ...]
@@ -60,6 +61,8 @@ class TrustMaterial:
     policy: PathPolicy = HOUSE_POLICY
     fetched: Fetched = field(default_factory=Fetched)
     """What the register keeps of revocation data, beside `crls`, which are of files."""
+    keys: ServiceKeys = field(default=ServiceKeys(), repr=False)
+    """Our own, which change with a generation as the rest does; no decision rests on them."""
 
     @property
     def lists(self) -> tuple[bytes, ...]:

@@ -177,6 +177,15 @@ CREATE TABLE installation (
     CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
 )
 
+CREATE TABLE service_key (
+    fingerprint TEXT NOT NULL,
+    use TEXT NOT NULL,
+    active_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    retired_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_service_key PRIMARY KEY (fingerprint, use),
+    CONSTRAINT ck_service_key_use CHECK (use IN ('signing', 'decryption'))
+)
+
 CREATE TABLE trust_generation (
     id INTEGER NOT NULL,
     generation BIGINT NOT NULL,
@@ -667,6 +676,16 @@ CREATE TRIGGER request_removed_is_final BEFORE UPDATE OF state ON request FOR EA
 
 CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH ROW WHEN (OLD.settled AND NOT NEW.settled) EXECUTE FUNCTION mailflow_refuse()
 
+CREATE TRIGGER service_key_fingerprint_never_changes BEFORE UPDATE OF fingerprint ON service_key FOR EACH ROW WHEN (NEW.fingerprint IS DISTINCT FROM OLD.fingerprint) EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER service_key_use_never_changes BEFORE UPDATE OF use ON service_key FOR EACH ROW WHEN (NEW.use IS DISTINCT FROM OLD.use) EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER service_key_active_from_never_changes BEFORE UPDATE OF active_from ON service_key FOR EACH ROW WHEN (NEW.active_from IS DISTINCT FROM OLD.active_from) EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER service_key_is_kept BEFORE DELETE ON service_key FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER service_key_retired_is_final BEFORE UPDATE OF retired_at ON service_key FOR EACH ROW WHEN (OLD.retired_at IS NOT NULL AND NEW.retired_at IS DISTINCT FROM OLD.retired_at) EXECUTE FUNCTION mailflow_refuse()
+
 CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH ROW WHEN (OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state) EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER outbox_sent_is_final BEFORE UPDATE OF state ON outbox FOR EACH ROW WHEN (OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'held') AND NOT (NEW.state = 'composed' AND NEW.copies_before > OLD.copies_before)) EXECUTE FUNCTION mailflow_refuse()
@@ -682,6 +701,8 @@ CREATE TRIGGER file_is_not_truncated BEFORE TRUNCATE ON file EXECUTE FUNCTION ma
 CREATE TRIGGER attestation_is_not_truncated BEFORE TRUNCATE ON attestation EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER installation_is_not_truncated BEFORE TRUNCATE ON installation EXECUTE FUNCTION mailflow_refuse()
+
+CREATE TRIGGER service_key_is_not_truncated BEFORE TRUNCATE ON service_key EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER journal_link_is_kept BEFORE DELETE ON journal_link FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 

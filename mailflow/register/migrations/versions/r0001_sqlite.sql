@@ -175,6 +175,15 @@ CREATE TABLE installation (
     CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
 )
 
+CREATE TABLE service_key (
+    fingerprint TEXT NOT NULL,
+    use TEXT NOT NULL,
+    active_from DATETIME NOT NULL,
+    retired_at DATETIME,
+    CONSTRAINT pk_service_key PRIMARY KEY (fingerprint, use),
+    CONSTRAINT ck_service_key_use CHECK (use IN ('signing', 'decryption'))
+)
+
 CREATE TABLE trust_generation (
     id INTEGER NOT NULL,
     generation BIGINT NOT NULL,
@@ -652,6 +661,16 @@ CREATE TRIGGER history_is_append_only BEFORE UPDATE ON history FOR EACH ROW BEGI
 CREATE TRIGGER request_removed_is_final BEFORE UPDATE OF state ON request FOR EACH ROW WHEN (OLD.state = 'removed' AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'request_removed_is_final'); END
 
 CREATE TRIGGER file_settled_is_final BEFORE UPDATE OF settled ON file FOR EACH ROW WHEN (OLD.settled AND NOT NEW.settled) BEGIN SELECT RAISE(ABORT, 'file_settled_is_final'); END
+
+CREATE TRIGGER service_key_fingerprint_never_changes BEFORE UPDATE OF fingerprint ON service_key FOR EACH ROW WHEN (NEW.fingerprint IS NOT OLD.fingerprint) BEGIN SELECT RAISE(ABORT, 'service_key_fingerprint_never_changes'); END
+
+CREATE TRIGGER service_key_use_never_changes BEFORE UPDATE OF use ON service_key FOR EACH ROW WHEN (NEW.use IS NOT OLD.use) BEGIN SELECT RAISE(ABORT, 'service_key_use_never_changes'); END
+
+CREATE TRIGGER service_key_active_from_never_changes BEFORE UPDATE OF active_from ON service_key FOR EACH ROW WHEN (NEW.active_from IS NOT OLD.active_from) BEGIN SELECT RAISE(ABORT, 'service_key_active_from_never_changes'); END
+
+CREATE TRIGGER service_key_is_kept BEFORE DELETE ON service_key FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'service_key_is_kept'); END
+
+CREATE TRIGGER service_key_retired_is_final BEFORE UPDATE OF retired_at ON service_key FOR EACH ROW WHEN (OLD.retired_at IS NOT NULL AND NEW.retired_at IS NOT OLD.retired_at) BEGIN SELECT RAISE(ABORT, 'service_key_retired_is_final'); END
 
 CREATE TRIGGER intake_is_decided_once BEFORE UPDATE OF state ON intake FOR EACH ROW WHEN (OLD.state IN ('answered', 'same_delivery') AND NEW.state <> OLD.state) BEGIN SELECT RAISE(ABORT, 'intake_is_decided_once'); END
 
