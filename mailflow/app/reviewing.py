@@ -1,11 +1,15 @@
 """What looks at decided mails again, with the parts of the settings; the register is open for reading only."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+from mailflow.app.keys import key_files
 from mailflow.app.parts import judge_of, make_judge, make_pool, now, register_of, trust_files
-from mailflow.errors import Misconfigured
+from mailflow.core.service_keys import KeyUse
+from mailflow.errors import Misconfigured, Unavailable
+from mailflow.mail import cms
 from mailflow.mail.judge import Judge
 from mailflow.mail.trust import Trust
 from mailflow.register import Register, directory
@@ -37,13 +41,20 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
 
 @contextlib.asynccontextmanager
 async def archive_of(settings: Settings) -> AsyncIterator[tuple[Register, Archive]]:
-    """The evidence of this register. Without keys that can be read, contents are not looked at.
+    """The evidence of this register, and every key that is there to open what is kept, whether it serves or not.
 
     Raises Misconfigured and Unavailable.
     """
-    judge: Callable[[Trust], Judge] | None = None
-    with contextlib.suppress(Misconfigured):
-        judge = make_judge(settings)
+    keys: list[cms.DecryptionKey] = []
+    for one in key_files(settings, now).all():
+        if one.use is KeyUse.DECRYPTION:
+            with contextlib.suppress(Misconfigured, Unavailable):  # what it would open is told as not opened
+                keys.append(cms.open_decryption_key(one.pair()))
+    make = make_judge(settings)
+
+    def judge(trust: Trust) -> Judge:
+        return replace(make(trust), keys=tuple(keys))
+
     async with register_of(settings, read_only=True) as register:
         yield register, Archive(register, judge)
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from mailflow.core.alerting import DeskCount, JobRun, WorkerSign
 from mailflow.register.alarm_tables import broken_promise, job_run, worker_sign
-from mailflow.register.tables import counter, history, intake, journal, on_its_way, outbox, request
+from mailflow.register.tables import counter, evidence, history, intake, journal, on_its_way, outbox, request
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
 
@@ -110,7 +110,11 @@ async def count_broken(tx: Transaction) -> dict[str, int]:
         counter.c.month == month,
         counter.c.last >= sa.cast(sequence, sa.Integer),
     )
+    proof = sa.select(evidence.c.intake_id).where(evidence.c.intake_id == journal.c.intake_id)
     broken = {
+        "acceptance-has-evidence": sa.select(journal.c.id).where(
+            journal.c.kind == "mail-answered", journal.c.detail.contains('"evidence"'), ~proof.exists()
+        ),
         "answered-has-an-answer": sa.select(intake.c.id).where(
             intake.c.state == IntakeState.ANSWERED.value, ~unanswered.exists()
         ),

@@ -278,7 +278,7 @@ async def test_promises_of_the_register_that_are_broken(register: Register) -> N
         found = await watching.broken(tx)
         due = await AUDIT.due(tx, TERMS, NOW)
     broken = {"answered-has-an-answer": 1, "number-has-a-history": 1, "number-was-counted": 1}
-    assert found == {**broken, "journal-is-as-sealed": 0}
+    assert found == {**broken, "acceptance-has-evidence": 0, "journal-is-as-sealed": 0}
     assert due.count == 3
     assert await more(lookout, MINUTE) == [RAISED[Alarm.INVARIANT_BROKEN]] * 3
 

@@ -12,10 +12,11 @@ from mailflow.core.evidence import Exhibit, ExhibitKind
 from mailflow.core.model import Directory
 from mailflow.core.revocation import Fetched
 from mailflow.demo.pki import DAY
+from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.work import run
 from mailflow.mail.trust import TrustMaterial
-from mailflow.register import Register
+from mailflow.register import Register, watching
 from mailflow.register.evidence import Period
 from mailflow.review.exporting import Export
 from tests.support.answers import ocsp_answer
@@ -138,6 +139,17 @@ def stranger_says(mail: Path) -> int:
 
 def openssl(*arguments: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["openssl", *map(str, arguments)], capture_output=True)
+
+
+async def test_that_evidence_is_gone_is_told_by_night(archived: House) -> None:
+    register = archived.register
+    await AUDIT.step(register, TERMS, archived.now)
+    async with register.read() as tx:
+        assert set((await watching.broken(tx)).values()) == {0}
+    await harm(register, "DELETE FROM evidence WHERE intake_id = 2")
+    await AUDIT.step(register, TERMS, archived.now)
+    async with register.read() as tx:
+        assert (await watching.broken(tx))["acceptance-has-evidence"] == 1
 
 
 async def test_a_mail_that_is_gone_without_an_entry_is_named(archived: House) -> None:

@@ -17,7 +17,9 @@ from mailflow.core import numbers
 from mailflow.core.anomalies import Code
 from mailflow.core.model import Operation
 from mailflow.register import queues, requests
+from mailflow.register.evidence import Period
 from mailflow.register.requests import StoredRequest
+from mailflow.review.archive import Archive
 from mailflow.wire.writer import STATES
 from tests.simulation.answers import Opened, OpenedReceipt, Return, Told, read
 from tests.simulation.cast import KNOWN, the_cast
@@ -48,6 +50,7 @@ async def judge(run: Run) -> list[str]:
         *_the_suspect_is_told_nothing(run, answers),
         *await _nothing_is_left(run),
         *await _the_register_agrees(run, answers),
+        *await _acceptances_are_proven(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:
         found.append("innocent mails were struck out, although only their surroundings failed")
@@ -362,6 +365,13 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
         if sorted(taken) != list(range(1, len(taken) + 1)):
             found.append(f"the sequence of {key} has holes: {sorted(taken)}")
     return found
+
+
+async def _acceptances_are_proven(run: Run) -> list[str]:
+    """Whatever was killed: what was accepted has its evidence, and nothing else has any."""
+    archive = Archive(run.house.register, None)
+    mails = [mail async for mail in archive.check(Period(), ())]
+    return [f"the evidence of intake {mail.intake}: {finding}" for mail in mails for finding in mail.findings]
 
 
 def _told_of_lives(run: Run, answers: Iterable[Opened]) -> set[str]:
