@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness schemas reference deb clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness fuzz fuzz-guided schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,16 @@ bench: $(STAMP) ## measure end to end; prints a table and JSON
 bench-uniqueness: $(STAMP) ## measure uniqueness in registers of up to five million requests (20 GB of disk for a time)
 	$(BIN)/python -m bench.uniqueness
 
+fuzz: $(STAMP) ## a million mutated mails beside OpenSSL and asn1crypto (minutes)
+	$(BIN)/python -m tests.fuzz.differential
+
+# Which parsers there are: tests/fuzz/targets.py. What the fuzzer found worth keeping stays in build/fuzz.
+TARGET ?= mail
+SECONDS ?= 60
+fuzz-guided: $(STAMP) ## one parser, coverage leading: make fuzz-guided TARGET=request-file SECONDS=600
+	@$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz.guided $(TARGET) build/fuzz/$(TARGET) -max_total_time=$(SECONDS)
+
 schemas: $(STAMP) ## write what we publish anew from the models
 	$(BIN)/python -m mailflow.wire.publish schemas
 
@@ -80,6 +90,7 @@ deb: ## build the Debian package into dist/ (needs debhelper and python3-pip)
 lock: ## resolve the dependencies anew (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade -o requirements/run.txt pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra dev -o requirements/dev.txt pyproject.toml
+	echo "atheris==3.0.0" | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade -o requirements/fuzz.txt -
 
 clean: ## remove what can be made again (the virtual environment stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache build dist demo-output *.egg-info

@@ -1,8 +1,5 @@
 """For any bytes: a result or CmsError, and never a proof of other content than was signed."""
 
-import random
-from collections.abc import Iterator
-
 import pytest
 from asn1crypto import cms as oracle
 from hypothesis import given, settings
@@ -15,38 +12,11 @@ from mailflow.mail.cms.ber import Malformed
 from mailflow.mail.cms.certificates import identity, public_key
 from mailflow.mail.cms.structures import read_signed_data
 from mailflow.mail.model import VerifiedMail
+from tests.fuzz.mutations import ROUNDS, mutants
 from tests.support.keys import KINDS, decryption_key, holder, signing_key
 from tests.support.pki import AT
 
 ENTITY = b"Content-Type: text/plain\r\n\r\nbonjour " + b"x" * 100 + b"\r\n"
-ROUNDS = 400
-
-
-def mutants(original: bytes, seed: int, rounds: int = ROUNDS) -> Iterator[bytes]:
-    """Octets changed, cut out, repeated, swapped with others; reproducible by the seed."""
-    chance = random.Random(seed)
-    for _ in range(rounds):
-        data = bytearray(original)
-        for _ in range(chance.choice((1, 1, 1, 2, 4))):
-            at = chance.randrange(len(data))
-            until = min(len(data), at + chance.choice((1, 1, 2, 4, 16)))
-            match chance.randrange(6):
-                case 0:
-                    data[at] ^= 1 << chance.randrange(8)
-                case 1:
-                    data[at] = chance.choice((0, 0x80, 0xFF, 0x30, 0x24, 0x1F, chance.randrange(256)))
-                case 2:
-                    del data[at:until]
-                case 3:
-                    data[at:at] = data[at:until]
-                case 4:
-                    data[at:until] = chance.randbytes(until - at)
-                case _:
-                    other = chance.randrange(len(data))
-                    data[at:until] = data[other : other + until - at]
-            if not data:
-                break
-        yield bytes(data)
 
 
 def as_asn1crypto_reads(cms: bytes) -> tuple[bytes | None, list[bytes]]:
