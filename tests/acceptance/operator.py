@@ -183,14 +183,15 @@ class Operator:
     @contextlib.contextmanager
     def files_as_they_were(self, folder: Path) -> Iterator[None]:
         """At the end the folder holds what it held."""
-        kept = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+        kept = {file: (file.read_bytes(), file.stat().st_mode) for file in folder.iterdir() if file.is_file()}
         try:
             yield
         finally:
             for file in (file for file in folder.iterdir() if file.is_file()):
                 file.unlink()
-            for file, octets in kept.items():
+            for file, (octets, mode) in kept.items():
                 file.write_bytes(octets)
+                file.chmod(mode)
 
     @contextlib.contextmanager
     def no_lists(self) -> Iterator[None]:
