@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mailflow.app.keys import key_files
 from mailflow.app.pacing import pace_of
+from mailflow.app.policies import policies_of, policy_of
 from mailflow.core.revocation import Fetched
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
@@ -27,7 +28,7 @@ from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
-from mailflow.mail.trust import PathPolicy, SigningWindow, Trust
+from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory, installation, revocations
@@ -210,11 +211,8 @@ def trust_files(settings: Settings, register: Register | None = None) -> TrustFi
             before=timedelta(days=trust.signing_time_before_days),
             after=timedelta(minutes=trust.signing_time_after_minutes),
         ),
-        policy=PathPolicy(
-            policies=frozenset(trust.certificate_policies),
-            explicit=bool(trust.certificate_policies),
-            mail_usage_required=trust.mail_usage_required,
-        ),
+        policy=policy_of(trust),
+        policies=policies_of(trust),
         fetched=fetched,
         keys=key_files(settings, now),
     )

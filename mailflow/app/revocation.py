@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from mailflow.app.apart import apart
@@ -24,7 +25,7 @@ def refresher_of(settings: Settings, register: Register) -> Refresher:
     told = settings.revocation
     return Refresher(
         register=register,
-        trust=trust_files(settings, register),
+        trust=replace(trust_files(settings, register), keys=None),  # nothing is opened or signed here
         terms=RefreshTerms(
             admitted=Admitted(urls=told.urls, hosts=frozenset(told.hosts)),
             every=timedelta(minutes=told.every_minutes),

@@ -19,8 +19,9 @@ from mailflow.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """One certificate for one use."""
+    """One certificate for one use by one sender."""
 
+    sender: SenderCode
     file: Path
     der: bytes
     use: CertificateUse
@@ -31,10 +32,12 @@ class Offered:
         return hashlib.sha256(self.der).hexdigest()
 
 
-def read_offered(files: Sequence[Path], use: CertificateUse) -> list[Offered]:
+def read_offered(files: Sequence[Path], use: CertificateUse, sender: SenderCode) -> list[Offered]:
     """The first certificate of each file; what follows is its chain. Raises MailflowError."""
     try:
-        return [Offered(file=file, der=read_pem_file(file, pem.CERTIFICATE)[0], use=use) for file in files]
+        return [
+            Offered(sender=sender, file=file, der=read_pem_file(file, pem.CERTIFICATE)[0], use=use) for file in files
+        ]
     except Misconfigured as error:
         raise MailflowError(str(error)) from None
 
@@ -53,7 +56,7 @@ async def doubts(settings: Settings, offered: Sequence[Offered], at: datetime) -
     found = []
     for one in offered:
         try:
-            trust.check_enrolment(one.der, one.use, at)
+            trust.check_enrolment(one.der, one.use, at, one.sender)
         except (TrustError, TrustUndetermined) as error:
             if error.code is Code.CERTIFICATE_UNREADABLE:
                 raise MailflowError(f"{one.file}: holds no certificate that can be read") from None

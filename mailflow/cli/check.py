@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -63,6 +64,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
     inside: Checks = (
         ("keys", _keys),
         ("register", _register),
+        ("groups", _groups),
         ("master keys", check_master_keys),
         ("expiry", _expiry),
         ("revocation", _revocation),
@@ -114,6 +116,33 @@ async def _keys(settings: Settings) -> str:
         raise Misconfigured(f"trust.crls_dir: unusable: {'; '.join(trust.lists.unusable)}")
     trusted = f"{len(material.anchors)} anchors, {len(material.intermediates)} intermediates, {len(material.crls)} CRLs"
     return f"{trusted}; {len(material.keys.decryption)} that decrypt"
+
+
+async def _groups(settings: Settings) -> str:
+    """What groups of senders name is there."""
+    groups = settings.trust.groups
+    async with app.register_of(settings, read_only=True) as register, register.read() as tx:
+        known = {sender.code for sender in (await directory.read(tx)).senders}
+    material = await app.trust_files(settings).material(Directory(generation=0, senders=(), desks={}))
+    anchors, authorities = map(_fingerprints, (material.anchors, (*material.anchors, *material.intermediates)))
+    faults = [
+        f"trust.groups[{number}].{name}: {one} is not {where}"
+        for number, group in enumerate(groups)
+        for name, named, there, where in (
+            ("senders", group.senders, known, "enrolled"),
+            ("anchors", group.anchors, anchors, "in trust.anchors_dir"),
+            ("issuers", group.issuers, authorities, "in trust.anchors_dir or trust.intermediates_dir"),
+        )
+        for one in named
+        if one not in there
+    ]
+    if faults:
+        raise Misconfigured("; ".join(faults))
+    return f"{sum(len(group.senders) for group in groups)} senders with rules of their own"
+
+
+def _fingerprints(certificates: Iterable[bytes]) -> set[str]:
+    return {hashlib.sha256(der).hexdigest() for der in certificates}
 
 
 async def _alerts(settings: Settings) -> str:

@@ -80,7 +80,9 @@ def import_(invocation: Invocation, file: Path, take_away: bool, *, act: Act) ->
 
 def _warn_of(invocation: Invocation, file: Path, found: list[Step]) -> None:
     """What speaks against each certificate that is to be enrolled."""
-    new = [one for step in found if (one := step.certificate) is not None]
-    offered = [Offered(file=Path(f"{file.name} {one.fingerprint[:16]}"), der=one.der, use=one.use) for one in new]
+    offered = [
+        Offered(sender=sender, file=Path(f"{file.name} {one.fingerprint[:16]}"), der=one.der, use=one.use)
+        for sender, one in (step.enrols for step in found if step.enrols is not None)
+    ]
     for doubt in wait_for(doubts(invocation.settings, offered, app.now())) if offered else ():
         warn(doubt)

@@ -58,7 +58,7 @@ def add_sender(
     """
     answer_address = answer_to or addresses[0]
     _check_addresses([*addresses, answer_address])
-    offered = _offered(invocation, signing, encryption or signing)
+    offered = _offered(invocation, SenderCode(code), signing, encryption or signing)
 
     async def work(tx: Transaction, change: Change) -> None:
         who = SenderCode(code)
@@ -108,7 +108,7 @@ def amend_sender(
     if legacy is None and not any((name, addresses, without, answer_to, signing, encryption, own, suspended)):
         raise click.UsageError("say what is to change")
     _check_addresses([*addresses, *([answer_to] if answer_to else [])])
-    offered = _offered(invocation, signing, encryption)
+    offered = _offered(invocation, SenderCode(code), signing, encryption)
     given_up = wait_for(_certificates(invocation, SenderCode(code), suspended))
     budgets = _budgets(invocation, SenderCode(code), own) if own else None
 
@@ -162,9 +162,12 @@ def _check_addresses(addresses: Sequence[str]) -> None:
             raise click.BadParameter(f"{address} should be a bare address, name@example.org")
 
 
-def _offered(invocation: Invocation, signing: Sequence[Path], encryption: Sequence[Path]) -> list[Offered]:
+def _offered(
+    invocation: Invocation, who: SenderCode, signing: Sequence[Path], encryption: Sequence[Path]
+) -> list[Offered]:
     """What the files hold; what speaks against each is told."""
-    offered = [*read_offered(signing, CertificateUse.SIGN), *read_offered(encryption, CertificateUse.ENCRYPT)]
+    uses = ((signing, CertificateUse.SIGN), (encryption, CertificateUse.ENCRYPT))
+    offered = [one for files, use in uses for one in read_offered(files, use, who)]
     for doubt in wait_for(doubts(invocation.settings, offered, app.now())):
         warn(doubt)
     return offered

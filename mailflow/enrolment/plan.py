@@ -13,6 +13,7 @@ from mailflow.core.model import (
     EnrolledDesk,
     EnrolledSender,
     Mandate,
+    SenderCode,
     Standing,
 )
 from mailflow.enrolment.reader import EnrolmentFault
@@ -42,8 +43,8 @@ class Step:
     effect: Effect
     says: str
     do: Callable[[Transaction, Change], Awaitable[None]]
-    certificate: EnrolledCertificate | None = None
-    """That it enrols: to be checked by whoever plans."""
+    enrols: tuple[SenderCode, EnrolledCertificate] | None = None
+    """A certificate: to be checked by whoever plans."""
 
     def __str__(self) -> str:
         return f"{self.effect} {self.says}"
@@ -244,7 +245,7 @@ def _add_certificate(sender: EnrolledSender, one: EnrolledCertificate) -> Step:
 
     known = describe(one.der)
     what = f"{_certificate(one)}, {known.subject}, until {known.validity.ends:%Y-%m-%d}{_unless_active(one.standing)}"
-    return Step(effect=Effect.ADDS, says=f"sender {sender.code}: accept {what}", do=add, certificate=one)
+    return Step(effect=Effect.ADDS, says=f"sender {sender.code}: accept {what}", do=add, enrols=(sender.code, one))
 
 
 def _certificate_standing(sender: EnrolledSender, one: EnrolledCertificate, standing: Standing) -> Step:

@@ -338,7 +338,7 @@ class Judge:
     ) -> ReplyContext:
         try:
             (certificate,) = pem.read_der(octets, pem.CERTIFICATE)
-            self.trust.check_answer_certificate(certificate, at)
+            self.trust.check_answer_certificate(certificate, at, context.sender)
         except (TrustError, ValueError) as error:
             detail = error.detail if isinstance(error, TrustError) else "not one certificate in PEM"
             anomaly = Anomaly(code=Code.ANSWER_CERTIFICATE_REFUSED)

@@ -4,12 +4,12 @@ Files are read anew when they change, what was fetched with each new generation.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mailflow.core.model import Directory
+from mailflow.core.model import Directory, SenderCode
 from mailflow.core.revocation import Fetched
 from mailflow.core.service_keys import ServiceKey
 from mailflow.errors import Misconfigured
@@ -47,6 +47,8 @@ class TrustFiles:
     revocation_lists: Path
     window: SigningWindow
     policy: PathPolicy = HOUSE_POLICY
+    policies: Mapping[SenderCode, PathPolicy] = field(default_factory=dict)
+    """Of senders that have one of their own."""
     fetched: Callable[[], Awaitable[Fetched]] = nothing_fetched
     """What the register keeps of revocation data."""
     keys: OwnKeys | None = None
@@ -83,6 +85,7 @@ class TrustFiles:
             crls=_all_in(self.revocation_lists, pem.REVOCATION_LIST),
             window=self.window,
             policy=self.policy,
+            policies=self.policies,
             fetched=fetched,
             keys=self.keys.read(directory.service_keys) if self.keys else ServiceKeys(),
         )

@@ -28,8 +28,10 @@ def sample(values: Mapping[str, object] | None = None) -> str:
         given = {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
         lines += ["", *_comment(table.__doc__ or ""), f"[{name}]", *_settings(table, given)]
         for list_name, entry in _lists(table):
-            lines += ["", *_comment(table.model_fields[list_name].description or "")]
-            lines += [f"[[{name}.{list_name}]]", *_settings(entry, {})]
+            field = table.model_fields[list_name]
+            entries = [f"[[{name}.{list_name}]]", *_settings(entry, {})]
+            lines += ["", *_comment(field.description or "")]
+            lines += entries if field.is_required() else [f"# {line}".replace("# # ", "# ") for line in entries]
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +57,7 @@ def _rows(model: type[Section], prefix: str) -> Iterator[tuple[str, str, str]]:
         if shown in nested:
             yield from _rows(nested[shown], f"{prefix}{shown}.")
         elif name in lists:
-            yield f"{prefix}{name}", "must be given", _one_line(field)
+            yield f"{prefix}{name}", _default(model, name, field), _one_line(field)
             yield from _rows(lists[name], f"{prefix}{name}[].")
         else:
             yield f"{prefix}{shown}", _default(model, name, field), _one_line(field)

@@ -1,5 +1,6 @@
 """The forms that values of settings have, each with the sentence that a wrong one is answered with."""
 
+import re
 import time
 from enum import StrEnum
 from ipaddress import ip_address
@@ -94,6 +95,14 @@ def _url(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    """However a tool writes it: with colons, in capitals."""
+    plain = value.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", plain):
+        raise PydanticCustomError("fingerprint", "should be a SHA-256 fingerprint, 64 hexadecimal digits")
+    return plain
+
+
 def _host_name(value: str) -> str:
     try:
         parts = urlsplit(f"//{value}")
@@ -116,6 +125,7 @@ Count = Annotated[int, Strict(), Field(ge=1)]
 Percent = Annotated[int, Strict(), Field(ge=1, le=99)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Collector = Annotated[str, AfterValidator(_collector)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Oid = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$")]
 Url = Annotated[str, AfterValidator(_url)]
 HostName = Annotated[str, AfterValidator(_host_name)]

@@ -96,6 +96,21 @@ def test_a_missing_table_is_told_setting_by_setting(tmp_path: Path) -> None:
     assert "audit.host" not in text
 
 
+def test_groups_of_senders_have_rules_of_their_own(tmp_path: Path) -> None:
+    fingerprint = "AB:" * 31 + "ab"
+    group = f'[[trust.groups]]\nsenders = ["ville", "agglo"]\nissuers = ["{fingerprint}"]\n'
+    path = written(tmp_path, ("mail_usage_required = false", "mail_usage_required = true"))
+    path.write_text(f"{path.read_text()}\n{group}")
+    files = trust_files(load(path))
+    own = PathPolicy(issuers=frozenset({"ab" * 32}), mail_usage_required=True)
+    assert files.policies == {"ville": own, "agglo": own}
+    assert files.policy == PathPolicy(mail_usage_required=True)
+    path.write_text(f"{path.read_text()}\n{group}")
+    assert "each sender should be in one of trust.groups at most" in complaints(path)
+    path.write_text(path.read_text().replace(fingerprint, "ab"))
+    assert "trust.groups[0].issuers[0]: should be a SHA-256 fingerprint" in complaints(path)
+
+
 @pytest.mark.parametrize("content", [b"a = ", b"\xff"])
 def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mailflow.toml"

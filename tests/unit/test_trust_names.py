@@ -39,8 +39,7 @@ def path_of(
 ) -> int:
     """How long the path is that is found; raises TrustError."""
     known = [authority.identity.certificate for authority in authorities]
-    paths = Paths([PKI.root.identity.certificate], known, policy or PathPolicy())
-    return len(paths.find(leaf.certificate, bag, at))
+    return len(Paths([PKI.root.identity.certificate], known).find(leaf.certificate, bag, at, policy or PathPolicy()))
 
 
 def why(leaf: Identity, *authorities: Authority, **rest: object) -> str:

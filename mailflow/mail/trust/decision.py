@@ -15,7 +15,7 @@ and for each signer:
  7. The certificate can be read, its key is strong enough, it is meant for signing mail, is no
     authority's, and its own signature cannot be forged: a TLS server's key, an encryption key or an
     authority's proves no sender, and the path search does not look at the holder's key.
- 8. A path of permitted authorities leads to a configured anchor and was valid at reception: enrolment
+ 8. A path of authorities that this sender may have leads to a configured anchor and was valid at reception: enrolment
     alone is not enough once an authority has expired or is no longer believed, and unknown critical
     extensions may say "not for this". A claimed older time cannot revive an expired certificate.
  9. Neither it nor any authority of the path is revoked: any revocation known now counts, even dated
@@ -24,7 +24,7 @@ and for each signer:
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,10 +59,16 @@ class TrustMaterial:
     crls: tuple[bytes, ...]
     window: SigningWindow
     policy: PathPolicy = HOUSE_POLICY
+    policies: Mapping[SenderCode, PathPolicy] = field(default_factory=dict)
+    """Of senders that have one of their own, instead of `policy`."""
     fetched: Fetched = field(default_factory=Fetched)
     """What the register keeps of revocation data, beside `crls`, which are of files."""
     keys: ServiceKeys = field(default=ServiceKeys(), repr=False)
     """Our own, which change with a generation as the rest does; no decision rests on them."""
+
+    def policy_of(self, sender: SenderCode | None) -> PathPolicy:
+        """What is demanded of the paths of a sender; None: of nobody in particular."""
+        return self.policy if sender is None else self.policies.get(sender, self.policy)
 
     @property
     def lists(self) -> tuple[bytes, ...]:
@@ -114,7 +120,7 @@ class Trust:
         if not material.anchors:
             raise Misconfigured("there is no anchor: nobody could be believed")
         self.material = material
-        self._paths = Paths(configured(material.anchors), configured(material.intermediates), material.policy)
+        self._paths = Paths(configured(material.anchors), configured(material.intermediates))
         self.lists = RevocationLists(material.lists, self._paths.list_signers, material.fetched.answers)
         self._proofs: dict[tuple[CertificateUse, bytes], _Proof] = {}
         self._grounds: dict[bytes, Grounds] = {}
@@ -189,10 +195,11 @@ class Trust:
                 checklist.passed(name)
             return Proven(sender=sender, grounds=together([self._grounds[der] for der in certificates]))
         with checklist.step(rest[0]):
-            leaves = [self._fit(der, CertificateUse.SIGN) for der in certificates]  # 7
+            policy = self.material.policy_of(sender.code)
+            leaves = [_fit(der, CertificateUse.SIGN, policy) for der in certificates]  # 7
         with checklist.step(rest[1]):
             others = _readable(bag)
-            paths = [self._paths.find(leaf, others, received_at) for leaf in leaves]  # 8
+            paths = [self._paths.find(leaf, others, received_at, policy) for leaf in leaves]  # 8
         with checklist.step(rest[2]):
             consulted = Consulted()
             good_until = self.lists.check(paths, at, consulted)  # 9
@@ -210,7 +217,7 @@ class Trust:
             others=tuple(sorted({*ders(consulted.signers)}.difference(on_path))),
             revocations=tuple(sorted(consulted.lists)),
             answers=tuple(sorted(consulted.answers)),
-            policy=self.material.policy,
+            policy=self.material.policy_of(sender.code),
             window=self.material.window,
         )
 
@@ -225,7 +232,7 @@ class Trust:
                 continue
             try:
                 if not self._remembers(enrolled.use, enrolled.der, at, at):
-                    path, good_until = self._prove(enrolled.der, enrolled.use, at)
+                    path, good_until = self._prove(enrolled.der, enrolled.use, at, sender.code)
                     self._remember(enrolled.use, enrolled.der, path, at, good_until)
             except TrustError:
                 continue
@@ -236,33 +243,29 @@ class Trust:
             return usable[0] if usable else None
         return max(usable, key=lambda der: (read(der).not_valid_before_utc, der))
 
-    def check_answer_certificate(self, der: bytes, at: datetime) -> None:
-        """Whether an answer may be encrypted to a certificate (`CER*`) that came in a signed mail.
+    def check_answer_certificate(self, der: bytes, at: datetime, sender: SenderCode | None = None) -> None:
+        """Whether an answer may be encrypted to a certificate (`CER*`) that came in a signed mail of this sender.
 
         Raises TrustError `ANSWER_CERTIFICATE_REFUSED`, for an unknown state of revocation as well: the enrolled
         certificate then serves.
         """
         try:
-            self._prove(der, CertificateUse.ENCRYPT, at)
+            self._prove(der, CertificateUse.ENCRYPT, at, sender)
         except (TrustError, TrustUndetermined) as error:
             raise TrustError(Code.ANSWER_CERTIFICATE_REFUSED, str(error)) from None
 
-    def check_enrolment(self, der: bytes, use: CertificateUse, at: datetime) -> None:
-        """Whether a certificate could serve now, with nothing but what is installed here.
+    def check_enrolment(self, der: bytes, use: CertificateUse, at: datetime, sender: SenderCode | None = None) -> None:
+        """Whether a certificate could serve this sender now, with nothing but what is installed here.
 
         For whoever enrols it. Raises TrustError and TrustUndetermined with the reason that a mail would be given.
         """
-        self._prove(der, use, at)
+        self._prove(der, use, at, sender)
 
-    def _prove(self, der: bytes, use: CertificateUse, at: datetime) -> tuple[Path, datetime]:
-        """The path, and until when its revocation lists hold."""
-        path = self._paths.find(self._fit(der, use), (), at)
+    def _prove(self, der: bytes, use: CertificateUse, at: datetime, sender: SenderCode | None) -> tuple[Path, datetime]:
+        """The path, and until when its revocation data hold."""
+        policy = self.material.policy_of(sender)
+        path = self._paths.find(_fit(der, use, policy), (), at, policy)
         return path, self.lists.check([path], at)
-
-    def _fit(self, der: bytes, use: CertificateUse) -> x509.Certificate:
-        certificate = read(der)
-        check_leaf(der, certificate, use, self.material.policy)
-        return certificate
 
     def _sender_of(self, certificate: bytes) -> EnrolledSender:
         fingerprint = _fingerprint(certificate)
@@ -313,6 +316,12 @@ class Trust:
         if known:
             self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
         return known
+
+
+def _fit(der: bytes, use: CertificateUse, policy: PathPolicy) -> x509.Certificate:
+    certificate = read(der)
+    check_leaf(der, certificate, use, policy)
+    return certificate
 
 
 def _only(senders: Sequence[EnrolledSender]) -> EnrolledSender:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID
 
 from mailflow.core.anomalies import Code
@@ -53,15 +54,19 @@ class Paths:
         self,
         anchors: Sequence[x509.Certificate],
         intermediates: Sequence[x509.Certificate],
-        policy: PathPolicy = HOUSE_POLICY,
     ) -> None:
-        self._policy = policy
         self._anchors = tuple(dict.fromkeys(anchors))
         self._intermediates = tuple(dict.fromkeys(c for c in intermediates if c not in self._anchors))
         self._known = frozenset((*anchors, *intermediates))
 
-    def find(self, leaf: x509.Certificate, bag: Sequence[x509.Certificate], at: datetime) -> Path:
-        """A path that is valid at `at`. What is configured is tried before what the mail brings.
+    def find(
+        self,
+        leaf: x509.Certificate,
+        bag: Sequence[x509.Certificate],
+        at: datetime,
+        policy: PathPolicy = HOUSE_POLICY,
+    ) -> Path:
+        """A path that is valid at `at` by this policy. What is configured is tried before what the mail brings.
 
         Raises TrustError: `CERTIFICATE_NOT_VALID_THEN` when only the dates are against it, else `PATH_REFUSED`.
         """
@@ -75,7 +80,8 @@ class Paths:
         search = _Search(self._anchors, (*self._intermediates, *extra), at)
         for path in search.paths((leaf,)):
             try:
-                _validate(path, at, self._policy)
+                _check_permitted(path, policy)
+                _validate(path, at, policy)
             except TrustError as refusal:
                 search.refusals.insert(0, refusal)
             else:
@@ -187,6 +193,13 @@ def _validate(path: Path, at: datetime, policy: PathPolicy) -> None:
     policies.finish(path[0])
     if not all(_is_valid(certificate, at) for certificate in path):
         raise TrustError(Code.CERTIFICATE_NOT_VALID_THEN, "an authority of the path was not valid")
+
+
+def _check_permitted(path: Path, policy: PathPolicy) -> None:
+    """That these authorities are among those that the policy allows, if it names any."""
+    for allowed, authority, what in ((policy.anchors, path[-1], "anchor"), (policy.issuers, path[1], "issuer")):
+        if allowed and authority.fingerprint(hashes.SHA256()).hex() not in allowed:
+            raise TrustError(Code.PATH_REFUSED, f"an {what} that is not permitted to this sender")
 
 
 def _check_understood(certificate: x509.Certificate) -> None:

@@ -1,4 +1,4 @@
-"""What an installation demands of every path and of every signature, as values."""
+"""What an installation demands of paths and signatures, of all or of some senders, as values."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,10 @@ class PathPolicy:
     """Whether a holder's certificate must name emailProtection; else it may leave out ExtendedKeyUsage."""
     authorities_may_sign: bool = False
     """Whether an authority's certificate may be a holder's. RFC 5280 does not mind; we do."""
+    anchors: frozenset[str] = frozenset()
+    """SHA-256 fingerprints (hex) of the anchors that a path may lead to; empty: any that is configured."""
+    issuers: frozenset[str] = frozenset()
+    """SHA-256 fingerprints (hex) of the authorities that may have issued a holder's certificate; empty: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from mailflow.mail.trust.certificate import extension, read
 from mailflow.mail.trust.decision import TrustMaterial, configured
 from mailflow.mail.trust.errors import TrustError
 from mailflow.mail.trust.path import Path, Paths
+from mailflow.mail.trust.policy import HOUSE_POLICY
 from mailflow.mail.trust.revocation import CLOCK_SKEW
 from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
 
@@ -149,16 +150,16 @@ def _stated(material: TrustMaterial, at: datetime) -> Iterator[tuple[SourceKey, 
 
 def known_paths(material: TrustMaterial, at: datetime) -> Iterator[Path]:
     """The path of each certificate that is enrolled and active, and of each intermediate, where there is one."""
-    paths = Paths(configured(material.anchors), configured(material.intermediates), material.policy)
-    enrolled = dict.fromkeys(
-        certificate.der
+    paths = Paths(configured(material.anchors), configured(material.intermediates))
+    enrolled = {
+        certificate.der: material.policy_of(sender.code)
         for sender in material.directory.senders
         for certificate in sender.certificates
         if (sender.standing, certificate.standing) == (Standing.ACTIVE, Standing.ACTIVE)
-    )
-    for der in (*enrolled, *material.intermediates):
+    }
+    for der, policy in (enrolled | dict.fromkeys(material.intermediates, HOUSE_POLICY)).items():
         try:
-            yield paths.find(read(der), (), at)
+            yield paths.find(read(der), (), at, policy)
         except TrustError:
             continue
 
