@@ -25,6 +25,7 @@ def pace_of(settings: Settings) -> Pace:
         attempts_max=worker.attempts_max,
         undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
         rates=_rates(settings.rates),
+        successor_at_once=settings.trust.successor_at_once,
         late=timedelta(minutes=settings.service.receipt_minutes),
         deadline=timedelta(hours=settings.service.deadline_hours),
         audit_wait=timedelta(minutes=worker.audit_wait_minutes),

@@ -4,6 +4,7 @@ It needs no installation of the service, only the desk's own keys and the servic
 """
 
 import contextlib
+import hashlib
 import sys
 import uuid
 from collections import Counter
@@ -15,6 +16,7 @@ import click
 
 from mailflow import app
 from mailflow.cli.invocation import Exit, json_option, say, show_json, wait_for, warn
+from mailflow.core.calendar import PARIS
 from mailflow.core.model import Environment
 from mailflow.core.numbers import DeskCode, is_school_desk
 from mailflow.core.order import Holder
@@ -22,6 +24,7 @@ from mailflow.errors import MailflowError
 from mailflow.mail import cms, desk, holdings, pem
 from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
+from mailflow.mail.successor import write_successor
 from mailflow.mail.trust_files import read_pem_file
 from mailflow.wire.management import QuestionElement
 from mailflow.wire.names import FileNameError, parse_name, question_name
@@ -61,7 +64,7 @@ def send(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Make one request mail of FILES (DEM*.xml, GES*.xml), and send it or write it out.
+    """Make one request mail of FILES (DEM*.xml, GES*.xml, NCE*.pem), and send it or write it out.
 
     Example: mailflow desk-client send DEM59123-202611251030-000001.xml --key desk.key --certificate desk.pem
     --encrypt-to service.pem --from logiciel@desk.example --to demandes@example.org --smtp localhost:25
@@ -139,6 +142,33 @@ def ask(
     path.write_bytes(write_questions(asked, at))
     if as_json:
         show_json({"file": str(path), "questions": len(asked)})
+    else:
+        say(str(path))
+    return Exit.DONE
+
+
+@desk_client.command()
+@click.option("--key", type=FILE, required=True, help="The new private key, PEM.")
+@click.option("--certificate", type=FILE, required=True, help="Its certificate, and the chain if any, PEM.")
+@click.option("--follows", type=FILE, required=True, help="The certificate that is enrolled and signs until now, PEM.")
+@click.option("--to", "recipient", required=True, help="Address of the service.")
+@click.option("--desk", required=True, help="Code of the desk, for the file's name.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder to write to.")
+@json_option
+def successor(key: Path, certificate: Path, follows: Path, recipient: str, desk: str, out: Path, as_json: bool) -> int:
+    """Write the file that offers a new certificate (NCE*.pem), to be sent by `desk-client send`, signed by the old key.
+
+    Example: mailflow desk-client successor --key new.key --certificate new.pem --follows desk.pem
+    --to demandes@example.org --desk 59123
+    """
+    at = app.now()
+    (former, *_) = read_pem_file(follows, pem.CERTIFICATE)
+    signing = cms.load_signing_key(key.read_bytes(), certificate.read_bytes())
+    path = out / f"NCE{desk}-{at.astimezone(PARIS):%Y%m%d%H%M}.pem"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(write_successor(recipient, hashlib.sha256(former).hexdigest(), signing, at))
+    if as_json:
+        show_json({"file": str(path)})
     else:
         say(str(path))
     return Exit.DONE

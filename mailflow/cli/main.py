@@ -35,6 +35,7 @@ from mailflow.cli import (
     rotation,
     run,
     senders,
+    successors,  # noqa: F401  commands of `sender`
     uniqueness,
     verify,
 )

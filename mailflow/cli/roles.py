@@ -11,7 +11,7 @@ from mailflow.register.roles import PREFIX, Role, statements
 SEE = (
     *("queue", "find", "show", "forecast", "report", "alarms list", "jobs list", "dispatch list", "reference show"),
     *("audit", "revocation list", "duplicates list", "sender list", "sender expiring", "desk list", "mandate list"),
-    "service-keys list",
+    *("service-keys list", "sender successors"),
 )
 """Commands of a reader, none of which changes or writes anything."""
 ACT = (*(str(command.name) for command in acting.COMMANDS), "top", "alarms acknowledge", "homonym release")
@@ -22,8 +22,9 @@ USER = "mailflow"
 
 @click.command()
 @click.option("--sudoers", is_flag=True, help="Rules for sudo instead, by groups of users on this machine.")
+@click.option("--successor-at-once", is_flag=True, help="For trust.successor_at_once: the service enrols certificates.")
 @json_option
-def roles(sudoers: bool, as_json: bool) -> int:
+def roles(sudoers: bool, successor_at_once: bool, as_json: bool) -> int:
     """Print SQL that makes the roles reader, operator, service and administrator of a register on PostgreSQL.
 
     The owner of the tables runs it, again after each upgrade; it takes away what is too much. Then people and the
@@ -31,7 +32,9 @@ def roles(sudoers: bool, as_json: bool) -> int:
 
     Example: mailflow roles | sudo -u postgres psql --single-transaction mailflow
     """
-    lines = list(rules()) if sudoers else [f"{statement};" for statement in statements()]
+    lines = (
+        list(rules()) if sudoers else [f"{statement};" for statement in statements(successor_at_once=successor_at_once)]
+    )
     if as_json:
         show_json(lines)
     else:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from mailflow.core.calendar import PARIS
 from mailflow.core.model import CertificateUse, SenderCode
 from mailflow.core.service_keys import KeyUse
+from mailflow.core.succession import Succession
 from mailflow.jobs.orders import CertificateEnding, Dispatch, Notice, ServiceCertificate
 from mailflow.mail import pem
 from mailflow.mail.letter import Addressee, Attachment, Automatic, Letter, Letterhead
+from mailflow.mail.model import SuccessionNotice
 from mailflow.mail.trust.certificate import describe
 from mailflow.wire import notice
 
@@ -72,7 +74,8 @@ def write_certificate_ending(order: CertificateEnding, letterhead: Letterhead, _
         "",
         "Ce qu'il faut faire avant cette date :",
         "  1. Demandez un nouveau certificat à votre autorité.",
-        "  2. Remettez-le à l'exploitant, au format PEM, sans sa clé privée.",
+        "  2. Proposez-le par un message signé avec l'ancien (fichier NCE), ou remettez-le à l'exploitant, au format",
+        "     PEM, sans sa clé privée.",
         "  3. Une fois inscrit, employez-le : l'ancien et le nouveau sont admis en même temps pendant le changement.",
         "",
         "Ensuite, les messages signés avec l'ancien sont refusés, et aucune réponse n'est chiffrée pour lui.",
@@ -137,6 +140,41 @@ def write_service_certificate(order: ServiceCertificate, letterhead: Letterhead,
     )
     letter = _letter(order.sender, "Nouveau certificat du service", text, attachment, letterhead)
     return replace(letter, confidential=False)
+
+
+_BECAME = {
+    Succession.WAITING: ("Il attend la confirmation de l'exploitant.", "It waits for the operator's word."),
+    Succession.ENROLLED: ("Il est inscrit et admis dès maintenant.", "It is enrolled and works from now on."),
+    Succession.DECLINED: ("L'exploitant l'a refusé : il n'est pas inscrit.", "The operator has declined it."),
+}
+
+
+def write_succession(order: SuccessionNotice, letterhead: Letterhead, _: Mapping[str, bytes]) -> Letter:
+    """That a certificate was offered in the sender's name, to whoever may know that this was not so."""
+    successor = order.receipt.successor
+    known = describe(successor.certificate)
+    french, english = _BECAME[order.receipt.became]
+    text = [
+        f"Un nouveau certificat a été proposé pour l'expéditeur {order.sender}, par un message signé avec le",
+        "certificat inscrit dont l'empreinte SHA-256 est",
+        f"  {successor.follows}",
+        "",
+        f"  Titulaire : {known.subject}",
+        f"  Émetteur : {known.issuer}",
+        f"  Numéro de série : {known.serial}",
+        f"  Empreinte SHA-256 : {known.fingerprint}",
+        f"  Fin de validité : {known.validity.ends.astimezone(PARIS):%d/%m/%Y}",
+        "",
+        french,
+        "",
+        "Si ce n'est pas vous qui l'avez proposé, appelez l'assistance sans attendre : quelqu'un dispose de votre clé.",
+        "",
+        f"[en] The certificate above was offered to follow the enrolled one, by a mail signed with that one. {english}",
+        "     If it was not you, call the support at once: somebody has your key.",
+    ]
+    letter = _letter(order.sender, "Nouveau certificat", text, None, letterhead)
+    to = Addressee(sender=order.sender, certificate=order.encrypt_to)
+    return replace(letter, to=to, confidential=False)
 
 
 def _letter(

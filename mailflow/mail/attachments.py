@@ -72,6 +72,8 @@ class Contents:
     files: tuple[NamedBytes, ...]
     certificate: bytes | None = field(repr=False)
     """The `CER*.pem` as it was sent, unchecked; None without one, or with several."""
+    successor: bytes | None = field(default=None, repr=False)
+    """The `NCE*.pem`, likewise."""
     anomalies: tuple[Anomaly, ...]
     """Of the mail as a whole, in the order found."""
 
@@ -79,8 +81,8 @@ class Contents:
 def read_contents(content: bytes, limits: ContentLimits) -> Contents:
     """Take `content`, the exact octets that were signed, apart (interface guide, section 1).
 
-    Parts are known by their names: `DEM*.xml`, `GES*.xml`, `CER*.pem`, zips. Whatever else is XML or calls itself DEM
-    is returned as a file too, so that its name can be answered. All other parts are for people and not looked at.
+    Parts are known by their names: `DEM*.xml`, `GES*.xml`, `CER*.pem`, `NCE*.pem`, zips. Whatever else is XML or calls
+    itself DEM is returned as a file too, so that its name can be answered. All other parts are for people.
     A part whose names differ, so that readers would take it for different things, is refused.
     A fault of the whole (layers, limits, unreadable MIME) leaves no files.
     """
@@ -103,6 +105,7 @@ class _Sorting:
         self._limits = limits
         self._files: list[NamedBytes] = []
         self._certificates: list[bytes] = []
+        self._successors: list[bytes] = []
         self._codes: list[Code] = []
         self._zip_bytes_left = limits.zip_bytes_max
 
@@ -119,6 +122,8 @@ class _Sorting:
                     self._files.extend(self._unzipped(part.decoded(len(part.raw))))
                 case Kind.CERTIFICATE, _:
                     self._certificates.append(part.decoded(len(part.raw)))
+                case Kind.SUCCESSOR, _:
+                    self._successors.append(part.decoded(len(part.raw)))
         except MimeError as error:
             self._codes.append(error.code)
         if len(self._files) > self._limits.files_max:
@@ -127,13 +132,14 @@ class _Sorting:
     def contents(self) -> Contents:
         """All that was sorted."""
         codes = list(dict.fromkeys(self._codes))
-        if len(self._certificates) > 1:
+        if len(self._certificates) > 1 or len(self._successors) > 1:
             codes.append(Code.MAIL_SEVERAL_CERTIFICATES)
-        if not self._files and not codes:
+        if not self._files and not self._successors and not codes:
             codes.append(Code.MAIL_WITHOUT_REQUEST)
         return Contents(
             files=tuple(self._files),
             certificate=self._certificates[0] if len(self._certificates) == 1 else None,
+            successor=self._successors[0] if len(self._successors) == 1 else None,
             anomalies=tuple(Anomaly(code=code) for code in codes),
         )
 
@@ -166,6 +172,7 @@ class Kind(Enum):
     FILE = "request or question"
     ZIP = "zip"
     CERTIFICATE = "certificate"
+    SUCCESSOR = "new certificate"
     OTHER = "for people"
 
 
@@ -177,6 +184,8 @@ def _kind(name: str, content_type: str) -> tuple[Kind, str]:
         return Kind.ZIP, ""
     if name.startswith("CER") and name.endswith(".pem"):
         return Kind.CERTIFICATE, ""
+    if name.startswith("NCE") and name.endswith(".pem"):
+        return Kind.SUCCESSOR, ""
     return Kind.OTHER, ""
 
 

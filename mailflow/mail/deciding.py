@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mailflow import registrar
@@ -10,9 +10,11 @@ from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.canary import CANARY_DESKS
 from mailflow.core.evidence import Proof
 from mailflow.core.inquiry import QuestionReceipt
-from mailflow.core.model import FileReceipt, Outcome, Refused, Registered
+from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, SenderCode
 from mailflow.core.rates import Load
+from mailflow.core.succession import Successor
 from mailflow.log import event
+from mailflow.mail import succession
 from mailflow.mail.bounces import Bounce
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Unjudged
@@ -95,6 +97,8 @@ class Decision:
                     self._answer(
                         mail, verdict.reply, next(receipts).files, verdict.anomalies, "", questions, verdict.proof
                     )
+                    if verdict.successor is not None:
+                        await self._succeed(tx, mail, verdict.reply.sender, verdict.successor)
                 case Rejected(reply=None):
                     self.set_aside(mail, verdict.anomalies[0].code, verdict.detail)
                     if verdict.bounce is not None and verdict.bounce.failed:
@@ -126,6 +130,23 @@ class Decision:
             why = rates.Beyond.RATE if in_time else rates.Beyond.RATE_LATE
             self.put_off.append(rates.PutOff(intake=id_, sender=one.sender, turn=turn, why=why))
         return [(mail, verdict) for mail, verdict in judged if mail.id not in turns]
+
+    async def _succeed(self, tx: Transaction, mail: intake.Claimed, sender: SenderCode, successor: Successor) -> None:
+        """The enrolments are still those of the proof: the registrar has looked, and holds them."""
+        told = await succession.receive(
+            tx,
+            sender,
+            successor,
+            intake_id=mail.id,
+            at_once=self.door.pace.successor_at_once,
+            domain=self._domain,
+            at=self.at,
+        )
+        self.replies[-1] = replace(self.replies[-1], successor=told)
+
+    @property
+    def _domain(self) -> str:
+        return self.door.address.rpartition("@")[2]
 
     def set_aside(self, mail: intake.Claimed, reason: Code, detail: str) -> None:
         """Nobody is answered; the operator finds the mail with its reason."""
@@ -223,7 +244,7 @@ class Decision:
             key=str(reply.intake),
             intake_id=reply.intake,
             recipient=reply.context.recipient,
-            domain=self.door.address.rpartition("@")[2],
+            domain=self._domain,
             dated_at=self.at,
             payload=KINDS[ANSWER].order.dump_json(reply),
         )

@@ -81,7 +81,10 @@ def request_mail(
     subject: str = "Demandes",
 ) -> bytes:
     """A complete request mail with these files, signed `at`, then encrypted. Raises CmsError and EntityError."""
-    parts = [entities.file_part(name, content, "application/xml") for name, content in files]
+    parts = [
+        entities.file_part(name, content, "application/x-pem-file" if name.endswith(".pem") else "application/xml")
+        for name, content in files
+    ]
     content = parts[0] if len(parts) == 1 else entities.mixed(parts, _boundary(message_id, "content"))
     if protection.opaque:
         entity = cms.opaque_signed(content, protection.signing_key, at=at)

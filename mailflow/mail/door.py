@@ -75,6 +75,8 @@ class Pace:
     undetermined_retry: timedelta
     rates: Rates
     """Of a sender that has none of its own: every budget."""
+    successor_at_once: bool
+    """Whether a certificate that a mail offers is enrolled without an operator's word."""
     late: timedelta
     """How long a mail may wait with us before its sender is told that it is here."""
     deadline: timedelta

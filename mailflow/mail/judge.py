@@ -12,6 +12,7 @@ outside and an entry for the operator. From step 7 on the sender is proven, and 
 6. There is no further layer inside. Prevents: a signed mail of another, forwarded under a signature.
 7. The signed part holds files of requests or questions, within the limits.
 8. A `CER*` certificate, when there is one, may be encrypted to.
+9. An `NCE*` certificate, when there is one, may follow the one that signed, and its key is the sender's.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from typing import TypeVar
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.inquiry import Inquiry, QuestionFile
 from mailflow.core.model import Door, EnrolledSender, RequestFile, Submission, Submitter
+from mailflow.core.succession import Successor
 from mailflow.mail import attachments, bounces, cms, evidence, mime, pem
 from mailflow.mail.attachments import ContentLimits, Contents
 from mailflow.mail.bounces import Bounce
@@ -40,6 +42,7 @@ from mailflow.mail.model import (
     Verdict,
     VerifiedMail,
 )
+from mailflow.mail.successor import read_successor
 from mailflow.mail.trust import Proven, Trust, TrustError, TrustUndetermined
 from mailflow.wire.names import is_meant_as_question
 from mailflow.wire.questions import read_questions
@@ -178,6 +181,9 @@ class Judge:
         files, questions = self._read_files(contents, context, mail.received_at, steps)
         if contents.certificate is not None:
             context = self._answer_certificate(contents.certificate, context, at, steps)
+        successor = None
+        if contents.successor is not None:
+            successor = self._successor(contents.successor, context, mail.received_at, at, steps)
         submitter = Submitter(
             sender=context.sender,
             certificate=context.signer,
@@ -203,6 +209,7 @@ class Judge:
                 judged_at=at,
             ),
             anomalies=contents.anomalies,
+            successor=successor,
         )
 
     def signed_again(self, mail: Unjudged) -> VerifiedMail | Code:
@@ -316,7 +323,7 @@ class Judge:
     def _read_files(
         self, contents: Contents, context: ReplyContext, received_at: datetime, steps: _Checklist
     ) -> tuple[tuple[RequestFile, ...], tuple[QuestionFile, ...]]:
-        if not contents.files:
+        if not contents.files and contents.successor is None:
             raise _Refusal("contents", Rejected(anomalies=contents.anomalies, reply=context))
         limits = self.limits.file
         files, questions = [], []
@@ -346,3 +353,23 @@ class Judge:
             raise _Refusal("answer certificate", refused) from None
         steps.passed("answer certificate")
         return replace(context, encrypt_to=certificate)
+
+    # Step 9
+    def _successor(
+        self, octets: bytes, context: ReplyContext, received_at: datetime, at: datetime, steps: _Checklist
+    ) -> Successor:
+        try:
+            proof = read_successor(octets, self.own_addresses, context.signer, received_at)
+            (signer,) = proof.signers
+            uses = self.trust.check_successor(
+                signer, proof.certificates, context.signer, received_at=received_at, at=at
+            )
+        except TrustUndetermined as error:
+            undetermined = Undetermined(anomaly=Anomaly(code=Code.REVOCATION_UNKNOWN), detail=error.detail)
+            raise _Refusal("new certificate", undetermined) from None
+        except TrustError as error:
+            refused = Rejected(anomalies=(Anomaly(code=error.code),), reply=context, detail=error.detail)
+            raise _Refusal("new certificate", refused) from None
+        steps.passed("new certificate", " ".join(uses))
+        fingerprint = hashlib.sha256(signer.certificate).hexdigest()
+        return Successor(certificate=signer.certificate, fingerprint=fingerprint, follows=context.signer, uses=uses)

@@ -21,7 +21,7 @@ from mailflow.jobs.orders import (
 )
 from mailflow.mail import announcing, answer, receipt
 from mailflow.mail.letter import Due, Letter, Letterhead
-from mailflow.mail.model import Reply, TechnicalReceipt
+from mailflow.mail.model import Reply, SuccessionNotice, TechnicalReceipt
 
 Order = TypeVar("Order")
 
@@ -29,6 +29,8 @@ ANSWER = "answer"
 """The answer to a mail; its key is the intake."""
 RECEIPT = "receipt"
 """The technical receipt that goes first when an answer is late; its key is the intake."""
+SUCCESSION = "certificate-succession"
+"""What became of a certificate that a mail offered. Its key: sender, fingerprint, what became of it, to whom."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,5 +55,6 @@ KINDS: Mapping[str, Kind[Any]] = {
     NOTICE: Kind(order=NOTICES, write=announcing.write_notice),
     CERTIFICATE_ENDING: Kind(order=CERTIFICATE_ENDINGS, write=announcing.write_certificate_ending),
     SERVICE_CERTIFICATE: Kind(order=SERVICE_CERTIFICATES, write=announcing.write_service_certificate),
+    SUCCESSION: Kind(order=TypeAdapter(SuccessionNotice), write=announcing.write_succession),
     DISPATCH: Kind(order=DISPATCHES, write=announcing.write_dispatch),
 }

@@ -10,6 +10,7 @@ from mailflow.core.anomalies import Anomaly
 from mailflow.core.evidence import Proof
 from mailflow.core.inquiry import Inquiry, QuestionReceipt
 from mailflow.core.model import FileReceipt, SenderCode, Submission
+from mailflow.core.succession import Successor, SuccessorReceipt
 from mailflow.mail.bounces import Bounce
 
 
@@ -112,6 +113,8 @@ class Accepted:
     """Why, for whoever asks in years."""
     anomalies: tuple[Anomaly, ...] = ()
     """Of the mail as a whole, beside what each file says; none of them blocks the files that could be read."""
+    successor: Successor | None = None
+    """A certificate that is to follow the one that signed the mail."""
 
     @property
     def requests(self) -> int:
@@ -160,6 +163,8 @@ class Reply:
     """Of the mail as a whole."""
     questions: tuple[QuestionReceipt, ...] = ()
     """What is told of the `GES` files."""
+    successor: SuccessorReceipt | None = None
+    """What is told of a certificate that the mail offers."""
     note: str = ""
     """What an operator tells the sender, who refuses the mail."""
 
@@ -172,3 +177,15 @@ class TechnicalReceipt:
     received_at: datetime
     deadline_at: datetime
     """When the answer is due at the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuccessionNotice:
+    """What all contacts of a sender are told of a certificate that was offered in its name: the content of an order."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    sender: SenderCode
+    receipt: SuccessorReceipt
+    encrypt_to: bytes | None
+    """The former certificate, when answers were encrypted to it: whoever offered the new one may be a thief."""

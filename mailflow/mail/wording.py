@@ -10,6 +10,7 @@ from mailflow.core import calendar
 from mailflow.core.anomalies import Anomaly, catalogue
 from mailflow.core.inquiry import QuestionReceipt, RequestStatus, Situation, StatusAnswer
 from mailflow.core.model import Environment, FileReceipt, Operation, Outcome, Registered, RequestState
+from mailflow.core.succession import Succession, SuccessorReceipt
 from mailflow.mail.model import Reply, TechnicalReceipt
 
 SCHOOL_MARK = "[ÉCOLE]"
@@ -91,6 +92,8 @@ def answer_text(reply: Reply, contact: str) -> str:
         lines += [line for anomaly in reply.anomalies for line in _anomaly(anomaly)]
     if reply.note:
         lines += ["", "L'exploitant précise :", *(f"    {_printable(line)}" for line in reply.note.splitlines())]
+    if reply.successor:
+        lines += ["", *_successor(reply.successor)]
     for file in reply.files:
         lines += ["", *_file(file)]
     for asked in reply.questions:
@@ -105,6 +108,18 @@ def answer_text(reply: Reply, contact: str) -> str:
         lines += ["", "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue."]
     lines += ["", f"Assistance : {contact}"]
     return "\n".join(lines) + "\n"
+
+
+_BECAME = {
+    Succession.WAITING: "attend la confirmation de l'exploitant ; continuez à signer avec l'ancien.",
+    Succession.ENROLLED: "est inscrit : vous pouvez signer avec lui dès maintenant.",
+    Succession.DECLINED: "a été refusé par l'exploitant : appelez l'assistance.",
+    Succession.TOO_MANY: "n'est pas retenu : trop d'autres attendent déjà ; appelez l'assistance.",
+}
+
+
+def _successor(receipt: SuccessorReceipt) -> Iterator[str]:
+    yield f"Le nouveau certificat {receipt.successor.fingerprint} {_BECAME[receipt.became]}"
 
 
 def _file(receipt: FileReceipt) -> Iterator[str]:

@@ -43,6 +43,7 @@ class Alarm(StrEnum):
     HELD = "Held"
     FAULT = "Fault"
     UNDETERMINED = "Undetermined"
+    SUCCESSOR_OFFERED = "SuccessorOffered"
     SENDER_BEYOND_RATES = "SenderBeyondRates"
     DESK_FAILS = "DeskFails"
     CERTIFICATE_ENDS = "CertificateEnds"

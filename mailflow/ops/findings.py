@@ -155,6 +155,11 @@ def _rates(facts: Facts) -> Iterator[Found]:
         yield Found(alarm=Alarm.SENDER_BEYOND_RATES, about={"sender": sender}, value=str(mails))
 
 
+def _successors(facts: Facts) -> Iterator[Found]:
+    for sender, fingerprint in facts.queues.successors:
+        yield Found(alarm=Alarm.SUCCESSOR_OFFERED, about={"sender": sender, "certificate": fingerprint[:16]})
+
+
 def _desks(facts: Facts) -> Iterator[Found]:
     for one in facts.desks:
         if one.refused > REFUSED and one.refused > REFUSED_PART * one.decided:
@@ -194,6 +199,7 @@ _LOOKS: tuple[Callable[[Facts], Iterator[Found]], ...] = (
     _room,
     _waits_for_a_person,
     _rates,
+    _successors,
     _desks,
     lambda facts: runs_out(facts.expiries, facts.at),
     _canary,

@@ -169,6 +169,9 @@ class _Facts(Collector):
         for sender, number in queues.beyond_rates.items():
             says = "Mails beyond their sender's budget of a day, whose turn comes too late for their deadline."
             self._set("beyond_rates", says, number, sender=sender)
+        for sender, fingerprint in queues.successors:
+            says = "A certificate that a sender offered by mail, that waits or was enrolled lately."
+            self._set("successor_offered", says, 1, sender=sender, certificate=fingerprint[:16])
         for invariant, times in queues.broken.items():
             says = "How often a promise of the register was broken when it was last looked at."
             self._set("broken_promise", says, times, invariant=invariant)

@@ -7,7 +7,10 @@ from mailflow.ops.alarms import is_known
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, rates, watching
+from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, rates, successors, watching
+
+SUCCESSOR_SHOWN = timedelta(days=3)
+"""How long operators see a certificate that was enrolled: by their own word, or without it."""
 
 
 async def read_outlook(
@@ -40,6 +43,9 @@ async def read_queues(
         set_aside=await backlog.set_aside_reasons(tx),
         held=await backlog.held_reasons(tx),
         beyond_rates=await rates.endangered(tx, at),
+        successors=tuple(
+            (one.sender, one.successor.fingerprint) for one in await successors.listed(tx, since=at - SUCCESSOR_SHOWN)
+        ),
         broken=await watching.broken(tx),
         canary=tuple(await canary.standing(tx)),
         alarms=tuple(one for one in await alarms.lasting(tx) if one.raised_at and is_known(one.code)),

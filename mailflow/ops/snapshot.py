@@ -56,6 +56,8 @@ class Queues:
     """Outgoing mails that are held, by reason."""
     beyond_rates: Mapping[str, int]
     """Mails that wait for a turn that comes too late for their deadline, by sender."""
+    successors: tuple[tuple[str, str], ...]
+    """Sender and fingerprint of certificates offered by mail: those that wait, and those enrolled at once lately."""
     broken: Mapping[str, int]
     """How often each promise of the register was broken when it was last looked at."""
     canary: tuple[CanaryRun, ...]

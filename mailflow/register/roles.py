@@ -45,8 +45,11 @@ LOCKED = ("trust_generation", "reference_edition")
 """What transactions that write hold still: for that PostgreSQL wants a right to change, here of the key, which is 1."""
 
 
-def statements() -> Iterator[str]:
-    """SQL that makes the roles, or brings them to what they are now; to be run by the owner of the tables."""
+def statements(*, successor_at_once: bool = False) -> Iterator[str]:
+    """SQL that makes the roles, or brings them to what they are now; to be run by the owner of the tables.
+
+    With `successor_at_once` the service may enrol certificates, which it otherwise may not.
+    """
     for role in Role:
         name = PREFIX + role
         yield (f"DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
@@ -61,6 +64,9 @@ def statements() -> Iterator[str]:
     for role in Role:
         for rights, table in granted(role):
             yield f"GRANT {rights} ON {table} TO {PREFIX}{role}"
+    if successor_at_once:
+        yield f"GRANT INSERT ON certificate TO {PREFIX}{Role.SERVICE}"
+        yield f"GRANT UPDATE (generation) ON trust_generation TO {PREFIX}{Role.SERVICE}"
 
 
 def granted(role: Role) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from mailflow.core.model import CertificateUse, Environment, Right, Standing
 from mailflow.core.numbers import CANARY_TERRITORY
 from mailflow.core.rates import Budget
 from mailflow.core.service_keys import KeyUse
+from mailflow.core.succession import KEPT
 from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.chain_tables import journal_head, journal_link
@@ -50,8 +51,8 @@ __all__ = [
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
     "journal_link", "landlord", "mandate", "master_key", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
-    "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "trust_generation",
-    "worker_sign",
+    "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "successor",
+    "trust_generation", "worker_sign",
 ]  # fmt: skip
 
 intake = sa.Table(
@@ -287,6 +288,23 @@ certificate = sa.Table(
     sa.PrimaryKeyConstraint("fingerprint", "use"),  # a signature proves one sender
     one_of("use", CertificateUse, "use"),
     one_of("standing", Standing, "standing"),
+)
+
+# Certificates that senders have offered by mail, to follow the one that signed it.
+successor = sa.Table(
+    "successor",
+    metadata,
+    sa.Column("sender", sa.Text, sa.ForeignKey("sender.code"), primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("follows", sa.Text, nullable=False),
+    sa.Column("uses", sa.Text, nullable=False),  # sorted, with blanks between
+    sa.Column("intake_id", serial, sa.ForeignKey("intake.id"), nullable=False),
+    sa.Column("offered_at", Instant, nullable=False),
+    sa.Column("became", sa.Text, nullable=False),
+    sa.Column("decided_at", Instant),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    one_of("became", KEPT, "became"),
+    sa.CheckConstraint("(decided_at IS NULL) = (became = 'waiting')", name="decided"),
 )
 
 desk = sa.Table(

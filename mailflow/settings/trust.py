@@ -38,6 +38,9 @@ class Trust(Section):
     """Whether a sender's certificate must name emailProtection; otherwise it may state no extended usage at all."""
     groups: tuple[Group, ...] = ()
     """Senders with rules of their own: what is given here holds for them instead of what [trust] says."""
+    successor_at_once: bool = False
+    """Whether a certificate that a sender's own signed mail offers, to follow its present one, is enrolled at once;
+    else it waits for `mailflow sender accept`: the present one still serves, and a stolen key makes itself no heir."""
     signing_time_before_days: Count = 7
     """How long before its arrival a mail may have been signed."""
     signing_time_after_minutes: Count = 5

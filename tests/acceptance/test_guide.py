@@ -13,12 +13,14 @@ from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import file_name, request_file, request_form
 from mailflow.demo.installation import SERVICE
 from mailflow.demo.story import LILLE, MARTIN
+from mailflow.mail.successor import read_successor
 from mailflow.wire.names import return_name
 from tests.acceptance.world import World, shell
 from tests.support.available import require
 from tests.support.mail_world import ROOT
 
 SAMPLE = "DEMZ0001-202601151030-000001.xml"
+NEW = "NCE59123-202611251030.pem"
 SENDMAIL = "#!/bin/sh\nprintf '%s\\n' \"$@\" > envelope; cat > sent.eml\n"
 
 
@@ -60,7 +62,7 @@ def test_the_commands_to_copy_bring_a_number(world: World, desk: Path, at: datet
     (desk / name).write_bytes(request_file([form], made_at=at))
     # What a vendor would put in: the name of the file, the addresses.
     own = {SAMPLE: name, "logiciel@desk.example": lille.address, "demandes@example.org": SERVICE}
-    make_key, check, send, read = (
+    make_key, check, offer, send, read = (
         re.sub("|".join(own), lambda found: own[found[0]], block)
         for document in ("interface.md", "message.md")
         for block in commands(document)
@@ -85,3 +87,9 @@ def test_the_commands_to_copy_bring_a_number(world: World, desk: Path, at: datet
     (returned,) = (part.get_payload(decode=True) for part in content.walk() if part.get_filename() == return_name(name))
     assert isinstance(returned, bytes)
     assert b"numUnique" in returned
+    new = world.pki.issue("new")
+    (desk / "new.pem").write_bytes(new.pem)
+    (desk / "new.key").write_bytes(new.key_pem)
+    run(desk, offer)
+    proof = read_successor((desk / NEW).read_bytes(), [SERVICE], lille.identity.fingerprint, at)
+    assert proof.signers[0].certificate == new.der

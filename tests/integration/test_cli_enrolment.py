@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mailflow.demo.installation import SERVICE, DeskSoftware
 from mailflow.demo.pki import DAY, Fault, Pki
 from tests.integration.test_cli import (  # noqa: F401  fixtures of the same world
     DONE,
@@ -77,3 +78,34 @@ def test_certificates_in_a_file_are_doubted_like_others(run: Run, pki: Pki, tmp_
     code, out, err = run("enrolment", "import", file)
     assert (code, f"+ sender roubaix: accept certificate {bad.fingerprint} to sign" in out) == (DONE, True)
     assert f"warning: enrolment.toml {bad.fingerprint[:16]}, to sign: CTRL_SIG_0014" in err
+
+
+def test_a_certificate_that_a_sender_offered_by_mail_is_accepted_or_declined(
+    run: Run,  # noqa: F811  the fixtures
+    software: DeskSoftware,  # noqa: F811  the fixtures
+    pki: Pki,  # noqa: F811  the fixtures
+    tmp_path: Path,
+) -> None:
+    old_certificate, old_key = software.identity.write(tmp_path / "old")
+    offered = []
+    for number, name in enumerate(("first", "second")):
+        new = pki.issue(name)
+        certificate, key = new.write(tmp_path / name)
+        making = ("--key", key, "--certificate", certificate, "--follows", old_certificate, "--to", SERVICE)
+        code, out, _ = run("desk-client", "successor", *making, "--desk", "Z0001", "--out", tmp_path / name)
+        assert code == DONE
+        mail = tmp_path / f"{number}.eml"
+        sending = ("--from", software.address, "--to", SERVICE, "--out", mail)
+        run("desk-client", "send", out.strip(), "--key", old_key, "--certificate", old_certificate, *sending)
+        run("ingest", mail, "--apply")
+        offered.append(new.fingerprint)
+    assert [row["fingerprint"] for row in listed(run, "sender", "successors")] == offered
+    code, out, _ = run("sender", "accept", "lille", offered[0][:16])
+    assert (code, out.startswith("would: enrol for lille"), offered[0] in out) == (DONE, True, True)
+    assert run("sender", "accept", "lille", offered[0][:16], "--why", "called them", "--apply")[0] == DONE
+    assert run("sender", "decline", "lille", offered[1][:16], "--why", "not theirs", "--apply")[0] == DONE
+    assert listed(run, "sender", "successors") == []
+    (sender,) = listed(run, "sender", "list")
+    assert [f"{use}:{offered[0][:16]}" in sender["certificates"] for use in ("sign", "encrypt")] == [True, True]
+    assert offered[1][:16] not in sender["certificates"]
+    assert run("sender", "accept", "lille", offered[1][:16])[0] == USAGE

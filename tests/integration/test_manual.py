@@ -76,9 +76,11 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{program.parent}:{os.environ['PATH']}"}
     command = ["bash", "-ec", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines() == ["check-config", "add amend expiring list release suspend", "--set-aside"], (
-        done.stderr
-    )
+    assert done.stdout.splitlines() == [
+        "check-config",
+        "accept add amend decline expiring list release successors suspend",
+        "--set-aside",
+    ], done.stderr
 
 
 def test_every_shell_has_its_completion() -> None:

@@ -22,9 +22,10 @@ from mailflow.demo.installation import Installation
 from mailflow.errors import Misconfigured
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import run as run_job
-from mailflow.mail import composing, delivery, rejecting, worker
+from mailflow.mail import cms, composing, delivery, entities, rejecting, worker
 from mailflow.mail.kinds import ANSWER
-from mailflow.register import Register, cases, directory, queues
+from mailflow.mail.successor import write_successor
+from mailflow.register import Register, cases, directory, queues, successors
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.roles import PREFIX, Role, statements
@@ -35,13 +36,16 @@ from tests.support.databases import VAULT, PostgresDatabases
 from tests.support.documents import walk
 from tests.support.doors import House
 from tests.support.jobs import TERMS
-from tests.support.judging import a_mail, dem_part, mairie
+from tests.support.judging import RECEIVED_AT, SERVICE, a_mail, dem_part, mailed, mairie, signed
 from tests.support.operating import ACT, ids, operate
+from tests.support.pki import AT, shared_pki
 from tests.support.records import execute, rows
 
 __all__ = ["installation", "pki", "run", "software", "template"]
 
 NOBODY = 65534
+MAIRIE = SenderCode("mairie")
+CHANGE = directory.Change(by="me", why="test", at=RECEIVED_AT)
 REFUSAL = rejecting.Refusal(act=ACT, note="Non.")
 
 
@@ -101,6 +105,25 @@ async def enrol(house: House) -> None:
     change = directory.Change(by="me", why="test", at=house.now)
     async with house.register.begin() as tx:
         await directory.set_sender_standing(tx, SenderCode(mairie().enrolment().code), Standing.SUSPENDED, change)
+
+
+async def test_the_service_enrols_nobody_unless_that_is_granted(people: People) -> None:
+    new = shared_pki().issue("of-the-mail")
+    octets = write_successor(SERVICE, mairie().identity.fingerprint, cms.load_signing_key(new.key_pem, new.pem), AT)
+    part = entities.file_part("NCE59123-202603021000.pem", octets, "application/x-pem-file")
+    people.house.mailbox.deliver(mailed(signed(part)))
+    owner = people.house.register
+    async with people.as_(Role.SERVICE) as house:
+        await serve(house)
+        (offered,) = await rows(house.register, "SELECT fingerprint FROM successor")
+        assert offered.fingerprint == new.fingerprint
+        with pytest.raises(Misconfigured, match="another role"):
+            async with house.register.begin() as tx:
+                await successors.enrol(tx, MAIRIE, new.fingerprint, CHANGE)
+        for statement in statements(successor_at_once=True):
+            await execute(owner, statement)
+        async with house.register.begin() as tx:
+            await successors.enrol(tx, MAIRIE, new.fingerprint, CHANGE)
 
 
 async def test_a_reader_sees_and_can_write_nothing(people: People) -> None:

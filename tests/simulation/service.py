@@ -263,6 +263,7 @@ def _pace(chunk: int, mails_an_hour: int) -> Pace:
         attempts_max=3,
         undetermined_retry=timedelta(minutes=20),
         rates={**dict.fromkeys(Budget, 1_000_000_000), Budget.MAILS_AN_HOUR: mails_an_hour},
+        successor_at_once=False,
         late=timedelta(minutes=15),
         defer_first=timedelta(minutes=1),
         defer_most=timedelta(minutes=30),

@@ -30,6 +30,7 @@ PACE = Pace(
     attempts_max=3,
     undetermined_retry=timedelta(minutes=20),
     rates=dict.fromkeys(Budget, 1_000_000_000),
+    successor_at_once=False,
     late=timedelta(minutes=15),
     deadline=timedelta(hours=12),
     audit_wait=timedelta(minutes=75),

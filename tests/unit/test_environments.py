@@ -15,6 +15,7 @@ from mailflow.core.inquiry import Question, QuestionFile, QuestionReceipt, Situa
 from mailflow.core.model import CertificateUse, Environment, SenderCode
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber, compose
 from mailflow.core.service_keys import KeyUse
+from mailflow.core.succession import Succession, Successor, SuccessorReceipt
 from mailflow.jobs.orders import (
     CERTIFICATE_ENDING,
     DISPATCH,
@@ -26,9 +27,9 @@ from mailflow.jobs.orders import (
     ServiceCertificate,
 )
 from mailflow.mail.desk import OpenedAnswer, open_answer
-from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
+from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT, SUCCESSION
 from mailflow.mail.letter import Attachment, Composition
-from mailflow.mail.model import Recognised, RecognisedFile, TechnicalReceipt
+from mailflow.mail.model import Recognised, RecognisedFile, SuccessionNotice, TechnicalReceipt
 from mailflow.mail.wording import SCHOOL_NOTICE
 from mailflow.wire.dispatch import dispatch_name, write_dispatch
 from tests.support.attestations import an_attestation, text
@@ -103,12 +104,22 @@ def a_service_certificate(_: Environment) -> object:
     )
 
 
+def a_succession(_: Environment) -> object:
+    one = mairie().identity
+    successor = Successor(
+        certificate=one.der, fingerprint=one.fingerprint, follows="ab" * 32, uses=(CertificateUse.SIGN,)
+    )
+    receipt = SuccessorReceipt(successor=successor, became=Succession.WAITING)
+    return SuccessionNotice(sender=SenderCode("mairie"), receipt=receipt, encrypt_to=one.der)
+
+
 ORDERS: Mapping[str, Callable[[Environment], object]] = {
     ANSWER: an_answer,
     RECEIPT: a_technical_receipt,
     NOTICE: a_notice,
     CERTIFICATE_ENDING: a_certificate_ending,
     SERVICE_CERTIFICATE: a_service_certificate,
+    SUCCESSION: a_succession,
     DISPATCH: a_dispatch,
 }
 
@@ -170,7 +181,7 @@ def test_the_school_says_so_in_each_place_that_somebody_may_look_at_or_forward(k
         assert mail.sender.startswith("[ÉCOLE] ")
         assert (mail.header, mail.opened.environment) == ("ecole", "ecole")
         assert mail.opened.text.splitlines()[0] == SCHOOL_NOTICE
-        assert mail.files or kind == CERTIFICATE_ENDING
+        assert mail.files or kind in (CERTIFICATE_ENDING, SUCCESSION)
         for name, content in mail.files.items():
             assert MARKS.search(content), name
 
@@ -188,5 +199,5 @@ def test_every_desk_and_number_in_a_mail_of_the_school_is_one_of_the_school(kind
     for mail in sent(kind, Environment.SCHOOL):
         said = "\n".join((mail.opened.text, *mail.files, *(c for n, c in mail.files.items() if not n.endswith(".pdf"))))
         found = re.findall(r"\b(?:DEM|RET|GES|RGE|DIS|ATT)([0-9A-Z]{5})-|\b[0-9]{13}([0-9A-Z]{5})\b", said)
-        assert kind in (RECEIPT, CERTIFICATE_ENDING, SERVICE_CERTIFICATE) or found
+        assert kind in (RECEIPT, CERTIFICATE_ENDING, SERVICE_CERTIFICATE, SUCCESSION) or found
         assert {first or second for first, second in found} <= {DESKS[Environment.SCHOOL]}

@@ -57,6 +57,7 @@ def a_run(*, minutes_ago: int, ended: bool = False) -> CanaryRun:
 def snapshot(outlook_: Outlook | None = None, *stages: StageState) -> Snapshot:
     queues = Queues(
         beyond_rates={"acme": 3},
+        successors=(("acme", "ab" * 32),),
         outlook=outlook_ or view(),
         states={"intake": {"received": 3}, "outbox": {}},
         set_aside={"CTRL_SIG_0001": 4},

@@ -44,6 +44,7 @@ from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust.certificate import check_leaf, extension, read
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
 from mailflow.mail.trust.grounds import Grounds, Proven, ders, enrolment_of, together
+from mailflow.mail.trust.names import organisation
 from mailflow.mail.trust.path import Path, Paths
 from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy, SigningWindow
 from mailflow.mail.trust.revocation import Consulted, RevocationLists
@@ -261,6 +262,29 @@ class Trust:
         """
         self._prove(der, use, at, sender)
 
+    def check_successor(
+        self, signer: VerifiedSigner, bag: tuple[bytes, ...], follows: str, *, received_at: datetime, at: datetime
+    ) -> tuple[CertificateUse, ...]:
+        """For which uses the signer's certificate may follow `follows`, an enrolled one that signs: never for more.
+
+        It passes what an enrolled one would, now; is of the same organisation; and proves nobody yet. Raises TrustError
+        `SUCCESSOR_REFUSED` or `SIGNING_TIME_…`, and TrustUndetermined.
+        """
+        ((sender, former),) = self._signing[follows]
+        der, policy = signer.certificate, self.material.policy_of(sender.code)
+        self._check_signing_time(signer, received_at)
+        try:
+            if _fingerprint(der) in {c.fingerprint for s in self.material.directory.senders for c in s.certificates}:
+                raise TrustError(Code.SUCCESSOR_REFUSED, "it is enrolled already")
+            leaf = _fit(der, CertificateUse.SIGN, policy)
+            if organisation(leaf) != organisation(read(former.der)):
+                raise TrustError(Code.SUCCESSOR_REFUSED, "of another organisation")
+            self.lists.check([self._paths.find(leaf, _readable(bag), at, policy)], at)
+        except TrustError as error:
+            raise TrustError(Code.SUCCESSOR_REFUSED, str(error)) from None
+        had = {c.use for c in sender.certificates if c.fingerprint == follows and c.standing is Standing.ACTIVE}
+        return tuple(use for use in CertificateUse if use in had and _is_fit(der, use, policy))
+
     def _prove(self, der: bytes, use: CertificateUse, at: datetime, sender: SenderCode | None) -> tuple[Path, datetime]:
         """The path, and until when its revocation data hold."""
         policy = self.material.policy_of(sender)
@@ -316,6 +340,14 @@ class Trust:
         if known:
             self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
         return known
+
+
+def _is_fit(der: bytes, use: CertificateUse, policy: PathPolicy) -> bool:
+    try:
+        _fit(der, use, policy)
+    except TrustError:
+        return False
+    return True
 
 
 def _fit(der: bytes, use: CertificateUse, policy: PathPolicy) -> x509.Certificate:

@@ -6,6 +6,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+_ORGANISATION = (NameOID.ORGANIZATION_NAME.dotted_string, NameOID.ORGANIZATION_IDENTIFIER.dotted_string)
 
 Attributes = frozenset[tuple[str, str | bytes]]
 """One RDN: OIDs, and values in the form that is compared."""
@@ -23,6 +26,13 @@ def _comparable(value: str | bytes) -> str | bytes:
     if isinstance(value, bytes):
         return value
     return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+
+
+def organisation(certificate: x509.Certificate) -> ComparableName:
+    """Whose a certificate is: its subject's organisation with its identifier, or the whole subject when it has none."""
+    subject = comparable(certificate.subject)
+    named = tuple(rdn for rdn in subject if any(oid in _ORGANISATION for oid, _ in rdn))
+    return named or subject
 
 
 def is_self_issued(certificate: x509.Certificate) -> bool:

@@ -10,6 +10,7 @@ from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import SERVICE
 from mailflow.demo.pki import Fault
 from mailflow.mail import cms, entities
+from mailflow.mail.successor import write_successor
 from tests.acceptance.provocations.stage import Script, Stage, Story, key_of
 from tests.support.crafted import attributes, signed_data, signer_info
 from tests.support.mail_world import ROOT
@@ -133,6 +134,18 @@ def old_certificate(stage: Stage) -> bytes:
     return stage.signed(entities.mixed([good(stage), part], "around"))
 
 
+def successor(of: Callable[[Stage], Identity], service: str = SERVICE) -> Script:
+    """A certificate that is offered to follow the one that signs."""
+
+    def write(stage: Stage) -> bytes:
+        new = of(stage)
+        follows = stage.software["ville"].identity.fingerprint
+        octets = write_successor(service, follows, cms.load_signing_key(new.key_pem, new.pem), stage.at)
+        return stage.signed(entities.file_part("NCEZ0001-202601151030.pem", octets, "application/x-pem-file"))
+
+    return once(write)
+
+
 def signed_last_week(stage: Stage) -> bytes:
     key = key_of(stage.software["ville"])
     return stage.mail(cms.multipart_signed(good(stage), key, at=stage.at - timedelta(days=8), boundary="signed"))
@@ -171,6 +184,10 @@ STORIES: dict[Code, Script] = {
         )
     ),
     Code.ANSWER_CERTIFICATE_REFUSED: once(old_certificate),
+    Code.SUCCESSOR_UNPROVEN: successor(
+        lambda stage: stage.world.installation.pki.issue("nouveau"), "demandes@ailleurs.example"
+    ),
+    Code.SUCCESSOR_REFUSED: successor(lambda stage: stage.world.installation.pki.faulty(Fault.EXPIRED)),
     Code.PATH_REFUSED: enrolled("autre-autorite"),
     Code.REVOCATION_UNKNOWN: enrolled("sans-liste"),
     Code.KEY_USAGE_REFUSED: enrolled("autre-usage"),

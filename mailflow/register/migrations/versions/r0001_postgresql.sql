@@ -147,6 +147,23 @@ CREATE TABLE sender (
     CONSTRAINT ck_sender_requests_a_day CHECK (requests_a_day > 0)
 )
 
+CREATE TABLE successor (
+    sender TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    follows TEXT NOT NULL,
+    uses TEXT NOT NULL,
+    intake_id BIGINT NOT NULL,
+    offered_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    became TEXT NOT NULL,
+    decided_at TIMESTAMP WITH TIME ZONE,
+    der BYTEA NOT NULL,
+    CONSTRAINT pk_successor PRIMARY KEY (sender, fingerprint),
+    CONSTRAINT ck_successor_became CHECK (became IN ('waiting', 'enrolled', 'declined')),
+    CONSTRAINT ck_successor_decided CHECK ((decided_at IS NULL) = (became = 'waiting')),
+    CONSTRAINT fk_successor_sender FOREIGN KEY(sender) REFERENCES sender (code),
+    CONSTRAINT fk_successor_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id)
+)
+
 CREATE TABLE spending (
     sender TEXT NOT NULL,
     mails_an_hour TIMESTAMP WITH TIME ZONE,
