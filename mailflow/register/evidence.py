@@ -181,10 +181,15 @@ def _instant(written: str) -> datetime:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
-async def unannounced(tx: Transaction, period: Period) -> list[int]:
-    """Mails with evidence, judged in that period, of which no entry of the journal says that they were answered."""
+async def unannounced(tx: Transaction, period: Period, intakes: Sequence[int]) -> list[int]:
+    """Mails with evidence, judged in that period, of which no entry of the journal says that they were answered.
+
+    Of these intakes where there are any.
+    """
     said = sa.exists().where(journal.c.intake_id == evidence.c.intake_id, journal.c.kind == ANSWERED)
     statement = sa.select(evidence.c.intake_id).where(~said, *_within(period, evidence.c.judged_at))
+    if intakes:
+        statement = statement.where(evidence.c.intake_id.in_(intakes))
     return [row.intake_id for row in await tx.all(statement.order_by(evidence.c.intake_id))]
 
 

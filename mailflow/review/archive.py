@@ -120,10 +120,9 @@ class Archive:
             if not after:
                 break
         async with self._register.read() as tx:
-            unannounced = await evidence.unannounced(tx, period)
+            unannounced = await evidence.unannounced(tx, period, intakes)
         for intake in unannounced:
-            if not intakes or intake in intakes:
-                yield Checked(intake=intake, findings=(Finding(Fault.NOT_IN_JOURNAL, ""),))
+            yield Checked(intake=intake, findings=(Finding(Fault.NOT_IN_JOURNAL, ""),))
 
     async def _check(self, tx: Transaction, said: Acceptance, kept: Evidence | None, *, is_erased: bool) -> Checked:
         findings = [] if said.intact is not False else [Finding(Fault.ENTRY_ALTERED, f"entry {said.entry}")]
