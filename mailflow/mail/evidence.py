@@ -79,7 +79,7 @@ def _basis(grounds: Grounds, from_address: str) -> Basis:
     paths = [[Exhibit(ExhibitKind.CERTIFICATE, der) for der in path] for path in grounds.paths]
     others = [Exhibit(ExhibitKind.CERTIFICATE, der) for der in grounds.others]
     enrolment = _json(ExhibitKind.ENROLMENT, _enrolment(grounds.enrolment))
-    policy = _json(ExhibitKind.POLICY, _policy(grounds.policy, grounds.window))
+    policy = _policy(grounds.policy, grounds.window)
     named = _json(
         ExhibitKind.BASIS,
         {
@@ -110,9 +110,10 @@ def _enrolment(enrolment: Enrolment) -> dict[str, Any]:
     }
 
 
-def _policy(policy: PathPolicy, window: SigningWindow) -> dict[str, Any]:
+@lru_cache(maxsize=SHARED_MAX)
+def _policy(policy: PathPolicy, window: SigningWindow) -> Exhibit:
     paths = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(policy).items()}
-    return {
+    demanded = {
         "paths": paths,
         "signing_time": {
             "seconds_before": window.before.total_seconds(),
@@ -120,3 +121,4 @@ def _policy(policy: PathPolicy, window: SigningWindow) -> dict[str, Any]:
         },
         "algorithms": cms.algorithm_table(),
     }
+    return _json(ExhibitKind.POLICY, demanded)

@@ -182,11 +182,12 @@ def _instant(written: str) -> datetime:
 
 
 async def unannounced(tx: Transaction, period: Period, intakes: Sequence[int]) -> list[int]:
-    """Mails with evidence, judged in that period, of which no entry of the journal says that they were answered.
+    """Mails with evidence, judged in that period, of which no entry of the journal names any.
 
     Of these intakes where there are any.
     """
-    said = sa.exists().where(journal.c.intake_id == evidence.c.intake_id, journal.c.kind == ANSWERED)
+    names = (journal.c.kind == ANSWERED, journal.c.detail.contains(f'"{DIGEST}"'))
+    said = sa.exists().where(journal.c.intake_id == evidence.c.intake_id, *names)
     statement = sa.select(evidence.c.intake_id).where(~said, *_within(period, evidence.c.judged_at))
     if intakes:
         statement = statement.where(evidence.c.intake_id.in_(intakes))

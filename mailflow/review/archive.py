@@ -32,7 +32,7 @@ class Fault(StrEnum):
     ALTERED = "evidence altered"
     """It is not what the journal names: signature, instants, or what it rests on."""
     NOT_IN_JOURNAL = "not in the journal"
-    """There is evidence of an answered mail of which no entry says so."""
+    """There is evidence that no entry names."""
     ENTRY_ALTERED = "journal entry altered"
     """The entry is not what was sealed."""
     EXHIBIT_MISSING = "exhibit missing"

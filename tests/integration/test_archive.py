@@ -240,7 +240,8 @@ async def test_values_that_are_none_are_told(archived: House) -> None:
         f"UPDATE journal SET detail = '[', at = {never} WHERE kind = 'mail-answered' AND intake_id = 4",
     )
     seen = [(intake, fault) for intake, fault, _ in await found(archived.register)]
-    assert seen == [(1, "evidence missing"), (2, "evidence altered"), (2, "exhibit missing")]
+    none = [(1, "evidence missing"), (2, "evidence altered"), (2, "exhibit missing"), (3, "not in the journal")]
+    assert seen == none
 
 
 async def test_signed_attributes_and_verdicts_of_others_do_not_pass(archived: House) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -75,5 +76,10 @@ def together(each: Sequence[Grounds]) -> Grounds:
 
 
 def ders(certificates: Iterable[x509.Certificate]) -> tuple[bytes, ...]:
-    """Their octets."""
-    return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+    """Their octets; of an authority the same object for all that it has issued."""
+    return tuple(_der(certificate) for certificate in certificates)
+
+
+@lru_cache(maxsize=512)
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
