@@ -124,7 +124,7 @@ def _state(key: ServiceKey, keys: Sequence[ServiceKey], at: datetime) -> str:
 
 @service_keys_.command()
 @click.option("--use", type=click.Choice([use.value for use in KeyUse]), required=True, help="What it is for.")
-@click.option("--key", "given", type=FILE, help="A private key that is there already, PEM, instead of a fresh one.")
+@click.option("--key", "given", type=FILE, help="One that is there already, PEM or PKCS #11 URI, not a fresh one.")
 @act_options
 @click.pass_obj
 def make(invocation: Invocation, use: str, given: Path | None, *, act: Act) -> int:
@@ -138,7 +138,8 @@ def make(invocation: Invocation, use: str, given: Path | None, *, act: Act) -> i
     folder = settings.keys.service_dir
     name = _free_name(folder, use, at)
     content = octets_of(given) if given else new_key()
-    made = certified(cms.PemKey(content).load(), settings.service.name, settings.service.address, use, at)
+    source = source_of(given, folder) if given else cms.PemKey(content)
+    made = certified(source.load(), settings.service.name, settings.service.address, use, at)
     plan = [
         f"keep a {use} key as {folder / name}.key",
         f"write a request for a certificate to {folder / name}.csr, and a self-signed one to {folder / name}.crt",

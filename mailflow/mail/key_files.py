@@ -14,6 +14,7 @@ from mailflow.core.service_keys import KeyUse, ServiceKey, present
 from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.cms import KeyPair, KeySource, PemKey, ServiceKeys
+from mailflow.mail.tokens import SCHEME, token_key
 from mailflow.mail.trust_files import FileState, octets_of, read_pem_file, state_of
 
 OTHERS_MAY_TOUCH = 0o027
@@ -113,9 +114,25 @@ class KeyFiles:
                 yield KeyFile(use=use, name=certificate.stem, key=key, certificate=certificate)
 
 
-def source_of(file: Path) -> KeySource:
-    """Of a private key's file. Raises Misconfigured."""
-    return PemKey(read_private(file))
+def source_of(file: Path, folder: Path | None = None) -> KeySource:
+    """Of a private key's file: the key, or where in a token it is (`mail.tokens`). Raises Misconfigured.
+
+    `folder` is where the file is to lie, when that is not where it lies.
+    """
+    octets = read_private(file)
+    if not octets.startswith(SCHEME):
+        return PemKey(octets)
+    try:
+        return token_key(octets.decode(), folder or file.parent, _pin)
+    except (Misconfigured, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{file}: {error}") from None
+
+
+def _pin(file: Path) -> str:
+    first, *_ = read_private(file).decode(errors="replace").splitlines() or [""]
+    if not first:
+        raise Misconfigured(f"{file}: should hold the PIN in its first line")
+    return first
 
 
 def fingerprint(der: bytes) -> str:

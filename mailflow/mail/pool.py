@@ -152,6 +152,9 @@ class Pool:
         except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
             self.served = None
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
+        except Unavailable:  # a key is away: whoever has a session with its token begins anew
+            self.served = None
+            raise
         finally:
             self._under_way -= 1
 
@@ -160,7 +163,7 @@ def _result(future: "Future[list[U]]") -> list[U]:
     error = future.exception()
     if error is None:
         return future.result()
-    if isinstance(error, BrokenProcessPool):
+    if isinstance(error, BrokenProcessPool | Unavailable):
         raise error
     if isinstance(error, TaskTimeout):
         raise TaskFailed("timeout") from None

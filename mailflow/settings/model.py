@@ -159,7 +159,7 @@ class DecryptionKey(Section):
     """A key that desks may encrypt to."""
 
     key_file: File = Field(examples=["keys/decryption.key"])
-    """Private key, PEM, without a passphrase."""
+    """Private key: PEM without a passphrase, or a PKCS #11 URI that says where in a token it is."""
     certificate_file: File = Field(examples=["keys/decryption.pem"])
     """Its certificate, PEM, as published to the desks."""
 
@@ -168,7 +168,7 @@ class Keys(Section):
     """The keys of the service itself."""
 
     signing_key_file: File = Field(examples=["keys/signing.key"])
-    """Private key that signs answers, PEM, without a passphrase."""
+    """Private key that signs answers: PEM without a passphrase, or a PKCS #11 URI that says where in a token it is."""
     signing_certificate_file: File = Field(examples=["keys/signing.pem"])
     """Its certificate, PEM."""
     signing_chain_file: File | None = Field(default=None, examples=["keys/chain.pem"])

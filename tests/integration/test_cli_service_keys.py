@@ -34,6 +34,7 @@ def make(run: Run, folder: Path, identity: Identity, use: str = "decryption") ->
     """The name of a key that is this one's."""
     given = folder / "given.key"
     given.write_bytes(identity.key_pem)
+    given.chmod(0o600)
     assert run("service-keys", "make", "--use", use, "--key", given, *APPLY)[0] == DONE
     return max(str(one["name"]) for one in listed(run, "service-keys", "list") if one["state"] == "made")
 

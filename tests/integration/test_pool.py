@@ -25,6 +25,7 @@ from tests.support.pool_parts import (
     EATS,
     EXIT_CODE,
     HANGS,
+    KEYLESS,
     MakeComposer,
     MakeStumblingJudge,
 )
@@ -128,6 +129,14 @@ async def test_others_that_are_judged_at_the_same_time_are_not_harmed(pool: Pool
     assert isinstance(poison, TaskFailed)
     assert not isinstance(good, BaseException)
     assert intakes(good) == [0]
+
+
+async def test_a_key_that_is_away_blames_no_mail_and_has_new_processes_made(pool: Pool) -> None:
+    served = pool.served
+    with pytest.raises(Unavailable, match="token t: DeviceRemoved"):
+        await judged(pool, a_mail(), KEYLESS)
+    assert pool.served is None, "so the next turn serves anew"
+    pool.served = served
 
 
 # Generations

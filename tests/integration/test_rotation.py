@@ -45,6 +45,7 @@ def test_killed_between_any_two_steps_and_started_again(
     for use in ("decryption", "signing"):
         given = service.folder / f"{use}.key"
         given.write_bytes(service.pki.issue(use, kind="p256").key_pem)
+        given.chmod(0o600)
         make = ("make", "--use", use, "--key", str(given))
         if use == "decryption":
             assert sweep(service, capfd, old, *make) == 5, "request, certificate, key, before and after the commit"

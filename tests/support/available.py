@@ -25,6 +25,7 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "postfix": lambda: _program("postfix") and os.geteuid() == 0,
     "cyrus": lambda: (CYRUS_CACHE / "complete").exists(),
     "postgresql": _postgresql,
+    "softhsm": lambda: _program("softhsm2-util"),
     "openssl": lambda: _program("openssl"),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailflow.core.model import Environment
-from mailflow.errors import Misconfigured
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import cms
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
@@ -16,7 +16,7 @@ from mailflow.mail.model import Verdict
 from mailflow.mail.trust import Trust
 from tests.support.judging import LIMITS, SERVICE
 
-HANGS, DIES, EATS, BREAKS, DAWDLES = b"hangs", b"dies", b"eats", b"breaks", b"dawdles"
+HANGS, DIES, EATS, BREAKS, DAWDLES, KEYLESS = b"hangs", b"dies", b"eats", b"breaks", b"dawdles", b"keyless"
 EXIT_CODE = 7
 
 
@@ -33,6 +33,8 @@ class StumblingJudge(Judge):
             len(bytearray(1 << 40))
         elif mail.raw.startswith(BREAKS):
             raise ValueError(mail.raw.decode())
+        elif mail.raw.startswith(KEYLESS):
+            raise Unavailable("token t: DeviceRemoved")
         elif mail.raw.startswith(DAWDLES):
             time.sleep(0.5)
         return Judge.judge(self, mail, at)
