@@ -218,7 +218,7 @@ def _checked(path: Path, content: bytes, use: KeyUse, keys: Sequence[ServiceKey]
     pair = cms.KeyPair(key=source_of(path), certificates=content)
     der = (cms.open_signing_key if use is KeyUse.SIGNING else cms.open_decryption_key)(pair).certificate
     try:
-        check_leaf(der, read(der), USES[use])
+        check_leaf(der, read(der), USES[use], since)
     except TrustError as error:
         raise MailflowError(f"the certificate cannot serve: {error}") from None
     period, key = describe(der).validity, ServiceKey(fingerprint=fingerprint(der), use=use, active_from=since)

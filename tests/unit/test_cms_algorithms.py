@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from mailflow.core.anomalies import Code
 from mailflow.mail.cms import CmsError, algorithm_table
-from mailflow.mail.cms.algorithms import TABLE, Algorithm, Use, allowed, is_allowed
+from mailflow.mail.cms.algorithms import TABLE, Algorithm, Use, allowed, era, is_allowed, rsa_bits_min
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -40,6 +41,23 @@ def test_the_dates_are_those_that_were_decided() -> None:
     assert all(name.startswith("rsa-pkcs1v15") for name in v15)
     others = {name: day for (use, name), day in ends.items() if use is not Use.SIGNATURE}
     assert others == dict.fromkeys(("rsa-pkcs1v15", "aes128-cbc", "aes192-cbc", "aes256-cbc"), date(2028, 12, 31))
+
+
+def test_small_keys_end_with_the_year_2030_and_the_published_table_says_so() -> None:
+    last = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert [rsa_bits_min(at) for at in (last, last + timedelta(seconds=1), FAR)] == [2048, 3072, 3072]
+    keys = algorithm_table()["keys"]
+    assert isinstance(keys, dict)
+    assert keys["rsa"]["sizes"] == [{"bitsMin": 2048, "until": "2030-12-31"}, {"bitsMin": 3072, "until": None}]
+
+
+def test_an_era_is_a_time_in_which_the_same_is_allowed() -> None:
+    ends = {row.until for row in TABLE if row.until} | {date(2030, 12, 31)}
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    days = [first + timedelta(days=n) for n in range(365 * 8)]
+    for before, after in pairwise(days):
+        assert (era(before) != era(after)) == (before.date() in ends)
+    assert era(first) == 0
 
 
 def test_sha1_is_allowed_for_oaep_and_derivation_only() -> None:

@@ -244,10 +244,10 @@ def test_policies_beyond_measure_are_refused() -> None:
 def test_the_settings_may_demand_that_a_certificate_is_for_mail_by_name() -> None:
     by_name, by_silence = PKI.issue("named"), PKI.issue("silent", extended_usage=None)
     strict = PathPolicy(mail_usage_required=True)
-    check_leaf(by_name.der, by_name.certificate, CertificateUse.SIGN, strict)
-    check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN)
+    check_leaf(by_name.der, by_name.certificate, CertificateUse.SIGN, AT, strict)
+    check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN, AT)
     with pytest.raises(TrustError) as caught:
-        check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN, strict)
+        check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN, AT, strict)
     assert caught.value.code is Code.KEY_USAGE_REFUSED
 
 

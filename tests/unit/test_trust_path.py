@@ -223,3 +223,22 @@ def test_an_unreadable_certificate_is_refused_by_name() -> None:
 def test_a_broken_anchor_stops_the_service_from_starting() -> None:
     with pytest.raises(Misconfigured, match="anchors"):
         a_trust(anchors=[b"nothing"])
+
+
+@pytest.mark.parametrize(("weak", "code"), [("holder", Code.KEY_TOO_WEAK), ("issuer", Code.PATH_REFUSED)])
+def test_the_size_of_every_key_is_judged_by_the_day_of_reception(weak: str, code: Code) -> None:
+    """What was remembered of the last day does not hold on the next."""
+    root = PKI.authority("strong root", by=None, kind="p384")
+    issuer = PKI.authority("issuer of 2030", by=root, kind="rsa" if weak == "issuer" else "p256")
+    rsa_leaf = weak == "holder"
+    leaf = PKI.issue(
+        "of 2030", by=issuer, kind="rsa" if rsa_leaf else "p256", pss=not rsa_leaf, starts=DAY, ends=4000 * DAY
+    )
+    last = datetime(2030, 12, 31, 23, 59, tzinfo=UTC)
+    lists = [PKI.crl(authority, published=last) for authority in (root, issuer)]
+    trust = a_trust(
+        a_sender(enrolled(leaf)), anchors=[root.identity.der], intermediates=[issuer.identity.der], crls=lists
+    )
+    if rsa_leaf:  # the list of an RSA issuer is signed by PKCS #1 v1.5, which ends that very day
+        assert proven(trust, signed_by(leaf, last), received_at=last, at=last)
+    assert refused(trust, signed_by(leaf, last + DAY), received_at=last + DAY, at=last + DAY) is code

@@ -1,5 +1,6 @@
-"""The dated table of the algorithms that this service accepts, and the limits on keys. Published in `schemas/`."""
+"""The dated table of the algorithms and sizes of keys that this service accepts. Published in `schemas/`."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -9,7 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from mailflow.core.anomalies import Code
 from mailflow.mail.cms.errors import CmsError
 
-RSA_BITS_MIN = 2048
+RSA_SIZES: tuple[tuple[int, date | None], ...] = ((2048, date(2030, 12, 31)), (3072, None))
+"""Moduli from so many bits on, until that day (UTC): as the RGS has it (annexe B1, RègleFact-1 and RègleFact-2)."""
+RSA_BITS_MIN = min(bits for bits, _ in RSA_SIZES)
 RSA_BITS_MAX = 8192
 """Larger keys only cost time."""
 RSA_EXPONENT_MIN = 65537
@@ -136,6 +139,20 @@ TABLE: tuple[Algorithm, ...] = (
 _BY_USE = {(row.use, row.oid): row for row in TABLE}
 
 
+_ENDS = sorted({until for until in (*(row.until for row in TABLE), *(until for _, until in RSA_SIZES)) if until})
+
+
+def era(at: datetime) -> int:
+    """How many of the table's ends lie before the day of `at`: while this is the same, the same is allowed."""
+    return bisect_left(_ENDS, at.astimezone(UTC).date())
+
+
+def rsa_bits_min(at: datetime) -> int:
+    """The smallest RSA modulus that is permitted on the day of `at`."""
+    day = at.astimezone(UTC).date()
+    return min(bits for bits, until in RSA_SIZES if until is None or day <= until)
+
+
 def is_allowed(use: Use, oid: str, at: datetime) -> bool:
     """Whether the table permits this algorithm on the day of `at`."""
     row = _BY_USE.get((use, oid))
@@ -159,7 +176,7 @@ def algorithm_table() -> dict[str, object]:
     return {
         "keys": {
             "rsa": {
-                "bitsMin": RSA_BITS_MIN,
+                "sizes": [{"bitsMin": bits, "until": until and until.isoformat()} for bits, until in RSA_SIZES],
                 "bitsMax": RSA_BITS_MAX,
                 "exponentMin": RSA_EXPONENT_MIN,
                 "exponentBitsMax": RSA_EXPONENT_BITS_MAX,

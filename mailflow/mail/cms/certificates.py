@@ -4,6 +4,7 @@ Partners repeat, so both are remembered per certificate. No path, no validity: t
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from mailflow.mail.cms.algorithms import (
     RSA_BITS_MIN,
     RSA_EXPONENT_BITS_MAX,
     RSA_EXPONENT_MIN,
+    rsa_bits_min,
 )
 from mailflow.mail.cms.ber import Element, Malformed, Reader
 from mailflow.mail.cms.errors import CmsError
@@ -104,9 +106,15 @@ def _subject_key_id(reader: Reader, optional_fields: list[Element]) -> bytes | N
     return None
 
 
+def check_key(key: PublicKey, at: datetime) -> None:
+    """That the table permits a key of this size on the day of `at`; else CmsError `KEY_TOO_WEAK`."""
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < rsa_bits_min(at):
+        raise CmsError(Code.KEY_TOO_WEAK, f"RSA {key.key_size} bits, at that date")
+
+
 @lru_cache(maxsize=512)
 def public_key(certificate: bytes) -> PublicKey:
-    """The key, within the limits of the published table.
+    """The key, within the limits that the published table sets whatever the day; see `check_key`.
 
     Raises CmsError `CERTIFICATE_UNREADABLE` or `KEY_TOO_WEAK`.
     """

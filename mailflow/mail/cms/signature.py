@@ -10,7 +10,7 @@ from mailflow.core.anomalies import Code
 from mailflow.mail.cms import ber
 from mailflow.mail.cms.algorithms import HASHES, MGF1, RSA_PSS, Algorithm, Scheme, Use, allowed
 from mailflow.mail.cms.ber import Malformed, Reader
-from mailflow.mail.cms.certificates import PublicKey, identity, public_key
+from mailflow.mail.cms.certificates import PublicKey, check_key, identity, public_key
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.cms.structures import AlgorithmIdentifier, SignerInfo, read_algorithm
 
@@ -35,6 +35,7 @@ def check_signature(info: SignerInfo, attributes: bytes, certificate: bytes, dig
     Raises CmsError for anything that does not fit or does not hold; `Malformed` for unreadable parameters.
     """
     key = public_key(certificate)
+    check_key(key, at)
     stated = info.signature_algorithm
     algorithm = allowed(Use.SIGNATURE, stated.oid, at)
     if algorithm.digest not in (None, digest):

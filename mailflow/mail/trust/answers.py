@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -19,6 +19,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mailflow.core.revocation import Says
+from mailflow.mail.cms.algorithms import era
 from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, public_key
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.trust.certificate import check_issued, extension, read, verify_signed
@@ -81,7 +82,7 @@ class Answer:
             raise UnusableAnswer("no nextUpdate")
         self.expires = expires
         self.digest = hashlib.sha256(der).digest()
-        self._signed_by: dict[tuple[x509.Certificate, date], bool] = {}
+        self._signed_by: dict[tuple[x509.Certificate, int], bool] = {}
 
     @property
     def serial(self) -> int:
@@ -105,8 +106,8 @@ class Answer:
         )
 
     def _is_signed_by(self, signer: x509.Certificate, at: datetime) -> bool:
-        """Remembered for a day, as long as the table of algorithms holds."""
-        key = (signer, at.astimezone(UTC).date())
+        """Remembered as long as the table of algorithms allows the same."""
+        key = (signer, era(at))
         if key not in self._signed_by:
             self._signed_by[key] = self._verifies(signer, at)
         return self._signed_by[key]

@@ -20,7 +20,13 @@ from mailflow.core.expiry import Validity
 from mailflow.core.model import CertificateUse
 from mailflow.mail.cms.algorithms import Scheme, Use, allowed, is_allowed
 from mailflow.mail.cms.ber import SEQUENCE, Malformed, Reader
-from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS, CERTIFICATE_OCTETS_MAX, PublicKey, public_key
+from mailflow.mail.cms.certificates import (
+    CERTIFICATE_ERRORS,
+    CERTIFICATE_OCTETS_MAX,
+    PublicKey,
+    check_key,
+    public_key,
+)
 from mailflow.mail.cms.errors import CmsError
 from mailflow.mail.trust.errors import TrustError
 from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy
@@ -131,13 +137,14 @@ def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, at: da
 
     Raises TrustError `PATH_REFUSED`.
     """
-    try:
-        key = public_key(issuer.public_bytes(Encoding.DER))
-    except CmsError as error:
-        raise TrustError(Code.PATH_REFUSED, f"the key of an authority: {error.detail}") from None
     if not is_allowed(Use.SIGNATURE, certificate.signature_algorithm_oid.dotted_string, at):
         oid = certificate.signature_algorithm_oid.dotted_string
         raise TrustError(Code.PATH_REFUSED, f"certificate signed with {oid}")
+    try:
+        key = public_key(issuer.public_bytes(Encoding.DER))
+        check_key(key, at)
+    except CmsError as error:
+        raise TrustError(Code.PATH_REFUSED, f"the key of an authority: {error.detail}") from None
     try:
         _check_one_algorithm(certificate)
         verify_signed(
@@ -194,14 +201,15 @@ def verify_signed(
 
 
 def check_leaf(
-    der: bytes, certificate: x509.Certificate, use: CertificateUse, policy: PathPolicy = HOUSE_POLICY
+    der: bytes, certificate: x509.Certificate, use: CertificateUse, at: datetime, policy: PathPolicy = HOUSE_POLICY
 ) -> None:
-    """Key, usage and signature algorithm of a holder's certificate.
+    """Key, usage and signature algorithm of a holder's certificate, by what is accepted on the day of `at`.
 
     Raises TrustError `KEY_TOO_WEAK`, `KEY_USAGE_REFUSED` or `ALGORITHM_REFUSED`.
     """
     try:
         key = public_key(der)
+        check_key(key, at)
     except CmsError as error:
         raise TrustError(error.code, error.detail) from None
     if is_authority(certificate) and not policy.authorities_may_sign:

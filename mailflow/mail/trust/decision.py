@@ -24,57 +24,30 @@ and for each signer:
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
 
 from mailflow.core.anomalies import Code
-from mailflow.core.model import CertificateUse, Directory, EnrolledCertificate, EnrolledSender, SenderCode, Standing
-from mailflow.core.revocation import Fetched
+from mailflow.core.model import CertificateUse, EnrolledCertificate, EnrolledSender, SenderCode, Standing
 from mailflow.errors import Misconfigured
+from mailflow.mail.cms.algorithms import era
 from mailflow.mail.cms.certificates import identity
 from mailflow.mail.cms.errors import CmsError
-from mailflow.mail.cms.keys import ServiceKeys
 from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step, VerifiedSigner
 from mailflow.mail.trust.certificate import check_leaf, extension, read
 from mailflow.mail.trust.errors import TrustError, TrustUndetermined
 from mailflow.mail.trust.grounds import Grounds, Proven, ders, enrolment_of, together
+from mailflow.mail.trust.material import TrustMaterial, configured
 from mailflow.mail.trust.names import organisation
 from mailflow.mail.trust.path import Path, Paths
-from mailflow.mail.trust.policy import HOUSE_POLICY, PathPolicy, SigningWindow
+from mailflow.mail.trust.policy import PathPolicy
 from mailflow.mail.trust.revocation import Consulted, RevocationLists
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustMaterial:
-    """All that is worked from, at one generation. Picklable; certificates and lists in DER."""
-
-    directory: Directory
-    anchors: tuple[bytes, ...]
-    intermediates: tuple[bytes, ...]
-    crls: tuple[bytes, ...]
-    window: SigningWindow
-    policy: PathPolicy = HOUSE_POLICY
-    policies: Mapping[SenderCode, PathPolicy] = field(default_factory=dict)
-    """Of senders that have one of their own, instead of `policy`."""
-    fetched: Fetched = field(default_factory=Fetched)
-    """What the register keeps of revocation data, beside `crls`, which are of files."""
-    keys: ServiceKeys = field(default=ServiceKeys(), repr=False)
-    """Our own, which change with a generation as the rest does; no decision rests on them."""
-
-    def policy_of(self, sender: SenderCode | None) -> PathPolicy:
-        """What is demanded of the paths of a sender; None: of nobody in particular."""
-        return self.policy if sender is None else self.policies.get(sender, self.policy)
-
-    @property
-    def lists(self) -> tuple[bytes, ...]:
-        """Every revocation list, from wherever it is."""
-        return (*self.crls, *self.fetched.lists)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +55,14 @@ class _Proof:
     """That a certificate passed every check of its own, and within which bounds that still holds."""
 
     path: Path
+    era: int
+    """Of the table of algorithms that it was judged by."""
     judged_at: datetime
     good_until: datetime
 
     def holds(self, valid_at: datetime, at: datetime) -> bool:
         valid = all(c.not_valid_before_utc <= valid_at <= c.not_valid_after_utc for c in self.path)
-        return valid and self.judged_at <= at <= self.good_until
+        return valid and self.era == era(valid_at) and self.judged_at <= at <= self.good_until
 
 
 class _Checklist:
@@ -113,7 +88,7 @@ class Trust:
     """Built once per generation in each worker.
 
     Remembers the proven paths of enrolled certificates, never a failure. Its material does not change, so that
-    only time can end a proof: the end of a certificate or of a revocation list.
+    only time can end a proof: the end of a certificate, of revocation data, or of an algorithm.
     """
 
     def __init__(self, material: TrustMaterial) -> None:
@@ -197,7 +172,7 @@ class Trust:
             return Proven(sender=sender, grounds=together([self._grounds[der] for der in certificates]))
         with checklist.step(rest[0]):
             policy = self.material.policy_of(sender.code)
-            leaves = [_fit(der, CertificateUse.SIGN, policy) for der in certificates]  # 7
+            leaves = [_fit(der, CertificateUse.SIGN, received_at, policy) for der in certificates]  # 7
         with checklist.step(rest[1]):
             others = _readable(bag)
             paths = [self._paths.find(leaf, others, received_at, policy) for leaf in leaves]  # 8
@@ -206,7 +181,8 @@ class Trust:
             good_until = self.lists.check(paths, at, consulted)  # 9
         grounds = [self._grounds_of(sender, path, consulted) for path in paths]
         for der, path, why in zip(certificates, paths, grounds, strict=True):
-            if self._remember(CertificateUse.SIGN, der, path, at, good_until):
+            proof = _Proof(path=path, era=era(received_at), judged_at=at, good_until=good_until)
+            if self._remember(CertificateUse.SIGN, der, proof):
                 self._grounds[der] = why
         return Proven(sender=sender, grounds=together(grounds))
 
@@ -234,7 +210,8 @@ class Trust:
             try:
                 if not self._remembers(enrolled.use, enrolled.der, at, at):
                     path, good_until = self._prove(enrolled.der, enrolled.use, at, sender.code)
-                    self._remember(enrolled.use, enrolled.der, path, at, good_until)
+                    proof = _Proof(path=path, era=era(at), judged_at=at, good_until=good_until)
+                    self._remember(enrolled.use, enrolled.der, proof)
             except TrustError:
                 continue
             except TrustUndetermined:
@@ -276,19 +253,19 @@ class Trust:
         try:
             if _fingerprint(der) in {c.fingerprint for s in self.material.directory.senders for c in s.certificates}:
                 raise TrustError(Code.SUCCESSOR_REFUSED, "it is enrolled already")
-            leaf = _fit(der, CertificateUse.SIGN, policy)
+            leaf = _fit(der, CertificateUse.SIGN, at, policy)
             if organisation(leaf) != organisation(read(former.der)):
                 raise TrustError(Code.SUCCESSOR_REFUSED, "of another organisation")
             self.lists.check([self._paths.find(leaf, _readable(bag), at, policy)], at)
         except TrustError as error:
             raise TrustError(Code.SUCCESSOR_REFUSED, str(error)) from None
         had = {c.use for c in sender.certificates if c.fingerprint == follows and c.standing is Standing.ACTIVE}
-        return tuple(use for use in CertificateUse if use in had and _is_fit(der, use, policy))
+        return tuple(use for use in CertificateUse if use in had and _is_fit(der, use, at, policy))
 
     def _prove(self, der: bytes, use: CertificateUse, at: datetime, sender: SenderCode | None) -> tuple[Path, datetime]:
         """The path, and until when its revocation data hold."""
         policy = self.material.policy_of(sender)
-        path = self._paths.find(_fit(der, use, policy), (), at, policy)
+        path = self._paths.find(_fit(der, use, at, policy), (), at, policy)
         return path, self.lists.check([path], at)
 
     def _sender_of(self, certificate: bytes) -> EnrolledSender:
@@ -334,25 +311,25 @@ class Trust:
         proof = self._proofs.get((use, der))
         return proof is not None and proof.holds(valid_at, at)
 
-    def _remember(self, use: CertificateUse, der: bytes, path: Path, at: datetime, good_until: datetime) -> bool:
+    def _remember(self, use: CertificateUse, der: bytes, proof: _Proof) -> bool:
         """A path that needs the mail's own certificates is proven anew each time: another mail may lack them."""
-        known = self._paths.is_known(path)
+        known = self._paths.is_known(proof.path)
         if known:
-            self._proofs[use, der] = _Proof(path=path, judged_at=at, good_until=good_until)
+            self._proofs[use, der] = proof
         return known
 
 
-def _is_fit(der: bytes, use: CertificateUse, policy: PathPolicy) -> bool:
+def _is_fit(der: bytes, use: CertificateUse, at: datetime, policy: PathPolicy) -> bool:
     try:
-        _fit(der, use, policy)
+        _fit(der, use, at, policy)
     except TrustError:
         return False
     return True
 
 
-def _fit(der: bytes, use: CertificateUse, policy: PathPolicy) -> x509.Certificate:
+def _fit(der: bytes, use: CertificateUse, at: datetime, policy: PathPolicy) -> x509.Certificate:
     certificate = read(der)
-    check_leaf(der, certificate, use, policy)
+    check_leaf(der, certificate, use, at, policy)
     return certificate
 
 
@@ -372,14 +349,6 @@ def _readable(bag: Sequence[bytes]) -> list[x509.Certificate]:
         except TrustError:
             continue
     return certificates
-
-
-def configured(ders: Sequence[bytes]) -> list[x509.Certificate]:
-    """Anchors or intermediates, read. Raises Misconfigured."""
-    try:
-        return [read(der) for der in ders]
-    except TrustError as error:
-        raise Misconfigured(f"a certificate among the anchors or intermediates: {error}") from None
 
 
 def _fingerprint(der: bytes) -> str:

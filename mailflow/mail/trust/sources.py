@@ -22,8 +22,8 @@ from mailflow.core.revocation import SourceKey, SourceKind
 from mailflow.mail.cms.certificates import CERTIFICATE_ERRORS
 from mailflow.mail.trust.answers import Answer, UnusableAnswer
 from mailflow.mail.trust.certificate import extension, read
-from mailflow.mail.trust.decision import TrustMaterial, configured
 from mailflow.mail.trust.errors import TrustError
+from mailflow.mail.trust.material import TrustMaterial, configured
 from mailflow.mail.trust.path import Path, Paths
 from mailflow.mail.trust.policy import HOUSE_POLICY
 from mailflow.mail.trust.revocation import CLOCK_SKEW

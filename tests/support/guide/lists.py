@@ -8,8 +8,8 @@ from mailflow.core.expiry import ANNOUNCED_DAYS
 from mailflow.core.life import REMOVAL_DELAY, RENEWAL_WINDOW, TABLE, Action, Role, Standing
 from mailflow.core.model import Operation
 from mailflow.core.rules.facts import DEPOSIT_AGE_MAX_YEARS
+from mailflow.mail.cms.algorithms import RSA_SIZES, Use
 from mailflow.mail.cms.algorithms import TABLE as ALGORITHMS
-from mailflow.mail.cms.algorithms import Use
 from mailflow.settings.amounts import Limits
 from mailflow.settings.model import Jobs, Service
 from mailflow.settings.trust import Trust
@@ -138,9 +138,11 @@ def versions() -> str:
 
 
 def algorithms() -> str:
-    """The dated table of algorithms."""
-    rows = [[USES[row.use], row.name, row.oid, f"{row.until:%d/%m/%Y}" if row.until else ""] for row in ALGORITHMS]
-    return table(["emploi", "nom", "OID", "dernier jour (UTC)"], rows)
+    """The dated table of algorithms and sizes of keys."""
+    rows = [(USES[row.use], row.name, row.oid, row.until) for row in ALGORITHMS]
+    rows += [("clé", f"RSA, {bits} bits au moins", "", until) for bits, until in RSA_SIZES]
+    written = [[*row, f"{until:%d/%m/%Y}" if until else ""] for *row, until in rows]
+    return table(["emploi", "nom", "OID", "dernier jour (UTC)"], written)
 
 
 def limits() -> str:
