@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import psycopg
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from bench import processes
 from bench.uniqueness.rows import NEXT_IDENTIFIER, Maker
 from mailflow.core.numbers import TERRITORIES
 from mailflow.register import Register, masters, tables
+from mailflow.register.key_store import SCHEMA, beside
 from tests.servers.postgres import postgres
 
 BLOCKS_A_TASK = 10
@@ -69,7 +70,7 @@ def database(kind: str, folder: Path) -> Iterator[Database]:
     try:
         yield Sqlite(url=f"sqlite:///{file}", file=file)
     finally:
-        for left in folder.glob("register.db*"):
+        for left in folder.glob("register*.db*"):
             left.unlink()
 
 
@@ -84,9 +85,17 @@ async def prepare(register: Register) -> None:
             else:
                 statement = "SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"
             await tx.run(sa.text(statement).bindparams(**last))
-        await masters.current(tx)
+        async with tx.keys.begin() as store:
+            await masters.current(store, tx.vault)
         rows = [{"territory": territory, "last": NEXT_IDENTIFIER} for territory in sorted(TERRITORIES)]
         await tx.run(sa.insert(tables.history_counter), rows)
+
+
+def _with_keys(file: Path, isolation_level: Literal["DEFERRED"] | None = "DEFERRED") -> sqlite3.Connection:
+    """The register and its key store."""
+    connection = sqlite3.connect(file, isolation_level=isolation_level)
+    connection.execute("ATTACH DATABASE ? AS keys", [beside(f"sqlite:///{file}").removeprefix("sqlite:///")])
+    return connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +107,7 @@ class Sqlite:
 
     def fill(self, maker: Maker, blocks: range, workers: int) -> None:
         """See `Database`."""
-        with contextlib.closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
+        with contextlib.closing(_with_keys(self.file, isolation_level=None)) as connection:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{CACHE_KIB}"):
                 connection.execute(f"PRAGMA {pragma}")
             with multiprocessing.get_context("spawn").Pool(workers, _take, [maker]) as pool:
@@ -125,7 +134,7 @@ class Sqlite:
 
     def plan(self, statement: str, parameters: Any) -> str:
         """See `Database`."""
-        with contextlib.closing(sqlite3.connect(self.file)) as connection:
+        with contextlib.closing(_with_keys(self.file)) as connection:
             return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
 
@@ -165,6 +174,7 @@ class Postgresql:
     def plan(self, statement: str, parameters: Any) -> str:
         """See `Database`."""
         with psycopg.connect(self.url) as connection:
+            connection.execute(f"SET search_path = public, {SCHEMA}")
             return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {statement}", parameters))
 
 
@@ -190,6 +200,7 @@ def _connect(maker: Maker, url: str) -> None:
     _connection = psycopg.connect(url, autocommit=True)
     _connection.execute("SET session_replication_role = replica")  # foreign keys are not looked up
     _connection.execute("SET synchronous_commit = off")
+    _connection.execute(f"SET search_path = public, {SCHEMA}")
     _connection.execute("CREATE TEMPORARY TABLE claims (LIKE active_identity) ON COMMIT DELETE ROWS")
 
 

@@ -5,14 +5,15 @@ beside it is the same form for all. Of their mails and files there is what reten
 """
 
 import asyncio
+import contextlib
 import hashlib
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -26,6 +27,8 @@ from mailflow.core.model import Door, Operation
 from mailflow.core.numbers import SEQUENCE_MAX, DeskCode, UniqueNumber
 from mailflow.register import Transaction, history, identities, journal, likeness, nir, requests, tables
 from mailflow.register.identities import IdentityClaim
+from mailflow.register.key_store import KeyStore
+from mailflow.register.key_tables import content_key, master_key
 from mailflow.register.requests import NewRequest
 from mailflow.register.types import IntakeState
 from mailflow.register.vault import Vault
@@ -61,7 +64,11 @@ class Maker:
         households = [household for block in blocks for household in self.population.block(block)]
         recorder = Recorder(self.vault, blocks.start * BLOCK, len(households))
         asyncio.run(_register(recorder, households, self.payload, self.at))
-        return {table: recorder.rows[table] for table in tables.metadata.sorted_tables if table in recorder.rows}
+        return {
+            table: recorder.rows[table]
+            for table in (content_key, *tables.metadata.sorted_tables)
+            if table in recorder.rows
+        }
 
 
 class Recorder(Transaction):
@@ -73,12 +80,16 @@ class Recorder(Transaction):
     __slots__ = ("_person", "_sequence", "first", "rows")
 
     def __init__(self, vault: Vault, first: int, count: int) -> None:
-        super().__init__(cast("AsyncConnection", None), vault, writes=True)
-        self.master = vault.first
+        super().__init__(cast("AsyncConnection", None), vault, cast("KeyStore", self), writes=True)
         self.rows: dict[sa.Table, list[Mapping[str, Any]]] = defaultdict(list)
         self.first = first
         self._person = 2 * first + 1
         self._sequence = first + count
+
+    @contextlib.asynccontextmanager
+    async def begin(self) -> AsyncIterator[Self]:
+        """It is the key store too."""
+        yield self
 
     def insert(self, table: sa.Table) -> postgresql.Insert:
         """All that the functions of the register say by it is not looked at."""
@@ -87,7 +98,8 @@ class Recorder(Transaction):
     async def all(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> list[Any]:
         """The rows that are written, as they come back from an INSERT; none from anything else."""
         if not isinstance(statement, sa.Insert):
-            return []
+            asked = statement.get_final_froms() if isinstance(statement, sa.Select) else []
+            return [SimpleNamespace(name=self.vault.first)] if asked == [master_key] else []
         if statement.table is tables.history_counter:
             return [SimpleNamespace(last=self._sequence)]
         written = list(rows or ())

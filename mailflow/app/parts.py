@@ -96,7 +96,9 @@ async def register_of(
 
     Raises Misconfigured and Unavailable.
     """
-    register = Register.open(settings.register_.url, open_vault(settings), meter, read_only=read_only)
+    where = settings.register_
+    vault = open_vault(settings)
+    register = Register.open(where.url, vault, meter, keys_url=where.keys_url, read_only=read_only)
     try:
         await register.require_current_schema()
         async with register.read() as tx:
@@ -111,7 +113,8 @@ async def migrate(settings: Settings) -> None:
 
     Raises Misconfigured and Unavailable.
     """
-    register = Register.open(settings.register_.url, open_vault(settings))
+    where = settings.register_
+    register = Register.open(where.url, open_vault(settings), keys_url=where.keys_url)
     try:
         await register.migrate()
         async with register.begin() as tx:

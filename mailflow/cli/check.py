@@ -19,8 +19,11 @@ from mailflow.core.model import Directory
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.trust import Trust
 from mailflow.ops.findings import runs_out
-from mailflow.register import directory, reference, revocations
+from mailflow.register import directory, keys, reference, revocations
 from mailflow.settings import Settings, file_faults
+
+LATEST_MAILS = 100
+"""By which a key store that is older than the register is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ async def _check(settings: Settings, *, offline: bool) -> tuple[list[Finding], E
         ("keys", _keys),
         ("register", _register),
         ("groups", _groups),
+        ("key store", _key_store),
         ("master keys", check_master_keys),
         ("expiry", _expiry),
         ("revocation", _revocation),
@@ -194,6 +198,15 @@ async def _register(settings: Settings) -> str:
     async with app.register_of(settings) as register, register.read() as tx:
         enrolled = await directory.read(tx)
     return f"{len(enrolled.senders)} senders, generation {enrolled.generation}"
+
+
+async def _key_store(settings: Settings) -> str:
+    """It is of the same time as the register: after a restore it may be an older one."""
+    async with app.register_of(settings) as register, register.read() as tx:
+        lost = await keys.count_lost(tx, LATEST_MAILS)
+    if lost:
+        raise Misconfigured(f"{lost} of the latest mails have no key in it: it is older than the register")
+    return "has the keys of the latest mails"
 
 
 async def _reference(settings: Settings) -> str:

@@ -131,7 +131,7 @@ def _complete(invocation: Invocation, plan: list[str], *, apply: bool, as_json: 
         for one in missing:
             one.make()
         wait_for(app.migrate(settings))
-        hand_over_register(settings.register_.url)
+        hand_over_register(settings.register_)
     following = "Next: mailflow check-config, then enrol a sender, a desk and a mandate."
     return _done(plan, following, apply=apply, as_json=as_json)
 

@@ -51,8 +51,8 @@ def list_(invocation: Invocation, as_json: bool) -> int:
 
 
 async def _list(settings: Settings) -> list[Row]:
-    async with app.register_of(settings) as register, register.read() as tx:
-        known = {master.name: master for master in await masters.known(tx)}
+    async with app.register_of(settings) as register, register.keys.read() as store:
+        known = {master.name: master for master in await masters.known(store)}
     here = _here(settings)
     return [
         {
@@ -88,8 +88,8 @@ async def _rotate(invocation: Invocation, name: str | None, act: Act) -> int:
     name = name or _free_name(settings, f"{at:%Y-%m-%d}")
     file = settings.register_.master_keys_dir / f"{name}.key"
     async with app.register_of(settings) as register:
-        async with register.read() as tx:
-            known = await masters.known(tx)
+        async with register.keys.read() as store:
+            known = await masters.known(store)
         wrapped = sum(master.wraps for master in known if master.name != name)
         plan = [] if file.exists() else [f"write {file}: a new master key. Copy it to where keys are kept, now"]
         plan += [f"wrap new content keys by {name}, from now on", f"wrap {wrapped} content keys anew"]
@@ -99,13 +99,14 @@ async def _rotate(invocation: Invocation, name: str | None, act: Act) -> int:
         if not file.exists():
             write_random_key(file, like=max(file.parent.glob("*.key")))
         async with register.begin() as tx:
-            await masters.make_current(tx, name)
             entry = journal.Entry(kind="master-key-current", detail={"key": name, "by": act.by, "why": act.why})
             await journal.append(tx, [entry], at)
+            async with tx.keys.begin() as store:
+                await masters.make_current(store, tx.vault, name)
         try:
             return await _rewrap(invocation, register)
         finally:
-            hand_over_register(settings.register_.url)
+            hand_over_register(settings.register_)
 
 
 async def _rewrap(invocation: Invocation, register: Register) -> int:
@@ -133,21 +134,23 @@ def remove(invocation: Invocation, name: str, act: Act) -> int:
 async def _remove(settings: Settings, name: str, act: Act) -> int:
     file, at = settings.register_.master_keys_dir / f"{name}.key", app.now()
     async with app.register_of(settings) as register, register.begin() as tx:
-        known = {master.name: master for master in await masters.known(tx)}
+        async with tx.keys.read() as store:
+            known = {master.name: master for master in await masters.known(store)}
         master = known.get(name)
         if master is None and not file.exists():
             raise click.ClickException("there is no such master key")
         if not any(one.current for one in known.values()) or (master and (master.current or master.wraps)):
             raise click.ClickException("it is in use: `mailflow master-key rotate` ends that")
         if act.apply:
-            await masters.remove(tx, name)
             entry = journal.Entry(kind="master-key-removed", detail={"key": name, "by": act.by, "why": act.why})
             await journal.append(tx, [entry], at)
+            async with tx.keys.begin() as store:
+                await masters.remove(store, name)
     plan = [f"delete {file}; delete its copies elsewhere too, once no backup is to be read with it"]
     show_plan(plan, apply=act.apply, as_json=act.as_json)
     if act.apply:
         file.unlink(missing_ok=True)
-        hand_over_register(settings.register_.url)
+        hand_over_register(settings.register_)
     return Exit.DONE
 
 

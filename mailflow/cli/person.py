@@ -2,6 +2,9 @@
 
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -9,6 +12,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, say, show_json, show_plan, wait_for
 from mailflow.core.calendar import legal_day
+from mailflow.jobs.orders import DISPATCH
 from mailflow.register import journal
 from mailflow.registrar import person as rights
 
@@ -82,6 +86,51 @@ async def _erase(invocation: Invocation, number: str, act: Act) -> int:
             await rights.erase(tx, plan, done_by, legal_day(at), at)
     show_plan(_lines(plan), apply=act.apply, as_json=act.as_json)
     return Exit.DONE
+
+
+@person.command()
+@click.argument("number")
+@json_option
+@click.pass_obj
+def erased(invocation: Invocation, number: str, as_json: bool) -> int:
+    """Prove that a request is erased: look for everything that could be left of it, and say until when it may be.
+
+    Exit code 65 when it was not erased, or something of it can be read yet.
+
+    Example: mailflow person erased 059112500000059123
+    """
+    return wait_for(_erased(invocation, number, as_json=as_json))
+
+
+async def _erased(invocation: Invocation, number: str, *, as_json: bool) -> int:
+    settings = invocation.settings
+    terms = rights.Terms(
+        retention=timedelta(days=settings.jobs.retention_days),
+        copies=timedelta(days=settings.register_.key_copies_days),
+        dispatch=DISPATCH,
+    )
+    async with app.register_of(settings) as register, register.read() as tx:
+        proof = await rights.prove_erasure(tx, number, terms)
+    if proof is None:
+        raise click.ClickException(UNKNOWN)
+    if as_json:
+        show_json({**asdict(proof), "complete": proof.is_complete})
+    else:
+        for line in _proven(proof):
+            say(line)
+    return Exit.DONE if proof.is_complete else Exit.SET_ASIDE
+
+
+def _proven(proof: rights.Proof) -> Iterator[str]:
+    yield f"erased: {proof.erased_at:%Y-%m-%d %H:%M %Z}" if proof.erased_at else "not erased"
+    for what, left in proof.looked_for.items():
+        yield f"{what}: {left or 'none'}"
+    for mail, until in proof.mails.items():
+        yield f"{mail}: kept, until {until}" if until else f"{mail}: kept, and not done with"
+    if proof.is_complete:
+        yield "Complete: nothing of it can be read here."
+    if proof.erased_at and proof.ends_on:
+        yield f"From {proof.ends_on} on no copy of the key store can have a key to it either."
 
 
 def _lines(plan: rights.Erasure) -> list[str]:

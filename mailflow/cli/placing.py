@@ -5,6 +5,9 @@ import os
 import stat
 from pathlib import Path
 
+from mailflow.register.key_store import beside
+from mailflow.settings.model import Register
+
 KEY_BYTES = 32
 PRIVATE = 0o600
 
@@ -39,10 +42,11 @@ def write_random_key(path: Path, like: Path | None = None) -> None:
         path.chmod(stat.S_IMODE(known.st_mode))
 
 
-def hand_over_register(url: str) -> None:
+def hand_over_register(where: Register) -> None:
     """What root makes belongs to whom the folder belongs: the service is not root."""
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:") and os.geteuid() == 0:
-        owner = file.parent.stat()
-        for path in file.parent.glob(f"{file.name}*"):
-            os.chown(path, owner.st_uid, owner.st_gid)
+    for url in (where.url, where.keys_url or beside(where.url)):
+        file = Path(url.removeprefix("sqlite:///"))
+        if url.startswith("sqlite:") and os.geteuid() == 0:
+            owner = file.parent.stat()
+            for path in file.parent.glob(f"{file.name}*"):
+                os.chown(path, owner.st_uid, owner.st_gid)

@@ -4,8 +4,9 @@ from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.certificates import CERTIFICATES
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.lifetimes import EXPIRY, NOTICES_JOB, PURGE
+from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.retention import RETENTION
 from mailflow.jobs.rewrapping import REWRAP
 from mailflow.jobs.work import Job
 
-JOBS: tuple[Job, ...] = (NOTICES_JOB, CERTIFICATES, EXPIRY, DISPATCH_JOB, PURGE, RETENTION, REWRAP, AUDIT)
+JOBS: tuple[Job, ...] = (NOTICES_JOB, CERTIFICATES, EXPIRY, DISPATCH_JOB, PURGE, RETENTION, LOOSE_KEYS, REWRAP, AUDIT)

@@ -7,7 +7,8 @@ from mailflow.register import Register, Transaction, masters
 
 
 async def _due(tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
-    former = [master for master in await masters.known(tx) if master.wraps and not master.current]
+    async with tx.keys.read() as store:
+        former = [master for master in await masters.known(store) if master.wraps and not master.current]
     return Due(
         count=sum(master.wraps for master in former),
         examples=tuple(f"{master.wraps} wrapped by {master.name}" for master in former),
@@ -15,8 +16,8 @@ async def _due(tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
 
 
 async def _step(register: Register, _terms: JobTerms, _at: datetime) -> int:
-    async with register.begin() as tx:
-        return await masters.rewrap(tx, BATCH)
+    async with register.keys.begin() as store:
+        return await masters.rewrap(store, register.vault, BATCH)
 
 
 REWRAP = Job(

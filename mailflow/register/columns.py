@@ -10,16 +10,17 @@ from mailflow.core.canary import CANARY_DESKS
 from mailflow.register import triggers
 from mailflow.register.types import Instant
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+metadata = sa.MetaData(naming_convention=_NAMES)
 triggers.attach(metadata)
+key_metadata = sa.MetaData(naming_convention=_NAMES)
+"""Of the key store, which is a database of its own."""
 
 DESK_REGEX = "[0-9A-Z]{5}"
 DESK_GLOB = "[0-9A-Z]" * 5

@@ -104,7 +104,7 @@ async def erase(tx: Transaction, numbers: Sequence[str]) -> list[UniqueNumber]:
             .with_for_update()
         )
         rows += await tx.all(statement)
-    await keys.erase(tx, [row.key_id for row in rows])
+    keys.erase(tx, [row.key_id for row in rows])
     ids = [row.id for row in rows]
     await requests.release(tx, ids)
     await nir.erase(tx, ids)

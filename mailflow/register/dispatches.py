@@ -55,6 +55,11 @@ class Made:
     requests: int
     made_at: datetime
 
+    @property
+    def name(self) -> str:
+        """No other one has it; the keys of the mails that carry it begin with it and a colon."""
+        return f"{self.sender}:{self.desk}:{self.number}"
+
 
 async def position(tx: Transaction, sender: str, desk: DeskCode, territory: Territory, since: datetime) -> int:
     """The sequence up to which it was told; when that was not since `since`, that of the last entry before it."""

@@ -76,9 +76,10 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
         rows.append(row)
     named = (intake.c.account, intake.c.mailbox, intake.c.uidvalidity, intake.c.uid)
-    new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(*named)
-    taken = {tuple(row) for row in await tx.all(new, rows)}
-    await keys.keep(tx, [key for uid, key in made.items() if uid in taken], at)
+    new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(intake.c.id, *named)
+    taken = {tuple(named): id_ for id_, *named in await tx.all(new, rows)}
+    owned = [(key, keys.Owner("intake", str(taken[uid]))) for uid, key in made.items() if uid in taken]
+    await keys.keep(tx, owned, at)
 
 
 def message_token(tx: Transaction, message_id: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Master keys as the database knows them: by their names alone. One is current and wraps new content keys.
+"""Master keys as the key store knows them: by their names alone. One is current and wraps new content keys.
 
 Which one is said here and not in a file, so that all workers on all machines change over with one commit. That none
 goes while it wraps anything is a foreign key; so it is also refused to who still wraps by one that is gone.
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured
-from mailflow.register.tables import content_key, master_key
-from mailflow.register.transaction import Transaction
-from mailflow.register.vault import SealBroken, WrappedKey
+from mailflow.register.database import Statements
+from mailflow.register.key_tables import content_key, master_key
+from mailflow.register.vault import SealBroken, Vault, WrappedKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +24,18 @@ class Master:
     """How many content keys are wrapped by it."""
 
 
-async def current(tx: Transaction) -> str:
-    """The master key that wraps new content keys; in a new register the vault's first. Raises Misconfigured."""
-    if tx.master is None:
-        which = sa.select(master_key.c.name).where(master_key.c.current)
-        found = await tx.all(which)
-        if not found:
-            begins = tx.insert(master_key).values(name=tx.vault.first, current=True)
-            await tx.run(begins.on_conflict_do_nothing())
-            found = await tx.all(which)
-        tx.master = found[0].name
-    return tx.master
+async def current(store: Statements, vault: Vault) -> str:
+    """The master key that wraps new content keys; in a new register the vault's first."""
+    which = sa.select(master_key.c.name).where(master_key.c.current)
+    found = await store.all(which)
+    if not found:
+        begins = store.insert(master_key).values(name=vault.first, current=True)
+        await store.run(begins.on_conflict_do_nothing())
+        found = await store.all(which)
+    return str(found[0].name)
 
 
-async def known(tx: Transaction) -> list[Master]:
+async def known(store: Statements) -> list[Master]:
     """All of them, by name."""
     counted = sa.select(content_key.c.master, sa.func.count().label("wraps")).group_by(content_key.c.master).subquery()
     statement = (
@@ -45,46 +43,45 @@ async def known(tx: Transaction) -> list[Master]:
         .outerjoin(counted, counted.c.master == master_key.c.name)
         .order_by(master_key.c.name)
     )
-    return [Master(**row._mapping) for row in await tx.all(statement)]
+    return [Master(**row._mapping) for row in await store.all(statement)]
 
 
-async def make_current(tx: Transaction, name: str) -> None:
+async def make_current(store: Statements, vault: Vault, name: str) -> None:
     """From this commit on new content keys are wrapped by that master key. Raises Misconfigured without its octets."""
-    if not tx.vault.has(name):
+    if not vault.has(name):
         raise Misconfigured(f"the master key named {name!r} was not given")
-    await current(tx)  # a new register has one that could be followed
-    await tx.run(sa.update(master_key).where(master_key.c.current).values(current=False))
-    new = tx.insert(master_key).values(name=name, current=True)
-    await tx.run(new.on_conflict_do_update(index_elements=[master_key.c.name], set_={"current": True}))
-    tx.master = name
+    await current(store, vault)  # a new register has one that could be followed
+    await store.run(sa.update(master_key).where(master_key.c.current).values(current=False))
+    new = store.insert(master_key).values(name=name, current=True)
+    await store.run(new.on_conflict_do_update(index_elements=[master_key.c.name], set_={"current": True}))
 
 
-async def remove(tx: Transaction, name: str) -> None:
+async def remove(store: Statements, name: str) -> None:
     """Let the register forget a former master key. Raises ConstraintViolated while anything is wrapped by it."""
-    await tx.run(sa.delete(master_key).where(master_key.c.name == name, ~master_key.c.current))
+    await store.run(sa.delete(master_key).where(master_key.c.name == name, ~master_key.c.current))
 
 
-async def rewrap(tx: Transaction, limit: int) -> int:
+async def rewrap(store: Statements, vault: Vault, limit: int) -> int:
     """Wrap up to so many content keys anew, by the current master key; how many. 0: none is left.
 
     What another transaction holds is left for the next time, what was deleted meanwhile stays deleted; what is sealed
     is not touched. Raises SealBroken when nothing but keys that do not open is left.
     """
-    now = await current(tx)
-    former = [row.name for row in await tx.all(sa.select(master_key.c.name).where(~master_key.c.current))]
+    now = await current(store, vault)
+    former = [row.name for row in await store.all(sa.select(master_key.c.name).where(~master_key.c.current))]
     statement = sa.select(content_key.c.id, content_key.c.master, content_key.c.wrapped)
     statement = statement.where(content_key.c.master.in_(former)).limit(limit).with_for_update(skip_locked=True)
-    rows = await tx.all(statement) if former else []
+    rows = await store.all(statement) if former else []
     done = []
     for row in rows:
         kept = WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped)
         try:
-            done.append({"b_id": row.id, "wrapped": tx.vault.wrap(tx.vault.unwrap(kept), now).wrapped})
+            done.append({"b_id": row.id, "wrapped": vault.wrap(vault.unwrap(kept), now).wrapped})
         except SealBroken:
             continue
     if rows and not done:
         first = rows[0]
         raise SealBroken(f"content keys do not open: {len(rows)} or more, {first.id} by {first.master} is one")
     anew = sa.update(content_key).where(content_key.c.id == sa.bindparam("b_id"))
-    await tx.run(anew.values(master=now, wrapped=sa.bindparam("wrapped")), done)
+    await store.run(anew.values(master=now, wrapped=sa.bindparam("wrapped")), done)
     return len(done)

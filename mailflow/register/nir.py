@@ -24,7 +24,7 @@ async def keep(tx: Transaction, given: Mapping[str, Mapping[str, str]], at: date
     await erase(tx, list(given))
     given = {request_id: numbers for request_id, numbers in given.items() if numbers}
     made = {request_id: tx.vault.new_key() for request_id in given}
-    await keys.keep(tx, list(made.values()), at)
+    await keys.keep(tx, [(key, keys.Owner("nir", request_id)) for request_id, key in made.items()], at)
     rows = [
         {
             "request_id": request_id,
@@ -54,7 +54,7 @@ async def erase(tx: Transaction, request_ids: Sequence[str]) -> None:
     """Delete them, with their keys: no copy of the row can be opened again."""
     for batch in batches(request_ids):
         gone = sa.delete(nir).where(nir.c.request_id.in_(batch)).returning(nir.c.key_id)
-        await keys.erase(tx, [row.key_id for row in await tx.all(gone)])
+        keys.erase(tx, [row.key_id for row in await tx.all(gone)])
 
 
 def _context(request_id: str) -> str:

@@ -148,7 +148,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
     named = (outbox.c.kind, outbox.c.key, outbox.c.part)
     new = tx.insert(outbox).on_conflict_do_nothing(index_elements=named).returning(*named)
     ordered = {(row.kind, row.key) for row in await tx.all(new, rows)}
-    await keys.keep(tx, [key for name, key in own.items() if name in ordered], at)
+    await keys.keep(tx, [(own[name], keys.Owner.of_mail(*name)) for name in sorted(own.keys() & ordered)], at)
     return ordered
 
 

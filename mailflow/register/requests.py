@@ -127,7 +127,7 @@ async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
 async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
     """Write new requests; returns their content keys. A number that exists already is ConstraintViolated."""
     made = [tx.vault.new_key() for _ in requests]
-    await keys.keep(tx, made, at)
+    await keys.keep(tx, [(key, keys.Owner("request", new.id)) for new, key in zip(requests, made, strict=True)], at)
     rows = [
         {
             "id": new.id,

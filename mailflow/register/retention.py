@@ -91,7 +91,7 @@ async def _erase(tx: Transaction, which: sa.Select[Any], at: datetime) -> int:
     if not rows:
         return 0
     ids = [row.id for row in rows]
-    await keys.erase(tx, [row.key_id for row in rows])
+    keys.erase(tx, [row.key_id for row in rows])
     await tx.run(sa.update(file).where(file.c.intake_id.in_(ids)).values(receipt=None, returned=None))
     await tx.run(sa.update(outbox).where(outbox.c.intake_id.in_(ids)).values(payload=None, raw=None))
     await attestations.erase(tx, attestation.c.intake_id.in_(ids))
@@ -106,7 +106,7 @@ async def erase_own_mails(tx: Transaction, before: datetime, limit: int, at: dat
     if not rows:
         return 0
     ids = [row.id for row in rows]
-    await keys.erase(tx, sorted({row.key_id for row in rows}))
+    keys.erase(tx, sorted({row.key_id for row in rows}))
     await tx.run(sa.update(outbox).where(outbox.c.id.in_(ids)).values(payload=None, raw=None))
     await journal.append(tx, [journal.Entry(kind="outbox-erased", detail={"outbox": id_}) for id_ in ids], at)
     return len(ids)

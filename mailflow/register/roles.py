@@ -6,6 +6,8 @@ Nothing here asks who somebody is: the database refuses. On SQLite whoever may w
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
+from mailflow.register.key_store import SCHEMA
+from mailflow.register.key_tables import content_key, master_key
 from mailflow.register.tables import metadata
 
 PREFIX = "mailflow_"
@@ -31,7 +33,7 @@ ENROLMENT = (
 """What only an administrator changes."""
 FOR_EVER = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
 """What is only added to."""
-OWNERS = ("installation",)
+OWNERS = ("installation", "key_home")
 """What only the owner of the tables changes."""
 ACTS: Mapping[str, tuple[str, ...]] = {
     "intake": (
@@ -41,6 +43,9 @@ ACTS: Mapping[str, tuple[str, ...]] = {
     "outbox": ("state", "reason", "attempts", "next_at", "copies_before", "lease_owner", "lease_until"),
 }
 """The columns that acts change: no octets, no addressee."""
+KEYS = (content_key, master_key)
+"""Of the key store, where it is in the same database. In another one the service needs the same."""
+SCHEMAS = ("public", SCHEMA)
 LOCKED = ("trust_generation", "reference_edition")
 """What transactions that write hold still: for that PostgreSQL wants a right to change, here of the key, which is 1."""
 
@@ -53,7 +58,9 @@ def statements(*, successor_at_once: bool = False) -> Iterator[str]:
     for role in Role:
         name = PREFIX + role
         yield (f"DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-        yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name}"
+        for schema in SCHEMAS:
+            yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}"
+        yield f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}"
     for role, others in (
         (Role.OPERATOR, [Role.READER]),
         (Role.SERVICE, [Role.OPERATOR]),
@@ -73,7 +80,8 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
     """What a role may do beyond those before it, as rights and table."""
     match role:
         case Role.READER:
-            yield "SELECT", "ALL TABLES IN SCHEMA public"
+            for schema in SCHEMAS:
+                yield "SELECT", f"ALL TABLES IN SCHEMA {schema}"
         case Role.OPERATOR:
             for table, columns in ACTS.items():
                 yield f"UPDATE ({', '.join(columns)})", table
@@ -86,6 +94,7 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
             theirs = [name for name in sorted(metadata.tables) if name not in (*ENROLMENT, *FOR_EVER, *OWNERS)]
             yield "INSERT, UPDATE, DELETE", ", ".join(theirs)
             yield "INSERT", ", ".join(FOR_EVER)
+            yield "INSERT, UPDATE, DELETE", ", ".join(f"{SCHEMA}.{table.name}" for table in KEYS)
             yield "UPDATE (revocations)", "trust_generation"
         case Role.ADMINISTRATOR:
             yield "INSERT, UPDATE, DELETE", ", ".join(ENROLMENT)

@@ -31,7 +31,7 @@ from mailflow.register.columns import (
 )
 from mailflow.register.evidence_tables import evidence, exhibit
 from mailflow.register.identity_tables import homonym_release, near_person, near_token, nir, probable_duplicate
-from mailflow.register.key_tables import content_key, master_key
+from mailflow.register.key_tables import key_home
 from mailflow.register.request_tables import (
     active_identity,
     counter,
@@ -46,10 +46,10 @@ from mailflow.register.types import Instant, IntakeState, OutboxState
 
 __all__ = [
     "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
-    "certificate", "commission", "content_key", "counter", "desk", "dispatch",
+    "certificate", "commission", "counter", "desk", "dispatch",
     "evidence", "exhibit", "file", "history", "history_counter",
     "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
-    "journal_link", "landlord", "mandate", "master_key", "metadata",
+    "journal_link", "key_home", "landlord", "mandate", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
     "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "successor",
     "trust_generation", "worker_sign",

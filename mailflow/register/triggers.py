@@ -36,13 +36,14 @@ CONSTANT = (
     ("service_key", "fingerprint"),
     ("service_key", "use"),
     ("service_key", "active_from"),
+    ("key_home", "store"),
 )
 """Columns that keep for ever what they were inserted with."""
 
 APPEND_ONLY = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
 """Tables whose rows are never changed."""
 
-KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation", "service_key")
+KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation", "key_home", "service_key")
 """Tables whose rows are never deleted: numbers, names of decided files, what was issued, environment, keys as well."""
 
 

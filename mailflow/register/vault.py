@@ -83,7 +83,7 @@ class Vault:
 
     def new_key(self) -> ContentKey:
         """A fresh content key. Raises Misconfigured when the vault is closed."""
-        self._require_open()
+        self.require_open()
         octets = os.urandom(KEY_BYTES)
         return ContentKey(id=os.urandom(16).hex(), octets=octets, cipher=AESGCM(octets))
 
@@ -120,17 +120,18 @@ class Vault:
         return int.from_bytes(self._digest(kind, value)[:8], signed=True)
 
     def _master(self, name: str) -> AESGCM:
-        self._require_open()
+        self.require_open()
         if not self.has(name):
             raise Misconfigured(f"the master key named {name!r} is needed and was not given")
         return self._masters[name]
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Raises Misconfigured when the vault is closed."""
         if self.is_closed:
             raise Misconfigured("this wants the keys of the register, whose files this user may not read")
 
     def _digest(self, kind: str, value: str) -> bytes:
-        self._require_open()
+        self.require_open()
         return hmac.digest(self._lookup_key, f"{kind}\0{value}".encode(), "sha256")
 
 

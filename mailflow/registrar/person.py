@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from mailflow.core.life import WITHDRAWN
@@ -18,6 +18,7 @@ from mailflow.register import (
     history,
     journal,
     nir,
+    remains,
     requests,
     retention,
 )
@@ -39,6 +40,26 @@ class Erasure:
     """Intakes of mails that held nothing but this request and are done with: erased too."""
     shared: tuple[int, ...]
     """Of mails that hold others' requests too, or are not done with: they go by retention."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Whether the erasure of a request is complete, by what is there."""
+
+    number: UniqueNumber
+    erased_at: datetime | None
+    """When it was erased, by whatever way; None: it was not."""
+    looked_for: Mapping[str, int]
+    """Everything that was looked for, and how many of it are left."""
+    mails: Mapping[str, date | None]
+    """Mails that hold something of it yet, and the day on which retention takes them; None: they are not done with."""
+    ends_on: date | None
+    """From this day on no mail, answer or copy of the key store can have anything of it; None: that cannot be told."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing can be read any more: here, now."""
+        return self.erased_at is not None and not any(self.looked_for.values()) and not self.mails
 
 
 async def export(tx: Transaction, number: str) -> Mapping[str, Any] | None:
@@ -123,3 +144,49 @@ async def erase(tx: Transaction, plan: Erasure, act: Act, today: date, at: datet
         detail={"by": act.by, "why": act.why, "mails": len(plan.mails), "shared": len(plan.shared)},
     )
     await journal.append(tx, [entry], at)
+
+
+_ERASED = frozenset({"person-erased", "purged"})
+"""In the journal: a request's content was erased, on demand or a year after its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an erasure has to outlast."""
+
+    retention: timedelta
+    """How long mails are kept once they are done with."""
+    copies: timedelta
+    """How long copies of the key store live."""
+    dispatch: str
+    """The kind of mails by which desks are told of others' acts."""
+
+
+async def prove_erasure(tx: Transaction, number: str, terms: Terms) -> Proof | None:
+    """Look for everything that could be left of a request; None when there is no such number."""
+    stored = await requests.find(tx, number)
+    if stored is None:
+        return None
+    erased_at = [kept.at for kept in await journal.of_number(tx, number) if kept.entry.kind in _ERASED]
+    origins = [kept.entry.origin for kept in await history.of_number(tx, number)]
+    intakes = sorted({origin.intake_id for origin in origins if origin})
+    told = await dispatches.telling_of(tx, number)
+    ours = await remains.of_outgoing(tx, terms.dispatch, [f"{made.name}:" for made in told])
+    mails = {f"mail {mail.id}": _gone_on(mail, terms.retention) for mail in await remains.of_intakes(tx, intakes)}
+    mails |= {f"dispatch, outgoing mail {mail.id}": _gone_on(mail, terms.retention) for mail in ours}
+    looked_for = await remains.of_request(tx, number)
+    looked_for["content keys of erased mails"] = await remains.count_keys(tx, intakes)
+    # A mail that only asked about it, or was refused, cannot be found by it: retention takes that.
+    last = [erased_at[-1] + terms.retention] if erased_at else []
+    ends = None if not last or None in mails.values() else max([last[0].date(), *filter(None, mails.values())])
+    return Proof(
+        number=stored.number,
+        erased_at=erased_at[-1] if erased_at else None,
+        looked_for=looked_for,
+        mails=mails,
+        ends_on=ends + terms.copies if ends else None,
+    )
+
+
+def _gone_on(mail: remains.KeptMail, kept_for: timedelta) -> date | None:
+    return (mail.done_at + kept_for).date() + timedelta(days=1) if mail.done_at else None

@@ -58,6 +58,12 @@ class Register(Section):
 
     url: RegisterUrl = "sqlite:///mailflow.db"
     """`sqlite:///FILE`, or `postgresql://USER@HOST/DATABASE?passfile=FILE`. No password in it."""
+    keys_url: RegisterUrl | None = Field(default=None, examples=["sqlite:////srv/keys/mailflow-keys.db"])
+    """Database of the content keys, whose backups are to be short-lived. When absent: the file `NAME-keys.db` beside
+    `NAME.db`, or the schema `mailflow_keys` of the register's database."""
+    key_copies_days: Count = 30
+    """How long copies of the key store live: until then what was erased can be read by whoever has one of them,
+    one of the register, and the master keys. The proof of an erasure counts with it."""
     master_keys_dir: Folder = Path("keys/master")
     """Folder of `<id>.key` files, 32 bytes each in base64 or hexadecimal, that wrap the keys of the requests.
     A new register begins with the last id in order; `mailflow master-key rotate` goes on to another."""

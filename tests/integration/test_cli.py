@@ -283,7 +283,7 @@ def test_duplicates_and_homonyms_are_asked_for(run: Run) -> None:
 
 def test_check_config_finds_everything_in_order_offline(run: Run, installation: Installation) -> None:
     code, out, _ = run("check-config", "--offline")
-    assert (code, out.count("ok  "), "FAIL" in out) == (DONE, 9, False)
+    assert (code, out.count("ok  "), "FAIL" in out) == (DONE, 11, False)
     assert {finding["ok"] for finding in listed(run, "check-config", "--offline")} == {True}
     (installation.folder / "keys/service.key").chmod(0o644)
     assert run("check-config", "--offline")[0] == CONFIGURATION

@@ -20,7 +20,7 @@ from tests.support.attestations import text
 from tests.support.doors import PACE, House, InProcess
 from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
-from tests.support.records import execute, rows
+from tests.support.records import execute, lose_keys, rows
 
 FIRST = "ATT59123-202603021000-000001.pdf"
 
@@ -262,7 +262,7 @@ async def test_that_of_a_request_which_was_erased_is_told_and_not_kept(house: Ho
     door = house.door()
     await worker.receive(door)
     await worker.process(door)
-    await execute(house.register, "DELETE FROM content_key WHERE id = (SELECT key_id FROM request)")
+    await lose_keys(house.register, "SELECT key_id FROM request")
     await run(house)
     (answer,) = answers(house)
     assert FIRST in answer

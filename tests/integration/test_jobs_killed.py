@@ -20,7 +20,7 @@ from mailflow.wire.dispatch import read_told
 from tests.support.databases import VAULT, Databases
 from tests.support.jobs import TERMS, file_of, night, ordered
 from tests.support.reception import Reception, a_file, a_request
-from tests.support.records import claim, rows, settlement
+from tests.support.records import claim, key_rows, rows, settlement
 
 DAYS = (date(2026, 4, 20), date(2026, 12, 1), date(2027, 1, 14), date(2028, 1, 14))
 """Retention and dispatch; notices; the end, which is dispatched; the purge."""
@@ -96,7 +96,7 @@ async def remains(register: Register) -> dict[str, Any]:
         "dispatches": {key: [(one.number, one.state) for one in about] for key, about in told.items()},
         "journal": Counter(row.kind for row in await rows(register, "SELECT kind FROM journal")),
         "mails kept": len(await rows(register, "SELECT id FROM intake WHERE raw IS NOT NULL")),
-        "keys": len(await rows(register, "SELECT id FROM content_key")),
+        "keys": len(await key_rows(register)),
     }
 
 

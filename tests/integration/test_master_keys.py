@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured
 from mailflow.jobs import rewrapping, work
 from mailflow.jobs.rewrapping import REWRAP
 from mailflow.register import ConstraintViolated, Register, intake, keys, masters, outbox, requests
+from mailflow.register.key_tables import content_key
 from mailflow.register.vault import KEY_BYTES, SealBroken, Vault
 from tests.integration.test_jobs_killed import Killed, Mortal
 from tests.support.databases import Databases
 from tests.support.jobs import TERMS
-from tests.support.records import NOW, a_draft, arrival, execute, registered, rows
+from tests.support.records import NOW, a_draft, arrival, key_rows, registered, rows
 
 LOOKUP = b"l" * KEY_BYTES
 OLD, NEW = {"test": b"m" * KEY_BYTES}, {"next": b"n" * KEY_BYTES}
@@ -36,13 +38,13 @@ def a_register(url: str) -> Register:
 
 
 async def make_current(register: Register, name: str = "next") -> None:
-    async with register.begin() as tx:
-        await masters.make_current(tx, name)
+    async with register.keys.begin() as store:
+        await masters.make_current(store, register.vault, name)
 
 
 async def wrapped_by(register: Register) -> dict[str, int]:
-    async with register.read() as tx:
-        return {master.name: master.wraps for master in await masters.known(tx)}
+    async with register.keys.read() as store:
+        return {master.name: master.wraps for master in await masters.known(store)}
 
 
 async def rewrap(register: Any) -> int:
@@ -60,15 +62,16 @@ async def order(register: Register, key: str) -> None:
 
 
 async def keep_under_a_former_one(register: Register) -> None:
-    async with register.begin() as tx:
-        tx.master = "test"
-        await keys.keep(tx, [tx.vault.new_key()], NOW)
+    kept = register.vault.wrap(register.vault.new_key(), "test")
+    row = {"id": kept.id, "master": kept.master, "wrapped": kept.wrapped, "created_at": NOW, "owner": "nir x"}
+    async with register.keys.begin() as store:
+        await store.run(sa.insert(content_key), [row])
 
 
 async def opened(register: Register) -> bytes | None:
     """All content keys are opened, and what the request says."""
     (request,) = await rows(register, "SELECT number FROM request")
-    ids = [row.id for row in await rows(register, "SELECT id FROM content_key")]
+    ids = [row.id for row in await key_rows(register)]
     async with register.read() as tx:
         assert len(await keys.find(tx, ids)) == len(ids)
         found = await requests.find(tx, request.number)
@@ -97,12 +100,12 @@ async def test_all_is_wrapped_anew_and_what_is_sealed_is_not_touched(used: Regis
 async def test_a_master_key_goes_only_when_it_wraps_nothing(used: Register, register_url: str) -> None:
     await make_current(used)
     with pytest.raises(ConstraintViolated):
-        async with used.begin() as tx:
-            await masters.remove(tx, "test")
+        async with used.keys.begin() as store:
+            await masters.remove(store, "test")
     await rewrap(used)
-    async with used.begin() as tx:
-        await masters.remove(tx, "test")
-        await masters.remove(tx, "next")
+    async with used.keys.begin() as store:
+        await masters.remove(store, "test")
+        await masters.remove(store, "next")
     assert await wrapped_by(used) == {"next": 5}
     without = Register.open(register_url, Vault(NEW, first="next", lookup_key=LOOKUP))
     assert await opened(without) == SAID
@@ -112,8 +115,8 @@ async def test_a_master_key_goes_only_when_it_wraps_nothing(used: Register, regi
 async def test_who_wraps_by_one_that_is_gone_is_refused(used: Register) -> None:
     await make_current(used)
     await rewrap(used)
-    async with used.begin() as tx:
-        await masters.remove(tx, "test")
+    async with used.keys.begin() as store:
+        await masters.remove(store, "test")
     with pytest.raises(ConstraintViolated):
         await keep_under_a_former_one(used)
     await order(used, "again")
@@ -128,7 +131,10 @@ async def test_none_becomes_current_whose_octets_are_not_here(used: Register) ->
 
 
 async def test_a_key_that_does_not_open_is_named_and_keeps_no_other(used: Register) -> None:
-    await execute(used, "UPDATE content_key SET wrapped = :x WHERE id = (SELECT key_id FROM request)", x=b"x" * 60)
+    (request,) = await rows(used, "SELECT key_id FROM request")
+    async with used.keys.begin() as store:
+        spoilt = sa.update(content_key).where(content_key.c.id == request.key_id)
+        await store.run(spoilt.values(wrapped=b"x" * 60))
     await make_current(used)
     with pytest.raises(SealBroken, match="by test is one"):
         await rewrap(used)
@@ -142,12 +148,12 @@ async def test_it_is_done_while_others_work(used: Register, monkeypatch: pytest.
 
     async def erase() -> None:
         async with used.begin() as tx:
-            await keys.erase(tx, erased)
+            keys.erase(tx, erased)
 
     await asyncio.gather(rewrap(used), *(order(used, str(n)) for n in range(5)), erase())
     assert await rewrap(used) == 0
     assert await wrapped_by(used) == {"next": 8, "test": 0}
-    assert await rows(used, f"SELECT id FROM content_key WHERE id IN {tuple(erased)}") == []
+    assert {row.id for row in await key_rows(used)}.isdisjoint(erased)
     assert await opened(used) == SAID
 
 

@@ -1,19 +1,24 @@
 """An applicant's rights: all that is known, and its erasure."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.core.model import Right
 from mailflow.jobs.dispatch import DISPATCH_JOB
+from mailflow.jobs.loose_keys import LOOSE_KEYS
+from mailflow.jobs.orders import DISPATCH
 from mailflow.register import Register, intake, journal, requests
 from mailflow.register.journal import Act
+from mailflow.register.key_tables import content_key
 from mailflow.registrar import person
 from tests.support.jobs import do, night
 from tests.support.reception import Reception, a_file, a_request, number_of
-from tests.support.records import claim, rows, settlement
+from tests.support.records import claim, key_rows, rows, settlement
 
 TODAY = date(2026, 2, 1)
+TERMS = person.Terms(retention=timedelta(days=90), copies=timedelta(days=30), dispatch=DISPATCH)
 ACT = Act(by="me", why="asked for by letter")
 
 
@@ -73,7 +78,7 @@ async def test_an_erasure_ends_the_request_and_leaves_number_days_and_states(rec
     assert kinds == ["registered", "deregistered", "person-erased"]
     assert known is not None
     assert known["content"] is None
-    assert await rows(register, "SELECT id FROM content_key") == []
+    assert await key_rows(register) == []
     assert await rows(register, "SELECT token FROM active_identity") == []
 
 
@@ -87,6 +92,64 @@ async def test_a_mail_that_others_share_is_left_to_retention(reception: Receptio
         other = await requests.find(tx, number_of(outcomes[1]))
     assert other is not None
     assert other.payload is not None
+
+
+async def prove(register: Register, number: str) -> person.Proof:
+    async with register.read() as tx:
+        proof = await person.prove_erasure(tx, number, TERMS)
+    assert proof is not None
+    return proof
+
+
+async def test_an_erasure_is_proven_by_what_is_there(reception: Reception) -> None:
+    register = reception.register
+    number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    before = await prove(register, number)
+    assert (before.is_complete, before.erased_at, before.ends_on) == (False, None, None)
+    assert {what: left for what, left in before.looked_for.items() if left} == {
+        "contents": 1, "content keys": 1, "claims on an identity": 1, "persons to be compared": 1,
+    }  # fmt: skip
+    assert before.mails == {"mail 1": None}
+    await settle_all(register)
+    await erase(register, number)
+    proof = await prove(register, number)
+    assert proof.is_complete
+    assert (proof.erased_at, proof.ends_on) == (night(TODAY), date(2026, 2, 1) + timedelta(days=90 + 30))
+    async with register.read() as tx:
+        assert await person.prove_erasure(tx, "059012600099959123", TERMS) is None
+
+
+async def test_a_key_that_came_back_is_found(reception: Reception) -> None:
+    """A copy of the key store was restored."""
+    register = reception.register
+    number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    await settle_all(register)
+    restored = await key_rows(register)
+    await erase(register, number)
+    async with register.keys.begin() as store:
+        await store.run(sa.insert(content_key), [dict(row._mapping) for row in restored])
+    proof = await prove(register, number)
+    assert not proof.is_complete
+    assert {what: left for what, left in proof.looked_for.items() if left} == {
+        "content keys": 1,
+        "content keys of erased mails": 1,
+    }
+    await do(register, LOOSE_KEYS, TODAY + timedelta(days=60))
+    assert (await prove(register, number)).is_complete
+
+
+async def test_mails_that_hold_it_yet_are_named_with_their_end(reception: Reception) -> None:
+    register = reception.register
+    outcomes = await reception.outcomes(a_file(a_request("A"), a_request("B")))
+    number = number_of(outcomes[0])
+    await do(register, DISPATCH_JOB, "2026-01-16")
+    await settle_all(register)
+    await erase(register, number)
+    proof = await prove(register, number)
+    assert (proof.is_complete, any(proof.looked_for.values())) == (False, False)
+    (mail, until), (dispatched, not_yet) = proof.mails.items()
+    assert (mail, until) == ("mail 1", TODAY + timedelta(days=91))
+    assert (dispatched.startswith("dispatch"), not_yet, proof.ends_on) == (True, None, None)
 
 
 async def test_erasing_twice_does_no_more(reception: Reception) -> None:

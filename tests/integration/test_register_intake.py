@@ -19,6 +19,7 @@ from tests.support.records import (
     arrival,
     claim,
     claim_solo,
+    key_rows,
     rows,
     settlement,
     take_in,
@@ -55,7 +56,7 @@ async def test_a_mail_seen_again_is_left_as_it_is(register: Register) -> None:
     await _take(register, arrival(1))
     await _take(register, arrival(1, b"other octets"), arrival(2))
     assert [mail.raw for mail in await claim(register)] == [b"mail 1", b"mail 2"]
-    assert len(await rows(register, "SELECT * FROM content_key")) == 2
+    assert len(await key_rows(register)) == 2
 
 
 async def test_a_mail_too_large_to_read_is_set_aside_and_not_ours(register: Register) -> None:

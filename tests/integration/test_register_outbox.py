@@ -16,6 +16,7 @@ from tests.support.records import (
     a_mail,
     claim,
     frozen,
+    key_rows,
     name_of,
     octets,
     rows,
@@ -69,7 +70,7 @@ async def test_what_is_ordered_again_stays_as_it_is(register: Register) -> None:
         assert await outbox.queue(tx, again, NOW) == {("answer", "2")}
         assert await outbox.queue(tx, [], NOW) == set()
     assert [row.payload for row in await _compose(register)] == [b"order", b"order"]
-    assert len(await rows(register, "SELECT * FROM content_key")) == 2
+    assert len(await key_rows(register)) == 2
 
 
 async def test_the_order_whose_time_runs_longest_comes_first(register: Register) -> None:

@@ -16,6 +16,7 @@ from tests.support.records import (
     a_request,
     another,
     execute,
+    key_rows,
     person,
     registered,
     rows,
@@ -49,7 +50,7 @@ async def test_a_number_is_given_once(register: Register) -> None:
 
     with pytest.raises(ConstraintViolated):
         await again()
-    assert len(await rows(register, "SELECT * FROM content_key")) == 2
+    assert len(await key_rows(register)) == 2
 
 
 async def test_a_reference_is_bound_by_the_first(register: Register) -> None:

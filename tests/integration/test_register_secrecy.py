@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured
 from mailflow.register import Register, files, history, identities, intake, keys, outbox, queues, requests
+from mailflow.register.columns import key_metadata
 from mailflow.register.tables import metadata
 from mailflow.register.vault import SealBroken, Vault
 from tests.support.records import (
@@ -21,6 +22,7 @@ from tests.support.records import (
     claim,
     execute,
     frozen,
+    key_rows,
     person,
     registered,
     rows,
@@ -34,10 +36,11 @@ CANARIES = ("KERMADEC", "Yvonnick", "1987-03-14", "14031987", "187032912345678",
 async def _everything(register: Register) -> str:
     """Every value of every column of every table."""
     found = []
-    async with register.read() as tx:
-        for table in metadata.sorted_tables:
-            for row in (await tx.connection.execute(sa.text(f"SELECT * FROM {table.name}"))).all():
-                found += [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in row]
+    async with register.read() as tx, register.keys.read() as store:
+        for one, tables in ((tx, metadata.sorted_tables), (store, key_metadata.sorted_tables)):
+            for table in tables:
+                for row in (await one.connection.execute(sa.text(f"SELECT * FROM {table.name}"))).all():
+                    found += [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in row]
     return "\n".join(found)
 
 
@@ -120,7 +123,7 @@ async def test_deleting_a_content_key_erases_what_it_sealed(register: Register) 
     async with register.begin() as tx:
         (mail,) = await rows(register, "SELECT id, key_id FROM intake")
         (request,) = await rows(register, "SELECT key_id FROM request")
-        await keys.erase(tx, [mail.key_id, request.key_id])
+        keys.erase(tx, [mail.key_id, request.key_id])
     async with register.read() as tx:
         found = await requests.find(tx, number)
         assert found is not None
@@ -129,7 +132,7 @@ async def test_deleting_a_content_key_erases_what_it_sealed(register: Register) 
         stored = (await files.by_digest(tx, [(DESK, "d")]))[DESK, "d"]
         assert (stored.receipt, stored.returned) == (b"", None)
         assert await identities.holders(tx, [(NORD, "dupont")]) != {}
-    assert await rows(register, "SELECT * FROM content_key") == []
+    assert await key_rows(register) == []
 
 
 async def test_another_master_key_opens_nothing(register: Register, register_url: str) -> None:

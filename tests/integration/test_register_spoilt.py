@@ -14,6 +14,7 @@ from tests.support.records import (
     claim_solo,
     execute,
     frozen,
+    lose_keys,
     rows,
     take_in,
 )
@@ -22,7 +23,7 @@ from tests.support.records import (
 async def _spoil(register: Register, table: str, column: str, how: str = "spoilt") -> None:
     """Lose the content key of row 1, or change what it sealed."""
     if how == "lost":
-        await execute(register, f"DELETE FROM content_key WHERE id = (SELECT key_id FROM {table} WHERE id = 1)")
+        await lose_keys(register, f"SELECT key_id FROM {table} WHERE id = 1")
     else:
         for octets in (None, b"spoilt in some way"):  # what is written once can only be emptied
             await execute(register, f"UPDATE {table} SET {column} = :octets WHERE id = 1", octets=octets)

@@ -3,7 +3,6 @@ kept of a request stays in step: content, history, the persons that it holds, th
 """
 
 import asyncio
-import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from mailflow.core.model import Outcome, Refused, RequestState
 from mailflow.core.signers import signers
 from mailflow.register import Register, history, nir, requests
 from mailflow.wire.envelope import RequestElement
-from tests.support.databases import VAULT, SqliteFiles
+from tests.support.databases import VAULT, SqliteFiles, copy_register
 from tests.support.lives import registered, three_desks, with_nir
 from tests.support.reception import Reception, Sent, a_request, about, an_order, number_of, sent
 from tests.support.records import another, rows
@@ -102,8 +101,8 @@ def test_a_chunk_comes_to_the_same_as_its_mails_one_by_one(beginning: Path, mail
     with tempfile.TemporaryDirectory() as folder:
         told = []
         for name, chunks in (("chunk", [mails]), ("single", [[mail] for mail in mails])):
-            shutil.copy(beginning, Path(folder) / f"{name}.db")
-            told.append(asyncio.run(_decide(f"sqlite:///{folder}/{name}.db", chunks)))
+            url = copy_register(beginning, Path(folder) / f"{name}.db")
+            told.append(asyncio.run(_decide(url, chunks)))
     assert told[0] == told[1]
 
 

@@ -15,7 +15,7 @@ from mailflow.core.order import Holder
 from mailflow.register import Register, directory, lateness
 from mailflow.registrar import StaleDirectory, answering
 from tests.support.reception import AT, CHANGE, Reception, a_file, a_request, number_of, renamed, sent
-from tests.support.records import execute, rows
+from tests.support.records import execute, lose_keys, rows
 from tests.support.requests import RECEIVED_AT
 
 NAME = "DEM59123-202601151030-000001.xml"
@@ -147,7 +147,7 @@ async def test_a_file_is_told_whole_once_and_only_so_many_are(
 
 async def test_what_was_erased_of_a_file_is_left_out(reception: Reception) -> None:
     await reception.outcomes(a_file(a_request("Durand")))
-    await execute(reception.register, "DELETE FROM content_key")
+    await lose_keys(reception.register)
     told = await answer(reception, Question(file_name=NAME))
     assert (told.situation, told.requests, told.registered) == (Situation.DECIDED, (), None)
     assert [anomaly.code for anomaly in told.anomalies] == [Code.OUTCOMES_LEFT_OUT]
@@ -216,7 +216,7 @@ async def test_a_desk_of_its_own_in_a_territory_where_the_sender_no_longer_acts_
 
 async def test_an_erased_request_has_no_holder_any_more(reception: Reception) -> None:
     (outcome,) = await reception.outcomes(a_file(a_request("Durand")))
-    await execute(reception.register, "DELETE FROM content_key")
+    await lose_keys(reception.register)
     assert await answer(reception, Question(number=number_of(outcome), holder=WHO)) == NOTHING
 
 

@@ -1,7 +1,6 @@
 """The registrar when several submit at once, when there is much, and in whatever order it comes."""
 
 import asyncio
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from mailflow.core.model import Outcome, Refused, Registered
 from mailflow.register import Register
-from tests.support.databases import VAULT, SqliteFiles
+from tests.support.databases import VAULT, SqliteFiles, copy_register
 from tests.support.processes import at_once, two_processes
 from tests.support.reception import Reception, Sent, a_file, a_request, number_of, renamed, sent
 from tests.support.records import another, rows
@@ -186,7 +185,7 @@ def test_one_by_one_and_in_one_chunk_come_to_the_same(enrolled_register: Path, m
     with tempfile.TemporaryDirectory() as folder:
         told = []
         for name, chunks in (("chunk", [mails]), ("single", [[mail] for mail in mails])):
-            shutil.copy(enrolled_register, Path(folder) / f"{name}.db")
-            told.append(asyncio.run(_decide(f"sqlite:///{folder}/{name}.db", chunks)))
+            url = copy_register(enrolled_register, Path(folder) / f"{name}.db")
+            told.append(asyncio.run(_decide(url, chunks)))
     assert told[0] == told[1]
     assert "DESK_NOT_MANDATED" not in str(told), "the enrolments are there"

@@ -168,7 +168,7 @@ async def test_an_operator_acts_on_mails_and_can_neither_enrol_nor_change_what_i
             "UPDATE intake SET received_at = taken_at",
             "UPDATE request SET state = 'removed', ended_on = expires_on",
             "DELETE FROM intake",
-            "DELETE FROM content_key",
+            "DELETE FROM mailflow_keys.content_key",
             "DELETE FROM journal",
             "UPDATE mandate SET ends_on = starts_on",
             "UPDATE trust_generation SET generation = generation + 1",
@@ -249,7 +249,8 @@ def open_to_all(installation: Installation) -> Iterator[Path]:
     shutil.copytree(installation.folder, folder, dirs_exist_ok=True)
     for path in (folder, *(path for path in folder.iterdir() if path.is_file())):
         path.chmod(0o755)
-    (database,) = folder.glob("*.db")
+    database, keys = folder / "register.db", folder / "register-keys.db"
+    keys.chmod(0o600)
     with contextlib.closing(sqlite3.connect(database)) as worker_:
         at = "2026-11-25 09:30:00.000000"
         columns = "account, mailbox, uidvalidity, uid, size_bytes, received_at, taken_at, state, next_at"

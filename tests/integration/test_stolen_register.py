@@ -52,7 +52,7 @@ def stolen(url: str) -> Iterator[tuple[str, bytes]]:
     parsed = sa.make_url(url)
     if parsed.drivername == "sqlite":
         file = Path(parsed.database or "")
-        for one in file.parent.glob(f"{file.name}*"):
+        for one in file.parent.glob(f"{file.stem}*"):
             yield one.name, one.read_bytes()
         return
     binaries, folder, name = find_binaries(), Path(str(parsed.query["host"])), parsed.database

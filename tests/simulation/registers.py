@@ -1,7 +1,6 @@
 """Registers with the cast enrolled and some requests registered, each a copy of one that was made once."""
 
 import asyncio
-import shutil
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.servers.postgres import PostgresServer
 from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, enrol, the_cast
 from tests.simulation.letters import Wish, creations
 from tests.simulation.service import LIMITS
-from tests.support.databases import VAULT
+from tests.support.databases import VAULT, copy_register, drop_register
 from tests.support.pki import AT
 
 
@@ -43,13 +42,10 @@ class SqliteCopies:
         if not template.exists():
             asyncio.run(_make(f"sqlite:///{template}"))
         self.made += 1
-        copy = self.folder / f"register-{self.made}.db"
-        shutil.copy(template, copy)
-        return f"sqlite:///{copy}"
+        return copy_register(template, self.folder / f"register-{self.made}.db")
 
     def drop(self, url: str) -> None:
-        for file in self.folder.glob(f"{url.rpartition('/')[2]}*"):
-            file.unlink()
+        drop_register(self.folder / url.rpartition("/")[2])
 
 
 @dataclass(slots=True, kw_only=True)

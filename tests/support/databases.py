@@ -1,6 +1,7 @@
 """Registers for tests: the same tests run on SQLite and on PostgreSQL, each on a database of its own."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,11 +9,30 @@ from pathlib import Path
 from typing import Protocol
 
 from mailflow.register import Register
+from mailflow.register.key_store import beside
 from mailflow.register.vault import Vault
 from tests.servers.postgres import PostgresServer, find_binaries, postgres
 
 KINDS = ("sqlite", "postgresql")
 VAULT = Vault({"test": b"m" * 32}, first="test", lookup_key=b"l" * 32)
+
+
+def copy_register(file: Path, copy: Path) -> str:
+    """A register in a file, which nobody has open, with its key store; the URL of the copy."""
+    for one, other in ((file, copy), (_keys(file), _keys(copy))):
+        shutil.copy(one, other)
+    return f"sqlite:///{copy}"
+
+
+def drop_register(file: Path) -> None:
+    """Delete a register in a file, and its key store."""
+    for one in (file, _keys(file)):
+        for part in file.parent.glob(f"{one.name}*"):
+            part.unlink()
+
+
+def _keys(file: Path) -> Path:
+    return Path(beside(f"sqlite:///{file}").removeprefix("sqlite:///"))
 
 
 class Databases(Protocol):

@@ -11,6 +11,7 @@ from mailflow.core.life import Life
 from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register import Register, files, history, identities, intake, outbox, requests
+from mailflow.register.key_tables import content_key
 from mailflow.register.types import Instant
 from tests.support.databases import VAULT
 
@@ -149,6 +150,18 @@ async def frozen(register: Register, count: int = 1) -> list[int]:
 async def rows(register: Register, query: str) -> Sequence[Any]:
     async with register.read() as tx:
         return (await tx.connection.execute(sa.text(query))).all()
+
+
+async def key_rows(register: Register) -> Sequence[Any]:
+    """Every content key in the key store."""
+    async with register.keys.read() as store:
+        return await store.all(sa.select(content_key).order_by(content_key.c.id))
+
+
+async def lose_keys(register: Register, query: str = "") -> None:
+    """Delete content keys: those whose ids a query of the register finds, or all."""
+    ids = [row.id for row in await key_rows(register)] if not query else [row[0] for row in await rows(register, query)]
+    await register.keys.destroy(ids)
 
 
 async def execute(register: Register, statement: str, **values: object) -> None:

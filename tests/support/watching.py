@@ -146,7 +146,7 @@ class Working:
 def at_work(house: House, owner: str = "me") -> Working:
     """A worker of that house."""
     metrics = Metrics()
-    register = Register(house.register._engine, house.register._vault, metrics)
+    register = Register(house.register._engine, house.register.vault, house.register.keys, metrics)
     door = house.door(owner)
     door = replace(door, register=register, mailbox=MeteredMailbox(door.mailbox, metrics, door.clock), meter=metrics)
     stages = Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS)

@@ -1,22 +1,3 @@
-CREATE TABLE master_key (
-    name TEXT NOT NULL,
-    current BOOLEAN NOT NULL,
-    CONSTRAINT pk_master_key PRIMARY KEY (name)
-)
-
-CREATE UNIQUE INDEX uq_master_key_current ON master_key (current) WHERE current
-
-CREATE TABLE content_key (
-    id TEXT NOT NULL,
-    master TEXT NOT NULL,
-    wrapped BLOB NOT NULL,
-    created_at DATETIME NOT NULL,
-    CONSTRAINT pk_content_key PRIMARY KEY (id),
-    CONSTRAINT fk_content_key_master FOREIGN KEY(master) REFERENCES master_key (name)
-)
-
-CREATE INDEX ix_content_key_master ON content_key (master)
-
 CREATE TABLE intake (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL,
@@ -199,6 +180,13 @@ CREATE TABLE service_key (
     retired_at DATETIME,
     CONSTRAINT pk_service_key PRIMARY KEY (fingerprint, use),
     CONSTRAINT ck_service_key_use CHECK (use IN ('signing', 'decryption'))
+)
+
+CREATE TABLE key_home (
+    id INTEGER NOT NULL,
+    store TEXT NOT NULL,
+    CONSTRAINT pk_key_home PRIMARY KEY (id),
+    CONSTRAINT ck_key_home_one_row CHECK (id = 1)
 )
 
 CREATE TABLE trust_generation (
@@ -659,6 +647,8 @@ CREATE TRIGGER attestation_digest_never_changes BEFORE UPDATE OF digest ON attes
 
 CREATE TRIGGER installation_environment_never_changes BEFORE UPDATE OF environment ON installation FOR EACH ROW WHEN (NEW.environment IS NOT OLD.environment) BEGIN SELECT RAISE(ABORT, 'installation_environment_never_changes'); END
 
+CREATE TRIGGER key_home_store_never_changes BEFORE UPDATE OF store ON key_home FOR EACH ROW WHEN (NEW.store IS NOT OLD.store) BEGIN SELECT RAISE(ABORT, 'key_home_store_never_changes'); END
+
 CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_kept'); END
 
 CREATE TRIGGER history_is_kept BEFORE DELETE ON history FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'history_is_kept'); END
@@ -670,6 +660,8 @@ CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled
 CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'attestation_is_kept'); END
 
 CREATE TRIGGER installation_is_kept BEFORE DELETE ON installation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'installation_is_kept'); END
+
+CREATE TRIGGER key_home_is_kept BEFORE DELETE ON key_home FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'key_home_is_kept'); END
 
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'journal_is_append_only'); END
 

@@ -1,0 +1,43 @@
+"""Content keys under which the register keeps nothing are destroyed.
+
+A crash can leave a key too many: made for what was then not committed, or not destroyed after what it sealed was
+erased. A copy of the key store that is restored brings back those that were destroyed since.
+"""
+
+from datetime import datetime, timedelta
+
+from mailflow.jobs.work import Due, Job, JobTerms
+from mailflow.register import Register, Transaction, keys
+
+PAGE = 1_000
+"""Content keys that are looked at together."""
+COMMITTED_BY_NOW = timedelta(hours=1)
+"""A transaction that is not over after so long is over."""
+
+
+async def _due(_tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
+    """Nothing is told beforehand: to look goes through all keys."""
+    return Due(count=0, examples=())
+
+
+async def _step(register: Register, _terms: JobTerms, at: datetime) -> int:
+    """All of it, a page at a time; so that it ends, what is found later is for the next time."""
+    after, destroyed = "", 0
+    while True:
+        async with register.read() as tx:
+            page = await keys.page(tx, after, at - COMMITTED_BY_NOW, PAGE)
+            if page is None:
+                break
+            loose = await keys.unneeded(tx, page.owners)
+        destroyed += await register.keys.destroy(loose) if loose else 0
+        after = page.last
+    await register.keys.sweep()
+    return destroyed
+
+
+LOOSE_KEYS = Job(
+    name="keys",
+    what="Destroys content keys under which nothing is kept, as a crash or a restored copy leaves them.",
+    due=_due,
+    step=_step,
+)
