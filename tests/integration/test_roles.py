@@ -18,6 +18,7 @@ from mailflow.cli.main import call, cli
 from mailflow.cli.roles import ACT as ACT_COMMANDS
 from mailflow.cli.roles import SEE, rules
 from mailflow.core.model import SenderCode, Standing
+from mailflow.core.revocation import SourceKey, SourceKind
 from mailflow.demo.installation import Installation
 from mailflow.errors import Misconfigured
 from mailflow.jobs.daily import JOBS
@@ -25,7 +26,7 @@ from mailflow.jobs.work import run as run_job
 from mailflow.mail import cms, composing, delivery, entities, rejecting, worker
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.successor import write_successor
-from mailflow.register import Register, cases, directory, queues, successors
+from mailflow.register import Register, cases, directory, queues, revocations, successors
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.roles import PREFIX, Role, statements
@@ -197,6 +198,23 @@ async def test_the_service_does_all_its_work_and_enrols_nobody(people: People) -
             await enrol(house)
         with pytest.raises(Misconfigured, match="another role"):
             await execute(house.register, "UPDATE installation SET environment = 'ecole'")
+
+
+async def test_the_service_alone_keeps_revocation_data_and_begins_a_generation_with_them(people: People) -> None:
+    key = SourceKey(SourceKind.LIST, "http://crl.example/a")
+    for role in (Role.SERVICE, Role.OPERATOR):
+        async with people.as_(role) as house:
+            async with house.register.read() as tx:
+                before = await directory.generation(tx)
+            refused = contextlib.nullcontext() if role is Role.SERVICE else pytest.raises(Misconfigured)
+            with refused:
+                async with house.register.begin() as tx:
+                    await revocations.keep(tx, key, role.encode(), published=AT, expires=AT, at=AT, next_at=AT)
+            async with house.register.read() as tx:
+                assert (await revocations.octets(tx, key), await directory.generation(tx) - before) == (
+                    b"service",
+                    1 if role is Role.SERVICE else 0,
+                )
 
 
 async def test_an_administrator_enrols_and_does_what_the_others_do(people: People) -> None:
