@@ -28,6 +28,7 @@ JUDGED_AS_OF_NOW = frozenset(
         "From is enrolled for the sender",
         "nothing on the paths is revoked",
         "answer certificate",
+        "new certificate",
     )
 )
 """Steps that were judged by what was known at the moment of judging; all others as of the reception."""

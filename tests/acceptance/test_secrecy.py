@@ -94,7 +94,7 @@ def letters(world: World, at: datetime) -> list[Letter]:
 
 
 def test_neither_register_nor_log_nor_files_hold_what_was_sent(
-    either_world: World, at: datetime, traces: Collector
+    either_world: World, at: datetime, traces: Collector, tmp_path: Path
 ) -> None:
     world = either_world
     sent = letters(world, at)
@@ -117,6 +117,10 @@ def test_neither_register_nor_log_nor_files_hold_what_was_sent(
     ]
     said += [world.mailflow("replay", "--json"), *(world.mailflow("case", intake) for intake in ("4", "9"))]
     assert [one.code for one in said[-3:]] == [0, 0, 0], "and all is decided again as it was"
+    said.append(world.mailflow("verify", "--archive", "--json", "--export", str(tmp_path / "evidence")))
+    proven = said[-1].json
+    assert (said[-1].code, proven["content"], proven["findings"]) == (0, {"verified": proven["mails"]}, [])
+    assert proven["mails"] > 5
     world.settle()
     assert len(traces.named("mail decided")) > len(said)
     assert found_in(b"".join(traces.bodies)) == set()
@@ -127,6 +131,9 @@ def test_neither_register_nor_log_nor_files_hold_what_was_sent(
         assert found_in(octets) == set(), (table, column)
         dumped += 1
     assert dumped > 1000
+    exported = [file.read_bytes() for file in (tmp_path / "evidence").rglob("*") if file.is_file()]
+    assert len(exported) > proven["mails"]
+    assert found_in(b"".join(exported)) == set()
     for file in world.installation.folder.rglob("*"):
         if file.is_file() and file.relative_to(world.installation.folder).parts[0] not in KEY_FOLDERS:
             assert found_in(file.read_bytes()) == set(), file.name

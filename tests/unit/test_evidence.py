@@ -137,6 +137,24 @@ def _judged(trust: Trust) -> Accepted:
     return accepted(a_mail(), a_judge(trust))
 
 
+def test_what_was_demanded_of_this_sender_alone_is_demanded_again() -> None:
+    pki = shared_pki()
+    demanded = PathPolicy(
+        anchors=frozenset({pki.root.identity.fingerprint}), issuers=frozenset({pki.issuing_ec.identity.fingerprint})
+    )
+    trust = Trust(replace(everybody().material, policies={mairie().enrolment().code: demanded}))
+    proof = _judged(trust).proof
+    assert all(step.passed for step in proven_again(proof, by_digest(trust)))
+    exhibits = {one.digest: one.content for one in proof.basis.exhibits} | by_digest(trust)
+    named = read_basis(exhibits[proof.basis.digest])
+    rebuilt = trust_of(named, exhibits).material.policy
+    assert rebuilt == demanded
+    other = json.loads(exhibits[named.policy])
+    other["paths"]["issuers"] = [pki.issuing_rsa.identity.fingerprint]
+    with_other = trust_of(named, exhibits | {named.policy: json.dumps(other).encode()})
+    assert not judge_again(proof.evidence, named, with_other)[-1].passed
+
+
 def test_an_authority_that_only_the_mail_brought_is_kept() -> None:
     pki = shared_pki()
     brought = pki.authority("brought-along", by=pki.root)
