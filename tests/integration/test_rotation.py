@@ -70,6 +70,29 @@ def test_killed_between_any_two_steps_and_started_again(
     assert service.command("audit") == 0, "heads of the former key and of the present one"
 
 
+def test_a_worker_takes_it_up_at_work_and_judges_again_what_it_judged_with_the_former_keys(service: Rotating) -> None:
+    """A mail to a certificate that is staged just now is not lost, and its answer is signed with the new key."""
+    new, folder = service.pki.issue("next", kind="p256"), service.folder / "keys/service"
+    given = service.folder / "next.key"
+    given.write_bytes(new.key_pem)
+    given.chmod(0o600)
+    (service.folder / "next.pem").write_bytes(new.pem)
+    for use in ("decryption", "signing"):
+        assert service.command("service-keys", "make", "--use", use, "--key", str(given), "--apply") == 0
+
+    def staged() -> None:
+        for name in sorted(key.stem for key in folder.glob("*.key")):
+            certificate = ("--certificate", str(service.folder / "next.pem"))
+            assert service.command("service-keys", "stage", name, *certificate, "--from", LONG_PAST, "--apply") == 0
+
+    old = service.installation.identity.der
+    came = service.batch(service.mail(new.der), service.mail(old), known=[old, new.der], meanwhile=staged)
+    assert came.states == [("answered", None), ("answered", None)]
+    for answer in came.answers:
+        assert service.open(answer, [new.der]).files
+    assert len(came.answers) == 2
+
+
 def sweep(service: Rotating, capfd: pytest.CaptureFixture[str], encrypt_to: bytes, *command: str) -> int:
     """How often it was killed before it ended."""
     for fatal in range(1, 30):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from mailflow.demo.installation import SERVICE, DeskSoftware, Installation, Mail
 from mailflow.demo.pki import Pki
 from mailflow.mail import cms, stages
 from mailflow.mail.desk import OpenedAnswer, Protection, open_answer, request_mail
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Verdict
 from mailflow.mail.stages import Stages
 from mailflow.register import Register, Transaction
 from mailflow.settings import Settings, load
@@ -151,11 +153,16 @@ class Rotating:
             at=at,
         )
 
-    def batch(self, *mails: bytes, known: list[bytes]) -> "Came":
-        """A worker starts, does all that there is to do, and ends; `known` are the certificates a desk trusts."""
-        return asyncio.run(self._batch(mails, known))
+    def batch(self, *mails: bytes, known: list[bytes], meanwhile: Callable[[], object] | None = None) -> "Came":
+        """A worker starts, does all that there is to do, and ends; `known` are the certificates a desk trusts.
 
-    async def _batch(self, mails: tuple[bytes, ...], known: list[bytes]) -> "Came":
+        `meanwhile` happens once mails were judged and are not decided yet.
+        """
+        return asyncio.run(self._batch(mails, known, meanwhile))
+
+    async def _batch(
+        self, mails: tuple[bytes, ...], known: list[bytes], meanwhile: Callable[[], object] | None
+    ) -> "Came":
         settings = self.settings
         async with app.register_of(settings) as register:
             (before,) = await rows(register, "SELECT count(*) AS mails, coalesce(max(id), 0) AS last FROM intake")
@@ -164,15 +171,37 @@ class Rotating:
             house.mailbox.uidvalidity = before.last + 1
             for mail in mails:
                 house.mailbox.deliver(mail)
-            judges = JudgesHere(judge_of=app.make_judge(settings), composer_of=app.make_composer(settings))
+            judges = JudgesInterrupted(
+                meanwhile=[meanwhile] if meanwhile else [],
+                judge_of=app.make_judge(settings),
+                composer_of=app.make_composer(settings),
+            )
             door = replace(house.door(), judges=judges, trust=app.trust_files(settings), address=SERVICE)
             async with asyncio.timeout(SECONDS_MAX):
                 await Stages(door, poll_seconds=3600, pause_seconds=3600).drain(asyncio.Event())
             states = await rows(register, f"SELECT state, reason FROM intake WHERE id > {before.last} ORDER BY id")
+        opened = [self.open(one.raw, known) for one in house.mailer.accepted]
+        answers = [one.raw for one, told in zip(house.mailer.accepted, opened, strict=True) if told.in_reply_to]
+        return Came(states=[(row.state, row.reason) for row in states], answers=answers)
+
+    def open(self, raw: bytes, known: list[bytes]) -> OpenedAnswer:
+        """As the desk does that trusts these certificates."""
         identity = self.software.identity
         keys = [cms.load_decryption_key(identity.key_pem, identity.pem)]
-        opened = [open_answer(one.raw, keys, known, datetime.now(UTC)) for one in house.mailer.accepted]
-        return Came(states=[(row.state, row.reason) for row in states], opened=opened)
+        return open_answer(raw, keys, known, datetime.now(UTC))
+
+
+@dataclass(slots=True, kw_only=True)
+class JudgesInterrupted(JudgesHere):
+    """Something happens after the first verdicts."""
+
+    meanwhile: list[Callable[[], object]]
+
+    async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict]:
+        verdicts = await JudgesHere.judge(self, mails, at)
+        if self.meanwhile:
+            await asyncio.to_thread(self.meanwhile.pop())
+        return verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +210,8 @@ class Came:
 
     states: list[tuple[str, str | None]]
     """Of the mails, in their order."""
-    opened: list[OpenedAnswer]
-    """All that the desk got."""
-
-    @property
-    def answers(self) -> list[OpenedAnswer]:
-        return [one for one in self.opened if one.in_reply_to]
+    answers: list[bytes]
+    """Those that the desk got. It could prove and open whatever came."""
 
 
 def _surname(number: int) -> str:
