@@ -116,6 +116,14 @@ async def test_what_is_not_enrolled_or_leads_to_no_anchor_is_not_followed(office
     assert {path for path, _ in office.web.asked} == {LIST, ROOT_LIST}
 
 
+async def test_a_certificate_that_has_ended_is_asked_about_for_a_while(office: Office) -> None:
+    """A mail that came on its last day may be judged later."""
+    refresher = office.refresher()
+    last = office.leaf.certificate.not_valid_after_utc
+    for days, wanted in ((0, 2), (29, 2), (31, 1)):
+        assert len((await refresher.sources(last + days * DAY)).wanted) == wanted, "of the intermediate there is one"
+
+
 async def test_a_list_of_the_settings_is_fetched_and_a_delta_of_it_counts(office: Office) -> None:
     urls = tuple(office.web.url(path) for path in (LIST, ROOT_LIST, DELTA))
     number = int(office.now.timestamp())

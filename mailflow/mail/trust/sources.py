@@ -5,10 +5,11 @@ configured authorities, never of what a mail brings. And even then only at a hos
 authority can make the service call wherever it likes.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -32,6 +33,8 @@ from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
 T = TypeVar("T")
 
 URL_CHARACTERS_MAX = 1_000
+AFTER_THE_END = timedelta(days=30)
+"""How long a certificate that has ended is asked about: mails that came before may still wait to be judged."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -158,10 +161,11 @@ def known_paths(material: TrustMaterial, at: datetime) -> Iterator[Path]:
         if (sender.standing, certificate.standing) == (Standing.ACTIVE, Standing.ACTIVE)
     }
     for der, policy in (enrolled | dict.fromkeys(material.intermediates, HOUSE_POLICY)).items():
-        try:
-            yield paths.find(read(der), (), at, policy)
-        except TrustError:
-            continue
+        with contextlib.suppress(TrustError):
+            certificate = read(der)
+            last = min(at, certificate.not_valid_after_utc)
+            if at - last <= AFTER_THE_END:
+                yield paths.find(certificate, (), last, policy)
 
 
 def _lists(stated: Iterable[x509.DistributionPoint] | None) -> Iterator[tuple[SourceKey, None]]:
