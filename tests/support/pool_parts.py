@@ -10,7 +10,7 @@ from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import cms
 from mailflow.mail.composer import Composer
-from mailflow.mail.judge import Judge, Unjudged
+from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
 from mailflow.mail.letter import Letterhead
 from mailflow.mail.model import Verdict
 from mailflow.mail.trust import Trust
@@ -47,6 +47,7 @@ class MakeStumblingJudge:
     key: bytes
     certificate: bytes
     fails_in_process: bool = False
+    limits: JudgeLimits = LIMITS
 
     def __call__(self, trust: Trust) -> Judge:
         if self.fails_in_process and multiprocessing.parent_process() is not None:
@@ -54,7 +55,7 @@ class MakeStumblingJudge:
         return StumblingJudge(
             trust=trust,
             keys=(cms.load_decryption_key(self.key, self.certificate),),
-            limits=LIMITS,
+            limits=self.limits,
             own_addresses=frozenset({SERVICE}),
             own_domain="service.example",
         )
