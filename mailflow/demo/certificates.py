@@ -90,8 +90,14 @@ def name_of(common_name: str) -> x509.Name:
 
 
 def hash_for(key: PrivateKey) -> Hash | None:
-    """The hash to sign with; None for keys that bring their own."""
-    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    """The hash to sign with, as long as the curve's order: GnuPG takes no shorter one. None for Ed25519."""
+    match key:
+        case ed25519.Ed25519PrivateKey():
+            return None
+        case ec.EllipticCurvePrivateKey() if key.key_size > 256:
+            return hashes.SHA384() if key.key_size == 384 else hashes.SHA512()
+        case _:
+            return hashes.SHA256()
 
 
 def extended(usages: Sequence[x509.ObjectIdentifier] | None) -> Extensions:

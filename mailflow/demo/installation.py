@@ -44,7 +44,8 @@ class DeskSoftware:
     territory: str
     address: str
     identity: Identity
-    """Signs; answers are encrypted to it too."""
+    """Signs; answers are encrypted to it too, unless it has another for that."""
+    decrypts: Identity | None = None
     legacy: bool = False
     former: tuple[Identity, ...] = ()
     """Further certificates that are enrolled for signing."""
@@ -89,9 +90,11 @@ class Installation:
             certificate = self.folder / f"{software.sender}-{number}.pem"
             certificate.write_bytes(identity.pem)
             signing += ["--sign", str(certificate)]
+        encryption = self.folder / f"{software.sender}-encryption.pem"
+        encryption.write_bytes((software.decrypts or software.identity).pem)
         self.command(
             *("sender", "add", software.sender, "--name", f"Logiciel {software.sender}"),
-            *("--address", software.address, *signing, "--encrypt", signing[1]),
+            *("--address", software.address, *signing, "--encrypt", str(encryption)),
             *(["--legacy"] if software.legacy else []),
             "--apply",
         )
@@ -134,7 +137,7 @@ class Installation:
 
     def open(self, software: DeskSoftware, raw: bytes, at: datetime) -> OpenedAnswer:
         """An answer as the desk's program reads it. Raises AnswerRefused."""
-        return open_answer(raw, [decryption_key(software.identity)], [self.identity.der], at)
+        return open_answer(raw, [decryption_key(software.decrypts or software.identity)], [self.identity.der], at)
 
     def _settings(self) -> dict[str, dict[str, Any]]:
         servers = self._servers

@@ -188,12 +188,12 @@ class Pki:
     @cached_property
     def service_rsa(self) -> Identity:
         """Our own certificate, signing and encryption, RSA."""
-        return self.issue("service-rsa", kind="rsa", address="numero-unique@registre.example")
+        return self.issue("service-rsa", kind="rsa", address="demandes@service.example")
 
     @cached_property
     def service_ec(self) -> Identity:
         """Our own certificate, signing and encryption, P-256."""
-        return self.issue("service-ec", kind="p256", address="numero-unique@registre.example")
+        return self.issue("service-ec", kind="p256", address="demandes@service.example")
 
     @cached_property
     def archive(self) -> Identity:

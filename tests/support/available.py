@@ -27,6 +27,7 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "postgresql": _postgresql,
     "softhsm": lambda: _program("softhsm2-util"),
     "openssl": lambda: _program("openssl"),
+    "m2crypto": lambda: Path("/usr/lib/python3/dist-packages/M2Crypto").exists(),
 }
 
 

@@ -19,6 +19,7 @@ from mailflow.settings import sample
 from tests.support import transcripts
 from tests.support.guide import elements, lists, mails
 from tests.support.guide.markdown import table
+from tests.support.producers import roster
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ def _shown(sentence: str) -> str:
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"terminal": transcripts.terminal},
-    "DESIGN.md": {"states": states},
+    "DESIGN.md": {"states": states, "producers": roster.matrix},
     "OPERATING.md": {
         "acts": act_table,
         "alarms": alarm_table,
