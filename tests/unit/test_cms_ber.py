@@ -113,10 +113,24 @@ def test_an_octet_string_in_chunks_may_have_a_definite_length() -> None:
     assert reader.octets(reader.root()) == b"ab"
 
 
-def test_chunks_inside_chunks_are_refused() -> None:
-    reader = Reader(indefinite(0x24, indefinite(0x24, ber.octet_string(b"a"))))
-    with pytest.raises(Malformed):
+@given(st.binary(max_size=500), st.integers(1, 300), st.integers(1, ber.CHUNKS_DEPTH_MAX + 3))
+def test_chunks_inside_chunks_are_the_whole_down_to_a_depth(content: bytes, octets: int, depth: int) -> None:
+    data = chunked(content, octets)
+    for _ in range(depth - 1):
+        data = indefinite(0x24, data)
+    reader = Reader(data)
+    if depth <= ber.CHUNKS_DEPTH_MAX:
+        assert reader.octets(reader.root()) == core.OctetString.load(data).native == content
+        return
+    with pytest.raises(LimitExceeded, match="chunks nested too deep"):
         reader.octets(reader.root())
+
+
+def test_a_chunk_of_another_type_is_malformed() -> None:
+    for chunk in (ber.integer(1), ber.der(0x80, b"a"), ber.der(0xA0, ber.octet_string(b"a"))):
+        reader = Reader(indefinite(0x24, indefinite(0x24, chunk)))
+        with pytest.raises(Malformed):
+            reader.octets(reader.root())
 
 
 def test_each_element_of_indefinite_length_is_walked_once_however_deep() -> None:

@@ -151,15 +151,16 @@ def test_unprotected_attributes_are_passed_over(tail: bytes) -> None:
     assert opened(cbc([transported(KEY32)], tail=tail)) == ENTITY
 
 
-def test_ber_with_the_ciphertext_in_chunks_is_opened() -> None:
+@pytest.mark.parametrize("of_chunks", [False, True], ids=["chunks", "chunks of chunks, of Bouncy Castle"])
+def test_ber_with_the_ciphertext_in_chunks_is_opened(of_chunks: bool) -> None:
     reader = ber.Reader(cbc([transported(KEY32)]))
     envelope = reader.only_child(reader.children(reader.root(), 0x30)[1], 0xA0)
     version, recipients, encrypted = reader.children(envelope, 0x30)
     kind, algorithm, ciphertext = reader.children(encrypted, 0x30)
     parts = [reader.raw(version), indefinite(0x31, *map(reader.raw, reader.children(recipients, 0x31)))]
-    parts.append(
-        indefinite(0x30, reader.raw(kind), reader.raw(algorithm), chunked(reader.value(ciphertext, 0x80), 5, tag=0xA0))
-    )
+    octets = reader.value(ciphertext, 0x80)
+    pieces = indefinite(0xA0, chunked(octets, 5)) if of_chunks else chunked(octets, 5, tag=0xA0)
+    parts.append(indefinite(0x30, reader.raw(kind), reader.raw(algorithm), pieces))
     cms = indefinite(0x30, ber.oid(ENVELOPED), indefinite(0xA0, indefinite(0x30, *parts)))
     assert opened(cms) == ENTITY
 

@@ -14,6 +14,8 @@ ELEMENTS_MAX = 200_000
 """Elements visited in one structure. Streams of 1,000-octet chunks reach it at 100 MB."""
 DEPTH_MAX = 24
 """Indefinite lengths inside one another."""
+CHUNKS_DEPTH_MAX = 5
+"""Chunks of one octet string inside one another, as OpenSSL takes them. Bouncy Castle writes two."""
 INTEGER_OCTETS_MAX = 64
 OID_OCTETS_MAX = 40
 
@@ -133,12 +135,14 @@ class Reader:
             raise Malformed(f"tag {element.tag:#04x} instead of {tag:#04x}")
         return self.data[element.body : element.body_end]
 
-    def octets(self, element: Element, tag: int = OCTET_STRING) -> bytes:
-        """An octet string in one piece or in chunks. `tag` is the one of the primitive form."""
+    def octets(self, element: Element, tag: int = OCTET_STRING, depth: int = 0) -> bytes:
+        """An octet string in one piece, in chunks, or in chunks of chunks. `tag` is the one of the primitive form."""
         if element.tag != tag | CONSTRUCTED:
             return self.value(element, tag)
-        # Chunks of chunks are legal BER, but nobody writes them.
-        return b"".join([self.value(chunk, OCTET_STRING) for chunk in self.children(element, element.tag)])
+        if depth >= CHUNKS_DEPTH_MAX:
+            raise LimitExceeded("chunks nested too deep")
+        chunks = self.children(element, element.tag)
+        return b"".join([self.octets(chunk, depth=depth + 1) for chunk in chunks])
 
     def integer(self, element: Element) -> int:
         """A signed integer of at most 64 octets."""
