@@ -36,5 +36,6 @@ def test_what_is_not_there_is_said(run: Run, tmp_path: Path) -> None:  # noqa: F
     assert not out.exists()
     assert run("person", "erase", number, "--apply")[0] == USAGE
     assert run("person", "erase", number)[0] == SET_ASIDE
+    assert run("person", "erased", number)[0] == SET_ASIDE
     assert run("dispatch", "resend", "--desk", "59123", "--number", "1")[0] == SET_ASIDE
     assert listed(run, "dispatch", "list") == []
