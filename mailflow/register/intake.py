@@ -16,6 +16,8 @@ from mailflow.register.types import IntakeState
 from mailflow.register.vault import SealBroken
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+REFUNDED = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
+"""Of the attempts: the last one was none, since the mail was not to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +266,7 @@ async def release(tx: Transaction, owner: str, ids: Sequence[int], next_at: date
     """Give mails back untouched, due at `next_at`. With `refund` a solo attempt is not counted after all."""
     values: dict[str, Any] = {"next_at": next_at}
     if refund:
-        values["attempts"] = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
+        values["attempts"] = REFUNDED
     await _give_back(tx, owner, ids, **values)
 
 
@@ -279,8 +281,14 @@ async def release_all(tx: Transaction, owner: str) -> None:
 async def postpone(
     tx: Transaction, owner: str, ids: Sequence[int], until: datetime, *, reason: str, detail: str
 ) -> None:
-    """It cannot be told yet: judged again at `until`. Raises LeaseLost."""
-    values = {"state": IntakeState.UNDETERMINED.value, "next_at": until, "reason": str(reason), "detail": detail}
+    """It cannot be told yet: judged again at `until`; it was no attempt at it. Raises LeaseLost."""
+    values = {
+        "state": IntakeState.UNDETERMINED.value,
+        "next_at": until,
+        "reason": str(reason),
+        "detail": detail,
+        "attempts": REFUNDED,
+    }
     if await _give_back(tx, owner, ids, **values) != len(ids):
         raise LeaseLost("a mail is no longer ours to postpone")
 

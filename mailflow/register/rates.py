@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from mailflow.core.model import SenderCode
 from mailflow.core.rates import Account, Budget, Load, Rates, Turn
+from mailflow.register.intake import REFUNDED
 from mailflow.register.tables import intake, sender, spending
 from mailflow.register.transaction import LeaseLost, Transaction, batches
 
@@ -102,7 +103,7 @@ async def put_off(tx: Transaction, owner: str, mails: Sequence[PutOff]) -> None:
         next_at=at,
         reason=sa.bindparam("b_reason"),
         detail=sa.bindparam("b_detail"),
-        attempts=sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0),
+        attempts=REFUNDED,
         lease_owner=None,
         lease_until=None,
     )

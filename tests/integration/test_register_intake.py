@@ -270,6 +270,19 @@ async def test_an_undetermined_mail_is_judged_again_when_its_time_comes(register
     assert await _states(register) == ["answered"]
 
 
+async def test_a_mail_that_runs_alone_may_be_undetermined_as_often_as_it_takes(register: Register) -> None:
+    intake_id = await _made_solo(register)
+    at = NOW
+    for _ in range(5):  # three strikes would set it aside
+        mail = await claim_solo(register, at=at)
+        assert mail is not None
+        assert mail.attempts == 1
+        at += timedelta(minutes=15)
+        async with register.begin() as tx:
+            await intake.postpone(tx, "me", [intake_id], at, reason=Code.REVOCATION_UNKNOWN, detail="stale")
+    assert await _states(register) == ["undetermined"]
+
+
 async def test_what_another_holds_cannot_be_postponed(register: Register) -> None:
     intake_id = await a_mail(register)
     with pytest.raises(LeaseLost):

@@ -168,7 +168,7 @@ class IntakeModel(RuleBasedStateMachine):
 
         if self._holds(owner, ids, step()):
             for mail in self._ours(owner, ids):
-                mail.free(state="undetermined", due=until)
+                mail.free(state="undetermined", due=until, attempts=max(0, mail.attempts - 1))
 
     @rule(owner=OWNERS, pick=PICK)
     def some_are_settled(self, owner: str, pick: tuple[int, int]) -> None:
