@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 Hash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
-Kind = Literal["rsa", "p256", "p384", "p521", "ed25519", "rsa-1024", "p192"]
+Kind = Literal["rsa", "rsa-3072", "p256", "p384", "p521", "ed25519", "rsa-1024", "p192"]
 Usage = Literal["sign", "encrypt", "both", "non-repudiation"]
 Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 """Extensions with their criticality."""
@@ -24,6 +24,7 @@ UNKNOWN_EXTENSION = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.
 
 _MAKE_KEY: dict[Kind, Callable[[], PrivateKey]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa-3072": lambda: rsa.generate_private_key(65537, 3072),
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),

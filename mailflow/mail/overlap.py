@@ -1,9 +1,10 @@
 """Two steps that keep different things busy: while one item is written to the register, the pool has the next."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from mailflow.mail.door import Progress
 
@@ -31,7 +32,7 @@ class Outcome(Generic[Value]):
 async def overlapped(
     claim: Callable[[], Awaitable[Sequence[Item]]],
     prepare: Callable[[Item], Awaitable[Value]],
-    finish: Callable[[Item, Outcome[Value]], Coroutine[Any, Any, Progress]],
+    finish: Callable[[Item, Outcome[Value]], Awaitable[Progress]],
 ) -> Progress:
     """`prepare` each item while the one before is `finish`ed; they are finished one by one, in their order.
 
@@ -43,15 +44,15 @@ async def overlapped(
     finishing: asyncio.Task[Outcome[Progress]] | None = None
     async with asyncio.TaskGroup() as group:
         for _ in range(CLAIMS_MAX):
-            claimed = await _outcome(claim())
+            claimed = await _outcome(claim)
             if claimed.error is not None:
                 done.append(Outcome(error=claimed.error))
                 break
             for item in claimed.get():
-                prepared = await _outcome(prepare(item))
+                prepared = await _outcome(partial(prepare, item))
                 if finishing is not None:
                     done.append(await finishing)
-                finishing = group.create_task(_outcome(finish(item, prepared)))
+                finishing = group.create_task(_outcome(partial(finish, item, prepared)))
             if not claimed.value or not all(map(_went_well, done)):
                 break
     if finishing is not None:
@@ -63,9 +64,10 @@ async def overlapped(
     return progress
 
 
-async def _outcome(step: Awaitable[Value]) -> Outcome[Value]:
+async def _outcome(step: Callable[[], Awaitable[Value]]) -> Outcome[Value]:
+    """The step begins in here, so that a task that is cancelled before it began leaves nothing behind."""
     try:
-        return Outcome(value=await step)
+        return Outcome(value=await step())
     except Exception as error:  # noqa: BLE001  passed on to whoever asks for the value
         return Outcome(error=error)
 

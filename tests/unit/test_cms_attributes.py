@@ -239,7 +239,8 @@ def test_weak_keys_are_refused(kind: Kind) -> None:
 
 def test_rsa_v15_ends_with_the_year_2030_and_pss_does_not() -> None:
     last, after = datetime(2030, 12, 31, 23, 59, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
-    v15 = sign(ENTITY, signing_key("rsa"), at=AT, detached=False)
+    v15 = sign(ENTITY, signing_key("rsa-3072"), at=AT, detached=False)
     assert proved(v15, at=last).content == ENTITY
     assert refusal(v15, at=after) is Code.ALGORITHM_REFUSED
-    assert proved(sign(ENTITY, signing_key("rsa", pss=True), at=AT, detached=False), at=after).content == ENTITY
+    pss = sign(ENTITY, signing_key("rsa-3072", pss=True), at=AT, detached=False)
+    assert proved(pss, at=after).content == ENTITY

@@ -187,3 +187,16 @@ def test_a_child_may_not_reach_beyond_its_parent() -> None:
 
 def test_a_set_of_is_written_in_the_order_of_der() -> None:
     assert ber.set_of(b"\x04\x01b", b"\x04\x01a", b"\x02\x01\x05") == b"\x31\x09\x02\x01\x05\x04\x01a\x04\x01b"
+
+
+def test_a_primitive_has_no_elements() -> None:
+    reader = Reader(ber.octet_string(ber.NULL))
+    with pytest.raises(Malformed, match="primitive"):
+        reader.children(reader.root(), ber.OCTET_STRING)
+
+
+@pytest.mark.parametrize("octets", [0, ber.INTEGER_OCTETS_MAX + 1])
+def test_an_integer_of_no_octets_or_of_too_many_is_malformed(octets: int) -> None:
+    reader = Reader(ber.der(ber.INTEGER, b"\x01" * octets))
+    with pytest.raises(Malformed, match="integer"):
+        reader.integer(reader.root())

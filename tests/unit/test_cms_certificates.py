@@ -104,3 +104,23 @@ def test_a_serial_number_that_is_not_positive_is_unreadable(serial: int) -> None
     with pytest.raises(CmsError) as caught:
         identity(der.replace(old, replaced + filler))
     assert (caught.value.code, caught.value.detail) == (Code.CERTIFICATE_UNREADABLE, "serial number")
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ([], "TBSCertificate"),
+        ([ber.integer(1), *[ber.sequence()] * 4], "TBSCertificate"),
+        ([ber.integer(1), *[ber.sequence()] * 5], "SubjectPublicKeyInfo"),
+    ],
+)
+def test_a_certificate_with_something_missing_is_unreadable(fields: list[bytes], detail: str) -> None:
+    with pytest.raises(CmsError) as caught:
+        identity(ber.sequence(ber.sequence(*fields)))
+    assert (caught.value.code, caught.value.detail) == (Code.CERTIFICATE_UNREADABLE, detail)
+
+
+def test_a_certificate_with_nothing_in_it_is_unreadable() -> None:
+    with pytest.raises(CmsError) as caught:
+        identity(ber.sequence())
+    assert caught.value.code is Code.CERTIFICATE_UNREADABLE

@@ -6,6 +6,8 @@ from email import message_from_bytes
 
 import pytest
 from asn1crypto import cms as oracle
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed448
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +67,7 @@ def test_asn1crypto_reads_what_we_encrypt(legacy: bool) -> None:
 
 def test_rsa_signs_with_pss_when_asked_or_when_v15_is_no_longer_permitted() -> None:
     later = datetime(2031, 1, 1, tzinfo=UTC)
-    for key, at in ((signing_key("rsa", pss=True), AT), (signing_key("rsa"), later)):
+    for key, at in ((signing_key("rsa", pss=True), AT), (signing_key("rsa-3072"), later)):
         mail = verify(sign(ENTITY, key, at=at, detached=False), None, enrolled=lambda _: [], at=at)
         assert mail.signers[0].signature_algorithm == "rsa-pss"
 
@@ -165,6 +167,14 @@ def test_keys_are_loaded_only_with_the_certificate_that_belongs_to_them() -> Non
             load_decryption_key(key_pem, certificate_pem)
     with pytest.raises(Misconfigured):
         load_decryption_key(ed25519.key_pem, ed25519.pem)
+
+
+def test_a_kind_of_key_that_nobody_may_use_is_refused() -> None:
+    octets = ed448.Ed448PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(Misconfigured, match="type that is not allowed"):
+        load_signing_key(octets, holder("rsa").pem)
 
 
 def test_a_refusal_survives_the_way_between_processes() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
-from mailflow.mail.fields import count_addresses
+from mailflow.mail.fields import count_addresses, parameters
 from mailflow.mail.mime import MimeError, MimeLimits, from_address, message_id, read
 
 LIMITS = MimeLimits(header_bytes_max=65536, depth_max=8, parts_max=100)
@@ -139,3 +139,9 @@ def test_for_any_text_a_from_field_gives_an_address_in_plain_ascii_or_none(value
 @given(st.text(max_size=300))
 def test_for_any_text_addresses_are_counted(value: str) -> None:
     assert 0 <= count_addresses(value) <= value.count("@")
+
+
+def test_a_parameter_whose_name_cannot_be_read_makes_the_mail_unreadable() -> None:
+    with pytest.raises(MimeError) as caught:
+        parameters("attachment; *=x")
+    assert str(caught.value) == f"{Code.MAIL_UNREADABLE.value}: a parameter name that cannot be read"
