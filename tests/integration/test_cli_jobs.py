@@ -1,15 +1,16 @@
 """The commands of what time does: previews, acts, exit codes."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mailflow.core.calendar import PARIS
 from mailflow.jobs.daily import JOBS
 from tests.integration.test_cli import DONE, SET_ASIDE, USAGE, Run, installation, listed, pki, run, software, template  # noqa: F401  fixtures of the same world  # noqa: F401  too
 
-TOMORROW = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+TOMORROW = f"{datetime.now(PARIS) + timedelta(days=1):%Y-%m-%d}"
 
 
 def test_the_jobs_are_listed_in_their_order_with_what_is_due(run: Run) -> None:  # noqa: F811  the fixture

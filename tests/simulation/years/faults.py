@@ -17,6 +17,7 @@ from mailflow.jobs import dispatch as telling
 from mailflow.jobs import lifetimes
 from mailflow.register import Transaction, deadlines, dispatches
 from mailflow.register.dispatches import Window
+from mailflow.register.key_store import KeyStore
 from mailflow.register.tables import history, request
 from mailflow.registrar import acting, ending
 
@@ -154,4 +155,7 @@ def personal_data_live_a_month_too_long(patch: pytest.MonkeyPatch) -> None:
 
 @fault
 def the_key_of_erased_content_is_kept(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(deadlines, "keys", SimpleNamespace(erase=_nothing))
+    async def destroy(*_: object) -> int:
+        return 0
+
+    patch.setattr(KeyStore, "destroy", destroy)
