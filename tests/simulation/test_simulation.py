@@ -27,7 +27,6 @@ MUTANT_SEEDS = tuple(range(120))
 """A fault is played until one of these finds it: mostly the first or second."""
 RARE = {
     "a doubtful receipt is sent again": 78,
-    "octets known from before a renumbering are a new delivery": 7,
     "the surroundings cost an attempt": 5,
     "whoever claimed it sends it even if it is taken": 6,
     "what others have acted on is removed": 4,
