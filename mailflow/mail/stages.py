@@ -102,31 +102,28 @@ class Stages:
             await lasting
         await self._take_what_is_free(stop)
         await self._acknowledge_what_is_left(stop)
+        left = await self._take_what_is_free(stop)
         stuck = tuple(s.name for s in self.all if s.failures)
-        return Drained(progress=self.progress, unavailable=stuck, waiting=await self._waiting())
+        return Drained(progress=self.progress, unavailable=stuck, waiting=left.due + left.later)
 
-    async def _take_what_is_free(self, stop: asyncio.Event) -> None:
-        """Another worker may have received or decided meanwhile what nobody is at by now."""
+    async def _take_what_is_free(self, stop: asyncio.Event) -> queues.Left:
+        """Another worker may have received or decided meanwhile what nobody is at by now. What is left after that."""
         in_vain = 0
-        while in_vain < FAILURES_MAX and not (stop.is_set() or any(s.failures for s in self.all)) and await self._due():
+        while (left := await self._left()).due and in_vain < FAILURES_MAX:
+            if stop.is_set() or any(s.failures for s in self.all):
+                break
             before = self.progress
             for stage in (self.process, self.compose, self.deliver):
                 await self._finish(stage, None, stop)
             in_vain = 0 if self.progress != before else in_vain + 1
+        return left
 
-    async def _due(self) -> bool:
-        """Whether there is work that nobody is at. False when the register is away, which a stage has told."""
+    async def _left(self) -> queues.Left:
+        """Nothing when the register is away, which a stage has told."""
         with contextlib.suppress(Unavailable):
             async with self._door.register.read() as tx:
-                return await queues.due(tx, self._door.clock()) > 0
-        return False
-
-    async def _waiting(self) -> int:
-        """0 when the register is away, which a stage has told."""
-        with contextlib.suppress(Unavailable):
-            async with self._door.register.read() as tx:
-                return await queues.unfinished(tx, self._door.clock())
-        return 0
+                return await queues.left(tx, self._door.clock())
+        return queues.Left(due=0, later=0)
 
     async def _keep_acknowledging(self, stop: asyncio.Event) -> None:
         """Only once we have worked for as long as a mail may wait: after a stop, most are answered before that."""

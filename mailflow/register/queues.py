@@ -96,24 +96,27 @@ async def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     return found
 
 
-async def unfinished(tx: Transaction, at: datetime) -> int:
-    """How many mails, in or out, work is left for, now or later, that nobody is at just now."""
-    left = [(table, table.c.next_at.is_not(None)) for table in (intake, outbox)]
-    return await _idle(tx, at, *left, (outbox, outbox.c.sending_at.is_not(None)))
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How many mails, in or out, work is left for that nobody is at just now."""
+
+    due: int
+    """Whoever is free may begin with them at once."""
+    later: int
+    """They are put off, or were perhaps sent."""
 
 
-async def due(tx: Transaction, at: datetime) -> int:
-    """How many of these whoever is free may begin with at once."""
-    return await _idle(tx, at, *((table, table.c.next_at <= at) for table in (intake, outbox)))
-
-
-async def _idle(tx: Transaction, at: datetime, *which: tuple[sa.Table, sa.ColumnElement[bool]]) -> int:
-    found = 0
-    for table, left in which:
+async def left(tx: Transaction, at: datetime) -> Left:
+    """What is due and what is not is told by one statement for each queue, so that no mail falls in between."""
+    due = later = 0
+    for table, waits in ((intake, intake.c.next_at), (outbox, outbox.c.next_at), (outbox, outbox.c.sending_at)):
         idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at)
-        (row,) = await tx.all(sa.select(sa.func.count().label("rows")).where(left, idle))
-        found += int(row.rows)
-    return found
+        now = table.c.next_at.is_not(None) & (table.c.next_at <= at)
+        counts = (sa.func.count().filter(now).label("due"), sa.func.count().filter(~now).label("later"))
+        (row,) = await tx.all(sa.select(*counts).where(waits.is_not(None), idle))
+        due += int(row.due)
+        later += int(row.later)
+    return Left(due=due, later=later)
 
 
 async def find_intake(tx: Transaction, intake_id: int) -> IntakeRow | None:
