@@ -1,6 +1,6 @@
 """What waits, counted by age, and what was finished: on both databases, from indexes alone."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -100,6 +100,33 @@ async def test_what_is_to_be_tried_later_or_held_is_stuck(register: Register) ->
     view = await look(register)
     assert (view.moving, {one.state: one.count for one in view.stuck}) == (0, {"retry": 1, "set_aside": 1, "held": 1})
     assert [one.oldest for one in view.stuck if one.state == "retry"] == [NOW - timedelta(minutes=100)]
+
+
+async def test_what_is_left_is_due_or_later_and_not_what_somebody_is_at(register: Register) -> None:
+    async def left(at: datetime = NOW) -> tuple[int, int]:
+        async with register.read() as tx:
+            found = await queues.left(tx, at)
+        return found.due, found.later
+
+    assert await left() == (0, 0)
+    await take(register, 100, 90, 80)
+    assert await left() == (3, 0)
+    first, second, _ = await claim(register)
+    assert await left() == (0, 0)
+    assert await left(LATER) == (3, 0), "whoever had them is gone"
+    async with register.begin() as tx:
+        await intake.postpone(tx, "me", [first.id], LATER, reason="CTRL_SIG_0016", detail="")
+        await intake.settle(tx, "me", [settlement(second.id)], NOW)
+        await outbox.queue(tx, [a_draft(second.id)], NOW)
+    assert await left() == (1, 1), "an answer to be composed, and a mail that was put off"
+    async with register.begin() as tx:
+        (queued,) = await outbox.claim_queued(tx, "me", 10, NOW, LATER)
+        await outbox.freeze(tx, {queued.id: [octets(b"an answer")]})
+        (row,) = await outbox.claim_composed(tx, "me", 10, NOW, LATER, size_bytes_max=1 << 20)
+        await outbox.mark_sending(tx, "me", [row.id], NOW)
+    assert await left() == (0, 1)
+    assert await left(LATER - timedelta(seconds=1)) == (0, 1)
+    assert await left(LATER) == (2, 1), "two mails, and an answer that was perhaps sent"
 
 
 async def test_a_stranger_is_owed_nothing(register: Register) -> None:
