@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from mailflow.errors import Unavailable
 from mailflow.mail.door import Progress
 
 CLAIMS_MAX = 4
@@ -37,8 +38,8 @@ async def overlapped(
     """`prepare` each item while the one before is `finish`ed; they are finished one by one, in their order.
 
     It claims again while all goes well. Whatever was claimed is finished, also after a failure: it is for `finish` to
-    give back what could not be prepared. A failure is raised when nothing was done; otherwise the next turn finds out
-    whether it lasts.
+    give back what could not be prepared. That the surroundings failed is raised when nothing was done; otherwise the
+    next turn finds out whether it lasts. Any other failure is a fault of ours, which no success beside it may hide.
     """
     done: list[Outcome[Progress]] = []
     finishing: asyncio.Task[Outcome[Progress]] | None = None
@@ -59,7 +60,7 @@ async def overlapped(
         done.append(finishing.result())
     progress = sum((one.value for one in done if one.value is not None), Progress())
     for one in done:
-        if one.error is not None and not progress:
+        if one.error is not None and not (progress and isinstance(one.error, Unavailable)):
             raise one.error
     return progress
 

@@ -23,6 +23,7 @@ from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
+
 log = logging.getLogger(__name__)
 
 Chunk = Sequence[intake.Claimed]

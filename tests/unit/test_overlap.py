@@ -94,6 +94,21 @@ async def test_a_failure_is_raised_when_nothing_was_done(where: str) -> None:
     assert [word for word in line.done if word.startswith("give")] == ["give back 1", "give back 2"]
 
 
+async def test_a_fault_of_ours_is_raised_though_others_were_done() -> None:
+    line = Line([1, 2])
+    finish = line.finish
+
+    async def faulty(item: int, prepared: Outcome[str]) -> Progress:
+        done = await finish(item, prepared)
+        if item == 1:
+            raise LookupError
+        return done
+
+    with pytest.raises(LookupError):
+        await overlapped(line.claim, line.prepare, faulty)
+    assert "finish 2" in line.done
+
+
 async def test_what_is_under_way_is_finished_when_the_next_claim_fails() -> None:
     line = Line([1], Unavailable("register"))
     assert await line.run() == Progress(answered=1)
