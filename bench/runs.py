@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import re
 import signal
 import statistics
 import subprocess
@@ -18,6 +20,9 @@ from bench.world import AUDIT_USER, SERVICE_USER, World
 ANSWER_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
 LOOK_SECONDS = 0.002
+UNIT = Path(__file__).parents[1] / "systemd/mailflow.service"
+AS_INSTALLED = {**os.environ, **dict(re.findall(r"^Environment=(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))}
+"""What surrounds the service when systemd starts it."""
 
 
 class NotAsExpectedError(Exception):
@@ -33,7 +38,7 @@ def drain(world: World, mails: Sequence[bytes], cores: int, *, program: str) -> 
     started = time.time()
     with log.open("wb") as errors, told.open("wb") as output:
         command = _command(world, "run", "--once", "--json", program=program)
-        worker = subprocess.Popen(command, stdout=output, stderr=errors)
+        worker = subprocess.Popen(command, stdout=output, stderr=errors, env=AS_INSTALLED)
         usage = processes.watch(worker)
     progress = json.loads(told.read_text() or "{}")
     count = len(mails)
@@ -94,7 +99,7 @@ def stages(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _service(world: World, log: Path) -> Iterator[None]:
     with log.open("wb") as errors:
-        worker = subprocess.Popen(_command(world, "run"), stdout=errors, stderr=errors)
+        worker = subprocess.Popen(_command(world, "run"), stdout=errors, stderr=errors, env=AS_INSTALLED)
         try:
             yield
         finally:

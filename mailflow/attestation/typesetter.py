@@ -5,6 +5,7 @@ What is asked of the PDF is PDF/UA-1 (ISO 14289-1); typst refuses to write one i
 """
 
 import json
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _NOWHERE = "/dev/null"
 """Where the typesetter may look for files and packages: the template needs none, and none is fetched."""
+_WAYS: tuple[tuple[str, Literal["ua-1"] | None], ...] = (("no", "ua-1"), ("yes", "ua-1"), ("yes", None))
+"""One after the other until one succeeds: whether the template measures what fits on the first page; PDF/UA."""
 
 
 class CannotTypeset(MailflowError):
@@ -31,15 +34,11 @@ def typeset(attestation: Attestation) -> bytes:
     """
     import typst
 
-    inputs = {"content": json.dumps(content(attestation), ensure_ascii=False)}
-    try:
-        return _compile(inputs, "ua-1")
-    except typst.TypstError:
-        pass
-    try:
-        return _compile(inputs, None)
-    except typst.TypstError:
-        raise CannotTypeset("the attestation cannot be typeset") from None  # its message may hold content
+    octets = json.dumps(content(attestation), ensure_ascii=False)
+    for measured, standard in _WAYS:
+        with suppress(typst.TypstError):  # its message may hold content
+            return _compile({"content": octets, "measured": measured}, standard)
+    raise CannotTypeset("the attestation cannot be typeset")
 
 
 def _compile(inputs: dict[str, str], standard: Literal["ua-1"] | None) -> bytes:

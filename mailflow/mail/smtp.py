@@ -33,6 +33,7 @@ _ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
 """5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
 
 _ACCEPTED = {"MAIL": (250,), "RCPT": (250, 251)}
+_START_INPUT, _COMPLETED = 354, 250
 
 _LOST = (aiosmtplib.SMTPException, OSError, ValueError)
 """What aiosmtplib raises when a connection is of no more use (ValueError: an undecodable challenge)."""
@@ -234,7 +235,7 @@ class SmtpMailer:
                 await self._reset(connection, None)
                 return SendResult(state=Sending.DEFERRED, detail="taken")
             try:
-                await connection.client.data(raw, timeout=self._server.data_timeout_seconds)
+                await _data(connection.client, raw, self._server.data_timeout_seconds)
             except aiosmtplib.SMTPResponseException as refusal:
                 await self._reset(connection, refusal.code)
                 return _refusal(_Step.DATA, refusal)
@@ -290,6 +291,19 @@ async def _command(client: aiosmtplib.SMTP, *words: str) -> aiosmtplib.SMTPRespo
     return response
 
 
+async def _data(client: aiosmtplib.SMTP, raw: bytes, timeout_seconds: float) -> None:
+    """DATA, and the mail (RFC 5321, 4.5.2). `client.data` would first look at each line end, which `fault_of` knows."""
+    begun = await client.execute_command(b"DATA", timeout=timeout_seconds)
+    if begun.code != _START_INPUT:
+        raise aiosmtplib.SMTPResponseException(begun.code, begun.message)
+    if client.protocol is None:
+        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    client.protocol.write((b"\r\n" + raw).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n")
+    ended = await client.protocol.read_response(timeout=timeout_seconds)
+    if ended.code != _COMPLETED:
+        raise aiosmtplib.SMTPResponseException(ended.code, ended.message)
+
+
 async def _quit(connection: _Connection) -> None:
     with contextlib.suppress(*_LOST):
         await connection.client.quit(timeout=QUIT_SECONDS_MAX)
@@ -310,7 +324,7 @@ def fault_of(outgoing: Outgoing) -> str:
         return "envelope id is too long"
     raw = outgoing.raw
     if not raw.endswith(b"\r\n") or not raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n"):
-        # aiosmtplib would mend the line ends, and break the signature over them.
+        # A server would mend the line ends, or refuse them, and to mend them breaks the signature over them.
         return "line ends are not CRLF"
     return ""
 
@@ -324,8 +338,7 @@ def xtext(text: str) -> str:
 def _refusal(step: _Step, refusal: aiosmtplib.SMTPResponseException) -> SendResult:
     """What a reply that is not the hoped-for one means for the mail.
 
-    Codes outside 4xx and 5xx are no answer to what was asked. aiosmtplib takes only 250 for an acceptance
-    and does not say whether another code followed DATA or the final dot: any other 2xx is doubtful there.
+    Codes outside 4xx and 5xx are no answer to what was asked: after DATA or the final dot the mail may be accepted.
     """
     if not 400 <= refusal.code < 600:
         state = Sending.DOUBTFUL if step is _Step.DATA else Sending.DEFERRED

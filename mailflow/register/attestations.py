@@ -69,16 +69,18 @@ async def freeze(tx: Transaction, made: Sequence[Made], at: datetime) -> dict[Fa
     Those of a request that was erased meanwhile are told and not kept.
     """
     content_keys = await _keys_of(tx, {one.facts.number for one in made})
+    tokens = {one.facts: _token(tx, one.facts) for one in made}
+    digests = {one.facts: hashlib.sha256(one.content).hexdigest() for one in made}
     rows = [
         {
             "number": one.facts.number,
-            "token": (token := _token(tx, one.facts)),
-            "digest": hashlib.sha256(one.content).hexdigest(),
+            "token": tokens[one.facts],
+            "digest": digests[one.facts],
             "edition": one.edition,
             "intake_id": one.intake_id,
             "issued_at": at,
             "key_id": key.id,
-            "content": tx.vault.seal(key, zlib.compress(one.content), _context(token)),
+            "content": tx.vault.seal(key, zlib.compress(one.content), _context(tokens[one.facts])),
         }
         for one in made
         if (key := content_keys.get(one.facts.number)) is not None
@@ -86,7 +88,9 @@ async def freeze(tx: Transaction, made: Sequence[Made], at: datetime) -> dict[Fa
     kept = attestation.c.content.is_not(None)
     new = tx.insert(attestation).on_conflict_do_nothing(index_elements=[attestation.c.token], index_where=kept)
     await tx.run(new, rows)
-    return {one.facts: one.content for one in made} | await find(tx, [one.facts for one in made])
+    frozen = await _digests(tx, tokens.values())
+    others = [facts for facts, token in tokens.items() if frozen.get(token, digests[facts]) != digests[facts]]
+    return {one.facts: one.content for one in made} | await find(tx, others)
 
 
 async def of_number(tx: Transaction, number: str) -> list[Issued]:
@@ -108,6 +112,15 @@ async def of_number(tx: Transaction, number: str) -> list[Issued]:
 async def erase(tx: Transaction, which: sa.ColumnElement[bool]) -> None:
     """Erase the octets of attestations; that they were issued stays."""
     await tx.run(sa.update(attestation).where(which, attestation.c.content.is_not(None)).values(content=None))
+
+
+async def _digests(tx: Transaction, tokens: Collection[str]) -> dict[str, str]:
+    """The digests of those attestations that are kept, by their tokens."""
+    columns = sa.select(attestation.c.token, attestation.c.digest).where(attestation.c.content.is_not(None))
+    found: dict[str, str] = {}
+    for batch in batches(sorted(tokens)):
+        found |= {row.token: row.digest for row in await tx.all(columns.where(attestation.c.token.in_(batch)))}
+    return found
 
 
 async def _keys_of(tx: Transaction, numbers: Collection[str]) -> Mapping[str, ContentKey]:
