@@ -25,6 +25,7 @@ from mailflow.app.parts import (
     register_of,
     trust_files,
 )
+from mailflow.app.reconciling import Ledger, ledger_of
 from mailflow.app.reviewing import archive_of, shadow_of, tell_case
 from mailflow.app.revocation import keep_fresh, refresh_now, refresher_of
 from mailflow.app.status import Watch, all_expiries, list_files, status_served
@@ -41,6 +42,7 @@ from mailflow.settings import Settings
 
 __all__ = [
     "TOLD",
+    "Ledger",
     "all_expiries",
     "archive_of",
     "canary_keys",
@@ -51,6 +53,7 @@ __all__ = [
     "job_terms",
     "judge_of",
     "key_files",
+    "ledger_of",
     "list_files",
     "mail_door",
     "make_composer",

@@ -241,6 +241,11 @@ def imap_account(settings: Settings, imap: settings_model.Imap, secret: Callable
     )
 
 
+def account_of(settings: Settings) -> str:
+    """How the intake names the mailbox, for ever."""
+    return f"{settings.mailbox.user}@{settings.mailbox.host}"
+
+
 def smtp_server(settings: Settings) -> SmtpServer:
     """How to reach the server that takes our answers."""
     smtp = settings.smtp
@@ -287,7 +292,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         judges=pool,
         trust=trust_files(settings, register),
         environment=settings.environment,
-        account=f"{settings.mailbox.user}@{settings.mailbox.host}",
+        account=account_of(settings),
         inbox=settings.mailbox.folder,
         processed=settings.mailbox.processed,
         quarantine=settings.mailbox.quarantine,

@@ -10,16 +10,21 @@ from mailflow.log import event
 from mailflow.mail import imap_syntax
 from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError, ServerFailedError
 from mailflow.mail.imap_syntax import FetchedItems, Quota
+from mailflow.mail.mime import message_id_of
 from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing
+from mailflow.mail.ports import Listing, Lying
 from mailflow.mail.smtp import Security
 
-__all__ = ["ImapAccount", "ImapCopies", "ImapMailbox", "Security"]
+__all__ = ["ImapAccount", "ImapCopies", "ImapFolder", "ImapMailbox", "Security"]
 
 IDLE_SECONDS_MAX = 300.0
 """Of one IDLE: middle boxes forget silent connections long before RFC 2177's 29 minutes."""
 SIZES_BATCH = 500
 """Mails whose sizes are asked for in one command."""
+LOOK_BATCH = 500
+"""Mails whose headers are looked at in one command."""
+HEADER_BYTES = 1_024
+"""Of the fields of one mail, as far as is known beforehand."""
 FETCH_BYTES_MAX = 32 * 1024 * 1024
 """Of the bodies in one FETCH, as far as their sizes are known beforehand."""
 FAILURES_MAX = 3
@@ -78,6 +83,16 @@ class _Folder:
             yield
         finally:
             self._turn.release()
+
+    async def exists(self) -> bool:
+        """Whether the server lists it: not every one (Cyrus) says why it cannot be opened."""
+        session = await ImapSession.connect(self.account)
+        try:
+            return len(await session.run("LIST", '""', imap_syntax.mailbox_name(self.name))) > 1
+        except RefusedError as refused:
+            raise ServerFailedError(f"imap: {refused}") from None
+        finally:
+            await session.log_out()
 
     async def search(self, *criteria: str) -> Listing:
         async with self.session() as session:
@@ -182,6 +197,34 @@ class _Folder:
                 merged[items.uid] = _merged(merged.get(items.uid), items)
         return merged
 
+    async def move(self, uidvalidity: int, uids: Sequence[int], folder: str) -> None:
+        for some in _slices(sorted(set(uids)), self.account.move_batch):
+            async with self.session(uidvalidity) as session:
+                try:
+                    await _move(session, some, folder)
+                except RefusedError as refused:
+                    if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
+                        await session.run("NOOP")
+                    elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
+                        await _create(session, folder)
+                    else:
+                        raise
+                    await _move(session, some, folder)
+
+    async def look(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[Lying]:
+        """By the fields that a server has at hand; those that are gone are left out."""
+        what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
+        for some in _slices(sorted(set(uids)), LOOK_BATCH):
+            found = await self._items(uidvalidity, dict.fromkeys(some, HEADER_BYTES), what)
+            for items in found.values():
+                if items.received_at is not None:
+                    yield Lying(
+                        uid=items.uid,
+                        message_id=message_id_of(items.header or b""),
+                        received_at=items.received_at,
+                        size_bytes=items.size_bytes or 0,
+                    )
+
     async def idle(self, seconds: float) -> bool:
         async with self.session() as session:
             if session.arrived.is_set():
@@ -202,7 +245,6 @@ class ImapMailbox:
     """The port `Mailbox`: the folder that desks write to. Times, sizes and sets are bounded by the account."""
 
     def __init__(self, account: ImapAccount, inbox: str) -> None:
-        self._account = account
         self._folder = _Folder(account, inbox, read_only=False)
 
     async def list(self) -> Listing:
@@ -212,18 +254,7 @@ class ImapMailbox:
         return self._folder.fetch(listing.uidvalidity, uids)
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        for some in _slices(sorted(set(uids)), self._account.move_batch):
-            async with self._folder.session(listing.uidvalidity) as session:
-                try:
-                    await _move(session, some, folder)
-                except RefusedError as refused:
-                    if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
-                        await session.run("NOOP")
-                    elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
-                        await _create(session, folder)
-                    else:
-                        raise
-                    await _move(session, some, folder)
+        await self._folder.move(listing.uidvalidity, uids, folder)
 
     async def quotas(self) -> tuple[Quota, ...]:
         """What limits the mailbox, when the server tells (RFC 9208). Raises Unavailable."""
@@ -240,6 +271,39 @@ class ImapMailbox:
             if await self._folder.idle(left):
                 return True
         return False
+
+    async def close(self) -> None:
+        await self._folder.close()
+
+
+class ImapFolder:
+    """The port `Folder`: any folder of an account."""
+
+    def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
+        self.name = name
+        self._folder = _Folder(account, name, read_only=read_only)
+
+    async def list(self, *, marked: bool = False) -> Listing:
+        try:
+            return await self._folder.search("DELETED" if marked else "ALL")
+        except (Unavailable, Misconfigured):
+            if await self._folder.exists():
+                raise
+            return Listing(uidvalidity=0, uids=())
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        return [one async for one in self._folder.look(listing.uidvalidity, uids)]
+
+    def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        return self._folder.fetch(listing.uidvalidity, uids)
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        await self._folder.move(listing.uidvalidity, uids, folder)
+
+    async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
+        for some in _slices(sorted(set(uids)), LOOK_BATCH):
+            async with self._folder.session(listing.uidvalidity) as session:
+                await session.run("STORE", imap_syntax.uid_set(some), "-FLAGS.SILENT", r"(\Deleted)", uid=True)
 
     async def close(self) -> None:
         await self._folder.close()
@@ -290,6 +354,7 @@ def _merged(earlier: FetchedItems | None, later: FetchedItems) -> FetchedItems:
         size_bytes=earlier.size_bytes if later.size_bytes is None else later.size_bytes,
         received_at=later.received_at or earlier.received_at,
         body=earlier.body if later.body is None else later.body,
+        header=earlier.header if later.header is None else later.header,
     )
 
 

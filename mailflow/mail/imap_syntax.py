@@ -22,6 +22,8 @@ class FetchedItems:
     """INTERNALDATE, in UTC."""
     body: bytes | None = None
     """None also for NIL: the mail is gone."""
+    header: bytes | None = None
+    """Fields of its header, when some were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,11 +228,13 @@ def _items(tokens: list[_Token]) -> FetchedItems | None:
     if uid is None:
         return None
     date, body = values.get(b"INTERNALDATE"), values.get(b"BODY[]")
+    header = next((value for name, value in values.items() if name.startswith(b"BODY[HEADER.FIELDS")), None)
     return FetchedItems(
         uid=uid,
         size_bytes=_number(values.get(b"RFC822.SIZE")),
         received_at=internal_date(date.octets) if date and date.kind == "string" else None,
         body=body.octets if body and body.kind == "string" else None,
+        header=header.octets if header and header.kind == "string" else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
@@ -48,6 +49,46 @@ class Copies(Protocol):
 
     async def find(self, message_id: str) -> Sequence[bytes]:
         """The octets of every copy with this Message-ID. Raises `Unavailable`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """A mail in a folder, as far as its header tells."""
+
+    uid: int
+    message_id: str
+    """With its angle brackets; empty when it has none that can be used."""
+    received_at: datetime
+    size_bytes: int
+    """As the server says, which may miscount."""
+
+
+class Folder(Protocol):
+    """One IMAP folder, looked through. Any method raises `Unavailable`; the next call then connects anew."""
+
+    name: str
+
+    async def list(self, *, marked: bool = False) -> Listing:
+        """Every UID, in ascending order, or of those that are marked deleted; none when there is no such folder."""
+        ...
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        """Those of these mails that are still there, by their headers alone; a few thousand at a time at most."""
+        ...
+
+    def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        """As `Mailbox.fetch`."""
+        ...
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        """As `Mailbox.move`."""
+        ...
+
+    async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
+        """They are marked deleted no longer."""
         ...
 
     async def close(self) -> None: ...

@@ -11,6 +11,7 @@ import click
 from mailflow.cli.main import cli
 from mailflow.core.anomalies import Level, Severity, catalogue
 from mailflow.core.life import TABLE, Action, Role, Standing
+from mailflow.ledger import differences
 from mailflow.mail.cms import algorithm_table
 from mailflow.ops import alarms
 from mailflow.register.acts import MAILS, OUTGOING, Left
@@ -109,6 +110,16 @@ def _shown(sentence: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: "*n*" if found[1] == "value" else f"*{found[1]}*", sentence)
 
 
+def difference_table() -> str:
+    """Every kind of difference of the reconciliation."""
+    head = ["difference", "what it means", "what helps", "`--apply`"]
+    rows = [
+        [f"`{kind}`", meaning.explanation, meaning.remedy, meaning.mends or ("adds up" if meaning.adds_up else "")]
+        for kind, meaning in differences.MEANINGS.items()
+    ]
+    return table(head, rows)
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"terminal": transcripts.terminal},
     "DESIGN.md": {"states": states, "producers": roster.matrix},
@@ -116,6 +127,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "acts": act_table,
         "alarms": alarm_table,
         "commands": commands,
+        "differences": difference_table,
         "settings": sample.reference,
         "reasons": entries_for_operators,
     },

@@ -1,0 +1,144 @@
+"""`mailflow reconcile`: the account sheet of mailboxes and register; what does not add up, and mending it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import click
+
+from mailflow import app
+from mailflow.cli.invocation import Act, Exit, Invocation, Row, act_options, say, show_json, show_rows, wait_for
+from mailflow.core.numbers import CANARY_TERRITORY
+from mailflow.ledger.differences import MEANINGS, Difference, Kind
+from mailflow.ledger.reading import Sheet
+from mailflow.register import journal
+
+SETTLED_MINUTES = 15
+SHOWN_MAX = 20
+"""Differences of a kind that the terminal shows one by one; `--json` has up to a thousand."""
+KINDS = [kind.value for kind in Kind]
+
+
+@click.command()
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Mend, and tell, these kinds only.")
+@click.option(
+    "--settled",
+    default=SETTLED_MINUTES,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Minutes: what happened within them is in motion, and no difference.",
+)
+@click.option("--octets", is_flag=True, help="Read every copy in the audit mailbox, and compare its SHA-256. Slow.")
+@act_options
+@click.pass_obj
+def reconcile(invocation: Invocation, kinds: Sequence[str], settled: int, *, octets: bool, act: Act) -> int:
+    """Account for every mail, request, number, answer and copy; name what does not add up, and what helps.
+
+    Works beside the service or without it. Exit code 65 when something does not add up that is not explained by
+    itself. With --apply what can be mended is, and the sheet is that of afterwards.
+
+    Example: mailflow reconcile --kind mail-unknown --why "restored last night" --apply
+    """
+    if act.apply and not act.why:
+        raise click.UsageError("say why, with --why: the reason is kept in the journal")
+    wanted = frozenset(Kind(kind) for kind in kinds) or frozenset(Kind)
+    sheet, mended = wait_for(_reconcile(invocation, wanted, timedelta(minutes=settled), act, octets=octets))
+    found = [kind for kind in Kind if sheet.found[kind] and kind in wanted]
+    if act.as_json:
+        show_json(_facts(sheet, mended, found, act))
+    else:
+        _print(sheet, mended, found, act)
+    return Exit.DONE if all(MEANINGS[kind].adds_up for kind in found) else Exit.SET_ASIDE
+
+
+async def _reconcile(
+    invocation: Invocation, wanted: frozenset[Kind], settled: timedelta, act: Act, *, octets: bool
+) -> tuple[Sheet, Counter[Kind]]:
+    async with app.ledger_of(invocation.settings, settled, octets=octets, mends=act.apply) as ledger:
+        sheet = await ledger.reading().sheet()
+        if not act.apply:
+            return sheet, Counter()
+        mending = ledger.mending(journal.Act(by=act.by, why=act.why))
+        mended = await mending.mend(sheet, wanted)
+        return await ledger.reading().sheet() if mended else sheet, mended
+
+
+def lines(sheet: Sheet) -> Iterator[Row]:
+    """The account: every count with what it is of."""
+    for (place, status), count in sorted(sheet.mails.items()):
+        yield {"of": f"mails in {sheet.folders[place]}", "what": status.value, "count": count}
+    for (state,), count in sheet.totals.mails:
+        yield {"of": "mails on record", "what": state, "count": count}
+    for (kind, state), count in sheet.totals.outgoing:
+        yield {"of": f"outgoing, {kind}", "what": state, "count": count}
+    yield {"of": "copies", "what": "of this service", "count": sheet.copies_of_ours}
+    yield {"of": "copies", "what": "of others", "count": sheet.copies_of_others}
+    yield {"of": "dispatches", "what": "on record", "count": sheet.totals.dispatches}
+    for (state,), count in sheet.totals.requests:
+        yield {"of": "requests", "what": state, "count": count}
+
+
+def numbers(sheet: Sheet) -> Iterator[Row]:
+    """By territory, how many numbers were given, and what became of them."""
+    territories = sorted({one.name.partition(" ")[0] for one in sheet.numbers})
+    for territory in territories:
+        mine = [one for one in sheet.numbers if one.name.partition(" ")[0] == territory]
+        given, rows = sum(one.counter or 0 for one in mine), sum(one.rows for one in mine)
+        removed, void = sum(one.removed for one in mine), sum(sheet.void.get(one.name, 0) for one in mine)
+        yield {
+            "territory": f"{territory} (canary)" if territory == CANARY_TERRITORY else territory,
+            "given": given,
+            "used": rows - removed,
+            "removed (SUP)": removed,
+            "passed over": void,
+            "unexplained": given - rows - void,
+        }
+
+
+def _facts(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act) -> dict[str, object]:
+    def row(one: Difference) -> dict[str, object]:
+        return {"about": one.subject, "intake": one.intake, "outgoing": one.outgoing}
+
+    return {
+        "at": sheet.at,
+        "applied": act.apply,
+        "adds_up": all(MEANINGS[kind].adds_up for kind in found),
+        "account": list(lines(sheet)),
+        "numbers": list(numbers(sheet)),
+        "differences": [
+            {
+                "kind": kind.value,
+                "count": sheet.found[kind],
+                "explanation": MEANINGS[kind].explanation,
+                "remedy": MEANINGS[kind].remedy,
+                "mends": MEANINGS[kind].mends,
+                "adds_up": MEANINGS[kind].adds_up,
+                "examples": [row(one) for one in sheet.told if one.kind is kind],
+            }
+            for kind in found
+        ],
+        "mended": {kind.value: count for kind, count in mended.items()},
+    }
+
+
+def _print(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act) -> None:
+    show_rows(list(lines(sheet)), ("of", "what", "count"), as_json=False, empty="")
+    columns = ("territory", "given", "used", "removed (SUP)", "passed over", "unexplained")
+    show_rows(list(numbers(sheet)), columns, as_json=False, empty="No number was given yet.")
+    for kind, count in mended.items():
+        say(f"mended: {count} {kind}")
+    for kind in found:
+        meaning = MEANINGS[kind]
+        say(f"{kind}: {sheet.found[kind]}. {meaning.explanation}")
+        say(f"  remedy: {meaning.remedy}")
+        if meaning.mends:
+            say(f"  --apply: {meaning.mends}")
+        told = [one.subject for one in sheet.told if one.kind is kind]
+        for subject in told[:SHOWN_MAX]:
+            say(f"  - {subject}")
+        if sheet.found[kind] > SHOWN_MAX:
+            say(f"  and {sheet.found[kind] - SHOWN_MAX} more")
+    if all(MEANINGS[kind].adds_up for kind in found):
+        say("Everything adds up.")
+    elif not act.apply and any(MEANINGS[kind].mends for kind in found):
+        say("Nothing was changed. Add --apply and --why to mend what can be.")
