@@ -37,6 +37,7 @@ from mailflow.cli import (
     run,
     senders,
     successors,  # noqa: F401  commands of `sender`
+    switch,
     uniqueness,
     verify,
 )
@@ -82,6 +83,8 @@ for command in (
     queue.show,
     finding.find,
     *acting.COMMANDS,
+    switch.stop,
+    switch.resume,
     outlook.forecast,
     outlook.report,
     top.top,

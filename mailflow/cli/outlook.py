@@ -66,6 +66,7 @@ def _facts(view: Outlook) -> Row:
         "deadline_seconds": view.deadline.total_seconds(),
         "waiting": view.waiting,
         "late": view.late,
+        "stopped": view.stopped and asdict(view.stopped),
         "oldest_received_at": view.oldest and view.oldest.isoformat(),
         "left_seconds": view.left and view.left.total_seconds(),
         "rate_per_second": view.rate,

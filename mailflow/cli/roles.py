@@ -14,7 +14,14 @@ SEE = (
     *("service-keys list", "sender successors"),
 )
 """Commands of a reader, none of which changes or writes anything."""
-ACT = (*(str(command.name) for command in acting.COMMANDS), "top", "alarms acknowledge", "homonym release")
+ACT = (
+    *(str(command.name) for command in acting.COMMANDS),
+    "top",
+    "stop",
+    "resume",
+    "alarms acknowledge",
+    "homonym release",
+)
 """What an operator may do beside. All else is an administrator's, who is root."""
 PROGRAM = "/usr/bin/mailflow"
 USER = "mailflow"

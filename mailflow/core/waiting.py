@@ -23,6 +23,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """No unique number is given, since `at`."""
+
+    at: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """What was finished since some instant: answers that left, and mails that get none."""
 

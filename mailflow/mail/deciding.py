@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailflow import registrar
 from mailflow.core.anomalies import Anomaly, Code
@@ -22,11 +22,14 @@ from mailflow.mail.keeping import keep_proofs
 from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
 from mailflow.meter import Meter
-from mailflow.register import Transaction, evidence, intake, journal, outbox, queues, rates
+from mailflow.register import Transaction, evidence, intake, issuing, journal, outbox, queues, rates
 from mailflow.registrar import Terms
 
 log = logging.getLogger(__name__)
 
+
+STOPPED_AGAIN = timedelta(hours=1)
+"""How long a mail waits at most until it is asked again whether numbers are given; `issuing.resume` makes it due."""
 
 Judged = tuple[intake.Claimed, Verdict]
 """A mail with its verdict, to be decided."""
@@ -75,6 +78,8 @@ class Decision:
     settlements: list[intake.Settlement] = field(default_factory=list)
     undetermined: list[tuple[intake.Claimed, Undetermined]] = field(default_factory=list)
     put_off: list[rates.PutOff] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+    """Mails that wait until numbers are given."""
     replies: list[Reply] = field(default_factory=list)
     bounces: list[tuple[intake.Claimed, Bounce]] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
@@ -84,6 +89,8 @@ class Decision:
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
         """Have the registrar decide what was accepted and is within its sender's rates; sort the rest."""
+        if await issuing.hold(tx) is not None:
+            judged = await self._without_numbers(tx, judged)
         judged = await self._within_rates(tx, judged)
         accepted = [verdict for _, verdict in judged if isinstance(verdict, Accepted)]
         receipts = iter(await registrar.submit(tx, [v.submission for v in accepted], terms, self.at))
@@ -108,6 +115,14 @@ class Decision:
                     self._answer(mail, context, (), verdict.anomalies, reason)
                 case Undetermined():
                     self.undetermined.append((mail, verdict))
+
+    async def _without_numbers(self, tx: Transaction, judged: Sequence[Judged]) -> Sequence[Judged]:
+        """Those that can be decided while no numbers are given. The others wait, and none of it is an attempt."""
+        accepted = [(mail, verdict) for mail, verdict in judged if isinstance(verdict, Accepted)]
+        needed = await registrar.need_numbers(tx, [verdict.submission for _, verdict in accepted])
+        self.stopped = [mail.id for (mail, _), needs in zip(accepted, needed, strict=True) if needs]
+        waiting = set(self.stopped)
+        return [(mail, verdict) for mail, verdict in judged if mail.id not in waiting]
 
     async def _within_rates(self, tx: Transaction, judged: Sequence[Judged]) -> Sequence[Judged]:
         """Those of a proven sender that are beyond its rates wait for their turn, and keep nobody else waiting."""
@@ -227,6 +242,7 @@ class Decision:
         await journal.append(tx, self.entries, self.at)
         await intake.settle(tx, self.door.owner, self.settlements, self.at)
         await rates.put_off(tx, self.door.owner, self.put_off)
+        await intake.await_numbers(tx, self.door.owner, self.stopped, self.at + STOPPED_AGAIN, reason=issuing.WAITS)
         for mail, verdict in self.undetermined:
             await intake.postpone(
                 tx,
@@ -266,6 +282,8 @@ class Decision:
             event(log, "undetermined", intake=mail.id, reason=verdict.anomaly.code.value)
         for one in self.put_off:
             event(log, "waits-its-turn", intake=one.intake, sender=one.sender, reason=one.why, budget=one.turn.budget)
+        for id_ in self.stopped:
+            event(log, "waits-for-numbers", intake=id_)
         self._measure()
         return Progress(
             answered=len(self.replies),
@@ -273,6 +291,7 @@ class Decision:
             set_aside=sum(settlement.state == "set_aside" for settlement in self.settlements),
             undetermined=len(self.undetermined),
             put_off=len(self.put_off),
+            stopped=len(self.stopped),
             registered=fresh,
             replayed=len(registered) - fresh,
             refused=len(outcomes) - len(registered),

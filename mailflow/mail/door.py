@@ -134,6 +134,8 @@ class Progress:
     undetermined: int = 0
     put_off: int = 0
     """Mails beyond their senders' rates, which wait for their turn."""
+    stopped: int = 0
+    """Mails that wait until numbers are given again."""
     registered: int = 0
     replayed: int = 0
     refused: int = 0

@@ -29,6 +29,7 @@ class Alarm(StrEnum):
     DEADLINE_AT_RISK = "DeadlineAtRisk"
     WILL_MISS = "WillMiss"
     LATE = "Late"
+    NUMBERS_STOPPED = "NumbersStopped"
     DOWN = "Down"
     STAGE_HANGS = "StageHangs"
     NOBODY_RECEIVES = "NobodyReceives"

@@ -99,6 +99,8 @@ def _deadline(facts: Facts) -> Iterator[Found]:
         yield Found(alarm=Alarm.WILL_MISS, value=str(view.forecast.missed))
     if view.late:
         yield Found(alarm=Alarm.LATE, value=str(view.late))
+    if view.stopped:
+        yield Found(alarm=Alarm.NUMBERS_STOPPED)
 
 
 def _workers(facts: Facts) -> Iterator[Found]:

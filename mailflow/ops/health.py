@@ -20,6 +20,8 @@ def unready(snapshot: Snapshot) -> list[str]:
     reasons = dead(snapshot.stages)
     if snapshot.queues is None:
         reasons.append("the register cannot be read")
+    elif snapshot.queues.outlook.stopped is not None:
+        reasons.append("no unique numbers are given: mailflow queue says why")
     for stage in snapshot.stages:
         if stage.name == RECEIVE and not stage.tried:
             reasons.append("the mailbox has not been looked at yet")

@@ -191,6 +191,7 @@ class _Facts(Collector):
         self._set("deadline_seconds", "Time within which a request is to be answered.", view.deadline.total_seconds())
         self._set("waiting", "Mails that wait for their answer.", view.waiting)
         self._set("late", "Of these those whose deadline has passed.", view.late)
+        self._set("numbers_stopped", "Whether no unique numbers are given.", view.stopped is not None)
         for share in view.shares:
             says = "Mails that have used at least so many percent of their time."
             self._set("used_share", says, share.count, percent=str(share.percent))

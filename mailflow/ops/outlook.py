@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailflow.core.calendar import PARIS
-from mailflow.core.waiting import Finished, Waiting
+from mailflow.core.waiting import Finished, Stop, Waiting
 from mailflow.ops.forecast import Forecast, Group, forecast, present_rate
 
 STEPS = 50
@@ -69,6 +69,8 @@ class Outlook:
     shares: tuple[Share, ...]
     """Ascending; who has used the greater share has used the smaller one too."""
     bars: tuple[Bar, ...]
+    stopped: Stop | None
+    """None while numbers are given."""
 
     @property
     def waiting(self) -> int:
@@ -99,6 +101,7 @@ def outlook(
     at: datetime,
     deadline: timedelta,
     percents: Sequence[int],
+    stopped: Stop | None = None,
 ) -> Outlook:
     """`waiting` is counted between the `bounds` of the same values; `busy_since`: see `present_rate`."""
     limits = bounds(at, deadline, percents)
@@ -121,6 +124,7 @@ def outlook(
             for percent in sorted(percents)
         ),
         bars=_bars(waiting, [limits.index(at - deadline * part) for part in AGES]),
+        stopped=stopped,
     )
 
 
@@ -171,9 +175,15 @@ def _shortly(length: timedelta) -> str:
 
 def sentences(view: Outlook) -> list[str]:
     """What an operator is told first, the present state before the warnings."""
-    if view.left is None:
-        return ["Nothing is waiting."]
-    lines = [f"Waiting for an answer: {view.waiting}; {_deadline(view.left)}."]
+    said = [f"Warning: {stopped(view.stopped)}"] if view.stopped else []
+    return [*said, *public_sentences(view)]
+
+
+def public_sentences(view: Outlook) -> list[str]:
+    """Likewise, without what people have written."""
+    lines = ["Nothing is waiting."]
+    if view.left is not None:
+        lines = [f"Waiting for an answer: {view.waiting}; {_deadline(view.left)}."]
     if view.moving and view.rate is None:
         lines.append("It is too early to tell how fast they are answered.")
     elif view.rate is not None and view.forecast is not None:
@@ -212,8 +222,14 @@ def warnings(view: Outlook) -> list[str]:
     return lines
 
 
+def stopped(stop: Stop) -> str:
+    """That no numbers are given."""
+    return f"no numbers are given since {stop.at.astimezone(PARIS):%d/%m/%Y %H:%M}, by {stop.by}: {stop.why}"
+
+
 WAITS_FOR = {
     "retry": "to be judged again later (a certificate could not be checked, or a server failed)",
+    "stopped": "wait until numbers are given again (mailflow resume)",
     "turn": "beyond their senders' rates: they wait for their turn",
     "held": "held until somebody releases them",
     "set_aside": "set aside for a fault of ours, or by an operator",

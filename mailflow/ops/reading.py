@@ -7,7 +7,7 @@ from mailflow.ops.alarms import is_known
 from mailflow.ops.forecast import WINDOW
 from mailflow.ops.outlook import Outlook, bounds, outlook
 from mailflow.ops.snapshot import Queues
-from mailflow.register import Transaction, acts, alarms, backlog, canary, queues, rates, successors, watching
+from mailflow.register import Transaction, acts, alarms, backlog, canary, issuing, queues, rates, successors, watching
 
 SUCCESSOR_SHOWN = timedelta(days=3)
 """How long operators see a certificate that was enrolled: by their own word, or without it."""
@@ -30,6 +30,7 @@ async def read_outlook(
         at,
         deadline,
         percents,
+        await issuing.read(tx),
     )
 
 

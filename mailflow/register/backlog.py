@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from mailflow.core.canary import CANARY_DESKS
 from mailflow.core.waiting import Answered, Finished, Waiting
+from mailflow.register import issuing
 from mailflow.register.tables import file, intake, on_its_way, outbox, unanswered_mail
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
@@ -17,17 +18,19 @@ async def undecided(tx: Transaction, at: datetime, bounds: Sequence[datetime]) -
     stuck = sa.and_(intake.c.next_at > at, intake.c.lease_owner.is_(None))
     # Whose turn has not come: it alone is of a sender that was proven.
     whose = sa.case((sa.and_(stuck, intake.c.turn_at.is_not(None)), intake.c.sender)).label("whose")
+    numberless = sa.and_(stuck, intake.c.reason == issuing.WAITS).is_(True)
     span = _span(intake.c.received_at, bounds)
     statement = (
         sa.select(
             span,
             stuck.label("stuck"),
             whose,
+            numberless.label("numberless"),
             sa.func.count().label("count"),
             sa.func.min(intake.c.received_at).label("oldest"),
         )
         .where(intake.c.next_at.is_not(None))
-        .group_by(sa.literal_column("span"), sa.literal_column("stuck"), sa.literal_column("whose"))
+        .group_by(*(sa.literal_column(name) for name in ("span", "stuck", "whose", "numberless")))
     )
     return [
         Waiting(
@@ -35,7 +38,7 @@ async def undecided(tx: Transaction, at: datetime, bounds: Sequence[datetime]) -
             oldest=row.oldest,
             count=row.count,
             stuck=bool(row.stuck),
-            state="turn" if row.whose else "retry" if row.stuck else "received",
+            state=issuing.WAITS if row.numberless else "turn" if row.whose else "retry" if row.stuck else "received",
             sender=row.whose,
             desk=None,
         )

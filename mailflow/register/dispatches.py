@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from mailflow.core.model import Operation, RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
+from mailflow.register import issuing
 from mailflow.register.tables import dispatch, history, request
 from mailflow.register.transaction import Transaction
 
@@ -168,7 +169,11 @@ async def next_number(tx: Transaction, sender: str, desk: DeskCode) -> int:
 
 
 async def record(tx: Transaction, made: Made) -> bool:
-    """Put a dispatch on record; False when that number, or one from there on in that territory, exists already."""
+    """Put a dispatch on record; False when that number, or one from there on in that territory, exists already.
+
+    Raises `issuing.NumbersStopped`.
+    """
+    await issuing.require_open(tx)
     columns = {name: getattr(made, name) for name in Made.__slots__}
     new = tx.insert(dispatch).values(**columns).on_conflict_do_nothing().returning(dispatch.c.number)
     return bool(await tx.all(new))

@@ -293,6 +293,13 @@ async def postpone(
         raise LeaseLost("a mail is no longer ours to postpone")
 
 
+async def await_numbers(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, *, reason: str) -> None:
+    """It waits until numbers are given again, and is judged again at `until` at the latest. Raises LeaseLost."""
+    waits = {"state": IntakeState.RECEIVED.value, "next_at": until, "reason": reason, "detail": None}
+    if await _give_back(tx, owner, ids, attempts=REFUNDED, **waits) != len(ids):
+        raise LeaseLost("a mail is no longer ours to put off")
+
+
 async def _give_back(tx: Transaction, owner: str, ids: Sequence[int], **values: Any) -> int:
     """Free those rows that are still leased to `owner`; how many were."""
     done = 0

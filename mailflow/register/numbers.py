@@ -2,6 +2,7 @@
 
 from mailflow.core.numbers import SEQUENCE_MAX
 from mailflow.errors import MailflowError
+from mailflow.register import issuing
 from mailflow.register.tables import counter
 from mailflow.register.transaction import Transaction
 
@@ -14,8 +15,9 @@ async def allocate(tx: Transaction, territory: str, month: str, count: int) -> i
     """Take `count` consecutive sequences (from 1 on) of a territory and month (`MMYY`); returns the first.
 
     The counter stays locked until the transaction ends: allocate late, several counters in sorted order.
-    Raises SequenceExhausted, after which the transaction can go on.
+    Raises SequenceExhausted, after which the transaction can go on, and `issuing.NumbersStopped`.
     """
+    await issuing.require_open(tx)
     assert count >= 1, "somebody wants a number"
     if count > SEQUENCE_MAX:
         raise SequenceExhausted(f"{territory} {month}")

@@ -86,7 +86,7 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
             for table, columns in ACTS.items():
                 yield f"UPDATE ({', '.join(columns)})", table
             yield "INSERT", "outbox, journal, homonym_release"
-            yield "UPDATE", "alarm"
+            yield "UPDATE", "alarm, issuing"
             yield "DELETE", "alarm_notice"
             for table in LOCKED:
                 yield "UPDATE (id)", table

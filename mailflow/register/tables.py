@@ -48,7 +48,7 @@ __all__ = [
     "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
     "certificate", "commission", "counter", "desk", "dispatch",
     "evidence", "exhibit", "file", "history", "history_counter",
-    "homonym_release", "installation", "intake", "job_run", "journal", "journal_head",
+    "homonym_release", "installation", "intake", "issuing", "job_run", "journal", "journal_head",
     "journal_link", "key_home", "landlord", "mandate", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
     "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "successor",
@@ -100,6 +100,7 @@ partial_index(
     intake.c.size_bytes,
     intake.c.turn_at,
     intake.c.sender,
+    intake.c.reason,
     where=intake.c.next_at.is_not(None),
 )
 partial_index("ix_intake_turn", intake.c.sender, intake.c.reason, intake.c.next_at, where=intake.c.turn_at.is_not(None))
@@ -346,6 +347,21 @@ installation = sa.Table(
     sa.Column("environment", sa.Text, nullable=False),
     sa.CheckConstraint("id = 1", name="one_row"),
     one_of("environment", Environment, "environment"),
+)
+
+# Whether unique numbers are given (register.issuing).
+issuing = sa.Table(
+    "issuing",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("stopped_at", Instant),
+    sa.Column("stopped_by", sa.Text),
+    sa.Column("stopped_why", sa.Text),
+    sa.CheckConstraint("id = 1", name="one_row"),
+    sa.CheckConstraint(
+        "(stopped_at IS NULL) = (stopped_by IS NULL) AND (stopped_at IS NULL) = (stopped_why IS NULL)",
+        name="stopped_whole",
+    ),
 )
 
 # When each key of the service serves; keys and certificates are files (core.service_keys).

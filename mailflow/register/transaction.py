@@ -35,7 +35,7 @@ class LeaseLost(Unavailable):
 class Transaction(Statements):
     """One transaction on the register; the modules beside this one work with it."""
 
-    __slots__ = ("doomed", "intake_keys", "keys", "vault", "writes")
+    __slots__ = ("doomed", "intake_keys", "keys", "may_number", "vault", "writes")
 
     def __init__(self, connection: AsyncConnection, vault: Vault, keys: KeyStore, *, writes: bool) -> None:
         super().__init__(connection)
@@ -45,6 +45,8 @@ class Transaction(Statements):
         self.writes = writes
         self.intake_keys: dict[int, ContentKey] = {}
         """Content keys of intakes that this transaction has unwrapped already."""
+        self.may_number = False
+        """It holds the switch, which nobody has thrown (`issuing.hold`)."""
         self.doomed: list[str] = []
         """Content keys that are destroyed once this transaction is committed."""
 

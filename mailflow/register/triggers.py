@@ -43,7 +43,7 @@ CONSTANT = (
 APPEND_ONLY = ("journal", "journal_link", "journal_head", "history", "evidence", "exhibit")
 """Tables whose rows are never changed."""
 
-KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation", "key_home", "service_key")
+KEPT = (*APPEND_ONLY, "request", "file", "attestation", "installation", "issuing", "key_home", "service_key")
 """Tables whose rows are never deleted: numbers, names of decided files, what was issued, environment, keys as well."""
 
 

@@ -23,24 +23,27 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from mailflow.core.model import Receipt, Submission
-from mailflow.register import Transaction
+from mailflow.register import Transaction, issuing
 from mailflow.registrar.answering import answer_questions
 from mailflow.registrar.claiming import apply_rules, claim_keys, give_numbers, lock_subjects
 from mailflow.registrar.naming import bind_names, lock_contents, names_and_content, open_files
 from mailflow.registrar.recording import write_records
+from mailflow.registrar.stopping import need_numbers
 from mailflow.registrar.subjects import Subject
 from mailflow.registrar.uniqueness import find_near
 from mailflow.registrar.work import Change, Creation, FileWork, StaleDirectory, Terms, in_turns, require_current
 
-__all__ = ["StaleDirectory", "Terms", "answer_questions", "submit"]
+__all__ = ["StaleDirectory", "Terms", "answer_questions", "need_numbers", "submit"]
 
 
 async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Terms, at: datetime) -> tuple[Receipt, ...]:
     """Give each acceptable request its number, once, whichever door it came through.
 
     One receipt per submission, in order. Nothing holds before the commit. Raises Unavailable,
-    and StaleDirectory when a sender was proven against enrolments that have changed since.
+    StaleDirectory when a sender was proven against enrolments that have changed since, and
+    `issuing.NumbersStopped` when one of them needs a number while none is given.
     """
+    await issuing.hold(tx)  # before all else that is locked; whether it matters is asked where numbers are taken
     await require_current(tx, terms, [submission.submitter for submission in submissions])
     senders = {sender.code: sender for sender in terms.directory.senders}
     works = [open_files(submission, senders[submission.submitter.sender], terms, at) for submission in submissions]

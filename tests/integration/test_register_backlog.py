@@ -199,6 +199,7 @@ async def test_nothing_of_it_reads_a_row_of_what_waits(register: Register) -> No
         "COVERING INDEX",
         "SCAN intake USING INDEX ix_intake_due",
         "intake USING INTEGER PRIMARY KEY",
+        "issuing USING INTEGER PRIMARY KEY",  # its one row
         "SEARCH file USING INDEX ix_file_intake_id",
         "SEARCH file USING INDEX sqlite_autoindex_file_1 (desk=?)",  # the canary's, which do not count
     )

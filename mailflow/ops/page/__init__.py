@@ -9,7 +9,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from mailflow.core.calendar import PARIS
 from mailflow.ops import health
 from mailflow.ops.messages import in_short
-from mailflow.ops.outlook import age_labels, duration, sentences
+from mailflow.ops.outlook import age_labels, duration, public_sentences
 from mailflow.ops.snapshot import Snapshot
 
 SOON = timedelta(days=30)
@@ -48,7 +48,7 @@ _environment.filters["duration"] = duration
 def render(snapshot: Snapshot) -> str:
     """The page as HTML."""
     queues = snapshot.queues
-    said = [_unbroken(line) for line in sentences(queues.outlook)] if queues else []
+    said = [_unbroken(line) for line in public_sentences(queues.outlook)] if queues else []
     return _environment.get_template("status").render(
         snapshot=snapshot,
         queues=queues,

@@ -44,7 +44,7 @@ CREATE INDEX ix_intake_digest ON intake (digest)
 
 CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
-CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender, reason) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
 
@@ -173,6 +173,16 @@ CREATE TABLE installation (
     CONSTRAINT pk_installation PRIMARY KEY (id),
     CONSTRAINT ck_installation_one_row CHECK (id = 1),
     CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
+)
+
+CREATE TABLE issuing (
+    id INTEGER NOT NULL,
+    stopped_at TIMESTAMP WITH TIME ZONE,
+    stopped_by TEXT,
+    stopped_why TEXT,
+    CONSTRAINT pk_issuing PRIMARY KEY (id),
+    CONSTRAINT ck_issuing_one_row CHECK (id = 1),
+    CONSTRAINT ck_issuing_stopped_whole CHECK ((stopped_at IS NULL) = (stopped_by IS NULL) AND (stopped_at IS NULL) = (stopped_why IS NULL))
 )
 
 CREATE TABLE service_key (
@@ -673,6 +683,8 @@ CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled
 
 CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
+CREATE TRIGGER issuing_is_kept BEFORE DELETE ON issuing FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
+
 CREATE TRIGGER installation_is_kept BEFORE DELETE ON installation FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER key_home_is_kept BEFORE DELETE ON key_home FOR EACH ROW EXECUTE FUNCTION mailflow_refuse()
@@ -709,6 +721,8 @@ CREATE TRIGGER file_is_not_truncated BEFORE TRUNCATE ON file EXECUTE FUNCTION ma
 
 CREATE TRIGGER attestation_is_not_truncated BEFORE TRUNCATE ON attestation EXECUTE FUNCTION mailflow_refuse()
 
+CREATE TRIGGER issuing_is_not_truncated BEFORE TRUNCATE ON issuing EXECUTE FUNCTION mailflow_refuse()
+
 CREATE TRIGGER installation_is_not_truncated BEFORE TRUNCATE ON installation EXECUTE FUNCTION mailflow_refuse()
 
 CREATE TRIGGER service_key_is_not_truncated BEFORE TRUNCATE ON service_key EXECUTE FUNCTION mailflow_refuse()
@@ -740,5 +754,7 @@ CREATE TRIGGER evidence_is_not_truncated BEFORE TRUNCATE ON evidence EXECUTE FUN
 CREATE TRIGGER exhibit_is_not_truncated BEFORE TRUNCATE ON exhibit EXECUTE FUNCTION mailflow_refuse()
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
+
+INSERT INTO issuing (id) VALUES (1)
 
 INSERT INTO reference_edition (id, edition) VALUES (1, 1)

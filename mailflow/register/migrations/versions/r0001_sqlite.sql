@@ -43,7 +43,7 @@ CREATE INDEX ix_intake_digest ON intake (digest)
 
 CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
-CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender) WHERE next_at IS NOT NULL
+CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender, reason) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
 
@@ -171,6 +171,16 @@ CREATE TABLE installation (
     CONSTRAINT pk_installation PRIMARY KEY (id),
     CONSTRAINT ck_installation_one_row CHECK (id = 1),
     CONSTRAINT ck_installation_environment CHECK (environment IN ('production', 'ecole'))
+)
+
+CREATE TABLE issuing (
+    id INTEGER NOT NULL,
+    stopped_at DATETIME,
+    stopped_by TEXT,
+    stopped_why TEXT,
+    CONSTRAINT pk_issuing PRIMARY KEY (id),
+    CONSTRAINT ck_issuing_one_row CHECK (id = 1),
+    CONSTRAINT ck_issuing_stopped_whole CHECK ((stopped_at IS NULL) = (stopped_by IS NULL) AND (stopped_at IS NULL) = (stopped_why IS NULL))
 )
 
 CREATE TABLE service_key (
@@ -659,6 +669,8 @@ CREATE TRIGGER file_is_kept BEFORE DELETE ON file FOR EACH ROW WHEN (OLD.settled
 
 CREATE TRIGGER attestation_is_kept BEFORE DELETE ON attestation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'attestation_is_kept'); END
 
+CREATE TRIGGER issuing_is_kept BEFORE DELETE ON issuing FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'issuing_is_kept'); END
+
 CREATE TRIGGER installation_is_kept BEFORE DELETE ON installation FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'installation_is_kept'); END
 
 CREATE TRIGGER key_home_is_kept BEFORE DELETE ON key_home FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'key_home_is_kept'); END
@@ -702,5 +714,7 @@ CREATE TRIGGER evidence_is_append_only BEFORE UPDATE ON evidence FOR EACH ROW BE
 CREATE TRIGGER exhibit_is_append_only BEFORE UPDATE ON exhibit FOR EACH ROW BEGIN SELECT RAISE(ABORT, 'exhibit_is_append_only'); END
 
 INSERT INTO trust_generation (id, generation) VALUES (1, 1)
+
+INSERT INTO issuing (id) VALUES (1)
 
 INSERT INTO reference_edition (id, edition) VALUES (1, 1)

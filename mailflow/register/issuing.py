@@ -1,0 +1,104 @@
+"""The switch: whether unique numbers, and numbers of dispatches, are given, by any worker on any host.
+
+Whoever gives a number holds the switch until its transaction ends, together with others that give numbers. Whoever
+stops writes first, so that what begins from then on gives none, and then waits until all that held it before are over.
+On PostgreSQL this is an advisory lock: a row's lock lets those that share it overtake for ever the one that waits to
+have it alone. SQLite has one writer.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailflow.core.waiting import Stop
+from mailflow.errors import Unavailable
+from mailflow.register import journal
+from mailflow.register.tables import intake, issuing
+from mailflow.register.transaction import Register, Transaction
+from mailflow.register.types import IntakeState
+
+WAITS = "stopped"
+"""Reason of a mail that waits until numbers are given again."""
+
+_LOCK = (0x6E756D62, 0)
+"""Of PostgreSQL's advisory locks with two keys; contents of files have others (`files.lock_contents`)."""
+
+
+class NumbersStopped(Unavailable):
+    """No number is given now. Nothing is wrong with who asked."""
+
+    def __init__(self) -> None:
+        super().__init__("no numbers are given now; `mailflow queue` says why")
+
+
+async def read(tx: Transaction) -> Stop | None:
+    """Since when, by whom and why no numbers are given; None while they are. For whoever looks only."""
+    columns = (issuing.c.stopped_at, issuing.c.stopped_by, issuing.c.stopped_why)
+    ((at, by, why),) = await tx.all(sa.select(*columns).where(issuing.c.id == 1))
+    return None if at is None else Stop(at=at, by=by, why=why)
+
+
+async def hold(tx: Transaction) -> Stop | None:
+    """Likewise; and while they are given nobody has stopped them until this transaction ends.
+
+    Comes before all that others may wait for: who waits here holds nothing.
+    """
+    if not tx.has_only_writer:
+        await tx.all(sa.select(sa.func.pg_advisory_xact_lock_shared(*_LOCK)))
+    stop = await read(tx)
+    tx.may_number = stop is None
+    return stop
+
+
+async def require_open(tx: Transaction) -> None:
+    """Raises NumbersStopped. Whatever gives a number passes here."""
+    if not tx.may_number and await hold(tx) is not None:
+        raise NumbersStopped
+
+
+async def stop(register: Register, act: journal.Act, at: datetime) -> Stop | None:
+    """Have no number given from now on: none is any more when this returns. Who had stopped them before, if somebody.
+
+    Raises Unavailable: when it did only in waiting for a transaction from before, `read` tells that it is stopped.
+    """
+    async with register.begin() as tx:
+        before = await read(tx)
+        if before is None:
+            values = {"stopped_at": at, "stopped_by": act.by, "stopped_why": act.why}
+            await tx.run(sa.update(issuing).where(issuing.c.stopped_at.is_(None)).values(**values))
+            await journal.append(tx, [_entry("numbers-stopped", act)], at)
+    async with register.begin() as tx:
+        await _have_alone(tx)
+    return before
+
+
+async def resume(tx: Transaction, act: journal.Act, at: datetime) -> bool:
+    """Have numbers given again; mails that wait for it are due at once. False when they are given already."""
+    await _have_alone(tx)  # so that nobody puts off a mail for a stop that is over
+    if await read(tx) is None:
+        return False
+    await tx.run(sa.update(issuing).values(stopped_at=None, stopped_by=None, stopped_why=None))
+    await journal.append(tx, [_entry("numbers-resumed", act)], at)
+    due: dict[str, Any] = {"next_at": at, "reason": None}
+    await tx.run(sa.update(intake).where(*_waiting, intake.c.lease_owner.is_(None)).values(**due))
+    return True
+
+
+async def waiting(tx: Transaction) -> int:
+    """How many mails wait until numbers are given again."""
+    (row,) = await tx.all(sa.select(sa.func.count().label("mails")).select_from(intake).where(*_waiting))
+    return int(row.mails)
+
+
+_waiting = (intake.c.next_at.is_not(None), intake.c.state == IntakeState.RECEIVED.value, intake.c.reason == WAITS)
+
+
+async def _have_alone(tx: Transaction) -> None:
+    """Wait until no other transaction holds the switch, and let none hold it until this one ends."""
+    if not tx.has_only_writer:
+        await tx.all(sa.select(sa.func.pg_advisory_xact_lock(*_LOCK)))
+
+
+def _entry(kind: str, act: journal.Act) -> journal.Entry:
+    return journal.Entry(kind=kind, detail={"by": act.by, "why": act.why})
