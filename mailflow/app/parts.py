@@ -32,6 +32,7 @@ from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory, installation, revocations
+from mailflow.register.presence import present
 from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
 from mailflow.settings import model as settings_model
@@ -303,8 +304,9 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         pace=pace_of(settings),
         clock=now,
         meter=meter,
+        present=True,
     )
-    async with contextlib.AsyncExitStack() as closing:
+    async with present(register, door.owner), contextlib.AsyncExitStack() as closing:
         for part in (door.mailbox, door.copies, door.mailer, door.judges):
             closing.push_async_callback(part.close)
         gc.freeze()  # what is here now stays: the garbage collector need not look at it again

@@ -1,6 +1,7 @@
 """What the stages of the mail door work with: ports, pace and names, chosen by `app` and passed to each stage."""
 
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -12,14 +13,17 @@ from mailflow.core import backoff
 from mailflow.core.model import Directory, Environment
 from mailflow.core.rates import Rates
 from mailflow.errors import Misconfigured, Unavailable
+from mailflow.log import event
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
 from mailflow.meter import UNMEASURED, Meter
-from mailflow.register import Register, directory, intake, outbox
+from mailflow.register import Register, directory, intake, outbox, presence
 from mailflow.registrar import Terms
+
+log = logging.getLogger(__name__)
 
 
 class Judges(Protocol):
@@ -119,6 +123,8 @@ class MailDoor:
     pace: Pace
     clock: Callable[[], datetime]
     meter: Meter = UNMEASURED
+    present: bool = False
+    """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +182,14 @@ async def let_go(door: MailDoor) -> None:
         async with door.register.begin() as tx:
             await intake.release_all(tx, door.owner)
             await outbox.release_all(tx, door.owner)
+
+
+async def take_over(door: MailDoor) -> Progress:
+    """Free what workers had claimed that are gone. Raises Unavailable."""
+    freed = await presence.take_over(door.register, door.owner, door.clock()) if door.present else 0
+    if freed:
+        event(log, "taken-over", mails=freed)
+    return Progress(retried=freed)
 
 
 async def current_terms(door: MailDoor) -> Terms:

@@ -16,13 +16,15 @@ from mailflow.core import backoff
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event, fault
 from mailflow.mail import composing, delivery, late, worker
-from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.door import MailDoor, Progress, take_over
 from mailflow.register import queues
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 60.0
 FAILURES_MAX = 3
 """How often in a row a stage of a single batch finds its surroundings unavailable before it gives up."""
+TAKE_OVER_SECONDS = 1.0
+"""How often a worker looks for others that have died."""
 STEP_SECONDS_MAX = 1.0
 """Longest sleep of a stage that has something to wait for in a single batch."""
 
@@ -77,21 +79,26 @@ class Stages:
         self.deliver = Stage(name="deliver", turn=delivery.deliver, interval_seconds=pause_seconds)
         self.doubtful = Stage(name="doubtful", turn=delivery.settle_doubtful, interval_seconds=poll_seconds)
         self.acknowledge = Stage(name="acknowledge", turn=late.acknowledge, interval_seconds=poll_seconds)
+        self.take_over = Stage(name="take-over", turn=take_over, interval_seconds=TAKE_OVER_SECONDS)
         self._line = (self.receive, self.process, self.compose, self.deliver)
-        self.all = (*self._line, self.doubtful, self.acknowledge)
+        self.all = (*self._line, self.doubtful, self.acknowledge, self.take_over)
 
     async def run(self, idle_seconds: float, stop: asyncio.Event) -> None:
         """Work until `stop`; then each stage finishes its turn. While nothing is to be received, IDLE listens."""
         watch = asyncio.create_task(self._watch(idle_seconds))
         try:
             await _together(
-                (*(self._keep(s, stop) for s in (*self._line, self.doubtful)), self._keep_acknowledging(stop))
+                (
+                    *(self._keep(s, stop) for s in (*self._line, self.doubtful, self.take_over)),
+                    self._keep_acknowledging(stop),
+                )
             )
         finally:
             watch.cancel()
 
     async def drain(self, stop: asyncio.Event) -> Drained:
         """One batch: what is in the mailbox now, through to the answer; or until `stop`."""
+        await self._finish(self.take_over, None, stop)
         over = asyncio.Event()
         lasting = asyncio.create_task(self._keep_acknowledging(over))
         try:
@@ -197,6 +204,9 @@ class Stages:
                     after.wake.set()
             if stage is self.acknowledge:
                 self.compose.wake.set()
+            if stage is self.take_over:
+                for one in (self.process, self.compose, self.deliver, self.doubtful):
+                    one.wake.set()
         return progress
 
     async def _watch(self, idle_seconds: float) -> None:

@@ -18,7 +18,7 @@ from mailflow.mail.mime import message_id_of
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
-from mailflow.register import intake
+from mailflow.register import Hold, intake
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
@@ -35,18 +35,18 @@ Chunk = Sequence[intake.Claimed]
 async def receive(door: MailDoor) -> Progress:
     """Take in the oldest mails of the inbox, then move them to where they belong. Raises Unavailable.
 
-    One worker at a time: two that move the same mail leave two copies of it behind.
+    One worker at a time and inbox: two that move the same mail leave two copies of it behind.
     """
-    async with door.register.alone("receive") as ours:
-        return await _receive(door) if ours else Progress()
+    async with door.register.alone("receive", of=f"{door.account} {door.inbox}") as ours:
+        return await _receive(door, ours) if ours else Progress()
 
 
-async def _receive(door: MailDoor) -> Progress:
+async def _receive(door: MailDoor, ours: Hold) -> Progress:
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
         return Progress()
-    async with door.register.read() as tx:
+    async with door.register.begin() as tx:
         known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
     fresh = [uid for uid in uids if uid not in known]
     batch: list[FetchedMail] = []
@@ -58,8 +58,9 @@ async def _receive(door: MailDoor) -> Progress:
             batch = []
     known |= await _take_in(door, batch)
     # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
-    for folder, ours in ((door.processed, True), (door.quarantine, False)):
-        if to_move := [uid for uid, kept in known.items() if kept is ours]:
+    for folder, whole in ((door.processed, True), (door.quarantine, False)):
+        if to_move := [uid for uid, kept in known.items() if kept is whole]:
+            await ours.confirm()  # cut off from the database we are not: another worker may be at it by now
             await door.mailbox.move(listing, to_move, folder)
     return Progress(received=len(fresh))
 

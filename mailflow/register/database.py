@@ -19,6 +19,8 @@ LOCK_WAIT_SECONDS_MAX = 15
 STATEMENT_SECONDS_MAX = 60
 CONNECT_SECONDS_MAX = 10
 POOL_WAIT_SECONDS_MAX = 30
+VANISHED_SECONDS = 10
+"""After which each side takes the other for gone that gives no sign of life, and frees what it held."""
 POOL_SIZE = 8
 FORBIDDEN_SQLSTATE = "42501"
 """PostgreSQL: insufficient_privilege."""
@@ -222,21 +224,34 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
         "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
         "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS_MAX}s",
+        # How the server finds out that our host is gone: then it ends our sessions, and their locks are free.
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": f"{VANISHED_SECONDS}s",
+        "client_connection_check_interval": "5s",
     }
     if schema is not None:
         options["search_path"] = schema
     if read_only:  # it holds no lock that anybody waits for, so that one view may last as long as its reader works
         options |= {"default_transaction_read_only": "on", "idle_in_transaction_session_timeout": "0"}
+    wanted: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS_MAX,
+        # And how we find out that the server is gone, or has become a standby: of several the one that writes is asked.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": VANISHED_SECONDS * 1_000,
+        "target_session_attrs": "any" if read_only else "read-write",
+    }
     return create_async_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_size=POOL_SIZE,
         pool_timeout=POOL_WAIT_SECONDS_MAX,
         isolation_level="READ COMMITTED",
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS_MAX,
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        },
+        connect_args={name: value for name, value in wanted.items() if name not in url.query}
+        | {"options": " ".join(f"-c {name}={value}" for name, value in options.items())},
     )
 
 

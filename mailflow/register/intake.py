@@ -144,14 +144,23 @@ def context(arrival: Arrival | sa.Row[Any]) -> str:
 async def taken(
     tx: Transaction, account: str, mailbox: str, uidvalidity: int, uids: Collection[int]
 ) -> dict[int, bool]:
-    """Which of these UIDs are on record; False for those whose octets we do not have."""
+    """Which of these UIDs are on record; False for those whose octets we do not have.
+
+    They are written again, so that this commit vouches for them: a primary that has lost its standby may show what it
+    could never hand on, and a mail whose record is lost with it must not have left the inbox.
+    """
     found: dict[int, bool] = {}
     for batch in batches(sorted(uids)):
-        statement = sa.select(intake.c.uid, intake.c.digest).where(
-            intake.c.account == account,
-            intake.c.mailbox == mailbox,
-            intake.c.uidvalidity == uidvalidity,
-            intake.c.uid.in_(batch),
+        statement = (
+            sa.update(intake)
+            .where(
+                intake.c.account == account,
+                intake.c.mailbox == mailbox,
+                intake.c.uidvalidity == uidvalidity,
+                intake.c.uid.in_(batch),
+            )
+            .values(taken_at=intake.c.taken_at)
+            .returning(intake.c.uid, intake.c.digest)
         )
         found |= {row.uid: row.digest is not None for row in await tx.all(statement)}
     return found

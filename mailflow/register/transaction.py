@@ -5,6 +5,7 @@ import fcntl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -25,7 +26,7 @@ from mailflow.register.key_store import KeyStore
 from mailflow.register.key_tables import key_home
 from mailflow.register.vault import ContentKey, Vault
 
-__all__ = ["ConstraintViolated", "LeaseLost", "Register", "Transaction", "batches"]
+__all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Transaction", "batches"]
 
 
 class LeaseLost(Unavailable):
@@ -82,30 +83,36 @@ class Register(Database[Transaction]):
             await self.keys.destroy(tx.doomed)
 
     @contextlib.asynccontextmanager
-    async def alone(self, what: str) -> AsyncIterator[bool]:
-        """Whether `what` is ours to do until the block ends; False when another worker is at it. Raises Unavailable.
+    async def alone(self, what: str, of: str = "", *, for_ever: bool = True) -> AsyncIterator["Hold"]:
+        """Whether `what` is ours to do until the block ends; no when another worker is at it. Raises Unavailable.
 
-        The lock dies with its holder. It saves double work; that none of it does harm is not its task.
+        `of`: where there are several of the kind, which one. The lock dies with its holder. It saves double work; that
+        none of it does harm is not its task. Not `for_ever`: this name is locked once and never again.
         """
         if self._engine.dialect.name == "sqlite":
-            with _file_lock(Path(f"{self._engine.url.database}.{what}.lock")) as ours:
-                self._meter.level("lock_held", ours, lock=what)
-                yield ours
+            name = f"{what}.{quote(of, safe='@')}" if of else what
+            with _file_lock(Path(f"{self._engine.url.database}.{name}.lock"), stays=for_ever) as ours:
+                self._tell(what, ours, for_ever)
+                yield Hold(ours=ours)
             return
-        key = sa.func.hashtextextended(what, 0)
+        key = sa.func.hashtextextended(f"{what} {of}" if of else what, 0)
         with translated():
             connection = await self._engine.connect()
             try:
                 _ = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 ours = bool(await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
-                self._meter.level("lock_held", ours, lock=what)
+                self._tell(what, ours, for_ever)
                 try:
-                    yield ours
+                    yield Hold(ours=ours, connection=connection)
                 finally:
                     if ours:
                         await unbroken(_unlock(connection, key))
             finally:
                 await unbroken(connection.close())
+
+    def _tell(self, what: str, ours: bool, for_ever: bool) -> None:
+        if for_ever:
+            self._meter.level("lock_held", ours, lock=what)
 
     async def migrate(self) -> None:
         """Make the tables, or bring them up to date. Safe to run twice, and from two places at once."""
@@ -144,6 +151,25 @@ class Register(Database[Transaction]):
         await self.keys.close()
 
 
+class Hold:
+    """What `alone` came to: true when it is ours."""
+
+    __slots__ = ("_connection", "_ours")
+
+    def __init__(self, *, ours: bool, connection: AsyncConnection | None = None) -> None:
+        self._ours = ours
+        self._connection = connection
+
+    def __bool__(self) -> bool:
+        return self._ours
+
+    async def confirm(self) -> None:
+        """It is still ours. Raises Unavailable when the database is away: somebody else may have it by now."""
+        if self._connection is not None:
+            with translated():
+                await self._connection.execute(sa.select(1))
+
+
 async def _unlock(connection: AsyncConnection, key: sa.ColumnElement[int]) -> None:
     """A connection that could not unlock must not go back to the pool: it would hold the lock for ever."""
     try:
@@ -153,8 +179,8 @@ async def _unlock(connection: AsyncConnection, key: sa.ColumnElement[int]) -> No
 
 
 @contextlib.contextmanager
-def _file_lock(path: Path) -> Iterator[bool]:
-    """The file stays: to delete it would let a third process lock another file of the same name."""
+def _file_lock(path: Path, *, stays: bool) -> Iterator[bool]:
+    """A file that is locked again and again `stays`: to delete it would let a third process lock another one."""
     try:
         file = path.open("ab")
     except OSError as error:
@@ -165,4 +191,8 @@ def _file_lock(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
-            yield True  # closing unlocks
+            try:
+                yield True  # closing unlocks
+            finally:
+                if not stays:
+                    path.unlink(missing_ok=True)

@@ -163,7 +163,8 @@ def away() -> None:
 async def test_somebody_else_holds_the_mailbox(house: House, register_url: str) -> None:
     worker, lookout = at_work(house), watched(house)
     worker.join(lookout)
-    async with another(register_url) as stranger, stranger.alone("receive") as theirs:
+    place = f"{worker.door.account} {worker.door.inbox}"
+    async with another(register_url) as stranger, stranger.alone("receive", of=place) as theirs:
         assert theirs
         await drain(worker)
         await lookout.last(15)

@@ -29,7 +29,7 @@ TOO_LARGE = replace(arrival(2), raw=None, size_bytes=99_000_000)
 
 
 async def _taken(register: Register, uidvalidity: int, *uids: int) -> dict[int, bool]:
-    async with register.read() as tx:
+    async with register.begin() as tx:
         return await intake.taken(tx, "service", "INBOX", uidvalidity, uids)
 
 
