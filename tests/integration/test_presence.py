@@ -97,10 +97,9 @@ async def test_what_a_transaction_of_the_dead_worker_still_holds_is_left_to_it(
         pytest.skip("SQLite has one writer")
     await take_in(register, 1)
     (mail,) = await claim(register, "other")
-    async with another(register_url) as theirs:
-        async with theirs.begin() as tx:
-            await intake.settle(tx, "other", [settlement(mail.id)], NOW)
-            assert await take_over(register, "me", NOW) == 0
+    async with another(register_url) as theirs, theirs.begin() as tx:
+        await intake.settle(tx, "other", [settlement(mail.id)], NOW)
+        assert await take_over(register, "me", NOW) == 0
     assert [row.state for row in await rows(register, "SELECT state FROM intake")] == ["answered"]
 
 

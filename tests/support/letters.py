@@ -1,12 +1,14 @@
 """Request mails with what must come of them, and the oracle: what was sent decides, never what the register says."""
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from mailflow.core.calendar import legal_day
@@ -130,25 +132,41 @@ def a_batch(writer: Writer, software: Sequence[DeskSoftware]) -> list[Letter]:
 
 def many(writer: Writer, software: Sequence[DeskSoftware], count: int) -> list[Letter]:
     """`count` mails: every tenth is the same file again, every tenth a person whom another desk sends too."""
+    return list(islice(without_end(writer, software), count))
+
+
+def without_end(writer: Writer, software: Sequence[DeskSoftware]) -> Iterator[Letter]:
+    """Such mails, one after the other."""
     lille, region, editor = software
-    letters: list[Letter] = []
-    for number in range(count):
-        who = Person(surname=f"Essai{chr(97 + number // 26)}{chr(97 + number % 26)}", first_name="Ève", born_on=BORN)
+    last: Letter | None = None
+    for number in itertools.count():
         match number % 10:
             case 3 | 4:
-                who = Person(surname=f"Rival{chr(97 + number // 10)}", first_name="Ève", born_on=BORN)
                 desk = lille if number % 10 == 3 else editor
-                letters.append(writer.letter("rival", desk, writer.file(desk, who, fate=Fate.RIVAL)))
+                rival = writer.file(desk, _person("Rival", number // 10), fate=Fate.RIVAL)
+                last = writer.letter("rival", desk, rival)
             case 7:
-                letters.append(writer.letter("the same file", letters[-1].software, *letters[-1].files))
+                assert last is not None
+                last = writer.letter("the same file", last.software, *last.files)
             case 8:
-                letters.append(letters[-1])
+                pass
             case rest:
                 desk = (lille, region, editor)[rest % 3]
-                letters.append(writer.letter("one person", desk, writer.file(desk, who)))
-    return letters
+                last = writer.letter("one person", desk, writer.file(desk, _person("Essai", number)))
+        assert last is not None
+        yield last
 
 
+def _person(name: str, number: int) -> Person:
+    """Another for every number, and not alike."""
+    letters = ""
+    while number or len(letters) < NAME_LETTERS:
+        number, letter = divmod(number, 26)
+        letters = chr(ord("a") + letter) + letters
+    return Person(surname=name + letters, first_name="Ève", born_on=BORN)
+
+
+NAME_LETTERS = 2
 BORN = date(1988, 4, 2)
 
 

@@ -131,6 +131,12 @@ class MailWorld:
         config = self._config.replace(self._postgres.url(self._template), self._postgres.url(self._database))
         self.installation.config.write_text(config, encoding="utf-8")
 
+    @property
+    def database_url(self) -> str:
+        """Of the PostgreSQL database of now."""
+        assert self._postgres is not None
+        return self._postgres.url(self._database)
+
     # Mails
 
     def post(self, mails: Sequence[bytes], received_at: datetime | None = None) -> None:

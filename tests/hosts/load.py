@@ -1,0 +1,133 @@
+"""A steady load of letters, and what the register shows meanwhile: who holds what, how much has left."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from tests.support.letters import Letter, Writer, without_end
+from tests.support.mail_world import MailWorld
+
+
+@dataclass(kw_only=True)
+class Load:
+    """Lays a letter into the mailbox every `pause_seconds`, from a thread of its own, within the block.
+
+    It waits while more than `ahead_max` letters lie before the one that was last answered: a load, not a flood.
+    """
+
+    world: MailWorld
+    at: datetime
+    pause_seconds: float
+    letters: list[Letter] = field(default_factory=list)
+    ahead_max: int = 40
+    answered: int = 0
+    """As the register says: it paces the load, and proves nothing."""
+
+    def __post_init__(self) -> None:
+        self._source = without_end(Writer(self.world.installation, self.at), self.world.software)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._post, daemon=True)
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _post(self) -> None:
+        try:
+            while not self._over.wait(self.pause_seconds):
+                if len(self.letters) - self.answered < self.ahead_max:
+                    letter = next(self._source)
+                    self.world.post([letter.raw])
+                    self.letters.append(letter)
+        except BaseException as error:  # noqa: BLE001  told by whoever waits for the end of the load
+            self._error = error
+
+
+class Register:
+    """What is seen of the register from outside: to pace and to measure, never to judge."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def holders(self) -> dict[int, int]:
+        """How many mails each worker has leased, by the pid that its name has."""
+        held: dict[int, int] = {}
+        for owner, count in self._rows(
+            "SELECT lease_owner, count(*) FROM intake WHERE lease_until > now() GROUP BY 1 UNION ALL "
+            "SELECT lease_owner, count(*) FROM outbox WHERE lease_until > now() "
+            "AND state <> 'sent' AND state <> 'withdrawn' GROUP BY 1"
+        ):
+            pid = int(owner.split(":")[1])
+            held[pid] = held.get(pid, 0) + count
+        return held
+
+    def sent(self) -> int:
+        """Answers that have left."""
+        ((count,),) = self._rows("SELECT count(*) FROM outbox WHERE kind = 'answer' AND state = 'sent'")
+        return int(count)
+
+    def waits(self) -> list[float]:
+        """Seconds from reception to the answer of every mail that has one."""
+        seconds = "extract(epoch FROM sent_at - received_at)"
+        return [float(one) for (one,) in self._rows(f"SELECT {seconds} FROM outbox WHERE sent_at IS NOT NULL")]
+
+    def rest(self) -> tuple[int, int, int]:
+        """Mails to be decided; answers to be sent; mails set aside or held, which no good letter may come to."""
+        ((undecided, unsent, aside),) = self._rows(
+            "SELECT (SELECT count(*) FROM intake WHERE next_at IS NOT NULL), (SELECT count(*) FROM outbox "
+            "WHERE state <> 'sent' AND state <> 'withdrawn' AND state <> 'held'), "
+            "(SELECT count(*) FROM intake WHERE state IN ('set_aside', 'held')) "
+            "+ (SELECT count(*) FROM outbox WHERE state = 'held')"
+        )
+        return undecided, unsent, aside
+
+    def _rows(self, query: str) -> Sequence[Any]:
+        """A connection that is lost is made anew until the database is there."""
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = psycopg.connect(self._conninfo, autocommit=True, connect_timeout=2)
+                return self._connection.execute(query).fetchall()
+            except psycopg.OperationalError:
+                self._connection = None
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+@contextlib.contextmanager
+def watched(conninfo: str) -> Iterator[Register]:
+    register = Register(conninfo)
+    try:
+        yield register
+    finally:
+        register.close()
+
+
+def drained(world: MailWorld, register: Register, seconds: float) -> bool:
+    """Whether nothing is left in the inbox or the queues, within so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not world.dovecot.messages("demandes") and not any(register.rest()[:2]):
+            return True
+        time.sleep(0.5)
+    return False
