@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness fuzz fuzz-guided schemas reference deb clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness kills fuzz fuzz-guided schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -58,6 +58,11 @@ bench: $(STAMP) ## measure end to end; prints a table and JSON
 
 bench-uniqueness: $(STAMP) ## measure uniqueness in registers of up to five million requests (20 GB of disk for a time)
 	$(BIN)/python -m bench.uniqueness
+
+# How long: ten thousand take an hour or two of two cores. On a machine that does other work: make kills KILLS=1000
+KILLS ?= 10000
+kills: $(STAMP) ## two to four workers, killed at random under a load, on real servers
+	$(BIN)/python -m tests.hosts.kills --kills $(KILLS) --report build/kills.txt
 
 fuzz: $(STAMP) ## a million mutated mails beside OpenSSL and asn1crypto (minutes)
 	$(BIN)/python -m tests.fuzz.differential

@@ -189,6 +189,7 @@ def main() -> None:
         )
     sys.stdout.write(report + "\n")
     if options.report:
+        options.report.parent.mkdir(parents=True, exist_ok=True)
         options.report.write_text(report + "\n", encoding="utf-8")
     sys.exit(1 if wrong else 0)
 

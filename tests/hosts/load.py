@@ -66,6 +66,11 @@ class Register:
         self._conninfo = conninfo
         self._connection: psycopg.Connection[Any] | None = None
 
+    def look_at(self, conninfo: str) -> None:
+        """Another database from now on."""
+        self.close()
+        self._connection, self._conninfo = None, conninfo
+
     def holders(self) -> dict[int, int]:
         """How many mails each worker has leased, by the pid that its name has."""
         held: dict[int, int] = {}

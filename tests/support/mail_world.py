@@ -40,7 +40,9 @@ class MailWorld:
         postgres: PostgresServer | None = None,
         inbox: str = INBOX,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
+        network: str = "",
     ) -> None:
+        """`network`: of other hosts that may use the mail servers, on every address of this one."""
         self.folder = folder
         self.software = software
         self._pki = pki
@@ -50,7 +52,9 @@ class MailWorld:
         self._database = ""
         self._config = ""
         users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
-        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD))
+        self._network = network
+        everywhere = {"listen": "*"} if network else {}
+        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), settings=everywhere)
         self.postfix: Postfix
         self.installation: Installation
         self._closing = contextlib.ExitStack()
@@ -68,6 +72,7 @@ class MailWorld:
                     lmtp_port=dovecot.lmtp_port,
                     recipients=(),
                     settings={
+                        **self._reached_from,
                         "virtual_mailbox_domains": ", ".join(domains),
                         "virtual_mailbox_maps": f"inline:{{ {', '.join(f'{one}=1' for one in addresses)} }}",
                     },
@@ -81,6 +86,12 @@ class MailWorld:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+    @property
+    def _reached_from(self) -> dict[str, str]:
+        if not self._network:
+            return {}
+        return {"inet_interfaces": "all", "mynetworks": f"127.0.0.0/8 {self._network}"}
 
     def _install(self) -> None:
         servers = MailServers(
@@ -130,6 +141,11 @@ class MailWorld:
         self._database = self._postgres.create_database(template=self._template)
         config = self._config.replace(self._postgres.url(self._template), self._postgres.url(self._database))
         self.installation.config.write_text(config, encoding="utf-8")
+
+    @property
+    def database(self) -> str:
+        """The PostgreSQL database of now."""
+        return self._database
 
     @property
     def database_url(self) -> str:
