@@ -83,6 +83,7 @@ def _live(config: Path, log: Path, before: Callable[[], None] | None, mail_alone
     from mailflow.app.attendance import Attendance
     from mailflow.app.status import Watch
     from mailflow.cli.main import call
+    from mailflow.settings import Settings
     from tests.support.judges_here import JudgesHere
 
     os.setsid()
@@ -93,8 +94,8 @@ def _live(config: Path, log: Path, before: Callable[[], None] | None, mail_alone
         for number, file in enumerate((nothing, output, output)):
             os.dup2(file.fileno(), number)
 
-    def judges(settings: object, _meter: object = None) -> JudgesHere:
-        return JudgesHere(judge_of=parts.make_judge(settings), composer_of=parts.make_composer(settings))  # type: ignore[arg-type]
+    def judges(settings: Settings, _meter: object = None) -> JudgesHere:
+        return JudgesHere(judge_of=parts.make_judge(settings), composer_of=parts.make_composer(settings))
 
     load = functools.partial(serialization.load_pem_private_key, unsafe_skip_rsa_key_validation=True)
     setattr(serialization, "load_pem_private_key", load)  # noqa: B010  known good: to look costs a tenth of a second
