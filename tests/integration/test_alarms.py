@@ -286,7 +286,7 @@ async def test_promises_of_the_register_that_are_broken(register: Register) -> N
 
 def test_every_alarm_is_raised_by_some_test() -> None:
     folder = Path(__file__).parent
-    modules = ("test_alarms.py", "test_canary.py", "test_rates.py", "test_succession.py")
+    modules = ("test_alarms.py", "test_canary.py", "test_numbers_stopped.py", "test_rates.py", "test_succession.py")
     raised = "".join((folder / name).read_text(encoding="utf-8") for name in modules)
     assert [alarm for alarm in Alarm if f"RAISED[Alarm.{alarm.name}]" not in raised] == []
 
