@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness kills fuzz fuzz-guided schemas reference deb clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness kills fuzz fuzz-guided coverage schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,14 @@ SECONDS ?= 60
 fuzz-guided: $(STAMP) ## one parser, coverage leading: make fuzz-guided TARGET=request-file SECONDS=600
 	@$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
 	$(BIN)/python -m tests.fuzz.guided $(TARGET) build/fuzz/$(TARGET) -max_total_time=$(SECONDS)
+
+# The tests that are about what decides who may register (which modules: pyproject.toml, [tool.coverage.run]).
+DECIDING := tests/unit $(wildcard tests/integration/test_registrar*.py tests/integration/test_revocation*.py) \
+  $(addprefix tests/integration/test_,case.py openssl_cms.py person_rights.py) -k "not postgresql"
+coverage: $(STAMP) ## every branch of what decides who may register is tried by a test (minutes)
+	mkdir -p build
+	$(BIN)/coverage run -m pytest -q $(DECIDING)
+	$(BIN)/coverage report
 
 schemas: $(STAMP) ## write what we publish anew from the models
 	$(BIN)/python -m mailflow.wire.publish schemas

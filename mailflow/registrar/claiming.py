@@ -189,6 +189,6 @@ async def _allocate(tx: Transaction, territory: Territory, month: str, count: in
         return range(first, first + count)
     left: list[int] = []
     with contextlib.suppress(counters.SequenceExhausted):
-        while len(left) < count:
+        while True:  # there are fewer than `count`, and a counter never goes back
             left.append(await counters.allocate(tx, territory, month, 1))
     return left

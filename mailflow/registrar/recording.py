@@ -67,9 +67,8 @@ def _outcome(decided: Outcome | Candidate | Follower) -> Outcome:
             disclosed = owner.number if candidate.may_learn_numbers else None
             exists = Anomaly(code=clash, path=candidate.path, number=disclosed)
             return Refused(anomalies=(*candidate.warnings, exists))
-        case Candidate():
-            raise AssertionError("a candidate is a creation or a change")
         case _:
+            assert not isinstance(decided, Candidate), "a candidate is a creation or a change"
             return decided
 
 

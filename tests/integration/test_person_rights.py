@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from mailflow.core.model import Right
+from mailflow.core.model import Environment, Right
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.orders import DISPATCH
@@ -13,6 +13,7 @@ from mailflow.register import Register, intake, journal, requests
 from mailflow.register.journal import Act
 from mailflow.register.key_tables import content_key
 from mailflow.registrar import person
+from mailflow.registrar.attesting import attest
 from tests.support.jobs import do, night
 from tests.support.reception import Reception, a_file, a_request, number_of
 from tests.support.records import claim, key_rows, rows, settlement
@@ -80,6 +81,31 @@ async def test_an_erasure_ends_the_request_and_leaves_number_days_and_states(rec
     assert known["content"] is None
     assert await key_rows(register) == []
     assert await rows(register, "SELECT token FROM active_identity") == []
+
+
+async def test_a_request_is_attested_as_it_stands_and_once_it_has_ended_no_more(reception: Reception) -> None:
+    register = reception.register
+    number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    async with register.read() as tx:
+        known = await attest(tx, number, Environment.PRODUCTION)
+        assert await attest(tx, "059012600099959123", Environment.PRODUCTION) is None
+    assert known is not None
+    attested = known.attested
+    assert (known.number, known.environment, attested.desk_name) == (number, Environment.PRODUCTION, "59123")
+    assert (attested.deposited_on, attested.renewed_on, attested.expires_on) == (
+        date(2026, 1, 12),
+        None,
+        date(2027, 1, 12),
+    )
+    assert attested.form == a_request("Durand")
+    await erase(register, number)
+    async with register.read() as tx:
+        assert await attest(tx, number, Environment.PRODUCTION) is None
+
+
+async def test_what_nobody_has_registered_cannot_be_erased(reception: Reception) -> None:
+    async with reception.register.read() as tx:
+        assert await person.plan_erasure(tx, "059012600099959123") is None
 
 
 async def test_a_mail_that_others_share_is_left_to_retention(reception: Reception) -> None:

@@ -9,7 +9,7 @@ from mailflow.core.model import RequestState
 from mailflow.core.numbers import DeskCode
 from mailflow.jobs.lifetimes import EXPIRY
 from mailflow.register import Register, journal
-from mailflow.registrar import releasing
+from mailflow.registrar import person, releasing
 from mailflow.wire.envelope import RequestElement
 from tests.support.jobs import do
 from tests.support.lives import (
@@ -96,6 +96,55 @@ async def test_the_manager_ends_what_was_not_renewed_and_takes_it_back(reception
     assert (await life_of(reception, number)).ended_on == date(2027, 1, 13), "as of the day after the last"
     (outcome,) = await reception.act("RAD", about(number), sequence=4, desk="59000")
     assert done(outcome).expires_on == date(2028, 1, 20), "as if renewed that day"
+
+
+async def erase(reception: Reception, number: str) -> None:
+    act = journal.Act(by="operator", why="asked for by letter")
+    async with reception.register.begin() as tx:
+        plan = await person.plan_erasure(tx, number)
+        assert plan is not None
+        await person.erase(tx, plan, act, reception.at.date(), reception.at)
+
+
+async def test_of_what_was_erased_nothing_can_be_done_and_nobody_is_held(reception: Reception) -> None:
+    number = await registered(reception, a_request("Durand", "Petit"))
+    await erase(reception, number)
+    elements = {
+        "MOD": about(number, form=a_request("Durand")),
+        "REN": about(number),
+        "RAD": about(number, motive="RADABA"),
+        "SUP": about(number),
+    }
+    for sequence, (operation, element) in enumerate(elements.items(), 2):
+        (outcome,) = await reception.act(operation, element, sequence=sequence)
+        assert codes_of(outcome) == ["NUMBER_UNKNOWN"], operation
+    assert await held(reception) == 0
+    assert (await life_of(reception, number)).motive == "RADABA"
+    assert await registered(reception, a_request("Durand"), 9) != number
+
+
+async def test_a_reactivation_of_what_was_erased_since_cannot_be_released(reception: Reception) -> None:
+    number = await registered(reception)
+    await reception.act("RAD", about(number, motive="RADABA"), sequence=2)
+    await registered(reception, a_request("Durand"), 3)
+    (refused,) = await reception.act("RAD", about(number), sequence=4)
+    assert codes_of(refused) == ["REQUEST_EXISTS"]
+    await erase(reception, number)
+    async with reception.register.begin() as tx:
+        with pytest.raises(releasing.NothingToRelease, match="erased"):
+            await releasing.find_homonym(tx, DeskCode("59123"), "DEM59123-202601151030-000004.xml", 1)
+
+
+async def test_the_same_creation_again_tells_that_its_request_has_ended(reception: Reception) -> None:
+    creation = RequestElement(reference="d-1", form=a_request("Durand"))
+    (first,) = await reception.act("CRE", creation, sequence=1)
+    assert done(first).attestation is not None
+    number = number_of(first)
+    await reception.act("RAD", about(number, motive="RADABA"), sequence=2)
+    (again,) = await reception.act("CRE", creation, sequence=3)
+    told = done(again)
+    assert (told.number, told.replayed, told.state) == (number, True, RequestState.DEREGISTERED)
+    assert told.attestation is None, "it attests nothing any more"
 
 
 # Removal

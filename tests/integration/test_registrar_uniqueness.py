@@ -1,11 +1,13 @@
 """Near matches are told to who may know, homonyms are told apart, and what is released is free."""
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.core.anomalies import Anomaly
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Outcome, Registered, Right
 from mailflow.core.numbers import DeskCode
+from mailflow.errors import Unavailable
 from mailflow.register import Register, duplicates, files, identities, likeness, nir, requests
 from mailflow.registrar import releasing
 from tests.support.lives import three_desks
@@ -187,6 +189,34 @@ async def test_a_released_homonym_is_registered_once_by_that_desk(reception: Rec
     assert second != first
     assert codes_of(await reception.outcome(again("Durand", 5), sequence=5)) == ["REQUEST_EXISTS"]
     assert await pairs(reception.register) == [(second, first, "exact")]
+
+
+async def test_who_loses_the_place_beside_a_homonym_to_another_process_is_decided_again(reception: Reception) -> None:
+    """Between finding the next place and taking it, another process takes it."""
+    await reception.outcome(a_request("Durand"), sequence=1)
+    await reception.outcome(again("Durand", 2), sequence=2)
+    async with reception.register.begin() as tx:
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), 1)
+        await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
+    taken: list[bool] = []
+
+    def takes_it(
+        connection: sa.Connection, cursor: object, statement: str, parameters: object, context: object, many: bool
+    ) -> None:
+        if "FROM homonym_release" in statement and not taken:
+            taken.append(True)
+            connection.execute(sa.text(ANOTHER_TAKES_IT))
+
+    sa.event.listen(reception.register._engine.sync_engine, "before_cursor_execute", takes_it)
+    with pytest.raises(Unavailable, match="by somebody else"):
+        await reception.outcome(again("Durand", 4), sequence=4)
+    assert number_of(await reception.outcome(again("Durand", 4), sequence=4)), "the other one did not commit after all"
+
+
+ANOTHER_TAKES_IT = """
+INSERT INTO active_identity (territory, token, ordinal, nir_token, request_id)
+SELECT territory, token, ordinal + 1, NULL, 'of-another-process' FROM active_identity
+"""
 
 
 async def test_only_a_refusal_for_the_identity_can_be_released(reception: Reception) -> None:

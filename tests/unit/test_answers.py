@@ -5,8 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from asn1crypto import core as asn1_core
+from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
@@ -135,6 +138,55 @@ def test_what_cannot_be_used_is_named() -> None:
         with pytest.raises(UnusableAnswer, match=why):
             Answer(der)
         assert ends(der) == "unknown"
+
+
+def rewritten(change: Callable[[asn1_ocsp.ResponseData], None]) -> bytes:
+    """An answer that says something else as well, signed by the issuer."""
+    whole = asn1_ocsp.OCSPResponse.load(answer())
+    basic = whole["response_bytes"]["response"].parsed
+    change(basic["tbs_response_data"])
+    key = ISSUER.identity.key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    basic["signature"] = key.sign(basic["tbs_response_data"].dump(force=True), ec.ECDSA(hashes.SHA256()))
+    whole["response_bytes"]["response"] = asn1_core.ParsableOctetString(basic.dump(force=True))
+    return bytes(whole.dump(force=True))
+
+
+def unknown_extension(critical: bool) -> dict[str, object]:
+    return {"extn_id": "1.3.6.1.4.1.99999.1", "critical": critical, "extn_value": b"\x05\x00"}
+
+
+def of_the_answer(data: asn1_ocsp.ResponseData, critical: bool) -> None:
+    data["response_extensions"] = [unknown_extension(critical)]
+
+
+def of_one(data: asn1_ocsp.ResponseData, critical: bool) -> None:
+    data["responses"][0]["single_extensions"] = [unknown_extension(critical)]
+
+
+def about_two(data: asn1_ocsp.ResponseData) -> None:
+    data["responses"].append(data["responses"][0].copy())
+
+
+@pytest.mark.parametrize("where", [of_the_answer, of_one])
+def test_what_must_be_understood_and_is_not_makes_an_answer_unusable(
+    where: Callable[[asn1_ocsp.ResponseData, bool], None],
+) -> None:
+    assert ends(rewritten(lambda data: where(data, False))) == "good"
+    with pytest.raises(UnusableAnswer, match=r"critical extension 1\.3\.6\.1\.4\.1\.99999\.1"):
+        Answer(rewritten(lambda data: where(data, True)))
+
+
+def test_an_answer_is_about_one_certificate() -> None:
+    with pytest.raises(UnusableAnswer, match="about several certificates"):
+        Answer(rewritten(about_two))
+
+
+def test_an_answer_is_verified_once_as_long_as_the_same_algorithms_are_allowed() -> None:
+    one = Answer(answer())
+    issuer = ISSUER.identity.certificate
+    assert [one.is_by(issuer, at, lambda *_: False) for at in (AT, AT + HOUR)] == [True, True]
+    assert len(one._signed_by) == 1
 
 
 DER = serialization.Encoding.DER

@@ -249,3 +249,10 @@ def test_a_list_counts_as_long_as_its_algorithm_is_in_the_table() -> None:
     last = datetime(2030, 12, 31, 23, 59, tzinfo=UTC)
     for at, wanted in ((last, vouched), (last + timedelta(minutes=1), unknown)):
         assert wanted([PKI.crl(rsa, published=last, lasts=DAY)], leaf=leaf, issuer=rsa, at=at)
+
+
+def test_what_an_entry_says_beside_the_reason_need_not_be_understood_unless_it_is_critical() -> None:
+    since = x509.InvalidityDate(datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None))
+    entry = x509.RevokedCertificateBuilder().serial_number(LEAF.certificate.serial_number).revocation_date(AT)
+    assert revoked([PKI.crl(ISSUER, entries=[entry.add_extension(since, critical=False).build()])])
+    assert unknown([PKI.crl(ISSUER, entries=[entry.add_extension(since, critical=True).build()])])

@@ -9,6 +9,8 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -338,3 +340,11 @@ def test_certificates_that_borrow_an_authoritys_name_and_key_cannot_keep_the_sea
     bag = [authority.identity.certificate for authority in ring]
     assert why(PKI.issue("x", by=first), bag=bag)
     assert checked == SIGNATURES_MAX
+
+
+def test_a_name_in_bits_is_compared_bit_by_bit() -> None:
+    def named(value: bytes) -> x509.Name:
+        identifier = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, value, _ASN1Type.BitString)
+        return x509.Name([identifier])
+
+    assert comparable(named(b"\0aB")) == comparable(named(b"\0aB")) != comparable(named(b"\0ab"))

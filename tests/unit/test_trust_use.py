@@ -1,15 +1,19 @@
 """What is reported and remembered of a proof, and where an answer may be encrypted to."""
 
+import hashlib
 import pickle
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse, Standing
-from mailflow.demo.certificates import Kind
+from mailflow.demo.certificates import Identity, Kind
 from mailflow.demo.pki import DAY, Fault, Pki
+from mailflow.errors import Misconfigured
 from mailflow.mail.cms.certificates import identity as cms_identity
 from mailflow.mail.cms.structures import SignerIdentifier
 from mailflow.mail.model import Step
@@ -133,6 +137,56 @@ def test_an_enrolled_certificate_is_found_by_issuer_and_number_or_by_key() -> No
     assert trust.certificates_of(replace(by_number, serial=1)) == ()
     not_for_signing = cms_identity(other.der)
     assert trust.certificates_of(replace(by_key, subject_key_id=not_for_signing.subject_key_id)) == ()
+
+
+def test_a_certificate_without_a_key_identifier_is_found_by_its_number_alone() -> None:
+    leaf = without_key_identifier(PKI.issue("desk"))
+    trust = a_trust(a_sender(enrolled(leaf)))
+    named = cms_identity(leaf)
+    assert named.subject_key_id is None
+    by_number = SignerIdentifier(issuer=named.issuer, serial=named.serial, subject_key_id=None)
+    assert trust.certificates_of(by_number) == (leaf,)
+    for nothing in (replace(by_number, issuer=None), replace(by_number, serial=None)):
+        assert trust.certificates_of(nothing) == ()
+    assert proven(trust, signed_by(leaf))
+
+
+def without_key_identifier(identity: Identity) -> bytes:
+    """The same certificate, signed anew without that extension; DER."""
+    former, signer = identity.certificate, PKI.issuing_ec.identity.key
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(former.subject)
+        .issuer_name(former.issuer)
+        .public_key(identity.key.public_key())
+        .serial_number(former.serial_number)
+        .not_valid_before(former.not_valid_before_utc)
+        .not_valid_after(former.not_valid_after_utc)
+    )
+    for one in former.extensions:
+        if not isinstance(one.value, x509.SubjectKeyIdentifier):
+            builder = builder.add_extension(one.value, one.critical)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_without_an_anchor_there_is_no_trust() -> None:
+    with pytest.raises(Misconfigured, match="no anchor"):
+        a_trust(anchors=[])
+
+
+def test_whose_a_strange_certificate_claims_to_be_is_told_as_far_as_it_can_be_read() -> None:
+    trust = a_trust(a_sender(enrolled(b"cannot be read either")))
+    for strange, told in ((b"junk", "unreadable"), (PKI.issue("nobody's").der, "")):
+        with pytest.raises(TrustError) as caught:
+            proven(trust, signed_by(strange))
+        assert caught.value.code is Code.SIGNER_NOT_ENROLLED
+        assert caught.value.detail == f"sha256 {hashlib.sha256(strange).hexdigest()}" + (f", {told}" if told else "")
+
+
+def test_a_certificate_that_an_authority_signed_with_ed25519_brings_its_own_hash() -> None:
+    authority = PKI.authority("edwards", by=PKI.root, kind="ed25519")
+    leaf = PKI.issue("desk", by=authority)
+    assert proven(a_trust(a_sender(enrolled(leaf)), also=[authority]), signed_by(leaf))
 
 
 def test_trust_material_and_errors_travel_to_other_processes() -> None:

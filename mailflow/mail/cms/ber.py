@@ -87,6 +87,10 @@ class Reader:
         return Element(tag, start, body, end, end)
 
     def _indefinite_end(self, tag: int, start: int, limit: int, depth: int) -> int:
+        """Found by walking once, within the limit of that walk.
+
+        It lies within every later limit too: that of the parent, and a parent ends where all inside it have ended.
+        """
         if not tag & CONSTRUCTED:
             raise Malformed("primitive of indefinite length")
         end = self._ends.get(start, 0)
@@ -100,8 +104,6 @@ class Reader:
                 if inner.tag == 0 and inner.end == inner.start + 2:
                     break
             end = self._ends[start] = position
-        if end > limit:
-            raise Malformed("longer than its parent")
         return end
 
     def children(self, parent: Element, tag: int) -> list[Element]:

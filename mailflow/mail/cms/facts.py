@@ -171,12 +171,4 @@ def _usage(read: x509.Certificate) -> list[str]:
         usage = read.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return []
-    names = (
-        "digital_signature",
-        "content_commitment",
-        "key_encipherment",
-        "key_agreement",
-        "key_cert_sign",
-        "crl_sign",
-    )
-    return [name for name in names if getattr(usage, name)]
+    return [name for name in USAGES if getattr(usage, name)]

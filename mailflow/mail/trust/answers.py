@@ -133,7 +133,9 @@ _SAYS = {
     ocsp.OCSPCertStatus.REVOKED: Says.REVOKED,
     ocsp.OCSPCertStatus.UNKNOWN: Says.UNKNOWN,
 }
-_HASHES: dict[str, hashes.HashAlgorithm] = {
+NamingHash = hashes.SHA1 | hashes.SHA256
+
+_HASHES: dict[str, NamingHash] = {
     # It only names the issuer, whose key has to verify the answer all the same; RFC 5019 wants SHA-1.
     "sha1": hashes.SHA1(),  # noqa: S303 - see above
     "sha256": hashes.SHA256(),
@@ -173,9 +175,7 @@ def _readable(certificates: Sequence[x509.Certificate]) -> Iterator[x509.Certifi
             yield read(certificate.public_bytes(Encoding.DER))
 
 
-def _cert_id(certificate: x509.Certificate, issuer: x509.Certificate, hashed: hashes.HashAlgorithm) -> _CertId:
-    if not isinstance(hashed, hashes.SHA1 | hashes.SHA256):
-        raise TypeError("a hash that names an issuer")
+def _cert_id(certificate: x509.Certificate, issuer: x509.Certificate, hashed: NamingHash) -> _CertId:
     asked = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashed).build()
     return _CertId(
         algorithm=hashed.name,
