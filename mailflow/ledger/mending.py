@@ -14,12 +14,11 @@ from mailflow.ledger.reading import FETCH, Places, Sheet
 from mailflow.ledger.reckoning import Place
 from mailflow.mail.audit import body_digest
 from mailflow.mail.kinds import RECEIPT
-from mailflow.mail.mime import message_id_of
 from mailflow.mail.ports import Folder, Listing
+from mailflow.mail.worker import arrival
 from mailflow.register import Register, Transaction, accounts, acts, cases, intake, journal, outbox, sequences
 from mailflow.register.acts import Verb
 from mailflow.register.cases import Filter
-from mailflow.register.intake import Arrival
 
 ENTRY = "reconciled"
 """The journal's entry of something that was mended."""
@@ -81,19 +80,7 @@ class Mending:
         return done
 
     async def _take_in_from(self, folder: Folder, listing: Listing, uids: Sequence[int]) -> int:
-        arrivals = [
-            Arrival(
-                account=self.account,
-                mailbox=folder.name,
-                uidvalidity=mail.uidvalidity,
-                uid=mail.uid,
-                raw=mail.raw,
-                size_bytes=mail.size_bytes,
-                received_at=mail.received_at,
-                message_id=message_id_of(mail.raw or b""),
-            )
-            async for mail in folder.fetch(listing, uids)
-        ]
+        arrivals = [arrival(self.account, folder.name, mail) async for mail in folder.fetch(listing, uids)]
         async with self.register.begin() as tx:
             await intake.take_in(tx, arrivals, self.at)
             known = await accounts.mails_at(tx, self.account, folder.name, listing.uidvalidity, uids)

@@ -10,7 +10,7 @@ from mailflow.log import event
 from mailflow.mail import imap_syntax
 from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError, ServerFailedError
 from mailflow.mail.imap_syntax import FetchedItems, Quota
-from mailflow.mail.mime import message_id_of
+from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
 from mailflow.mail.smtp import Security
@@ -220,7 +220,7 @@ class _Folder:
                 if items.received_at is not None:
                     yield Lying(
                         uid=items.uid,
-                        message_id=message_id_of(items.header or b""),
+                        message_id=glance(items.header or b"").message_id,
                         received_at=items.received_at,
                         size_bytes=items.size_bytes or 0,
                     )

@@ -237,14 +237,28 @@ def message_id(entity: Entity) -> str:
     return usable_message_id(fields[0]) if len(fields) == 1 else ""
 
 
-def message_id_of(raw: bytes) -> str:
-    """The same of a mail that nobody has looked at yet; empty when its header cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What a mail says of itself that nobody has judged yet; empty where it says it not, twice, or unreadably."""
+
+    message_id: str = ""
+    """As `message_id` has it."""
+    from_address: str = ""
+    """As `from_address` has it."""
+
+
+def glance(raw: bytes) -> Glance:
+    """The first look at a mail. Never fails."""
     try:
         end, _ = _header_bounds(raw, 0, len(raw), HEADER_GLANCED_AT_BYTES_MAX)
-        fields = [value for name, value in read_fields(raw[:end]) if name == "message-id"]
+        fields = read_fields(raw[:end])
     except MimeError:
-        return ""
-    return usable_message_id(fields[0]) if len(fields) == 1 else ""
+        return Glance()
+    ids, froms = ([value for name, value in fields if name == wanted] for wanted in ("message-id", "from"))
+    return Glance(
+        message_id=usable_message_id(ids[0]) if len(ids) == 1 else "",
+        from_address=(addr_spec(froms[0]) or "") if len(froms) == 1 else "",
+    )
 
 
 def _entity(raw: bytes, start: int, end: int, depth: int, limits: MimeLimits) -> Entity:

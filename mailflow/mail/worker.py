@@ -14,7 +14,7 @@ from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event, fault
 from mailflow.mail.deciding import Decision, Judged, decide, judge
 from mailflow.mail.door import MailDoor, Progress, current_terms
-from mailflow.mail.mime import message_id_of
+from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
@@ -69,23 +69,27 @@ async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bo
     """Commit these mails to the intake; which of them we now hold to the octet."""
     if not mails:
         return {}
-    arrivals = [
-        intake.Arrival(
-            account=door.account,
-            mailbox=door.inbox,
-            uidvalidity=mail.uidvalidity,
-            uid=mail.uid,
-            raw=mail.raw,
-            size_bytes=mail.size_bytes,
-            received_at=mail.received_at,
-            message_id=message_id_of(mail.raw or b""),
-        )
-        for mail in mails
-    ]
+    arrivals = [arrival(door.account, door.inbox, mail) for mail in mails]
     async with door.register.begin() as tx:
         await intake.take_in(tx, arrivals, door.clock())
     event(log, "taken-in", mails=len(mails), bytes=sum(mail.size_bytes for mail in mails))
     return {mail.uid: mail.raw is not None for mail in mails}
+
+
+def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
+    """A mail of this mailbox, as the intake takes it."""
+    seen = glance(mail.raw or b"")
+    return intake.Arrival(
+        account=account,
+        mailbox=mailbox,
+        uidvalidity=mail.uidvalidity,
+        uid=mail.uid,
+        raw=mail.raw,
+        size_bytes=mail.size_bytes,
+        received_at=mail.received_at,
+        message_id=seen.message_id,
+        from_address=seen.from_address,
+    )
 
 
 # Process
@@ -99,7 +103,13 @@ async def process(door: MailDoor) -> Progress:
         at, pace = door.clock(), door.pace
         async with door.register.begin() as tx:
             mails = await intake.claim_chunk(
-                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
+                tx,
+                door.owner,
+                pace.chunk,
+                at,
+                at + pace.lease,
+                size_bytes_max=pace.chunk_bytes_max,
+                urgent_before=at - pace.deadline / 2,
             )
         return [mails] if mails else []
 

@@ -1,6 +1,7 @@
 """Mails that were taken in: their octets, whose turn it is, and what became of each."""
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
-from mailflow.register import journal, keys
+from mailflow.register import journal, keys, rounds
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches
 from mailflow.register.types import IntakeState
@@ -34,6 +35,8 @@ class Arrival:
     received_at: datetime
     message_id: str = ""
     """With its angle brackets; empty when it has none that can be used. Whoever sent it wrote it, whoever that is."""
+    from_address: str = ""
+    """In lower case; empty when there is not just one. Nobody has proven it: it says in whose line the mail waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,12 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     """
     digests = [None if a.raw is None else hashlib.sha256(a.raw).hexdigest() for a in arrivals]
     known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
+    places = await rounds.places(tx, [arrival.from_address for arrival in arrivals], at)
     rows, made = [], {}
-    for arrival, digest in zip(arrivals, digests, strict=True):
+    for arrival, digest, place in zip(arrivals, digests, places, strict=True):
         seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, digest) in known
         row = _row(arrival, digest, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
+        row |= {"line": place.line, "round": place.round}
         if arrival.raw is not None and not seen:
             key = made[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
@@ -170,27 +175,41 @@ async def taken(
 
 
 async def claim_chunk(
-    tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime, *, size_bytes_max: int
+    tx: Transaction,
+    owner: str,
+    limit: int,
+    at: datetime,
+    lease_until: datetime,
+    *,
+    size_bytes_max: int,
+    urgent_before: datetime | None = None,
 ) -> list[Claimed]:
-    """Lease the oldest mails that are due, `limit` and `size_bytes_max` of octets at most, but at least one.
+    """Lease the next mails that are due, `limit` and `size_bytes_max` of octets at most, but at least one.
 
+    Those received until `urgent_before` come first, the oldest first; the others as their rounds have it.
     A lease that ran out means that a chunk was abandoned: its mails will each be run alone.
     """
     await _expire(tx, at)
-    candidates = await tx.all(
+    free = (
         sa.select(intake.c.id, intake.c.size_bytes)
         .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), sa.not_(intake.c.solo))
-        .order_by(intake.c.received_at, intake.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    first = (intake.c.received_at, intake.c.id)
+    candidates: dict[int, int] = {}
+    if urgent_before is not None:
+        urgent = free.where(intake.c.received_at <= urgent_before).order_by(*first)
+        candidates |= {row.id: row.size_bytes for row in await tx.all(urgent)}
+    if len(candidates) < limit:
+        candidates |= {row.id: row.size_bytes for row in await tx.all(free.order_by(intake.c.round, *first))}
     ids: list[int] = []
     size = 0
-    for row in candidates:
-        size += row.size_bytes
+    for id_, size_bytes in itertools.islice(candidates.items(), limit):
+        size += size_bytes
         if ids and size > size_bytes_max:
             break
-        ids.append(row.id)
+        ids.append(id_)
     return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until}, at)
 
 

@@ -78,6 +78,8 @@ intake = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("solo", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("next_at", Instant),  # when work is due; NULL when none is left
+    sa.Column("line", sa.Text, nullable=False, server_default=""),  # among whose mails it waits: see `rounds`
+    sa.Column("round", sa.Integer, nullable=False, server_default="0"),
     sa.Column("turn_at", Instant),  # of a mail beyond its sender's rates: counted, and not to be counted again
     *lease(),
     sa.Column("raw", sa.LargeBinary),
@@ -103,6 +105,18 @@ partial_index(
     intake.c.reason,
     where=intake.c.next_at.is_not(None),
 )
+partial_index(
+    "ix_intake_round",
+    intake.c.round,
+    intake.c.received_at,
+    intake.c.id,
+    intake.c.next_at,
+    intake.c.lease_owner,
+    intake.c.solo,
+    intake.c.size_bytes,
+    where=intake.c.next_at.is_not(None),
+)
+partial_index("ix_intake_line", intake.c.line, intake.c.round, intake.c.next_at, where=intake.c.next_at.is_not(None))
 partial_index("ix_intake_turn", intake.c.sender, intake.c.reason, intake.c.next_at, where=intake.c.turn_at.is_not(None))
 sa.Index(
     "ix_intake_lease",

@@ -24,7 +24,9 @@ DESK = DeskCode("59123")
 NORD = Territory("059")
 
 
-def arrival(uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes_ago: int = 60) -> intake.Arrival:
+def arrival(
+    uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes_ago: int = 60, from_address: str = ""
+) -> intake.Arrival:
     octets = b"mail %d" % uid if raw is None else raw
     return intake.Arrival(
         account="service",
@@ -34,6 +36,7 @@ def arrival(uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes
         raw=octets,
         size_bytes=len(octets),
         received_at=NOW - timedelta(minutes=minutes_ago),
+        from_address=from_address,
     )
 
 
@@ -43,10 +46,12 @@ async def take_in(register: Register, count: int) -> None:
         await intake.take_in(tx, [arrival(uid, minutes_ago=1000 - uid) for uid in range(1, count + 1)], NOW)
 
 
-async def claim(register: Register, owner: str = "me", limit: int = 50, at: datetime = NOW) -> list[intake.Claimed]:
+async def claim(
+    register: Register, owner: str = "me", limit: int = 50, at: datetime = NOW, urgent_before: datetime | None = None
+) -> list[intake.Claimed]:
     async with register.begin() as tx:
         until = at + (LATER - NOW)
-        return await intake.claim_chunk(tx, owner, limit, at, until, size_bytes_max=ROOMY)
+        return await intake.claim_chunk(tx, owner, limit, at, until, size_bytes_max=ROOMY, urgent_before=urgent_before)
 
 
 async def claim_solo(register: Register, owner: str = "me", at: datetime = NOW) -> intake.Claimed | None:

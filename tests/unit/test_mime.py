@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from mailflow.core.anomalies import Code
 from mailflow.mail.mime import (
     Entity,
+    Glance,
     MimeError,
     MimeLimits,
     canonical,
     from_address,
+    glance,
     message_id,
-    message_id_of,
     read,
     signed_parts,
     walk,
@@ -384,14 +385,31 @@ def attempt(ask: Callable[[], object]) -> None:
 @settings(max_examples=500)
 @given(MAILS)
 def test_for_any_bytes_a_reader_returns_or_raises_its_own_error(raw: bytes) -> None:
-    named = message_id_of(raw)
+    seen = glance(raw)
     with suppress(MimeError):
         mail = read(raw, LIMITS)
-        assert message_id(mail) == named
-        attempt(lambda: from_address(mail))
+        assert message_id(mail) == seen.message_id
+        with suppress(MimeError):
+            assert from_address(mail) == seen.from_address
         attempt(lambda: signed_parts(mail))
         for part in walk(mail):
             assert part.octets in raw
             assert part.octets.endswith(part.body)
             attempt(partial(part.decoded, len(raw)))
             attempt(partial(getattr, part, "filename"))
+
+
+@pytest.mark.parametrize(
+    ("header", "message_id", "from_address"),
+    [
+        (b"Message-ID: <1@x.test>\r\nFrom: Mairie <Ville@X.test>\r\n\r\n", "<1@x.test>", "ville@x.test"),
+        (b"From: ville@x.test\nMessage-ID: <1@x.test>\n\n", "<1@x.test>", "ville@x.test"),
+        (b"From: a@x.test\r\nFrom: b@x.test\r\nMessage-ID: <1@x.test>\r\n\r\n", "<1@x.test>", ""),
+        (b"From: a@x.test, b@x.test\r\n\r\n", "", ""),
+        (b"Message-ID: <1@x.test>\r\nMessage-ID: <2@x.test>\r\nFrom: a@x.test\r\n\r\n", "", "a@x.test"),
+        (b"no header\r\n\r\nFrom: a@x.test\r\n", "", ""),
+        (b"", "", ""),
+    ],
+)
+def test_the_first_look_tells_what_the_header_says_once(header: bytes, message_id: str, from_address: str) -> None:
+    assert glance(header) == Glance(message_id=message_id, from_address=from_address)

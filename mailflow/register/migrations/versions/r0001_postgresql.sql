@@ -19,6 +19,8 @@ CREATE TABLE intake (
     attempts INTEGER DEFAULT '0' NOT NULL,
     solo BOOLEAN DEFAULT false NOT NULL,
     next_at TIMESTAMP WITH TIME ZONE,
+    line TEXT DEFAULT '' NOT NULL,
+    round INTEGER DEFAULT '0' NOT NULL,
     turn_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
@@ -45,6 +47,10 @@ CREATE INDEX ix_intake_digest ON intake (digest)
 CREATE INDEX ix_intake_message_token ON intake (message_token) WHERE message_token IS NOT NULL
 
 CREATE INDEX ix_intake_due ON intake (received_at, id, next_at, lease_owner, solo, attempts, size_bytes, turn_at, sender, reason) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_intake_line ON intake (line, round, next_at) WHERE next_at IS NOT NULL
+
+CREATE INDEX ix_intake_round ON intake (round, received_at, id, next_at, lease_owner, solo, size_bytes) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
 

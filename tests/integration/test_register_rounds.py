@@ -1,0 +1,157 @@
+"""The intake goes round the senders: whoever sends thousands keeps nobody else waiting."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mailflow.core.model import SenderCode
+from mailflow.mail import worker
+from mailflow.mail.model import FetchedMail
+from mailflow.register import Register, directory, intake, rounds
+from tests.support.records import NOW, arrival, claim, rows, settlement
+
+CHANGE = directory.Change(by="anna", why="contract 12", at=NOW)
+SENDERS = ("acme", "bigsoft", "ville")
+ROUND = 3
+FLOODS = st.lists(st.tuples(st.sampled_from([*SENDERS, "stranger"]), st.integers(1, 15)), max_size=2)
+
+
+@pytest.fixture
+async def fair(register: Register, monkeypatch: pytest.MonkeyPatch) -> Register:
+    """A register with some senders, and short rounds."""
+    monkeypatch.setattr(rounds, "MAILS_A_ROUND", ROUND)
+    async with register.begin() as tx:
+        for code in SENDERS:
+            await directory.add_sender(
+                tx, SenderCode(code), name=code, answer_address="x@x.test", legacy_encryption=False, change=CHANGE
+            )
+            await directory.add_address(tx, SenderCode(code), f"{code}@x.test", CHANGE)
+    return register
+
+
+class Inbox:
+    """Takes mails in as they come, each later than the one before."""
+
+    def __init__(self, register: Register) -> None:
+        self.register = register
+        self.came: list[str] = []
+
+    async def comes(self, *senders: str, at: int = 0) -> None:
+        """One mail of each, in this order. Who is not enrolled has an address that nobody knows."""
+        arrivals = []
+        for sender in senders:
+            self.came.append(sender)
+            uid = len(self.came)
+            arrivals.append(
+                arrival(uid, minutes_ago=5_000 - uid - at, from_address=f"{sender}@x.test" if sender else "")
+            )
+        async with self.register.begin() as tx:
+            await intake.take_in(tx, arrivals, NOW)
+
+    async def next(self, limit: int) -> list[str]:
+        """Whose mails a worker takes next; it decides them at once."""
+        claimed = await claim(self.register, limit=limit)
+        return await self._decided(claimed)
+
+    async def _decided(self, claimed: Sequence[intake.Claimed]) -> list[str]:
+        async with self.register.begin() as tx:
+            await intake.settle(tx, "me", [settlement(mail.id) for mail in claimed], NOW)
+        return [self.came[int(mail.raw.removeprefix(b"mail ")) - 1] for mail in claimed]
+
+
+async def test_a_single_mail_waits_for_one_round_of_the_others_at_most(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes(*["bigsoft"] * 20)
+    assert await inbox.next(ROUND) == ["bigsoft"] * ROUND
+    await inbox.comes("acme")
+    assert "acme" in await inbox.next(ROUND + 1)
+
+
+async def test_short_lines_are_served_as_they_came(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes("acme", "ville", "ville", "acme", "bigsoft")
+    assert await inbox.next(5) == ["acme", "ville", "ville", "acme", "bigsoft"]
+
+
+async def test_all_whom_nobody_knows_stand_in_one_line(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes(*(f"stranger{n}" for n in range(10)), *[""] * 10)
+    await inbox.comes("acme")
+    assert "acme" in await inbox.next(ROUND + 1)
+
+
+async def test_a_line_that_was_long_begins_with_the_others_again(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes(*["bigsoft"] * 20)
+    while await inbox.next(10):
+        pass
+    await inbox.comes("acme", *["ville"] * 6, "bigsoft")
+    assert await inbox.next(5) == ["acme", "ville", "ville", "ville", "bigsoft"]
+
+
+async def test_what_waits_for_later_holds_nobodys_place(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes(*["bigsoft"] * 9)
+    async with fair.begin() as tx:
+        mails = await intake.claim_chunk(tx, "me", 9, NOW, NOW + timedelta(hours=1), size_bytes_max=1 << 30)
+        later = NOW + timedelta(hours=1)
+        await intake.postpone(tx, "me", [mail.id for mail in mails], later, reason="CTRL_REV_0001", detail="")
+    await inbox.comes(*["ville"] * 6, "bigsoft")
+    assert "bigsoft" in await inbox.next(ROUND + 1)
+
+
+async def test_a_mail_whose_time_runs_out_is_taken_before_all_others(fair: Register) -> None:
+    inbox = Inbox(fair)
+    await inbox.comes(*["bigsoft"] * 20, "acme")
+    urgent = [mail.raw for mail in await claim(fair, limit=8, urgent_before=NOW - timedelta(minutes=5_000 - 7))]
+    assert urgent == [*(b"mail %d" % uid for uid in range(1, 8)), b"mail 21"], (
+        "the last of them came in the first round"
+    )
+
+
+async def test_a_mail_stands_in_the_line_of_its_from_address(fair: Register) -> None:
+    raw = b"Message-ID: <1@x.test>\r\nFrom: Mairie <Ville@X.test>\r\n\r\n"
+    mail = FetchedMail(uid=1, uidvalidity=7, raw=raw, size_bytes=len(raw), received_at=NOW)
+    async with fair.begin() as tx:
+        await intake.take_in(tx, [worker.arrival("service", "INBOX", mail)], NOW)
+    assert [tuple(row) for row in await rows(fair, "SELECT line, round FROM intake")] == [("ville", 0)]
+
+
+async def test_an_address_of_two_senders_stands_in_one_line(fair: Register) -> None:
+    async with fair.begin() as tx:
+        await directory.add_address(tx, SenderCode("ville"), "acme@x.test", CHANGE)
+        mail = replace(arrival(1), from_address="acme@x.test")
+        await intake.take_in(tx, [mail], NOW)
+    assert [tuple(row) for row in await rows(fair, "SELECT line, round FROM intake")] == [("acme", 0)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_whatever_comes_nobody_waits_longer_than_the_rule_says(fair: Register, data: st.DataObject) -> None:
+    """Between two mails of one line no other line is served more than two rounds' worth while the first one waits."""
+    async with fair.begin() as tx:
+        left = await intake.claim_chunk(tx, "me", 10_000, NOW, NOW + timedelta(hours=1), size_bytes_max=1 << 30)
+        await intake.settle(tx, "me", [settlement(mail.id) for mail in left], NOW)
+    base = (await rows(fair, "SELECT coalesce(max(uid), 0) AS uid FROM intake"))[0].uid
+    inbox = Inbox(fair)
+    inbox.came = ["before"] * base
+    waiting: list[str] = []
+    served_since: dict[str, Counter[str]] = {}
+    for _ in range(data.draw(st.integers(1, 8))):
+        come = [who for who, mails in data.draw(FLOODS) for _ in range(mails)]
+        for one in come:
+            if one not in waiting:
+                served_since[one] = Counter()
+            waiting.append(one)
+        await inbox.comes(*come)
+        chunk = Counter(await inbox.next(data.draw(st.integers(1, 9))))
+        for one in chunk.elements():
+            waiting.remove(one)
+        for one in set(waiting):
+            served_since[one] = Counter() if one in chunk else served_since[one] + chunk
+            assert all(mails <= 2 * ROUND for mails in served_since[one].values()), (one, served_since[one])
