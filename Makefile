@@ -13,7 +13,8 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness kills fuzz fuzz-guided coverage schemas reference deb clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills hosts fuzz fuzz-guided coverage \
+  schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,10 +60,18 @@ bench: $(STAMP) ## measure end to end; prints a table and JSON
 bench-uniqueness: $(STAMP) ## measure uniqueness in registers of up to five million requests (20 GB of disk for a time)
 	$(BIN)/python -m bench.uniqueness
 
+bench-workers: $(STAMP) ## messages a second by one, two and four workers, and the share of the database
+	$(BIN)/python -m bench.workers
+
 # How long: ten thousand take an hour or two of two cores. On a machine that does other work: make kills KILLS=1000
 KILLS ?= 10000
 kills: $(STAMP) ## two to four workers, killed at random under a load, on real servers
 	$(BIN)/python -m tests.hosts.kills --kills $(KILLS) --report build/kills.txt
+
+hosts: $(STAMP) ## hosts cut off, and PostgreSQL failing over, under a load (half an hour; needs root)
+	mkdir -p build
+	$(BIN)/python -m tests.hosts.partitions --report build/partitions.md
+	$(BIN)/python -m tests.hosts.failovers --report build/failovers.md
 
 fuzz: $(STAMP) ## a million mutated mails beside OpenSSL and asn1crypto (minutes)
 	$(BIN)/python -m tests.fuzz.differential

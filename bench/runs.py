@@ -37,14 +37,14 @@ def drain(world: World, mails: Sequence[bytes], cores: int, *, program: str) -> 
     before = world.cpu_seconds()
     started = time.time()
     with log.open("wb") as errors, told.open("wb") as output:
-        command = _command(world, "run", "--once", "--json", program=program)
-        worker = subprocess.Popen(command, stdout=output, stderr=errors, env=AS_INSTALLED)
+        batch = command(world, "run", "--once", "--json", program=program)
+        worker = subprocess.Popen(batch, stdout=output, stderr=errors, env=AS_INSTALLED)
         usage = processes.watch(worker)
     progress = json.loads(told.read_text() or "{}")
     count = len(mails)
     if usage.exit_code or progress.get("sent") != count or progress.get("registered") != count:
         raise NotAsExpectedError(f"exit code {usage.exit_code}, {progress}; see {log}")
-    accepted = _instants(log, "sent")[-1] - started
+    accepted = instants(log, "sent")[-1] - started
     delivered = world.wait_until_delivered(delivered_before + 2 * count) - started
     servers = {name: seconds - before[name] for name, seconds in world.cpu_seconds().items()}
     cpu = {name: 1000 * seconds / count for name, seconds in {**usage.cpu_seconds, **servers}.items()}
@@ -75,7 +75,7 @@ def lone(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
             samples.append(_wait_for_answer(log, number) - handed_in)
             time.sleep(0.3)
     first, *others = samples
-    inside = [end - begun for begun, end in zip(_instants(log, "taken-in"), _instants(log, "sent"), strict=True)]
+    inside = [end - begun for begun, end in zip(instants(log, "taken-in"), instants(log, "sent"), strict=True)]
     return {
         "samples": len(others),
         "median_seconds": statistics.median(others),
@@ -99,7 +99,7 @@ def stages(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _service(world: World, log: Path) -> Iterator[None]:
     with log.open("wb") as errors:
-        worker = subprocess.Popen(_command(world, "run"), stdout=errors, stderr=errors, env=AS_INSTALLED)
+        worker = subprocess.Popen(command(world, "run"), stdout=errors, stderr=errors, env=AS_INSTALLED)
         try:
             yield
         finally:
@@ -107,20 +107,21 @@ def _service(world: World, log: Path) -> Iterator[None]:
             worker.wait(STOP_SECONDS_MAX)
 
 
-def _command(world: World, *arguments: str, program: str = "mailflow") -> list[str]:
+def command(world: World, *arguments: str, program: str = "mailflow") -> list[str]:
+    """What runs it there."""
     return [sys.executable, "-m", program, "--config", str(world.installation.config), *arguments]
 
 
 def _wait_for_answer(log: Path, number: int) -> float:
     deadline = time.monotonic() + ANSWER_SECONDS_MAX
-    while len(accepted := _instants(log, "sent")) < number:
+    while len(accepted := instants(log, "sent")) < number:
         if time.monotonic() > deadline:
             raise NotAsExpectedError(f"mail {number} was not answered; see {log}")
         time.sleep(LOOK_SECONDS)
     return accepted[number - 1]
 
 
-def _instants(log: Path, stage: str) -> list[float]:
+def instants(log: Path, stage: str) -> list[float]:
     """When mails came to this stage, by the worker's own log; `sent`: the server has accepted the answer."""
     lines = log.read_text().splitlines()
     return [datetime.fromisoformat(line.split()[0]).timestamp() for line in lines if f" stage={stage} " in line]

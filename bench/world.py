@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import processes
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
@@ -86,8 +87,17 @@ def _in_memory() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def world(folder: Path, pki: Pki, software: Sequence[DeskSoftware], database: str) -> Iterator[World]:
-    """Start it all; everything is gone afterwards but `folder`. Whatever is written is synchronised, as in earnest."""
+def world(
+    folder: Path,
+    pki: Pki,
+    software: Sequence[DeskSoftware],
+    database: str,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Iterator[World]:
+    """Start it all; everything is gone afterwards but `folder`. Whatever is written is synchronised, as in earnest.
+
+    `changes`: settings by table.
+    """
     users = [SERVICE_USER, AUDIT_USER, *(one.sender for one in software)]
     with contextlib.ExitStack() as stack:
         dovecot = Dovecot(
@@ -119,6 +129,7 @@ def world(folder: Path, pki: Pki, software: Sequence[DeskSoftware], database: st
                     "register": {"url": url},
                     "smtp": {"connections": CONNECTIONS},
                     "mailbox": {"poll_seconds": POLL_SECONDS},
+                    **(changes or {}),
                 }
             )
             for one in software:

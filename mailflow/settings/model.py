@@ -57,7 +57,8 @@ class Register(Section):
     """Where the requests are remembered, and the keys without which nobody can read them."""
 
     url: RegisterUrl = "sqlite:///mailflow.db"
-    """`sqlite:///FILE`, or `postgresql://USER@HOST/DATABASE?passfile=FILE`. No password in it."""
+    """`sqlite:///FILE`, or `postgresql://USER@HOST/DATABASE?passfile=FILE`; of several hosts the one that writes:
+    `postgresql://USER@/DATABASE?host=ONE&host=TWO&passfile=FILE`. No password in it."""
     keys_url: RegisterUrl | None = Field(default=None, examples=["sqlite:////srv/keys/mailflow-keys.db"])
     """Database of the content keys, whose backups are to be short-lived. When absent: the file `NAME-keys.db` beside
     `NAME.db`, or the schema `mailflow_keys` of the register's database."""

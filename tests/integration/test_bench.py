@@ -27,3 +27,17 @@ def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, 
     assert {"main", "pool", "dovecot", "postfix"} <= measured["attested"]["cpu_ms_per_mail"].keys()
     assert {"receive", "process", "compose", "deliver"} <= measured["stages"].keys()
     assert measured["lone"]["samples"] == 2
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_several_workers_says_whose_time_it_took(tmp_path: Path) -> None:
+    for needed in ("dovecot", "postfix", "postgresql"):
+        require(needed)
+    report = tmp_path / "report.json"
+    few = ["--mails", "6", "--workers", "2", "--folder", str(tmp_path / "bench"), "--json", str(report)]
+    command = [sys.executable, "-m", "bench.workers", *few]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (drain,) = json.loads(report.read_text())["drains"]
+    assert sum(drain["per_worker"]) == 6
+    assert 0 < drain["database_share"] < 1

@@ -39,7 +39,7 @@ state_dir = {run}/state
 instance_name = mailflow-test-{imap_port}
 log_path = {folder}/dovecot.log
 protocols = imap lmtp
-listen = 127.0.0.1
+listen = {listen}
 ssl = yes
 ssl_server_cert_file = {certificate}
 ssl_server_key_file = {key}
@@ -146,8 +146,11 @@ class Dovecot:
         durable: bool = False,
         driver: str = "maildir",
         settings: Mapping[str, str] | None = None,
+        address: str = "",
     ) -> None:
+        """`address`: by which other hosts reach it too."""
         self.folder = folder
+        self.address = address
         self.users = users
         self.without = without
         self.durable = durable
@@ -205,7 +208,8 @@ class Dovecot:
             raise
 
     def _configure(self) -> Path:
-        self.certificate = make_certificate(self.folder)
+        addresses = [one for one in (self.host, self.address) if one]
+        self.certificate = make_certificate(self.folder, addresses)
         self._run.chmod(0o711)
         for name in ("base", "state", "mail"):
             (self._run / name).mkdir()
@@ -241,6 +245,7 @@ class Dovecot:
                 capability=f"imap_capability {{\n{hidden}}}\n" if hidden else "",
                 settings="".join(f"{name} = {value}\n" for name, value in self.settings.items()),
                 issuer=_TOKEN_ISSUER,
+                listen="*" if self.address else self.host,
             )
         )
         return config

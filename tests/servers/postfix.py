@@ -77,7 +77,7 @@ smtpd_tls_key_file = {key}
 """
 
 _MASTER = """\
-127.0.0.1:{smtp_port} inet n - n - - smtpd
+{smtp_port} inet n - n - - smtpd
 pickup    unix  n  -  n  60  1  pickup
 cleanup   unix  n  -  n  -   0  cleanup
 qmgr      unix  n  -  n  300 1  qmgr

@@ -82,7 +82,7 @@ def postgres(*, durable: bool = False, settings: Mapping[str, str] | None = None
     folder = Path(tempfile.mkdtemp(prefix="mailflow-pg-"))
     chosen = {k: v for k, v in SETTINGS.items() if not durable or v != "off"} | dict(settings or {})
     try:
-        user = _unprivileged(folder)
+        user = unprivileged(folder)
         data = f"{folder}/data"
         init = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
         _run(user, binaries, init)
@@ -98,7 +98,7 @@ def postgres(*, durable: bool = False, settings: Mapping[str, str] | None = None
         shutil.rmtree(folder)
 
 
-def _unprivileged(folder: Path) -> pwd.struct_passwd | None:
+def unprivileged(folder: Path) -> pwd.struct_passwd | None:
     """The server refuses to run as root: then it runs as somebody else, who gets the folder. None: as ourselves."""
     if os.getuid() != 0:
         return None

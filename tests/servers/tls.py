@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +22,12 @@ class ServerCertificate:
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
-def make_certificate(folder: Path) -> ServerCertificate:
-    """Self-signed for `localhost` and 127.0.0.1, as two PEM files in `folder`."""
+def make_certificate(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> ServerCertificate:
+    """Self-signed for `localhost` and these addresses, as two PEM files in `folder`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), *(x509.IPAddress(ipaddress.ip_address(one)) for one in addresses)]
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

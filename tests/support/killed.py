@@ -43,10 +43,14 @@ class Points:
         for one in (name, ANY):
             self._passed[one] = self._passed.get(one, 0) + 1
             if (one, self._passed[one]) == self._kill:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.strike()
         if self._record is not None:
             with self._record.open("a") as record:
                 record.write(f"{name}:{self._passed[name]}\n")
+
+    def strike(self) -> None:
+        """What happens at the chosen point."""
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: Any, method: str, name: str) -> None:
         """A point before and one after each call of an asynchronous method."""

@@ -40,9 +40,9 @@ class MailWorld:
         postgres: PostgresServer | None = None,
         inbox: str = INBOX,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
-        network: str = "",
+        address: str = "",
     ) -> None:
-        """`network`: of other hosts that may use the mail servers, on every address of this one."""
+        """`address`: by which other hosts of a network of 256 reach the mail servers too."""
         self.folder = folder
         self.software = software
         self._pki = pki
@@ -52,9 +52,8 @@ class MailWorld:
         self._database = ""
         self._config = ""
         users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
-        self._network = network
-        everywhere = {"listen": "*"} if network else {}
-        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), settings=everywhere)
+        self._address = address
+        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), address=address)
         self.postfix: Postfix
         self.installation: Installation
         self._closing = contextlib.ExitStack()
@@ -89,9 +88,9 @@ class MailWorld:
 
     @property
     def _reached_from(self) -> dict[str, str]:
-        if not self._network:
+        if not self._address:
             return {}
-        return {"inet_interfaces": "all", "mynetworks": f"127.0.0.0/8 {self._network}"}
+        return {"inet_interfaces": "all", "mynetworks": f"127.0.0.0/8 {self._address.rpartition('.')[0]}.0/24"}
 
     def _install(self) -> None:
         servers = MailServers(
