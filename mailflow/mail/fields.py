@@ -141,10 +141,10 @@ def _joined(sections: Mapping[int, tuple[str, bool]]) -> str:
     for index in range(len(sections)):
         text, encoded = sections[index]
         if encoded and index == 0:
-            charset, first, rest = text.partition("'")
+            charset, _, rest = text.partition("'")
             _, second, text = rest.partition("'")
             charset = charset.lower() or "us-ascii"
-            if not first or not second or charset not in _CHARSETS:
+            if not second or charset not in _CHARSETS:
                 return ""
         octets += unquote_to_bytes(text) if encoded else text.encode("utf-8", "replace")
     return octets.decode(charset, "replace")
@@ -202,7 +202,7 @@ def _without_comments(value: str) -> str | None:
         elif not depth:
             quoted = character == '"'
             kept.append(character)
-    return None if quoted or escaped or depth else "".join(kept)
+    return None if quoted or depth else "".join(kept)
 
 
 def count_addresses(value: str) -> int:

@@ -293,10 +293,10 @@ def _parts(entity: Entity) -> Iterator[Entity]:
         raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "parts nested too deeply")
     if entity.value("content-transfer-encoding").lower() not in ("", "7bit", "8bit", "binary"):
         raise MimeError(Code.MAIL_UNREADABLE, "a multipart in a transfer encoding")
-    start = -1
+    start: int | None = None
     count = 0
     for before, rest in _delimiters(entity):
-        if start >= 0:
+        if start is not None:
             count += 1
             if count > limits.parts_max:
                 raise MimeError(Code.MAIL_LIMITS_EXCEEDED, "too many parts")

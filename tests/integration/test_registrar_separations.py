@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from mailflow.core.model import RequestState
-from mailflow.register import Register
+from mailflow.register import Register, nir, requests
 from tests.support.lives import (
     create,
     done,
@@ -90,3 +90,39 @@ async def test_a_separation_is_repeated_by_its_reference(reception: Reception) -
     (again,) = await reception.act("CRS", element, sequence=3)
     assert (done(again).number, done(again).replayed) == (done(first).number, True)
     assert len(await past(reception, couple)) == 2
+
+
+async def test_who_leaves_a_couple_files_the_request_and_is_not_merely_named_in_it(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    (outcome,) = await reception.act("CRS", about(couple, "Petit", form=a_request("Martin", "Petit")), sequence=2)
+    assert codes_of(outcome) == ["NOT_OF_THE_COUPLE"]
+    assert await held(reception) == 2
+
+
+NIRS = {"demandeur": "188027512345672", "codemandeur": "290022812345629"}
+
+
+async def nirs_of(reception: Reception, number: str) -> dict[str, str]:
+    async with reception.register.read() as tx:
+        found = await requests.find(tx, number)
+        assert found is not None
+        return dict((await nir.of(tx, [found.id])).get(found.id, {}))
+
+
+async def test_each_of_a_couple_keeps_the_number_of_its_own(reception: Reception) -> None:
+    form = a_request("Durand", "Petit")
+    assert form.person is not None
+    assert form.person.applicant is not None
+    assert form.person.co_applicant is not None
+    applicant = form.person.applicant.model_copy(update={"nir": NIRS["demandeur"]})
+    other = form.person.co_applicant.model_copy(update={"nir": NIRS["codemandeur"]})
+    person = form.person.model_copy(update={"applicant": applicant, "co_applicant": other})
+    couple = await registered(reception, form.model_copy(update={"person": person}))
+    before = await nirs_of(reception, couple)
+    assert sorted(before.values()) == sorted(NIRS.values())
+    amended = a_request("Durand", "Petit", at="59512")
+    done((await reception.act("MOD", about(couple, form=amended), sequence=2))[0])
+    assert await nirs_of(reception, couple) == before, "an amendment that says none takes none away"
+    (outcome,) = await reception.act("CRS", about(couple, "Petit", form=a_request("Petit")), sequence=3)
+    assert await nirs_of(reception, done(outcome).number) == {"demandeur": NIRS["codemandeur"]}
+    assert await nirs_of(reception, couple) == {"demandeur": NIRS["demandeur"]}

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,8 @@ def test_what_is_off_the_table_is_refused_with_its_oid() -> None:
     with pytest.raises(CmsError) as caught:
         allowed(Use.CONTENT_ENCRYPTION, "1.2.840.113549.3.7", FAR)
     assert (caught.value.code, caught.value.detail) == (Code.ALGORITHM_REFUSED, "1.2.840.113549.3.7")
+
+
+def test_what_is_published_is_the_table() -> None:
+    published = json.loads((Path(__file__).parents[2] / "schemas/algorithms.json").read_text(encoding="utf-8"))
+    assert published == json.loads(json.dumps(algorithm_table()))

@@ -1,5 +1,6 @@
 """The reader stays within its bounds and reads what asn1crypto reads; the writer writes DER."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -200,3 +201,86 @@ def test_an_integer_of_no_octets_or_of_too_many_is_malformed(octets: int) -> Non
     reader = Reader(ber.der(ber.INTEGER, b"\x01" * octets))
     with pytest.raises(Malformed, match="integer"):
         reader.integer(reader.root())
+
+
+def test_each_limit_of_the_reader_holds_to_the_last() -> None:
+    deepest = b""
+    for _ in range(24):
+        deepest = indefinite(0x30, deepest)
+    assert Reader(deepest).root().end == len(deepest)
+    with pytest.raises(LimitExceeded, match="nested too deep"):
+        Reader(indefinite(0x30, deepest)).root()
+    for octets, read in ((1, True), (64, True), (65, False)):
+        number = ber.der(ber.INTEGER, b"\x01" * octets)
+        assert fits(number, Reader.integer) is read
+    for octets, read in ((1, True), (40, True), (41, False)):
+        assert fits(ber.der(ber.OID, b"\x01" * octets), Reader.oid) is read
+
+
+def fits(data: bytes, read: Callable[[Reader, Element], object]) -> bool:
+    reader = Reader(data)
+    try:
+        read(reader, reader.root())
+    except Malformed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"\x04\x84\0\0\0\x01", None),
+        (b"\x04\x81\x01", None),
+        (b"\x04\x85\0\0\0\0\x01", "length"),
+        (b"\x04", "truncated"),
+        (b"\x1f\x01", "tag number over 30"),
+        (b"\x04\x02", "longer than its parent"),
+        (b"\x04\x80", "primitive of indefinite length"),
+        (b"\x04\0", "trailing data"),
+    ],
+)
+def test_a_length_is_read_in_each_of_its_forms(head: bytes, why: str | None) -> None:
+    data = head + b"a" if head != b"\x04" else head
+    if why is None:
+        reader = Reader(data)
+        assert reader.octets(reader.root()) == b"a"
+    else:
+        with pytest.raises(Malformed, match=why):
+            Reader(data).root()
+
+
+@pytest.mark.parametrize("octets", [b"\x82\x01", b"\x84\0\0\0", b"\x81"])
+def test_a_length_that_is_cut_off_is_malformed(octets: bytes) -> None:
+    with pytest.raises(Malformed, match="length"):
+        Reader(b"\x04" + octets).root()
+
+
+@pytest.mark.parametrize("dotted", ["0.39", "1.39", "2.0", "2.39", "2.40", "2.120", "2.999.1"])
+def test_the_first_two_arcs_of_an_object_identifier_are_told_apart(dotted: str) -> None:
+    reader = Reader(ber.oid(dotted))
+    assert reader.oid(reader.root()) == dotted == core.ObjectIdentifier.load(reader.data).dotted
+
+
+@pytest.mark.parametrize(
+    ("value", "octets"), [(0, "00"), (127, "7f"), (128, "0080"), (-1, "ff"), (-128, "ff80"), (255, "00ff")]
+)
+def test_integers_are_written_with_their_sign(value: int, octets: str) -> None:
+    assert ber.integer(value) == ber.der(ber.INTEGER, bytes.fromhex(octets))
+
+
+@pytest.mark.parametrize(("octets", "head"), [(0, "0400"), (127, "047f"), (128, "048180"), (256, "04820100")])
+def test_lengths_are_written_in_as_few_octets_as_der_wants(octets: int, head: str) -> None:
+    assert ber.octet_string(b"a" * octets) == bytes.fromhex(head) + b"a" * octets
+
+
+@pytest.mark.parametrize(
+    ("at", "tag"),
+    [
+        (datetime(1949, 12, 31, tzinfo=UTC), ber.GENERALIZED_TIME),
+        (datetime(1950, 1, 1, tzinfo=UTC), ber.UTC_TIME),
+        (datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC), ber.UTC_TIME),
+        (datetime(2050, 1, 1, tzinfo=UTC), ber.GENERALIZED_TIME),
+    ],
+)
+def test_the_form_of_a_time_follows_from_its_year(at: datetime, tag: int) -> None:
+    assert ber.time(at)[0] == tag

@@ -124,3 +124,36 @@ def test_a_certificate_with_nothing_in_it_is_unreadable() -> None:
     with pytest.raises(CmsError) as caught:
         identity(ber.sequence())
     assert caught.value.code is Code.CERTIFICATE_UNREADABLE
+
+
+def of_octets(octets: int) -> bytes:
+    """A certificate that long, by an extension that says nothing."""
+    key = ed25519.Ed25519PrivateKey.generate()
+
+    def padded(by: int) -> bytes:
+        filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"x" * by)
+        builder = x509.CertificateBuilder(name_of("long"), name_of("long"), key.public_key(), 1, AT, AT)
+        return builder.add_extension(filler, critical=False).sign(key, None).public_bytes(serialization.Encoding.DER)
+
+    return padded(octets - (len(padded(60_000)) - 60_000))
+
+
+def test_a_certificate_is_read_up_to_its_limit() -> None:
+    longest = of_octets(64 * 1024)
+    assert len(longest) == 64 * 1024
+    assert identity(longest).serial == 1
+    assert isinstance(public_key(longest), ed25519.Ed25519PublicKey)
+    longer = of_octets(64 * 1024 + 1)
+    with pytest.raises(CmsError, match="65537 octets"):
+        identity(longer)
+    assert refusal(longer).code is Code.CERTIFICATE_UNREADABLE, "though the library reads it"
+
+
+@pytest.mark.parametrize(("bits", "accepted"), [(64, True), (65, False)])
+def test_an_exponent_of_rsa_has_so_many_bits_at_most(bits: int, accepted: bool) -> None:
+    exponent = (1 << (bits - 1)) + 1
+    der = certificate_of(rsa.RSAPublicNumbers(exponent, modulus(2048)).public_key())
+    if accepted:
+        assert isinstance(public_key(der), rsa.RSAPublicKey)
+    else:
+        assert refusal(der).detail == "RSA exponent"

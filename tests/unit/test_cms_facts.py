@@ -111,6 +111,7 @@ def test_a_certificate_is_told_without_a_name(kind: Kind, key: str, usage: Seque
     assert "2.5.29.15 critical" in told["extensions"]
     assert "2.5.29.14" in told["extensions"]
     assert told["subject_key_id"] == x509.SubjectKeyIdentifier.from_public_key(leaf.key.public_key()).digest.hex()
+    assert told["signature"] == leaf.certificate.signature_algorithm_oid.dotted_string
     assert "nameless" not in repr(told)
 
 

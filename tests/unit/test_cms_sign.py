@@ -181,3 +181,31 @@ def test_a_refusal_survives_the_way_between_processes() -> None:
     error = pickle.loads(pickle.dumps(CmsError(Code.KEY_TOO_WEAK, "RSA 1024 bits")))
     assert (error.code, error.detail) == (Code.KEY_TOO_WEAK, "RSA 1024 bits")
     assert str(error) == "KEY_TOO_WEAK (RSA 1024 bits)"
+
+
+def test_base64_is_written_in_lines_of_76_and_files_have_their_usual_names() -> None:
+    opaque, detached = (
+        opaque_signed(ENTITY * 9, signing_key("p256"), at=AT),
+        multipart_signed(ENTITY, signing_key("p256"), at=AT, boundary="outer"),
+    )
+    for entity, name in ((opaque, b"smime.p7m"), (detached, b"smime.p7s")):
+        lines = entity.rpartition(b"\r\n\r\n")[2].removesuffix(b"--outer--\r\n").split(b"\r\n")[:-1]
+        assert {len(line) for line in lines[:-1]} == {76}
+        assert 0 < len(lines[-1]) <= 76
+        assert entity.count(b'name="' + name + b'"') == 2
+
+
+@pytest.mark.parametrize(("kind", "version"), [("rsa", "v0"), ("p256", "v2")])
+def test_an_envelope_says_the_version_that_its_recipients_want(kind: Kind, version: str) -> None:
+    legacy = oracle.ContentInfo.load(encrypt(ENTITY, [holder(kind).der], legacy=True), strict=True)["content"]
+    modern = oracle.ContentInfo.load(encrypt(ENTITY, [holder(kind).der], legacy=False), strict=True)["content"]
+    assert (legacy["version"].native, modern["version"].native) == (version, "v0")
+    for envelope in (legacy, modern):
+        (info,) = envelope["recipient_infos"]
+        assert info.chosen["version"].native == {"rsa": "v0", "p256": "v3"}[kind]
+
+
+def test_rsa_signs_as_most_programs_read_it_unless_pss_is_asked_for() -> None:
+    key = load_signing_key(holder("rsa").key_pem, holder("rsa").pem)
+    signed = verify(sign(ENTITY, key, at=AT, detached=False), None, enrolled=lambda _: [], at=AT)
+    assert signed.signers[0].signature_algorithm.startswith("rsa-pkcs1v15")

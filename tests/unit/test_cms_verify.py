@@ -1,17 +1,28 @@
 """What is proved by a signature, and every form that is refused by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
+from asn1crypto import cms as oracle
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mailflow.core.anomalies import Code
-from mailflow.demo.certificates import Kind
+from mailflow.demo.certificates import Identity, Kind
 from mailflow.mail.cms import CmsError, SignerIdentifier, ber, sign, verify
 from tests.support import crafted
-from tests.support.crafted import ENTITY, attributes, one_signer, proved, refusal, signed_data, signer_info
+from tests.support.crafted import (
+    ENTITY,
+    attributes,
+    by_issuer,
+    by_key_id,
+    one_signer,
+    proved,
+    refusal,
+    signed_data,
+    signer_info,
+)
 from tests.support.keys import KINDS, holder, signing_key
 from tests.support.pki import AT, shared_pki
 
@@ -297,3 +308,15 @@ def test_five_certificates_of_one_name_are_too_many() -> None:
     same = [shared_pki().issue(f"same-{n}", key=first.key).der for n in range(5)]
     info = signer_info(first, attributes(ENTITY), sid=crafted.by_key_id(first))
     assert refusal(signed_data(ENTITY, [info], same)) is Code.SIGNATURE_LIMITS_EXCEEDED
+
+
+@pytest.mark.parametrize(("named", "version"), [(by_issuer, "v1"), (by_key_id, "v3")])
+def test_what_is_kept_of_a_signature_says_the_version_that_its_signer_wants(
+    named: Callable[[Identity], bytes], version: str
+) -> None:
+    info = signer_info(holder("rsa"), attributes(ENTITY), sid=named(holder("rsa")))
+    kept = oracle.ContentInfo.load(proved(one_signer(info)).signature, strict=True)["content"]
+    (signer,) = kept["signer_infos"]
+    assert (kept["version"].native, signer["version"].native) == (version, version)
+    assert kept["encap_content_info"]["content"].native is None
+    assert len(kept["certificates"]) == 0

@@ -1,5 +1,6 @@
 """What a judge is asked beside a verdict: who sent a mail, whether it still verifies, and many mails at once."""
 
+import base64
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pytest
 
 from mailflow.core.anomalies import Code
 from mailflow.demo.pki import Fault
-from mailflow.mail import entities
+from mailflow.mail import cms, entities
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.model import Accepted, Recognised, Recognition, Rejected, Undetermined
 from tests.support.judging import (
@@ -30,7 +31,7 @@ from tests.support.judging import (
     signed,
     stranger,
 )
-from tests.support.pki import shared_pki
+from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_trust
 
 
@@ -160,11 +161,18 @@ def test_mails_are_judged_until_they_hold_what_one_may_hold() -> None:
     assert judge.judge_some([], JUDGED_AT) == []
 
 
+def test_what_is_refused_does_not_count_among_the_requests() -> None:
+    judge = a_judge(limits=replace(LIMITS, requests_max=2))
+    refused = [unjudged(mailed(dem_part()), number) for number in range(3)]
+    assert None not in judge.judge_some([*refused, unjudged(a_mail())], JUDGED_AT)
+
+
 # Told to whoever asks why
 
 
 def test_each_step_says_what_was_found() -> None:
     told = {step.name: step.detail for step in explain(mailed(encrypted(signed(dem_part(), opaque=True))))[1]}
+    assert (told["mime"], told["from"]) == ("", "")
     assert told["signed"] == "opaque"
     assert told["signature"] == "ecdsa-sha256 sha256, lines as received"
     assert told["contents"] == "1 files, 1 requests, 0 questions"
@@ -175,6 +183,7 @@ def test_each_step_says_what_was_found() -> None:
 
 def test_a_refusal_is_told_with_its_code_and_reason() -> None:
     for raw, name, detail in (
+        (mailed(dem_part()), "signed", ""),
         (mailed(encrypted(dem_part())), "signed", "encrypted only"),
         (mailed(encrypted(encrypted(signed(dem_part())))), "signed", "encrypted twice"),
         (altered(), "signature", ""),
@@ -190,3 +199,40 @@ def test_a_mail_received_a_day_after_it_was_signed_is_in_time_and_judged_wheneve
     judge = a_judge()
     later = replace(unjudged(a_mail()), received_at=RECEIVED_AT + timedelta(days=1))
     assert isinstance(judge.judge(later, JUDGED_AT + timedelta(days=2)), Accepted)
+
+
+# Structures in places where they do not belong
+
+
+def of_cms(der: bytes) -> bytes:
+    """An entity with this structure, whatever it is."""
+    head = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return head + base64.encodebytes(der).replace(b"\n", b"\r\n")
+
+
+def step_and_code(raw: bytes) -> tuple[str, Code]:
+    verdict, steps = explain(raw)
+    assert isinstance(verdict, Rejected)
+    return steps[-1].name, verdict.anomalies[0].code
+
+
+def test_a_content_that_was_altered_inside_its_signature_is_refused() -> None:
+    der = cms.sign(dem_part(), mairie().signing_key, at=AT, detached=False)
+    assert isinstance(explain(mailed(of_cms(der)))[0], Accepted)
+    changed = der.replace(b"-000001.xml", b"-000002.xml")
+    assert step_and_code(mailed(of_cms(changed))) == ("signature", Code.CONTENT_ALTERED)
+
+
+def test_an_envelope_in_the_place_of_a_signature_is_not_opened() -> None:
+    signature = of_cms(cms.encrypt(signed(dem_part()), [shared_pki().service_ec.der], legacy=False))
+    signature = signature.replace(b"pkcs7-mime", b"pkcs7-signature")
+    head = b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; boundary=b\r\n\r\n'
+    entity = b"\r\n".join([head + b"--b", dem_part(), b"--b", signature, b"--b--", b""])
+    for raw in (mailed(entity), mailed(encrypted(entity))):
+        assert step_and_code(raw) == ("signature", Code.SIGNATURE_UNREADABLE)
+
+
+def test_what_is_inside_an_envelope_is_one_content_with_one_signature() -> None:
+    head = b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; boundary=b\r\n\r\n'
+    alone = b"\r\n".join([head + b"--b", dem_part(), b"--b--", b""])
+    assert step_and_code(mailed(encrypted(alone))) == ("signed", Code.NOT_SIGNED)

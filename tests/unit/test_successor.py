@@ -23,6 +23,7 @@ from tests.support.judging import (
     accepted,
     conseil,
     dem_part,
+    explain,
     mailed,
     mairie,
     multipart,
@@ -57,6 +58,8 @@ def test_a_mail_may_offer_a_certificate_alone_and_beside_requests() -> None:
     successor = new()
     for parts in ((), (dem_part(),)):
         verdict = accepted(offering(the_file(successor), *parts))
+        last = explain(offering(the_file(successor), *parts))[1][-1]
+        assert (last.name, last.detail) == ("new certificate", "sign encrypt")
         assert verdict.successor is not None
         assert verdict.successor.certificate == successor.der
         assert verdict.successor.fingerprint == hashlib.sha256(successor.der).hexdigest()

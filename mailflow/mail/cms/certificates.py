@@ -72,7 +72,7 @@ def identity(certificate: bytes) -> CertificateIdentity:
         raise CmsError(Code.CERTIFICATE_UNREADABLE, f"{len(certificate)} octets")
     try:
         reader = Reader(certificate)
-        signed = reader.children(reader.root(), ber.SEQUENCE)[:1]
+        signed = reader.children(reader.root(), ber.SEQUENCE)
         fields = reader.children(signed[0], ber.SEQUENCE) if signed else []
         if fields and fields[0].tag == 0xA0:
             del fields[0]  # version

@@ -28,12 +28,12 @@ def detached(signed: SignedData) -> bytes:
 
 
 def _signer(info: SignerInfo) -> bytes:
-    attributes = info.signed_attributes or b""
+    assert info.signed_attributes is not None, "only such signers are kept"
     return ber.sequence(
         ber.integer(1 if info.signer.subject_key_id is None else 3),
         _named(info.signer),
         info.digest.raw,
-        b"\xa0" + attributes[1:],
+        b"\xa0" + info.signed_attributes[1:],
         info.signature_algorithm.raw,
         ber.octet_string(info.signature),
     )
@@ -42,4 +42,6 @@ def _signer(info: SignerInfo) -> bytes:
 def _named(signer: SignerIdentifier) -> bytes:
     if signer.subject_key_id is not None:
         return ber.der(0x80, signer.subject_key_id)
-    return ber.sequence(signer.issuer or b"", ber.integer(signer.serial or 0))
+    assert signer.issuer is not None, "it is named in one way or the other"
+    assert signer.serial is not None, "with its issuer"
+    return ber.sequence(signer.issuer, ber.integer(signer.serial))
