@@ -99,6 +99,7 @@ def _protection(digest: str, signature: bytes) -> list[bytes]:
         (_protection("sha256", ber.algorithm(crafted.RSA)), None),
         (_protection("sha512", ber.algorithm(crafted.RSA, ber.NULL)), Code.ALGORITHM_REFUSED),
         (_protection("sha256", ber.algorithm(crafted.RSA_PSS, ber.NULL)), Code.ALGORITHM_REFUSED),
+        (_protection("sha256", ber.algorithm(crafted.RSA, ber.integer(1))), Code.ALGORITHM_REFUSED),
         ([ber.sequence(crafted.digest_algorithm("sha256"))], Code.SIGNATURE_UNREADABLE),
         ([ber.sequence(crafted.digest_algorithm("sha256"), ber.der(0xA2, b""))], Code.SIGNATURE_UNREADABLE),
         (_protection("sha256", ber.algorithm(crafted.RSA, ber.NULL)) * 2, Code.NO_SIGNED_ATTRIBUTES),
@@ -244,3 +245,10 @@ def test_rsa_v15_ends_with_the_year_2030_and_pss_does_not() -> None:
     assert refusal(v15, at=after) is Code.ALGORITHM_REFUSED
     pss = sign(ENTITY, signing_key("rsa-3072", pss=True), at=AT, detached=False)
     assert proved(pss, at=after).content == ENTITY
+
+
+def test_small_keys_of_rsa_end_with_the_year_2030_whatever_they_sign() -> None:
+    last, after = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+    small = sign(ENTITY, signing_key("rsa", pss=True), at=AT, detached=False)
+    assert proved(small, at=last).content == ENTITY
+    assert refusal(small, at=after) is Code.KEY_TOO_WEAK

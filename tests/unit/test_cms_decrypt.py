@@ -174,6 +174,7 @@ TRIPLE_DES = ber.algorithm("1.2.840.113549.3.7", ber.octet_string(b"v" * 8))
 AES192_GCM = ber.algorithm("2.16.840.1.101.3.4.1.26", ber.NULL)
 GCM_PARAMETERS = ber.sequence(ber.octet_string(b"n" * 12), ber.integer(16))
 OAEP_UNKNOWN = ber.algorithm(OAEP, ber.sequence(ber.der(0xA0, UNKNOWN)))
+OTHER_MASK = ber.algorithm(OAEP, ber.sequence(ber.der(0xA1, ber.algorithm("1.2.3", crafted.digest_algorithm("sha1")))))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,10 @@ OAEP_UNKNOWN = ber.algorithm(OAEP, ber.sequence(ber.der(0xA0, UNKNOWN)))
 )
 def test_algorithms_off_the_table_are_refused_by_name(cms: bytes, kind: Kind) -> None:
     assert failure(cms, kind).code is Code.ALGORITHM_REFUSED
+
+
+def test_a_mask_that_is_made_otherwise_is_not_read() -> None:
+    assert failure(cbc([transported(KEY32, algorithm=OTHER_MASK)]), "rsa").detail == "RSAES-OAEP-params"
 
 
 @pytest.mark.parametrize("what", ["cbc", "v15"])

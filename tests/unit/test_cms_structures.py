@@ -126,3 +126,32 @@ def test_each_kind_of_content_is_told_apart() -> None:
     assert read_content_type(AUTHENTICATED) is ContentType.AUTH_ENVELOPED
     data = ber.sequence(ber.oid(crafted.DATA), ber.der(0xA0, ber.octet_string(b"")))
     assert read_content_type(data) is ContentType.OTHER
+
+
+VERSIONED = ("SignedData", "SignerInfo", "EnvelopedData", "KeyTransRecipientInfo", "KeyAgreeRecipientInfo")
+
+
+@pytest.mark.parametrize("name", VERSIONED)
+def test_a_field_of_another_type_in_the_place_of_a_version_is_malformed(name: str) -> None:
+    data, read, path = (
+        (SIGNED, read_signed_data, OF_SIGNED[name])
+        if name in OF_SIGNED
+        else (ENVELOPE, read_enveloped, OF_ENVELOPE[name])
+    )
+    with pytest.raises(Malformed, match="field missing or out of place"):
+        read(changed(data, path, lambda parts: [ber.octet_string(b"\x01"), *parts[1:]]))
+
+
+def test_recipients_are_counted() -> None:
+    most = changed(ENVELOPE, (1, 0, 1), lambda parts: [parts[0]] * RECIPIENTS_MAX)
+    assert len(read_enveloped(most).recipients) == RECIPIENTS_MAX
+    with pytest.raises(LimitExceeded):
+        read_enveloped(changed(ENVELOPE, (1, 0, 1), lambda parts: [parts[0]] * (RECIPIENTS_MAX + 1)))
+
+
+def test_an_agreed_key_may_be_for_a_key_with_a_date_and_come_in_chunks() -> None:
+    named = ber.der(0xA0, ber.octet_string(b"key"), ber.der(ber.GENERALIZED_TIME, b"20260302090000Z"))
+    path = OF_ENVELOPE["RecipientEncryptedKey"]
+    read = read_enveloped(changed(ENVELOPE, path, lambda parts: [named, ber.der(0x24, ber.octet_string(b"wrapped"))]))
+    agreement = read.recipients[1]
+    assert (agreement.recipient.subject_key_id, agreement.encrypted_key) == (b"key", b"wrapped")

@@ -159,6 +159,7 @@ def test_a_message_id_is_repeated_up_to_its_longest_form() -> None:
         ("a@b)", 1),
         ('a@b "open', 0),
         ("a@b (open", 0),
+        ('"a\\"b@c" <d@e>', 1),
         ("a@b, c@d", 2),
         ('"x@y" <a@b> (c@d)', 1),
         ('"open a@b', 0),

@@ -236,3 +236,16 @@ def test_what_is_inside_an_envelope_is_one_content_with_one_signature() -> None:
     head = b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; boundary=b\r\n\r\n'
     alone = b"\r\n".join([head + b"--b", dem_part(), b"--b--", b""])
     assert step_and_code(mailed(encrypted(alone))) == ("signed", Code.NOT_SIGNED)
+
+
+def test_what_cannot_be_read_is_told_at_the_step_that_reads_it() -> None:
+    junk = of_cms(b"junk")
+    assert step_and_code(mailed(junk)) == ("signed", Code.SIGNATURE_UNREADABLE)
+    assert step_and_code(mailed(encrypted(junk))) == ("signed", Code.SIGNATURE_UNREADABLE)
+    no_mail = b"Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n"
+    assert step_and_code(mailed(encrypted(no_mail))) == ("decrypted", Code.MAIL_UNREADABLE)
+
+
+def test_a_certificate_that_came_along_is_a_step_of_its_own() -> None:
+    names = [step.name for step in explain(with_certificate(conseil().identity.pem))[1] if step.passed]
+    assert names[-2:] == ["contents", "answer certificate"]
