@@ -1,10 +1,11 @@
 """The service as it runs in the simulation: the real stages on a real register, with seams in between."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self, cast
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mailflow.attestation import Attestation
 from mailflow.core.model import Directory, Environment, Standing
@@ -22,6 +23,7 @@ from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, Transaction, directory
 from mailflow.wire.reader import FileLimits
 from tests.simulation.cast import AUDIT, SERVICE, WINDOW, the_cast
+from tests.simulation.driver import Engine
 from tests.simulation.letters import BREAKS, KILLS
 from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
 from tests.support.databases import VAULT
@@ -42,8 +44,6 @@ LIMITS = JudgeLimits(
 SUSPENSIONS_MAX = 4
 LEFT_FOR_LATER = 0.05
 """How often a mail is not judged with the others, as after many requests."""
-SETTLE = 12
-"""Turns of the event loop after which every other task has come to rest at the database's door."""
 
 
 class House:
@@ -58,10 +58,7 @@ class House:
         self._toggling = False
         self.suspensions: list[datetime] = []
         """When the suspect was suspended, released, suspended again and so on."""
-        self.one_at_a_time = asyncio.Lock() if url.startswith("sqlite") else None
-        self.register = SeamedRegister.open(url, VAULT)
-        """Of all processes: each has its own transactions, which is what matters; opening one takes long."""
-        self.register.house = self
+        self.register = SeamedRegister.of(self, url)
 
     async def perhaps_toggle_suspect(self) -> None:
         """Just when it matters, and only while anything goes wrong at all."""
@@ -90,39 +87,38 @@ class House:
 class SeamedRegister(Register):
     """The register, with a seam before each transaction, before its commit and after it.
 
-    On SQLite one transaction runs at a time, and only when everything else rests: so that a seed always tells the
-    same story, although the database works in threads. On PostgreSQL they meet as they come.
+    On SQLite others may go first before each statement, as the seed will have it, and nothing runs in a thread: so a
+    seed always tells the same story. On PostgreSQL they meet as they come.
     """
 
     house: House
+
+    @classmethod
+    def of(cls, house: House, url: str) -> Self:
+        """The one that all processes share: each has its own transactions, which is what matters."""
+        register = cls.open(url, VAULT)
+        register.house = house
+        if url.startswith("sqlite"):
+            for database in (register, register.keys):
+                database._engine = cast("AsyncEngine", Engine(database._engine.sync_engine, house.world.breathe))
+        return register
 
     @contextlib.asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         world = self.house.world
         await world.pause()
         world.seam("begin")
-        async with self._quietly():
-            async with super().begin() as tx:
-                yield tx
-                world.seam("commit")
-            world.seam("committed")
+        async with super().begin() as tx:
+            yield tx
+            world.seam("commit")
+        world.seam("committed")
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         await self.house.world.pause()
         self.house.world.seam("begin")
-        async with self._quietly(), super().read() as tx:
+        async with super().read() as tx:
             yield tx
-
-    @contextlib.asynccontextmanager
-    async def _quietly(self) -> AsyncIterator[None]:
-        if self.house.one_at_a_time is None:
-            yield
-            return
-        async with self.house.one_at_a_time:
-            for _ in range(SETTLE):
-                await asyncio.sleep(0)
-            yield
 
 
 class TrustShelf:

@@ -34,6 +34,7 @@ LATE_COPIES = (timedelta(0), timedelta(minutes=5), timedelta(minutes=60), timede
 """How long a copy takes to the audit mailbox; the last is longer than anybody waits for it."""
 SIZE_BYTES_MAX = 100_000
 PAUSES_MAX = 4
+BREATHS = 0.1
 
 
 class PowerCut(BaseException):
@@ -182,6 +183,11 @@ class World:
     async def pause(self) -> None:
         """Let others go first, or not."""
         for _ in range(self.rng.randrange(PAUSES_MAX)):
+            await asyncio.sleep(0)
+
+    async def breathe(self) -> None:
+        """Let others go first for a moment, or mostly not: before each statement."""
+        if self.rng.random() < BREATHS:
             await asyncio.sleep(0)
 
     def fate(self) -> Fate:

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.parser import BytesHeaderParser
 from email.policy import compat32
+from functools import cached_property
 
 from mailflow.errors import Unavailable
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Stored:
     raw: bytes
     received_at: datetime
+
+    @cached_property
+    def message_id(self) -> str:
+        return str(BytesHeaderParser(policy=compat32).parsebytes(self.raw)["Message-ID"]).strip()
 
 
 def _no_trouble(seam: str) -> None:
@@ -122,8 +127,4 @@ class FakeMailbox:
 
     async def find(self, message_id: str) -> Sequence[bytes]:
         self.trouble("find")
-        return [stored.raw for stored in self.inbox.values() if _message_id(stored.raw) == message_id]
-
-
-def _message_id(raw: bytes) -> str:
-    return str(BytesHeaderParser(policy=compat32).parsebytes(raw)["Message-ID"]).strip()
+        return [stored.raw for stored in self.inbox.values() if stored.message_id == message_id]
