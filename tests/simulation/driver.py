@@ -26,7 +26,7 @@ class _Cursor(sqlite3.Cursor):
 class _Driver(sqlite3.Connection):
     """As the engine's dialect, which is that of aiosqlite, expects its connections."""
 
-    def cursor(self, *_: Any) -> _Cursor:  # type: ignore[override]
+    def cursor(self, *_: Any) -> _Cursor:  # type: ignore[override]  # the adapter adds an argument
         return super().cursor(_Cursor)
 
     def terminate(self) -> None:
