@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills hosts fuzz fuzz-guided coverage \
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills hosts fuzz fuzz-guided coverage simulation \
   schemas reference deb clean
 
 help: ## list the targets
@@ -72,6 +72,11 @@ hosts: $(STAMP) ## hosts cut off, and PostgreSQL failing over, under a load (hal
 	mkdir -p build
 	$(BIN)/python -m tests.hosts.partitions --report build/partitions.md
 	$(BIN)/python -m tests.hosts.failovers --report build/failovers.md
+
+# Goes on where it was stopped; what it has played is in tests/simulation/SEEDS.md: make simulation SEEDS=0:100000
+SEEDS ?= 0:1000
+simulation: $(STAMP) ## play many seeds of the simulated service in bad weather (100,000 take a day and a half on one core)
+	$(BIN)/python -m tests.simulation play $(SEEDS)
 
 fuzz: $(STAMP) ## a million mutated mails beside OpenSSL and asn1crypto (minutes)
 	$(BIN)/python -m tests.fuzz.differential

@@ -67,10 +67,23 @@ class OpenedReceipt:
     """Of the files that came."""
 
 
-def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedNotice:
+    """What tells a desk of requests that end soon."""
+
+    message_id: str
+    ends: frozenset[tuple[str, str]]
+    """Numbers, with their last days."""
+
+
+def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotice:
     """Raises AnswerRefused, and StopIteration when it went to nobody that we know."""
     sender = next(one for one in cast.senders if one.address == transfer.recipient)
     opened = open_answer(transfer.raw, [sender.decryption_key], [cast.service.der], transfer.at)
+    if all(name.startswith("preavis-") for name in opened.files):
+        (table,) = opened.files.values()
+        rows = [line.split(";") for line in table.decode().splitlines()[1:]]
+        return OpenedNotice(message_id=transfer.message_id, ends=frozenset((row[0], row[1]) for row in rows))
     if any(name.startswith("accuse-technique-") for name in opened.files):
         (octets,) = opened.files.values()
         reception = etree.fromstring(octets)

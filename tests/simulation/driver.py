@@ -6,7 +6,7 @@ the product has set up in it; whether others go first is decided by whoever is a
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,8 +29,15 @@ class _Driver(sqlite3.Connection):
     def cursor(self, *_: Any) -> _Cursor:  # type: ignore[override]  # the adapter adds an argument
         return super().cursor(_Cursor)
 
+    @property
+    def driver_connection(self) -> "_Driver":
+        return self
+
     def terminate(self) -> None:
         self.close()
+
+    async def execute_fetchall(self, sql: str) -> list[Any]:
+        return self.execute(sql).fetchall()
 
 
 class Connection:
@@ -64,6 +71,9 @@ class Connection:
     async def close(self) -> None:
         self._connection.close()
 
+    async def get_raw_connection(self) -> sa.PoolProxiedConnection:
+        return self._connection.connection
+
 
 class Engine:
     """What `database` uses of an `AsyncEngine`; `engine` must not have connected yet."""
@@ -82,7 +92,10 @@ class Engine:
     def url(self) -> sa.URL:
         return self._engine.url
 
-    async def connect(self) -> Connection:
+    def connect(self) -> "_Connecting":
+        return _Connecting(self._connected)
+
+    async def _connected(self) -> Connection:
         """The first time what aiosqlite's dialect asks must be asked as that is used to: through a greenlet."""
         if self._first:
             self._first = False
@@ -93,6 +106,23 @@ class Engine:
 
     async def dispose(self) -> None:
         self._engine.dispose()
+
+
+class _Connecting:
+    """A connection for whoever awaits it, or for a block."""
+
+    def __init__(self, connect: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
+        self._connect = connect
+
+    def __await__(self) -> Generator[Any, Any, Connection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._connect()
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
 
 
 def _connect(_dialect: object, _record: object, arguments: Any, options: dict[str, Any]) -> _Driver:

@@ -111,7 +111,8 @@ class Writing:
 
     def write(self, cases: int, changes: "Sequence[Case]") -> list[Letter]:
         """One letter of every kind that harms others, `cases` of the other cases, and these changes."""
-        for case in (unsigned, stranger, breaking, killing, late, suspect, suspect, *self.rng.choices(CASES, k=cases)):
+        always = (unsigned, stranger, breaking, killing, late, late, suspect, suspect)
+        for case in (*always, *self.rng.choices(CASES, k=cases)):
             case(self)
         for case in changes:
             case(self)

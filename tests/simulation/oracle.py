@@ -6,7 +6,7 @@ registered; but each refusal must be excused by another request that was sent, a
 
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
@@ -16,12 +16,11 @@ import sqlalchemy as sa
 from mailflow.core import numbers
 from mailflow.core.anomalies import Code
 from mailflow.core.model import Operation
-from mailflow.register import queues, requests
-from mailflow.register.evidence import Period
+from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
-from mailflow.review.archive import Archive
 from mailflow.wire.writer import STATES
-from tests.simulation.answers import Opened, OpenedReceipt, Return, Told, read
+from tests.simulation import remains
+from tests.simulation.answers import Opened, OpenedNotice, OpenedReceipt, Return, Told, read
 from tests.simulation.cast import KNOWN, the_cast
 from tests.simulation.letters import Document, Expected, Letter, Wish
 from tests.simulation.lives import Life, explanations
@@ -45,12 +44,12 @@ async def judge(run: Run) -> list[str]:
         *_attestations_are_issued_once(run, answers),
         *_copies_are_excused(run),
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
+        *_notices_are_given_once(run, [one for one in opened if isinstance(one, OpenedNotice)]),
         *Requests(run.letters, answers).findings(),
         *await _lives_are_explained(run, answers),
         *_the_suspect_is_told_nothing(run, answers),
-        *await _nothing_is_left(run),
         *await _the_register_agrees(run, answers),
-        *await _acceptances_are_proven(run),
+        *await remains.judge(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:
         found.append("innocent mails were struck out, although only their surroundings failed")
@@ -156,6 +155,17 @@ def _receipts_come_first(run: Run, receipts: Iterable[OpenedReceipt], answers: I
         told.add(receipt.intake)
         if receipt.intake in answered and receipt.at > answered[receipt.intake] + STALL:
             yield f"the receipt of intake {receipt.intake} came after its answer"
+
+
+def _notices_are_given_once(run: Run, notices: Iterable[OpenedNotice]) -> Iterator[str]:
+    """Of each end that is near; nobody has changed that of a request that no letter was about."""
+    given: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for notice in notices:
+        for number, last in notice.ends:
+            given[number].add((notice.message_id, last))
+    yield from (f"{number}: told several times that it ends: {sorted(n)}" for number, n in given.items() if len(n) > 1)
+    untouched = {known.number for known in KNOWN} - {letter.about for letter in run.letters}
+    yield from (f"{number}: nobody was told that it ends" for number in sorted(untouched - given.keys()))
 
 
 def _the_suspect_is_told_nothing(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
@@ -317,30 +327,7 @@ def _names(stored: StoredRequest) -> tuple[str, ...]:
     return tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
 
 
-# What is left
-
-
-async def _nothing_is_left(run: Run) -> list[str]:
-    found = []
-    if run.world.mailbox.inbox:
-        found.append(f"{len(run.world.mailbox.inbox)} mails are still in the inbox")
-    arrived = Counter(raw for letter in run.letters for raw in letter.deliveries)
-    kept = set(run.world.mailbox.messages("Processed"))
-    found += [f"a mail is in no folder: {raw[:60]!r}" for raw in arrived if raw not in kept]
-    async with run.house.register.read() as tx:
-        waiting = await queues.waiting(tx, 1000)
-        unsent = await queues.unanswered(tx, 1000)
-        aside = [(row, await queues.raw(tx, row.id)) for row in await queues.set_aside(tx, 1000)]
-    found += [f"intake {row.id} waits for ever" for row in waiting]
-    found += [f"the answer to intake {row.intake_id} is {row.state} for ever" for row in unsent]
-    letters = {raw: letter for letter in run.letters for raw in letter.deliveries}
-    struck = {letters[raw].message_id for _, raw in aside if raw is not None}
-    for letter in run.letters:
-        if letter.expected is Expected.ANSWERED and letter.message_id in struck:
-            found.append(f"{letter.message_id} was set aside")
-        if letter.expected in {Expected.SILENCE, Expected.STRUCK} and letter.message_id not in struck:
-            found.append(f"{letter.message_id} was not set aside")
-    return found
+# The register
 
 
 async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]:
@@ -365,13 +352,6 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
         if sorted(taken) != list(range(1, len(taken) + 1)):
             found.append(f"the sequence of {key} has holes: {sorted(taken)}")
     return found
-
-
-async def _acceptances_are_proven(run: Run) -> list[str]:
-    """Whatever was killed: what was accepted has its evidence, and nothing else has any."""
-    archive = Archive(run.house.register, None)
-    mails = [mail async for mail in archive.check(Period(), ())]
-    return [f"the evidence of intake {mail.intake}: {finding}" for mail in mails for finding in mail.findings]
 
 
 def _told_of_lives(run: Run, answers: Iterable[Opened]) -> set[str]:

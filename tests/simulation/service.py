@@ -25,8 +25,8 @@ from mailflow.wire.reader import FileLimits
 from tests.simulation.cast import AUDIT, SERVICE, WINDOW, the_cast
 from tests.simulation.driver import Engine
 from tests.simulation.letters import BREAKS, KILLS
+from tests.simulation.nights import VAULT
 from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
-from tests.support.databases import VAULT
 
 LEASE = timedelta(minutes=10)
 AUDIT_WAIT = timedelta(minutes=75)
@@ -82,6 +82,7 @@ class House:
             self._toggling = False
         # What is decided just then may be decided either way.
         self.suspensions.append(before if suspended else self.world.now)
+        self.world.tell(f"the suspect is {standing.name}")
 
 
 class SeamedRegister(Register):

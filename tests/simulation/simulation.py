@@ -1,4 +1,4 @@
-"""One run: a seed, a world, some letters, two workers that are killed and started again, and what they leave."""
+"""One run: a seed, a world, some letters, several workers that are killed and started again, and what they leave."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from unittest import mock
 
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, late, worker
-from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.door import MailDoor
 from mailflow.mail.kinds import ANSWER
 from mailflow.register import acts, journal, queues
 from mailflow.register.acts import Verb
@@ -21,10 +21,18 @@ from mailflow.register.types import OutboxState
 from tests.simulation.cast import the_cast
 from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
+from tests.simulation.nights import JOB_TURNS, forget_former_masters, next_master
 from tests.simulation.service import House, Worker
+from tests.simulation.story import Part, Story
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
 STEPS = 40
+ARRIVAL_STEPS = 28
+"""Mails arrive in the first of them."""
+JUMP = 0.25
+"""How likely in a step a longer time passes."""
+NIGHT, ROTATION, RESTART = 0.1, 0.04, 0.05
+"""How likely in a step jobs run, another master key wraps, a worker is started anew without need."""
 OPERATOR_EVERY = 4
 """Of so many seeds one has an operator who acts without any need."""
 RATES_EVERY = 5
@@ -32,6 +40,8 @@ RATES_EVERY = 5
 FEW, MANY = 4, 1_000_000_000
 VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb.RESEND)
 CASES = 5
+LOOKS = 2
+"""How often an operator looks at what is left, once there is nothing else to do."""
 ROUNDS_MAX = 36
 """Quiet rounds until everything must be done."""
 ROUND = timedelta(minutes=20)
@@ -40,7 +50,7 @@ TURN_SECONDS_MAX = 60.0
 """No turn takes a hundredth of that: whoever still waits then waits for ever."""
 ACT = journal.Act(by="operator", why="simulation")
 
-Turn = Callable[[MailDoor], Coroutine[Any, Any, Progress]]
+Turn = Callable[[MailDoor], Coroutine[Any, Any, object]]
 # Looked up when called, so that a planted fault is met.
 TURNS: tuple[Turn, ...] = (
     lambda door: worker.receive(door),
@@ -63,6 +73,8 @@ class Run:
     seed: int
     house: House
     letters: Sequence[Letter]
+    parts: Sequence[Part]
+    """What could still be left out of the story."""
     sent_again: dict[str, list[datetime]] = field(default_factory=dict)
     """When an operator had a mail of ours sent again, by its Message-ID."""
     innocents_struck: int = 0
@@ -74,45 +86,68 @@ class Run:
 
 
 class Simulation:
-    """Plays one seed."""
+    """Plays one story. Whatever is left out of it, the rest has the dice that it had."""
 
-    def __init__(self, seed: int, url: str) -> None:
-        self.rng = random.Random(seed)
-        random.seed(seed)  # the spread of retries is drawn from there
-        weather = WEATHERS[seed % len(WEATHERS)]
-        world = World(self.rng, weather)
+    def __init__(self, story: Story, url: str) -> None:
+        self.story, seed = story, story.seed
+        rng = random.Random(seed)
+        self.weather = WEATHERS[seed % len(WEATHERS)]
+        self.world = world = World(rng, self.weather)
         mails_an_hour = FEW if seed % RATES_EVERY == RATES_EVERY - 2 else MANY
-        self.house = House(world, url, chunk=self.rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
-        self.world = world
+        self.house = House(world, url, chunk=rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         world.meanwhile = self._others_go_on
-        changes = self.rng.sample(CHANGES, k=CHANGES_A_RUN)
-        self.run = Run(seed, self.house, Writing(the_cast(), self.rng).write(CASES, changes))
-        self.workers = [Worker(self.house, "0.0"), Worker(self.house, "1.0")]
+        self.late_list_at = rng.randrange(STEPS // 3, STEPS)
+        changes = rng.sample(CHANGES, k=CHANGES_A_RUN)
+        written = Writing(the_cast(), rng).write(CASES, changes)
+        arrivals = [(letter, raw, rng.randrange(ARRIVAL_STEPS)) for letter in written for raw in letter.deliveries]
+        rng.shuffle(arrivals)
+        kept = [one for n, one in enumerate(written) if story.has("letter", n)]
+        self.run = Run(seed, self.house, kept, story.parts(steps=STEPS, letters=len(written)))
+        self.arrivals = [(raw, step) for letter, raw, step in arrivals if letter in kept]
+        self.workers = [Worker(self.house, f"{n}.0") for n in range(rng.choices((2, 3, 4), weights=(3, 2, 1))[0])]
         self.lives = 0
 
     async def play(self) -> Run:
         """Everything arrives in bad weather; then it clears up, and all must be done. Raises what a stage raised."""
         asyncio.get_running_loop().set_exception_handler(_unless_killed)
-        arrivals = [raw for letter in self.run.letters for raw in letter.deliveries]
-        self.rng.shuffle(arrivals)
         for step in range(STEPS):
-            for _ in range(len(arrivals) * 2 // STEPS + 1):
-                if arrivals and self.rng.random() < 0.7:
-                    self.world.mailbox.deliver(arrivals.pop())
-            if self.rng.random() < 0.2:
-                self.world.pass_time(self.rng.choices(JUMPS, weights=(5, 3, 1))[0])
-            self.house.late_list_is_out |= step > STEPS // 2
-            first = self.rng.randrange(2)
-            together = self.rng.choices((1, 2, 3), weights=(5, 3, 2))[0]
-            turns = self._turns([((first + n) % 2, self._some_turns()) for n in range(together)])
-            if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
-                await asyncio.gather(turns, self._operator_meddles())
-            else:
-                await turns
-        for raw in arrivals:
-            self.world.mailbox.deliver(raw)
+            self._throw_dice(step)
+            if self.story.has("step", step):
+                self.world.weather = self.weather if self.story.has("weather", step) else CALM
+                await self._step(step)
+        self._throw_dice(STEPS)
+        self._arrive(STEPS)
         await self._clear_up()
         return self.run
+
+    def _throw_dice(self, step: int) -> None:
+        self.world.rng = self.rng = random.Random(f"{self.story.seed} {step}")
+        random.seed(f"{self.story.seed} {step} of the service")  # the spread of retries is drawn from there
+
+    async def _step(self, step: int) -> None:
+        self._arrive(step)
+        if self.rng.random() < JUMP:
+            self.world.pass_time(self.rng.choices(JUMPS, weights=(5, 3, 2))[0])
+        self.house.late_list_is_out |= step >= self.late_list_at
+        first, several = self.rng.randrange(len(self.workers)), len(self.workers)
+        together = self.rng.choices((1, 2, 3), weights=(5, 3, 2))[0]
+        lines = [((first + n) % several, self._some_turns()) for n in range(together)]
+        if self.rng.random() < NIGHT:
+            lines.append((self.rng.randrange(several), self._some_jobs()))
+        work: list[Coroutine[Any, Any, None]] = [self._turns(lines)]
+        if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
+            work.append(self._operator_meddles())
+        if self.rng.random() < ROTATION:
+            work.append(self._another_master_key())
+        await asyncio.gather(*work)
+        if self.rng.random() < RESTART:
+            self._restart(first)
+
+    def _arrive(self, step: int) -> None:
+        """What was due in a step that is left out comes in the next one."""
+        for raw in [raw for raw, at in self.arrivals if at <= step]:
+            self.world.mailbox.deliver(raw)
+        self.arrivals = [arrival for arrival in self.arrivals if arrival[1] > step]
 
     async def close(self) -> None:
         await self.house.register.close()
@@ -121,19 +156,31 @@ class Simulation:
         """One of the stages, or all of them one after the other."""
         return TURNS if self.rng.random() < 0.2 else (self.rng.choice(TURNS),)
 
+    def _some_jobs(self) -> tuple[Turn, ...]:
+        return JOB_TURNS if self.rng.random() < 0.2 else (self.rng.choice(JOB_TURNS),)
+
     async def _clear_up(self) -> None:
         self.world.weather = CALM
+        self.house.late_list_is_out = True
         if len(self.house.suspensions) % 2:
             await self.house.toggle_suspect()
-        looked = 0
+        done = 0
         for _ in range(ROUNDS_MAX):
-            await self._turns([(self.rng.randrange(2), TURNS)])
+            await self._turns([(self.rng.randrange(len(self.workers)), TURNS)])
             if await self._is_done():
-                if looked == 2:
+                done += 1
+                if done <= LOOKS:
+                    await self._operator_looks(done)
+                elif done == LOOKS + 1:
+                    await self._turns([(0, JOB_TURNS)])
+                else:
+                    await forget_former_masters(self.house.register)
                     return
-                looked += 1
-                await self._operator_looks(looked)
             self.world.pass_time(ROUND)
+
+    async def _another_master_key(self) -> None:
+        await self.world.pause()
+        self.world.tell(f"from now on {await next_master(self.house.register)} wraps content keys")
 
     async def _is_done(self) -> bool:
         async with self.house.register.read() as tx:
@@ -146,6 +193,7 @@ class Simulation:
         verb = self.rng.choice(VERBS)
         which = Filter(intakes=self.rng.sample(range(1, 60), k=20), kinds=[ANSWER] if verb is Verb.RESEND else [])
         await self.world.pause()
+        self.world.tell(f"the operator: {verb.value}")
         async with self.house.register.begin() as tx:
             weighed = await acts.perform(tx, verb, which, ACT, self.world.now)
             if verb is Verb.RESEND:
@@ -174,11 +222,14 @@ class Simulation:
             await _settle(running)
         for index, one in enumerate(self.workers):
             if one.process.dead.is_set():
-                self.lives += 1
-                self.workers[index] = Worker(self.house, f"{index}.{self.lives}")
+                self._restart(index)
+
+    def _restart(self, index: int) -> None:
+        self.lives += 1
+        self.workers[index] = Worker(self.house, f"{index}.{self.lives}")
 
     async def _others_go_on(self, stalled: Process) -> None:
-        """The other worker takes over what the one that stands still has let go."""
+        """The other workers take over what the one that stands still has let go."""
         for one in self.workers:
             if one.process is not stalled:
                 await asyncio.create_task(self._line(one, TURNS))
@@ -223,18 +274,18 @@ def _unless_killed(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
         loop.default_exception_handler(context)
 
 
-def play(seed: int, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -> list[str]:
-    """Play `seed` on the register at `url`; what `judge` has to say of it, a stage's own error included."""
+def play(story: Story, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -> list[str]:
+    """Play `story` on the register at `url`; what `judge` has to say of it, a stage's own error included."""
 
     async def both() -> list[str]:
-        simulation = Simulation(seed, url)
+        simulation = Simulation(story, url)
         try:
             return await _judged(simulation, judge)
         finally:
             await simulation.close()
 
     # Identifiers and keys, too, are the seed's: what is sorted by them is in the same order again.
-    with mock.patch.object(os, "urandom", random.Random(seed).randbytes):
+    with mock.patch.object(os, "urandom", random.Random(story.seed).randbytes):
         return asyncio.run(both())
 
 

@@ -18,9 +18,11 @@ from mailflow.review.comparison import Difference
 from mailflow.review.scratch import scratch_register
 from mailflow.review.shadow import Shadow
 from tests.simulation.letters import KILLS
+from tests.simulation.nights import VAULT
 from tests.simulation.service import InProcess, TrustShelf
 from tests.simulation.simulation import Run, play
-from tests.support.databases import VAULT, SqliteFiles
+from tests.simulation.story import Story
+from tests.support.databases import SqliteFiles
 
 MAILS_MAX = 1_000
 
@@ -54,6 +56,6 @@ def test_a_story_is_replayed_as_it_was(seed: int, tmp_path: Path) -> None:
         await register.close()
         return []
 
-    assert play(seed, url, replay) == []
+    assert play(Story(seed), url, replay) == []
     assert set(found) == {Difference.SAME}
     assert found.total() > 10

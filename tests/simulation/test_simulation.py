@@ -15,6 +15,7 @@ from tests.simulation.crew import Crew, Job
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import PostgresCopies, SqliteCopies
 from tests.simulation.simulation import Run, play
+from tests.simulation.story import Story
 from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
@@ -52,18 +53,12 @@ def postgresql(postgres_server: PostgresDatabases) -> PostgresCopies:
     return PostgresCopies(server=postgres_server.server)
 
 
-def _told(seed: int, kind: str, findings: list[str]) -> str:
-    again = f"SIMULATION_SEEDS={seed}:{seed + 1} python -m pytest tests/simulation -k {kind}"
-    return "\n".join([f"seed {seed}: {len(findings)} broken promises", *findings, "", "again:", again])
-
-
 @pytest.mark.parametrize(
     "job",
     [pytest.param(Job((seed,)), id=f"{seed}", marks=[pytest.mark.slow] if seed >= QUICK else []) for seed in SEEDS],
 )
 def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
-    findings = crew.findings(job)
-    assert not findings, _told(job.seeds[0], "on_sqlite", findings)
+    assert not (tale := crew.found(job)), str(tale)
 
 
 @pytest.mark.slow
@@ -71,16 +66,16 @@ def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
     "job", [pytest.param(Job((RARE.get(name, 0), *MUTANT_SEEDS), name), id=name) for name in MUTANTS]
 )
 def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
-    assert crew.findings(job), f"nobody noticed that {job.mutant}"
+    assert crew.found(job), f"nobody noticed that {job.mutant}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS[::POSTGRESQL_EVERY])
 def test_every_promise_survives_on_postgresql(seed: int, postgresql: PostgresCopies) -> None:
     url = postgresql.fresh()
-    findings = play(seed, url, oracle.judge)
+    findings = play(Story(seed), url, oracle.judge)
     postgresql.drop(url)
-    assert not findings, _told(seed, "on_postgresql", findings)
+    assert not findings, "\n".join(findings)
 
 
 def test_a_seed_tells_the_same_story_each_time(tmp_path: Path) -> None:
@@ -94,5 +89,5 @@ def test_a_seed_tells_the_same_story_each_time(tmp_path: Path) -> None:
         return []
 
     for _ in range(2):
-        play(STORY, copies.fresh(), tell)
+        play(Story(STORY), copies.fresh(), tell)
     assert stories[0] == stories[1]

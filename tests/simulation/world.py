@@ -131,6 +131,12 @@ class World:
         self._stalls_at = ""
         self.meanwhile: Callable[[Process], Awaitable[None]] = _nothing
         """What others do while a process stands still."""
+        self.told: list[str] = []
+        """What has happened, for whoever reads the story."""
+
+    def tell(self, what: str) -> None:
+        process = PROCESS.get()
+        self.told.append(f"{self.now - AT} {process.name if process else '-':>5} {what}")
 
     def clock(self) -> datetime:
         return self.now
@@ -151,10 +157,12 @@ class World:
         if process.dead.is_set():
             process.kill()
         if draw() < weather.power_cut:
+            self.tell(f"is killed at {name}")
             self.cuts += 1
             process.kill()
         moving = name.startswith("move:")
         if draw() < weather.renumber and self.renumberings < self.renumberings_max and not moving:
+            self.tell(f"the mailbox is renumbered at {name}")
             self.renumberings += 1
             self.mailbox.renumber()
         possible = name != "sending" and (name != "committed" or weather.lost_commits)
@@ -162,6 +170,7 @@ class World:
             register = name in {"begin", "commit", "committed"}
             if not (register and process.excused):
                 process.excused = register
+                self.tell(f"finds nobody at {name}")
                 raise Unavailable(f"the weather at {name}")
         if name == "committed":
             process.excused = False
@@ -176,6 +185,7 @@ class World:
         if process is None or self._stalls_at != place or self.rng.random() >= self.weather.stall:
             return
         self._stalls_at = ""
+        self.tell(f"stands still at {place}")
         self.stalls += 1
         self.pass_time(STALL)
         await self.meanwhile(process)
@@ -208,6 +218,7 @@ class World:
                 copy_at=self.now + late,
             )
             self.transfers.append(transfer)
+            self.tell(f"has sent {transfer.message_id} to {transfer.recipient}")
             if outgoing.audit == AUDIT:
                 self._copies.append((transfer.copy_at, outgoing.raw))
         self.pass_time(timedelta(0))
@@ -295,6 +306,8 @@ class MailServer:
 
         await world.pause()
         fate = world.fate()
+        if fate is not Fate.ACCEPT:
+            world.tell(f"the mail server will {fate.name} {message_id(outgoing.raw)}")
         world.server.fates = [fate]
         if fate is Fate.LOSE_MAIL:
             world.forge(outgoing)
