@@ -43,6 +43,12 @@ test: lint ## everything, on real servers; installs them when it may, says what 
 	tests/servers/install
 	$(BIN)/pytest -n auto --dist worksteal
 
+.PHONY: faults
+# Some of it: make faults ARGUMENTS="--kind imap --every 10"
+faults: $(STAMP) ## break the worker at every point, on real servers; a report in build/faults (hours)
+	tests/servers/install
+	$(BIN)/python -m tests.faults $(ARGUMENTS)
+
 lint: $(STAMP) ## style, types and imports only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -129,7 +129,7 @@ class Stages:
         """Nothing when the register is away, which a stage has told."""
         with contextlib.suppress(Unavailable):
             async with self._door.register.read() as tx:
-                return await queues.left(tx, self._door.clock())
+                return await queues.left(tx, self._door.owner, self._door.clock())
         return queues.Left(due=0, later=0)
 
     async def _keep_acknowledging(self, stop: asyncio.Event) -> None:

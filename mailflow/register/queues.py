@@ -106,11 +106,14 @@ class Left:
     """They are put off, or were perhaps sent."""
 
 
-async def left(tx: Transaction, at: datetime) -> Left:
-    """What is due and what is not is told by one statement for each queue, so that no mail falls in between."""
+async def left(tx: Transaction, owner: str, at: datetime) -> Left:
+    """What is due and what is not is told by one statement for each queue, so that no mail falls in between.
+
+    `owner` asks, and is at nothing any more: what it still holds, such as a send whose end it did not see, is left too.
+    """
     due = later = 0
     for table, waits in ((intake, intake.c.next_at), (outbox, outbox.c.next_at), (outbox, outbox.c.sending_at)):
-        idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at)
+        idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at, table.c.lease_owner == owner)
         now = table.c.next_at.is_not(None) & (table.c.next_at <= at)
         counts = (sa.func.count().filter(now).label("due"), sa.func.count().filter(~now).label("later"))
         (row,) = await tx.all(sa.select(*counts).where(waits.is_not(None), idle))

@@ -103,9 +103,9 @@ async def test_what_is_to_be_tried_later_or_held_is_stuck(register: Register) ->
 
 
 async def test_what_is_left_is_due_or_later_and_not_what_somebody_is_at(register: Register) -> None:
-    async def left(at: datetime = NOW) -> tuple[int, int]:
+    async def left(at: datetime = NOW, owner: str = "somebody else") -> tuple[int, int]:
         async with register.read() as tx:
-            found = await queues.left(tx, at)
+            found = await queues.left(tx, owner, at)
         return found.due, found.later
 
     assert await left() == (0, 0)
@@ -125,6 +125,7 @@ async def test_what_is_left_is_due_or_later_and_not_what_somebody_is_at(register
         (row,) = await outbox.claim_composed(tx, "me", 10, NOW, LATER, size_bytes_max=1 << 20)
         await outbox.mark_sending(tx, "me", [row.id], NOW)
     assert await left() == (0, 1)
+    assert await left(owner="me") == (1, 2), "what it has not done, and what was perhaps sent"
     assert await left(LATER - timedelta(seconds=1)) == (0, 1)
     assert await left(LATER) == (2, 1), "two mails, and an answer that was perhaps sent"
 

@@ -16,7 +16,6 @@ from mailflow.demo.pki import Fault, Pki
 from mailflow.demo.story import LILLE, MARTIN
 from mailflow.register import backlog
 from mailflow.settings import Settings, load
-from tests.integration.test_worker_faults import proxies
 from tests.servers.faultproxy import FaultProxy, Side
 from tests.support.available import require
 from tests.support.judges_here import JudgesHere
@@ -107,7 +106,11 @@ async def batch(world: MailWorld, *mails: bytes) -> tuple[Seen, dict[str, int]]:
     """A single batch of these mails; and for which reasons some were set aside, which only operators see."""
     await asyncio.to_thread(world.begin_anew)
     await asyncio.to_thread(world.post, mails)
-    async with asyncio.timeout(BATCH_SECONDS_MAX), proxies(world) as (imap, smtp):
+    async with (
+        asyncio.timeout(BATCH_SECONDS_MAX),
+        FaultProxy(world.dovecot.imap_port) as imap,
+        FaultProxy(world.postfix.port) as smtp,
+    ):
         settings = through(world, imap, smtp)
         async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
             judges = JudgesHere(judge_of=app.make_judge(settings), composer_of=app.make_composer(settings))

@@ -8,6 +8,7 @@ import contextlib
 import re
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -36,17 +37,26 @@ class Fault(StrEnum):
     """The line is passed on octet by octet."""
     REPLACE = "replace"
     """Other octets are passed on instead."""
+    ACT = "act"
+    """Something is done first, with which the line has nothing to do."""
 
 
 @dataclass(kw_only=True)
-class Rule:
+class Break:
+    """What happens at a line."""
+
+    fault: Fault
+    replacement: bytes = b""
+    act: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(kw_only=True)
+class Rule(Break):
     """Fires once: at the first line of `side` that matches, or at its `line`-th line (from 1)."""
 
     side: Side
-    fault: Fault
     match: bytes | None = None
     line: int | None = None
-    replacement: bytes = b""
     fired: bool = False
 
     def hits(self, side: Side, line: int, octets: bytes) -> bool:
@@ -82,11 +92,17 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class FaultProxy:
-    """An async context manager that listens on a free loopback `port` and passes on to `upstream`."""
+    """An async context manager that listens on a free loopback `port` and passes on to `upstream`.
 
-    def __init__(self, upstream: int, *rules: Rule) -> None:
+    Beside the rules, `at_line` is asked at each line of any connection.
+    """
+
+    def __init__(
+        self, upstream: int, *rules: Rule, at_line: Callable[[Side, bytes], Break | None] = lambda *_: None
+    ) -> None:
         self.upstream = upstream
         self.rules = list(rules)
+        self._at_line = at_line
         self.port = 0
         self.trace: list[tuple[Side, int, bytes]] = []
         """Side, number and octets of every line of the first connection."""
@@ -158,12 +174,17 @@ class FaultProxy:
         if not connection.dead and not connection.stalled:
             writer.close()
 
+    def _broken(self, side: Side, line: int, octets: bytes) -> Break | None:
+        for rule in self.rules:
+            if rule.hits(side, line, octets):
+                rule.fired = True
+                return rule
+        return self._at_line(side, octets)
+
     async def _pass_on(self, connection: _Connection, side: Side, octets: bytes) -> None:
         writer = connection.writers[side]
-        rule = next((r for r in self.rules if r.hits(side, connection.lines[side], octets)), None)
-        if rule is not None:
-            rule.fired = True
-        match rule.fault if rule else None:
+        broken = self._broken(side, connection.lines[side], octets)
+        match broken.fault if broken else None:
             case None:
                 writer.write(octets)
             case Fault.STALL:
@@ -176,8 +197,13 @@ class FaultProxy:
                     await writer.drain()
                     await asyncio.sleep(0)
             case Fault.REPLACE:
-                assert rule is not None
-                writer.write(rule.replacement)
+                assert broken is not None
+                writer.write(broken.replacement)
+            case Fault.ACT:
+                assert broken is not None
+                assert broken.act is not None
+                await broken.act()
+                writer.write(octets)
             case fault:
                 writer.write(
                     {Fault.CLOSE_AFTER: octets, Fault.RESET_WITHIN: octets[: len(octets) // 2]}.get(fault, b"")

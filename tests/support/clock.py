@@ -10,7 +10,7 @@ def set_forward(ahead: timedelta) -> None:
     from mailflow.app import parts
 
     clock = parts.now
-    _set(lambda: clock() + ahead)
+    read_by(lambda: clock() + ahead)
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def shifted(ahead: timedelta) -> Iterator[None]:
     try:
         yield
     finally:
-        _set(clock)
+        read_by(clock)
 
 
 @contextlib.contextmanager
@@ -32,14 +32,15 @@ def at_instant(at: datetime) -> Iterator[None]:
     from mailflow.app import parts
 
     clock = parts.now
-    _set(lambda: at)
+    read_by(lambda: at)
     try:
         yield
     finally:
-        _set(clock)
+        read_by(clock)
 
 
-def _set(clock: Callable[[], datetime]) -> None:
+def read_by(clock: Callable[[], datetime]) -> None:
+    """From now on this is the program's clock."""
     from mailflow import app
     from mailflow.app import daily, parts, watches
 

@@ -23,6 +23,8 @@ class JudgesHere:
     _composer: Composer = field(init=False)
 
     async def serve(self, material: TrustMaterial) -> None:
+        if material == self.served:
+            return
         trust = Trust(material)
         self._judge, self._composer = self.judge_of(trust), self.composer_of(trust)
         self.served = material

@@ -2,7 +2,6 @@
 
 import contextlib
 import imaplib
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,13 +12,17 @@ from typing import Any, Self
 
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
+from tests.servers.cyrus import Cyrus
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import PostgresServer
+from tests.support.databases import copy_register, drop_register
 from tests.support.nursery import Worker, begin
 
 ROOT = Path(__file__).parents[2]
 SERVICE_USER, AUDIT_USER = "demandes", "audit"
+ADMIN = "cyrus"
+"""Who may do all on a server of that name."""
 PASSWORD = "secret"
 INBOX, PROCESSED, QUARANTINE = "INBOX", "Processed", "Quarantine"
 MAIL_BYTES_MAX = 60_000
@@ -29,7 +32,10 @@ LATER_MINUTES = 80
 
 
 class MailWorld:
-    """A context manager. One register at a time, each as it was after the enrolments; SQLite without `postgres`."""
+    """A context manager. One register at a time, each as it was after the enrolments; SQLite without `postgres`.
+
+    With `cyrus` the requests come to a mailbox there; desks and the copies of answers have theirs on Dovecot.
+    """
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class MailWorld:
         *,
         postgres: PostgresServer | None = None,
         inbox: str = INBOX,
+        cyrus: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
         address: str = "",
     ) -> None:
@@ -54,6 +61,10 @@ class MailWorld:
         users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
         self._address = address
         self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), address=address)
+        self.mailbox: Dovecot | Cyrus = self.dovecot
+        """The server to which the requests come."""
+        if cyrus:
+            self.mailbox = Cyrus(folder / "cyrus", users=dict.fromkeys((SERVICE_USER, ADMIN), PASSWORD))
         self.postfix: Postfix
         self.installation: Installation
         self._closing = contextlib.ExitStack()
@@ -62,6 +73,8 @@ class MailWorld:
     def __enter__(self) -> Self:
         with self._closing as closing:
             dovecot = closing.enter_context(self.dovecot)
+            if isinstance(self.mailbox, Cyrus):
+                closing.enter_context(self.mailbox)
             addresses = [one.address for one in self.software]
             addresses += [f"{user}@service.example" for user in (SERVICE_USER, AUDIT_USER)]
             domains = sorted({address.rpartition("@")[2] for address in addresses})
@@ -94,7 +107,7 @@ class MailWorld:
 
     def _install(self) -> None:
         servers = MailServers(
-            imap_port=self.dovecot.imap_port,
+            imap_port=self.mailbox.imap_port,
             smtp_port=self.postfix.port,
             service_user=SERVICE_USER,
             audit_user=AUDIT_USER,
@@ -106,9 +119,11 @@ class MailWorld:
             "worker": {"processes": 1},
             **self._changes,
         }
+        if self.mailbox is not self.dovecot:
+            changes["audit"] = {**changes.get("audit", {}), "port": self.dovecot.imap_port}
         if self.inbox != INBOX:
             changes["mailbox"] = {**changes.get("mailbox", {}), "folder": self.inbox}
-            with self.dovecot.session(SERVICE_USER) as client:
+            with self.mailbox.session(SERVICE_USER) as client:
                 client.create(self.inbox)
         if self._postgres is not None:
             self._database = self._template = self._postgres.create_database()
@@ -119,11 +134,11 @@ class MailWorld:
                 self.installation.enrol(one)
         self._config = self.installation.config.read_text(encoding="utf-8")
         if self._postgres is None:
-            shutil.copy(self.installation.folder / "register.db", self.installation.folder / "template.db")
+            copy_register(self.installation.folder / "register.db", self.installation.folder / "template.db")
 
     def begin_anew(self) -> None:
         """Empty mailboxes, and a register that knows the enrolments and nothing else."""
-        with self.dovecot.session(SERVICE_USER) as client:
+        with self.mailbox.session(SERVICE_USER) as client:
             _empty(client, self.inbox)
             for folder in (PROCESSED, QUARANTINE):
                 client.delete(folder)  # refused when there is none
@@ -131,9 +146,8 @@ class MailWorld:
             with self.dovecot.session(user) as client:
                 _empty(client, INBOX)
         if self._postgres is None:
-            for file in self.installation.folder.glob("register.db*"):
-                file.unlink()
-            shutil.copy(self.installation.folder / "template.db", self.installation.folder / "register.db")
+            drop_register(self.installation.folder / "register.db")
+            copy_register(self.installation.folder / "template.db", self.installation.folder / "register.db")
             return
         if self._database != self._template:
             self._postgres.drop_database(self._database)
@@ -157,15 +171,15 @@ class MailWorld:
     def post(self, mails: Sequence[bytes], received_at: datetime | None = None) -> None:
         """Lay mails into the inbox, octet for octet, as if they had come just now or at that instant."""
         came = imaplib.Time2Internaldate(received_at) if received_at else ""
-        with self.dovecot.session(SERVICE_USER) as client:
+        with self.mailbox.session(SERVICE_USER) as client:
             for raw in mails:
                 status, _ = client.append(self.inbox, "", came, raw)
                 assert status == "OK"
 
     def renumber(self) -> None:
         """The inbox is made anew with the same mails: other UIDs under another UIDVALIDITY."""
-        mails = self.dovecot.messages(SERVICE_USER, self.inbox)
-        with self.dovecot.session(SERVICE_USER) as client:
+        mails = self.mailbox.messages(SERVICE_USER, self.inbox)
+        with self.mailbox.session(SERVICE_USER) as client:
             for command in (client.delete, client.create):
                 assert command(self.inbox)[0] == "OK"
         self.post(mails)

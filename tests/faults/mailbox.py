@@ -1,0 +1,86 @@
+"""What others do to our mailbox while we work with it: at each command, just before the server hears of it."""
+
+import imaplib
+from collections.abc import Callable, Sequence
+
+from tests.faults.points import Point, reach
+from tests.servers.cyrus import Cyrus
+from tests.support.letters import Letter
+from tests.support.mail_world import ADMIN, INBOX, PROCESSED, SERVICE_USER, MailWorld
+
+RENUMBERED, EXPUNGED, RENAMED = "UIDVALIDITY changed", "a mail expunged", "mailbox renamed"
+MISSING, MOVED, COPIED, FULL = "folder missing", "half of them moved", "half of them copied", "quota exceeded"
+COMMANDS = ("SELECT", "UID SEARCH", "UID FETCH", "UID MOVE")
+ELSEWHERE = "Ailleurs"
+_UNLIMITED, _NOTHING = "(STORAGE 1000000)", "(STORAGE 0)"
+
+
+def hows(point: Point) -> Sequence[str]:
+    """What can be done before a command; what is about a move, before moves."""
+    moving = (MISSING, MOVED, COPIED, FULL) if point.name.endswith("MOVE") else ()
+    return (RENUMBERED, EXPUNGED, RENAMED, *moving)
+
+
+class Neighbour:
+    """Another client with the same account."""
+
+    def __init__(self, world: MailWorld, victim: Letter) -> None:
+        self._world = world
+        self._victim = victim
+
+    def about_to(self, line: bytes) -> Callable[[], None] | None:
+        """What it does before this line is passed on."""
+        command = b" ".join(line.split()[1:3]).decode(errors="replace")
+        command = next((known for known in COMMANDS if command.startswith(known)), "")
+        how = command and reach("mailbox", f"before {command}")
+        if not how:
+            return None
+        return lambda: self._do(how, line)
+
+    def begin_anew(self) -> None:
+        """The folder for what is done exists, as it does on every day but the first."""
+        with self._world.mailbox.session(SERVICE_USER) as client:
+            client.create(PROCESSED)
+
+    def restore(self) -> None:
+        """What an operator mends."""
+        with self._world.mailbox.session(SERVICE_USER) as client:
+            if self._world.inbox != INBOX and client.select(ELSEWHERE)[0] == "OK":
+                client.unselect()
+                client.rename(ELSEWHERE, self._world.inbox)
+        self._limit(_UNLIMITED)
+
+    def _do(self, how: str, line: bytes) -> None:
+        match how:
+            case "UIDVALIDITY changed":
+                self._world.renumber()
+            case "quota exceeded":
+                self._limit(_NOTHING)
+            case _:
+                with self._world.mailbox.session(SERVICE_USER) as client:
+                    self._with(client, how, line)
+
+    def _with(self, client: imaplib.IMAP4, how: str, line: bytes) -> None:
+        match how:
+            case "a mail expunged":
+                client.select(self._world.inbox)
+                name = f'"{self._victim.message_id}"'
+                for number in client.search(None, "HEADER", "Message-ID", name)[1][0].split():
+                    client.store(number.decode(), "+FLAGS.SILENT", r"(\Deleted)")
+                client.expunge()
+            case "mailbox renamed":
+                client.rename(self._world.inbox, ELSEWHERE)
+            case "folder missing":
+                client.delete(PROCESSED)
+            case "half of them moved" | "half of them copied":
+                client.select(self._world.inbox)
+                uids = client.uid("SEARCH", "ALL")[1][0].split()
+                asked = uids[: max(1, len(uids) // 2)]
+                folder = line.split()[-1].decode()
+                client.uid("MOVE" if how == MOVED else "COPY", b",".join(asked).decode(), folder)
+
+    def _limit(self, amount: str) -> None:
+        """Of the folder for what is done; only Cyrus has one for a folder alone."""
+        if isinstance(self._world.mailbox, Cyrus):
+            with self._world.mailbox.session(ADMIN) as client:
+                client.setquota(f"user/{SERVICE_USER}/{PROCESSED}", amount)

@@ -1,0 +1,106 @@
+"""One run for each point and each thing that can go wrong there; or a second fault in the run that mends the first."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.faults import clocks, files, kills, lines, mailbox, memory, statements
+from tests.faults.played import Played
+from tests.faults.points import Fault, Point
+from tests.faults.report import Row
+
+KINDS: dict[str, Callable[[Point], Sequence[str]]] = {
+    "kill": kills.hows,
+    "imap": lines.hows,
+    "smtp": lines.hows,
+    "sqlite": statements.hows,
+    "postgresql": statements.hows,
+    "file": files.hows,
+    "clock": clocks.hows,
+    "memory": memory.hows,
+    "mailbox": mailbox.hows,
+}
+"""What can go wrong at a point, by its kind."""
+
+WORST = (
+    ("kill", "smtp.data.written", 1, kills.KILLED),
+    ("kill", "intake.settle.after-commit", 1, kills.KILLED),
+    ("smtp", "server 250 2.0.0", 2, "reset before it"),
+    ("imap", "client UID MOVE", 1, "closed after it"),
+    ("sqlite", "COMMIT", 12, statements.FAILED_AFTER),
+    ("postgresql", "COMMIT", 12, statements.LOST_AFTER),
+    ("clock", "delivery._commit", 2, "ahead 3 days, until it is set"),
+    ("mailbox", "before UID MOVE", 1, mailbox.RENUMBERED),
+)
+"""Each leaves the story at another of the states of DESIGN. The first: the server has the whole answer, and we do not
+know it."""
+
+
+class Player(Protocol):
+    """Who plays stories: a stage, or workers that are killed."""
+
+    async def record(self, *faults: Fault, with_pool: bool = False) -> list[Point]:
+        """The points of a run from end to end, after runs that these faults broke."""
+        ...
+
+    async def play(self, *faults: Fault, with_pool: bool = False) -> Played:
+        """Runs that these faults break; then the worker may finish."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """How many of the cases are played, in an order of chance: what is cut short has seen something of everything."""
+
+    every: int = 1
+    most: int | None = None
+    share: int = 0
+    shares: int = 1
+    """Of all, so many are played elsewhere."""
+
+    def of(self, cases: Sequence[Fault], seed: str) -> Sequence[Fault]:
+        """Those of the cases; the same each time."""
+        order = random.Random(seed).sample(cases, len(cases))
+        return order[: -(-len(order) // self.every)][self.share :: self.shares][: self.most]
+
+
+ALL = Portion()
+
+
+def worst_of(points: Iterable[Point]) -> list[Fault]:
+    """Those of the worst that can happen where these points are passed."""
+    passed = set(points)
+    found = [Fault(point=Point(kind=kind, name=name, nth=nth), how=how) for kind, name, nth, how in WORST]
+    return [fault for fault in found if fault.point in passed]
+
+
+async def sweep(
+    player: Player,
+    *kinds: str,
+    portion: Portion = ALL,
+    first: tuple[Fault, ...] = (),
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Row:
+    """Break each of the points of these kinds, after runs that the first faults broke; what it came to."""
+    with_pool = "memory" in kinds and not first
+    points = [point for point in await player.record(*first, with_pool=with_pool) if point.kind in kinds]
+    cases = [Fault(point=point, how=how) for point in points for how in KINDS[point.kind](point)]
+    row = Row(kind=", ".join(kinds), points=len(points), cases=len(cases))
+    for case in portion.of(cases, f"{kinds} {first}"):
+        if not goes_on():
+            break
+        row = row.having(await played_surely(player, *first, case, with_pool=with_pool))
+    return row
+
+
+async def played_surely(player: Player, *faults: Fault, with_pool: bool = False) -> Played:
+    """With the last fault at an earlier time when it is not reached: turns that do more are fewer."""
+    played = await player.play(*faults, with_pool=with_pool)
+    *before, last = faults
+    for nth in dict.fromkeys((last.point.nth // 2, 1)):
+        if played.reached or played.wrong or not 0 < nth < last.point.nth:
+            break
+        point = Point(kind=last.point.kind, name=last.point.name, nth=nth)
+        played = await player.play(*before, Fault(point=point, how=last.how), with_pool=with_pool)
+    return played

@@ -1,0 +1,79 @@
+"""A thin selection of the sweep of `tests.faults`: the worst moments, and a few of each kind on each server."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import Killings
+from tests.faults.places import CRASH_SAFE
+from tests.faults.report import Row
+from tests.faults.stage import Stage
+from tests.faults.sweep import KINDS, Player, Portion, played_surely, sweep, worst_of
+from tests.servers.postgres import PostgresServer, postgres
+from tests.support.available import require
+from tests.support.databases import PostgresDatabases
+
+
+def surely(row: Row) -> None:
+    """Nothing was wrong, and hardly any run went another way than where it was to be broken."""
+    assert not row.findings, "\n".join(row.findings)
+    assert row.reached >= row.runs * 0.8
+
+
+async def the_worst(player: Player) -> None:
+    """Each of them alone, and then once more while the first is mended."""
+    worst = worst_of(await player.record())
+    played = [await played_surely(player, fault) for fault in worst]
+    assert all(one.reached for one in played)
+    assert not [str(one) for one in played if one.wrong]
+    surely(await sweep(player, *KINDS, portion=Portion(most=3), first=(worst[0],)))
+
+
+@pytest.fixture(autouse=True)
+def servers() -> None:
+    require("dovecot")
+    require("postfix")
+
+
+def test_a_worker_killed_at_the_worst_moments_answers_once(tmp_path: Path, postgres_server: PostgresDatabases) -> None:
+    async def story() -> None:
+        async with Killings(tmp_path, postgres=postgres_server.server) as killings:
+            await the_worst(killings)
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_whatever_fails_on_sqlite_and_dovecot_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Stage(tmp_path) as stage:
+            await the_worst(stage)
+            for kind, most in {"imap": 6, "smtp": 6, "sqlite": 8, "file": 5, "clock": 5, "memory": 2}.items():
+                surely(await sweep(stage, kind, portion=Portion(most=most)))
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_whatever_fails_on_postgresql_and_cyrus_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+    require("postgresql")
+    require("cyrus")
+
+    async def story(server: PostgresServer) -> None:
+        async with Stage(tmp_path, postgres=server, cyrus=True) as stage:
+            await the_worst(stage)
+            for kind, most in {"postgresql": 8, "imap": 4, "mailbox": 6}.items():
+                surely(await sweep(stage, kind, portion=Portion(most=most)))
+
+    with postgres(settings=CRASH_SAFE) as server:
+        asyncio.run(story(server))
+
+
+@pytest.mark.slow
+def test_a_worker_killed_anywhere_on_sqlite_answers_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Killings(tmp_path) as killings:
+            surely(await sweep(killings, "kill", portion=Portion(most=8)))
+
+    asyncio.run(story())

@@ -1,0 +1,89 @@
+"""The worker while the mail servers are killed under it, or come back with other numbers for the same mails."""
+
+import asyncio
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import Killings
+from tests.faults.played import Played
+from tests.faults.stage import Stage
+from tests.servers.faultproxy import Fault, Rule, Side
+from tests.support.available import require
+from tests.support.mail_world import AUDIT_USER, SERVICE_USER
+
+
+@pytest.fixture(autouse=True)
+def servers() -> None:
+    require("dovecot")
+    require("postfix")
+
+
+async def played_while(stage: Stage, proxy: str, line: bytes, delay_seconds: float, act: Callable[[], None]) -> Played:
+    """A story in which this is done a little after the line has begun to pass, octet by octet."""
+    rule = Rule(side=Side.CLIENT, fault=Fault.DRIBBLE, match=line)
+    stage.proxies[proxy].rules[:] = [rule]
+
+    async def when() -> None:
+        while not rule.fired:  # noqa: ASYNC110  the proxy knows of no events but stalls
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(delay_seconds)
+        await asyncio.to_thread(act)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(when())
+        return await stage.play()
+
+
+@pytest.mark.slow
+async def test_dovecot_killed_while_it_moves_mails(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        kill = partial(stage.world.dovecot.restart, kill=True)
+        for delay_seconds in (0.0, 0.002, 0.005, 0.01, 0.02):
+            played = await played_while(stage, "mailbox", rb"UID MOVE", delay_seconds, kill)
+            # MOVE is not atomic on a server that is killed: the same mail may then lie in its folder twice.
+            assert not [sentence for sentence in played.wrong if ": 0 mails are missing" not in sentence]
+
+
+@pytest.mark.slow
+async def test_postfix_killed_and_started_while_it_takes_answers(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as stage:
+        postfix = stage.world.postfix
+        for line in (rb"^MAIL FROM", rb"^DATA", rb"^\.\r\n"):
+            log_before = len(postfix.log())
+            played = await played_while(stage, "smtp", line, 0.0, lambda: postfix.restart(kill=True))
+            # Killed between a delivery and its note of it, Postfix delivers again: counted where it takes them.
+            unsure = ("identical copies", AUDIT_USER)
+            assert not [sentence for sentence in played.wrong if not any(word in sentence for word in unsure)]
+            assert set(times_taken(postfix.log()[log_before:]).values()) == {1}
+
+
+def times_taken(log: str) -> Counter[str]:
+    """How often Postfix took each answer into its queue, by envelope sender."""
+    taken = set(re.findall(r"qmgr\[\d+\]: (\w+): from=<(\S+)>", log))
+    return Counter(sender for _, sender in taken)
+
+
+@pytest.mark.slow
+async def test_mails_that_were_taken_in_are_not_taken_for_others_after_a_change_of_uidvalidity(tmp_path: Path) -> None:
+    async with Killings(tmp_path, inbox="Demandes") as killings:
+        world = killings.world
+        before = uidvalidity(killings)
+        killings.begin_anew()
+        code, said = world.run("--kill", "mailbox.move.before:1")
+        assert code == -signal.SIGKILL, said
+        assert len(world.mailbox.messages(SERVICE_USER, world.inbox)) == len(killings.letters)
+        world.renumber()
+        assert uidvalidity(killings) != before
+        world.finish()
+        assert not killings.wrong()
+
+
+def uidvalidity(killings: Killings) -> bytes:
+    with killings.world.mailbox.session(SERVICE_USER) as client:
+        return bytes(client.status(killings.world.inbox, "(UIDVALIDITY)")[1][0])
