@@ -29,7 +29,7 @@ from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
-from mailflow.mail.trust_files import TrustFiles, read_pem_file
+from mailflow.mail.trust_files import TrustFiles, files_in, read_pem_file
 from mailflow.meter import UNMEASURED, Meter
 from mailflow.register import Register, directory, installation, revocations
 from mailflow.register.presence import present
@@ -67,7 +67,7 @@ def open_vault(settings: Settings) -> Vault:
 
 
 def _master_keys(folder: Path) -> dict[str, bytes]:
-    return {file.stem: _key(file) for file in sorted(folder.glob("*.key"))}
+    return {file.stem: _key(file) for file in files_in(folder, "*.key", may_be_missing=True)}
 
 
 def _may_read(folder: Path) -> bool:

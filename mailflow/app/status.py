@@ -24,7 +24,7 @@ from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.stages import Stages
 from mailflow.mail.trust.expiry import lists_end, validity
-from mailflow.mail.trust_files import read_pem_file
+from mailflow.mail.trust_files import files_in, read_pem_file
 from mailflow.ops.metrics import Metrics
 from mailflow.ops.reading import read_queues
 from mailflow.ops.snapshot import Expiry, Queues, Quota, Snapshot, StageState, Surroundings
@@ -188,7 +188,7 @@ def file_expiries(settings: Settings) -> Iterator[Expiry]:
     """When the authorities' certificates and lists end. What cannot be read is told of by others."""
     trust = settings.trust
     for kind, folder in (("anchor", trust.anchors_dir), ("intermediate", trust.intermediates_dir)):
-        for file in _files(folder):
+        for file in files_in(folder, may_be_missing=True):
             for der in _read(file, pem.CERTIFICATE):
                 yield from _certificate(kind, f"{file.name} {_beginning(der)}", der)
     for name, ends in lists_end(list_files(settings)).items():
@@ -197,7 +197,7 @@ def file_expiries(settings: Settings) -> Iterator[Expiry]:
 
 def list_files(settings: Settings) -> Iterator[tuple[str, bytes]]:
     """The revocation lists in files, DER, with the name of the file that each lies in."""
-    for file in _files(settings.trust.crls_dir):
+    for file in files_in(settings.trust.crls_dir, may_be_missing=True):
         yield from ((file.name, der) for der in _read(file, pem.REVOCATION_LIST))
 
 
@@ -210,10 +210,6 @@ def _told(expiries: Iterable[Expiry]) -> Iterator[Expiry]:
 def _certificate(kind: str, name: str, der: bytes) -> Iterator[Expiry]:
     if (period := validity(der)) is not None:
         yield Expiry(kind=kind, name=name, at=period.ends)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
 
 
 def _read(file: Path, label: str) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.cms import KeyPair, KeySource, PemKey, ServiceKeys
 from mailflow.mail.tokens import SCHEME, token_key
-from mailflow.mail.trust_files import FileState, octets_of, read_pem_file, state_of
+from mailflow.mail.trust_files import FileState, files_in, octets_of, read_pem_file, state_of
 
 OTHERS_MAY_TOUCH = 0o027
 """Bits of a secret file's mode that nobody may have: group to write, others anything."""
@@ -99,7 +99,7 @@ class KeyFiles:
         return (*ours, *(read_pem_file(self.former, pem.CERTIFICATE) if self.former else ()))
 
     def all(self) -> tuple[KeyFile, ...]:
-        """Every key that there is a certificate of, whether it serves or not."""
+        """Every key that there is a certificate of, whether it serves or not. Raises Misconfigured."""
         return (*self.named, *self._in_folder())
 
     @property
@@ -109,7 +109,7 @@ class KeyFiles:
 
     def _in_folder(self) -> Iterator[KeyFile]:
         for use in KeyUse:
-            for certificate in sorted(self.folder.glob(f"{use}-*.pem")):
+            for certificate in files_in(self.folder, f"{use}-*.pem", may_be_missing=True):
                 key = certificate.with_suffix(".key")
                 yield KeyFile(use=use, name=certificate.stem, key=key, certificate=certificate)
 

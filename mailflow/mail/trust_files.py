@@ -6,6 +6,7 @@ Files are read anew when they change, what was fetched with each new generation.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +72,7 @@ class TrustFiles:
         return self._material
 
     def _look(self, directory: Directory) -> tuple[str | FileState, ...]:
-        files = [file for folder in self._folders() for file in _files(folder)]
+        files = [file for folder in self._folders() for file in files_in(folder)]
         return (*map(state_of, files), *(self.keys.state(directory.service_keys) if self.keys else ()))
 
     def _folders(self) -> tuple[Path, Path, Path]:
@@ -91,15 +92,25 @@ class TrustFiles:
         )
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path, pattern: str = "*", *, may_be_missing: bool = False) -> list[Path]:
+    """The files of a folder with such names, in their order. Raises Misconfigured when it cannot be read.
+
+    `Path.glob` would let an error of the disk through, and take a folder that is closed to us for an empty one.
+    """
     try:
-        return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+        return sorted(
+            file
+            for file in folder.iterdir()
+            if fnmatch(file.name, pattern) and not file.name.startswith(".") and file.is_file()
+        )
     except OSError as error:
+        if may_be_missing and isinstance(error, FileNotFoundError):
+            return []
         raise Misconfigured(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def _all_in(folder: Path, label: str) -> tuple[bytes, ...]:
-    return tuple(der for file in _files(folder) for der in read_pem_file(file, label))
+    return tuple(der for file in files_in(folder) for der in read_pem_file(file, label))
 
 
 def read_pem_file(file: Path, label: str) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ files is its own; `statements` has how that fails.
 
 import errno
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,5 +46,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if not isinstance(path, str) or not path.startswith(_heard_below[0]):
         return
     how = reach("file", f"{event.rpartition('.')[2]} {path.removeprefix(_heard_below[0])}")
+    if how is not None and event == "sqlite3.connect":
+        raise sqlite3.OperationalError("unable to open database file")
     if how is not None:
         raise OSError(ERRORS[how], os.strerror(ERRORS[how]), path)

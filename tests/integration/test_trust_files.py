@@ -9,7 +9,10 @@ import pytest
 from mailflow.core.model import Directory
 from mailflow.errors import Misconfigured
 from mailflow.mail.trust import Trust
-from mailflow.mail.trust_files import TrustFiles
+from mailflow.mail.trust_files import TrustFiles, files_in
+from tests.faults import points
+from tests.faults.files import ERRORS, listen
+from tests.faults.points import Fault, Point, Run
 from tests.support.pki import shared_pki
 from tests.support.trust import WINDOW
 
@@ -111,3 +114,19 @@ async def test_a_folder_that_is_missing_is_told_by_name(files: TrustFiles, trust
 async def test_a_link_to_nothing_is_no_file(files: TrustFiles, trust: Path) -> None:
     (trust / "crls/gone.pem").symlink_to(trust / "nowhere")
     assert (await files.material(DIRECTORY)).crls
+
+
+@pytest.mark.parametrize("how", ERRORS)
+def test_a_folder_that_cannot_be_read_is_never_taken_for_an_empty_one(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "1.key").touch()
+    assert files_in(folder, "*.key") == [folder / "1.key"]
+    listen(tmp_path)
+    points.begin(Run(Fault(point=Point(kind="file", name="listdir keys", nth=1), how=how)))
+    try:
+        with pytest.raises(Misconfigured, match="keys: cannot be read"):
+            files_in(folder, "*.key", may_be_missing=True)
+    finally:
+        points.begin(None)
+    assert files_in(tmp_path / "none", may_be_missing=True) == []
