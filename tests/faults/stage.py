@@ -186,7 +186,9 @@ class Stage:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
                 raise
-            return [f"the batch ended by {type(error).__name__}", *traceback.format_exception(error)[-6:]]
+            frames = traceback.extract_tb(error.__traceback__)[-4:]
+            places = (f"{Path(frame.filename).name}-{frame.lineno}" for frame in frames)
+            return [f"the batch ended by {type(error).__name__} at {' '.join(places)}"]
         finally:
             points.begin(None)
             self._clock.set_right()
