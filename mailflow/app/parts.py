@@ -306,7 +306,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         meter=meter,
         present=True,
     )
-    async with present(register, door.owner), contextlib.AsyncExitStack() as closing:
+    async with present(register, door.owner, now), contextlib.AsyncExitStack() as closing:
         for part in (door.mailbox, door.copies, door.mailer, door.judges):
             closing.push_async_callback(part.close)
         gc.freeze()  # what is here now stays: the garbage collector need not look at it again

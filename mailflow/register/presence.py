@@ -3,13 +3,13 @@
 Each worker holds a lock of its own name as long as it lives: on PostgreSQL it ends with the worker's session, on SQLite
 with its process. What is leased to a worker whose lock anybody can have is nobody's, however long the lease would run.
 A worker that was only cut off finds its leases gone when it is back, as after one that ran out: `intake.settle` and
-`outbox.mark_sending` ask for them in the same transaction.
+`outbox.mark_sending` ask for them in the same transaction. Nor does it keep what it could not give back meanwhile.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -28,10 +28,10 @@ ROUND_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
-async def present(register: Register, owner: str) -> AsyncIterator[None]:
+async def present(register: Register, owner: str, clock: Callable[[], datetime]) -> AsyncIterator[None]:
     """The worker `owner` lives until the block ends. Without the database it cannot be told, and is tried again."""
     tried = asyncio.Event()
-    keeping = asyncio.create_task(_keep(register, owner, tried))
+    keeping = asyncio.create_task(_keep(register, owner, clock, tried))
     try:
         await tried.wait()
         if keeping.done():
@@ -42,10 +42,13 @@ async def present(register: Register, owner: str) -> AsyncIterator[None]:
         await asyncio.wait({keeping})
 
 
-async def _keep(register: Register, owner: str, tried: asyncio.Event) -> None:
+async def _keep(register: Register, owner: str, clock: Callable[[], datetime], tried: asyncio.Event) -> None:
     while True:
         try:
             async with register.alone(WORKER, of=owner, for_ever=False) as held:
+                if held and tried.is_set():  # again: what it had in its hands then failed, and may not be given back
+                    async with register.begin() as tx:
+                        await _free(tx, owner, clock())
                 while held:
                     tried.set()
                     await asyncio.sleep(ROUND_SECONDS)

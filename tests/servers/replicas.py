@@ -19,6 +19,7 @@ PORT = 5432
 REPLICATING = {
     **SETTINGS,
     "synchronous_commit": "on",
+    "full_page_writes": "on",
     "wal_level": "replica",
     "max_wal_senders": "5",
     "wal_keep_size": "256MB",
