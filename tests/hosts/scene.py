@@ -33,6 +33,8 @@ AMONG = 20
 """Letters of a scenario, about; half before the fault."""
 POST_SECONDS = 0.5
 WAIT_SECONDS_MAX = 120
+LINE_CHARACTERS = 150
+"""Of what is wrong: a sequence with a hole is as long as the sequence."""
 DRAIN_SECONDS_MAX = 300
 
 
@@ -216,8 +218,9 @@ class Played:
     def text(self) -> str:
         """As the report has it."""
         steps = [f"| {seconds:.1f} | {what} |" for seconds, what in self.timeline]
-        end = f"{self.letters} letters; lost, doubled, answered twice: {'none.' if not self.wrong else ''}"
-        lines = [f"### {self.title}", "", "| s | what |", "|--:|---|", *steps, "", end, *(f"- {w}" for w in self.wrong)]
+        end = f"{self.letters} letters; lost, doubled, answered twice:{'' if self.wrong else ' none.'}"
+        wrong = [f"- {one[:LINE_CHARACTERS]}" for one in self.wrong]
+        lines = [f"### {self.title}", "", "| s | what |", "|--:|---|", *steps, "", end, *([""] * bool(wrong)), *wrong]
         return "\n".join(lines)
 
 
