@@ -10,6 +10,7 @@ from typing import Any
 from mailflow.app.apart import apart
 from mailflow.app.keys import make_notary
 from mailflow.app.parts import now
+from mailflow.app.reviewing import examine_of
 from mailflow.core.calendar import PARIS
 from mailflow.errors import Unavailable
 from mailflow.jobs import work
@@ -42,6 +43,7 @@ def job_terms(settings: Settings) -> JobTerms:
         retention=timedelta(days=settings.jobs.retention_days),
         notary=make_notary(settings, now),
         validity=validity,
+        examine=examine_of(settings),
     )
 
 

@@ -1,14 +1,16 @@
 """What looks at decided mails again, with the parts of the settings; the register is open for reading only."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mailflow.app.keys import key_files
 from mailflow.app.parts import judge_of, make_judge, make_pool, now, register_of, trust_files
+from mailflow.core.promises import Doubt
 from mailflow.core.service_keys import KeyUse
 from mailflow.errors import Misconfigured, Unavailable
+from mailflow.jobs.work import Examine
 from mailflow.mail import cms
 from mailflow.mail.judge import Judge
 from mailflow.mail.trust import Trust
@@ -16,6 +18,7 @@ from mailflow.register import Register, directory
 from mailflow.registrar import Terms
 from mailflow.review import case
 from mailflow.review.archive import Archive
+from mailflow.review.rederiving import rederive
 from mailflow.review.scratch import scratch_register
 from mailflow.review.shadow import Shadow
 from mailflow.settings import Settings
@@ -41,10 +44,13 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
 
 @contextlib.asynccontextmanager
 async def archive_of(settings: Settings) -> AsyncIterator[tuple[Register, Archive]]:
-    """The evidence of this register, and every key that is there to open what is kept, whether it serves or not.
+    """The evidence of this register, which is only read. Raises Misconfigured and Unavailable."""
+    async with register_of(settings, read_only=True) as register:
+        yield register, archive_on(settings, register)
 
-    Raises Misconfigured and Unavailable.
-    """
+
+def archive_on(settings: Settings, register: Register) -> Archive:
+    """Its evidence, and every key that is there to open what is kept, whether it serves or not."""
     keys: list[cms.DecryptionKey] = []
     for one in key_files(settings, now).all():
         if one.use is KeyUse.DECRYPTION:
@@ -55,8 +61,16 @@ async def archive_of(settings: Settings) -> AsyncIterator[tuple[Register, Archiv
     def judge(trust: Trust) -> Judge:
         return replace(make(trust), keys=tuple(keys))
 
-    async with register_of(settings, read_only=True) as register:
-        yield register, Archive(register, judge)
+    return Archive(register, judge)
+
+
+def examine_of(settings: Settings) -> Examine:
+    """Reads accepted mails again by these settings. Raises Misconfigured and Unavailable."""
+
+    async def examine(register: Register, intakes: Sequence[int]) -> list[Doubt]:
+        return await rederive(register, archive_on(settings, register), intakes)
+
+    return examine
 
 
 async def tell_case(settings: Settings, intake_id: int) -> dict[str, Any] | None:

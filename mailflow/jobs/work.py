@@ -1,18 +1,23 @@
 """What a job is: what it would do at an instant, and one bounded step of doing it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailflow.core.chain import Notary
 from mailflow.core.expiry import Validity
 from mailflow.core.model import Environment
+from mailflow.core.promises import Doubt
 from mailflow.register import Register, Transaction
 
 BATCH = 500
 """Requests, or mails, that one transaction changes."""
 EXAMPLES = 20
 """How many of what is due a preview names."""
+
+
+Examine = Callable[[Register, Sequence[int]], Awaitable[Sequence[Doubt]]]
+"""Reads these accepted mails again, and gives whatever does not agree with the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class JobTerms:
     notary: Notary
     validity: Callable[[bytes], Validity | None]
     """Of a certificate in DER; None when it cannot be read."""
+    examine: Examine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

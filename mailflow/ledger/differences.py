@@ -94,7 +94,7 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.COPY_UNKNOWN: Meaning(
         explanation="A mail of this service lies in the audit mailbox that the register never ordered: the register is "
         "older than its mailbox, and would give the numbers in it again.",
-        remedy="Stop the service at once, and see Backup and restore.",
+        remedy="`mailflow stop` at once, and see Backup and restore.",
     ),
     Kind.COPY_TWICE: Meaning(
         explanation="More copies lie there than sends are on record: the mail server delivered one twice, or a send "
@@ -119,7 +119,7 @@ MEANINGS: Mapping[Kind, Meaning] = {
     ),
     Kind.GIVEN_TWICE: Meaning(
         explanation="Two numbers of a territory and month have the same sequence.",
-        remedy="Stop the service, keep a copy of the register, and report it.",
+        remedy="`mailflow stop`, keep a copy of the register, and report it.",
     ),
     Kind.COUNTER_BEHIND: Meaning(
         explanation="The counter stands before the highest number that was given: the next creation would be given a "

@@ -85,6 +85,24 @@ job_run = sa.Table(
     sa.Column("done_at", Instant),
 )
 
+# How far accepted mails were read again, and with which of them a promise was not kept.
+reexamination = sa.Table(
+    "reexamination",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("entry", sa.BigInteger, nullable=False),
+    sa.Column("night", Instant),
+    sa.Column("mails", sa.Integer, nullable=False),
+    sa.CheckConstraint("id = 1", name="one_row"),
+)
+doubted_mail = sa.Table(
+    "doubted_mail",
+    metadata,
+    sa.Column("intake_id", serial, sa.ForeignKey("intake.id"), primary_key=True),
+    sa.Column("promise", sa.Text, primary_key=True),
+    sa.Column("found_at", Instant, nullable=False),
+)
+
 broken_promise = sa.Table(
     "broken_promise",
     metadata,

@@ -14,7 +14,16 @@ from mailflow.core.numbers import CANARY_TERRITORY
 from mailflow.core.rates import Budget
 from mailflow.core.service_keys import KeyUse
 from mailflow.core.succession import KEPT
-from mailflow.register.alarm_tables import alarm, alarm_notice, broken_promise, canary_run, job_run, worker_sign
+from mailflow.register.alarm_tables import (
+    alarm,
+    alarm_notice,
+    broken_promise,
+    canary_run,
+    doubted_mail,
+    job_run,
+    reexamination,
+    worker_sign,
+)
 from mailflow.register.attestation_tables import attestation, commission, landlord, reference_edition
 from mailflow.register.chain_tables import journal_head, journal_link
 from mailflow.register.columns import (
@@ -47,11 +56,11 @@ from mailflow.register.types import Instant, OutboxState
 
 __all__ = [
     "active_identity", "alarm", "alarm_notice", "attestation", "awaited_file", "broken_promise", "canary_run",
-    "certificate", "commission", "counter", "desk", "dispatch",
+    "certificate", "commission", "counter", "desk", "dispatch", "doubted_mail",
     "evidence", "exhibit", "file", "history", "history_counter",
     "homonym_release", "installation", "intake", "issuing", "job_run", "journal", "journal_head",
     "journal_link", "key_home", "landlord", "mandate", "metadata",
-    "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reference_edition", "request",
+    "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reexamination", "reference_edition", "request",
     "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "successor",
     "trust_generation", "unanswered_mail", "worker_sign",
 ]  # fmt: skip

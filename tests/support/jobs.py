@@ -1,18 +1,26 @@
 """Jobs at work on a register, and what they order, opened."""
 
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from mailflow.core.model import Environment
+from mailflow.core.promises import Doubt
 from mailflow.jobs.orders import DISPATCH, DISPATCHES, NOTICE, NOTICES, Dispatch, Notice
 from mailflow.jobs.work import Due, Job, JobTerms, run
 from mailflow.mail.trust.expiry import validity
 from mailflow.register import Register, outbox
 from tests.support.keys import notary
 from tests.support.records import ROOMY
+
+
+async def nothing_to_doubt(_register: Register, _intakes: Sequence[int]) -> list[Doubt]:
+    """For registers whose mails no door has accepted."""
+    return []
+
 
 TERMS = JobTerms(
     environment=Environment.PRODUCTION,
@@ -21,6 +29,7 @@ TERMS = JobTerms(
     retention=timedelta(days=90),
     notary=notary("service"),
     validity=validity,
+    examine=nothing_to_doubt,
 )
 LONG_AFTER = datetime(2099, 1, 1, tzinfo=UTC)
 ADAPTERS: dict[str, TypeAdapter[Any]] = {NOTICE: NOTICES, DISPATCH: DISPATCHES}

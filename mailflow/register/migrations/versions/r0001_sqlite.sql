@@ -620,6 +620,23 @@ CREATE TABLE job_run (
     CONSTRAINT pk_job_run PRIMARY KEY (job)
 )
 
+CREATE TABLE reexamination (
+    id INTEGER NOT NULL,
+    entry BIGINT NOT NULL,
+    night DATETIME,
+    mails INTEGER NOT NULL,
+    CONSTRAINT pk_reexamination PRIMARY KEY (id),
+    CONSTRAINT ck_reexamination_one_row CHECK (id = 1)
+)
+
+CREATE TABLE doubted_mail (
+    intake_id INTEGER NOT NULL,
+    promise TEXT NOT NULL,
+    found_at DATETIME NOT NULL,
+    CONSTRAINT pk_doubted_mail PRIMARY KEY (intake_id, promise),
+    CONSTRAINT fk_doubted_mail_intake_id FOREIGN KEY(intake_id) REFERENCES intake (id)
+)
+
 CREATE TABLE broken_promise (
     invariant TEXT NOT NULL,
     times INTEGER NOT NULL,
