@@ -45,10 +45,16 @@ async def totals(tx: Transaction) -> Totals:
         mails=await _count(tx, intake.c.state),
         outgoing=await _count(tx, outbox.c.kind, outbox.c.state),
         requests=await _count(tx, request.c.state),
-        dispatches=int(await tx.connection.scalar(sa.select(sa.func.count()).select_from(dispatch)) or 0),
-        last_mail=int(await tx.connection.scalar(sa.select(sa.func.max(intake.c.id))) or 0),
-        last_outgoing=int(await tx.connection.scalar(sa.select(sa.func.max(outbox.c.id))) or 0),
+        dispatches=await _one(tx, sa.select(sa.func.count()).select_from(dispatch)),
+        last_mail=await _one(tx, sa.select(sa.func.max(intake.c.id))),
+        last_outgoing=await _one(tx, sa.select(sa.func.max(outbox.c.id))),
     )
+
+
+async def _one(tx: Transaction, statement: sa.Select[Any]) -> int:
+    """One number; 0 of nothing."""
+    ((number,),) = await tx.all(statement)
+    return int(number or 0)
 
 
 async def _count(tx: Transaction, *by: sa.Column[str]) -> Counts:
@@ -197,6 +203,6 @@ async def answers_missing(tx: Transaction, before: datetime, limit: int) -> tupl
     unanswered = sa.select(outbox.c.id).where(outbox.c.intake_id == intake.c.id)
     answered = (intake.c.state == IntakeState.ANSWERED.value, intake.c.settled_at < before)
     which = sa.select(intake.c.id).where(*answered, ~unanswered.exists())
-    number = await tx.connection.scalar(sa.select(sa.func.count()).select_from(which.subquery()))
+    ((number,),) = await tx.all(sa.select(sa.func.count()).select_from(which.subquery()))
     rows = await tx.all(which.order_by(intake.c.id).limit(limit))
-    return int(number or 0), [row.id for row in rows]
+    return int(number), [row.id for row in rows]

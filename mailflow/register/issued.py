@@ -119,7 +119,8 @@ async def due(tx: Transaction, before: datetime) -> int:
     after = (await position(tx)).entry
     which = (entries.c.kind == evidence.ANSWERED, entries.c.id > after, entries.c.at < before)
     named = entries.c.detail.contains(f'"{evidence.DIGEST}"')
-    return int(await tx.connection.scalar(sa.select(sa.func.count()).where(*which, named)) or 0)
+    ((number,),) = await tx.all(sa.select(sa.func.count()).where(*which, named))
+    return int(number)
 
 
 async def doubted(tx: Transaction) -> list[int]:

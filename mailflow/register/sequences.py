@@ -158,6 +158,6 @@ async def not_answered(tx: Transaction, limit: int) -> tuple[int, list[str]]:
 
 
 async def _numbers(tx: Transaction, which: sa.Select[tuple[str]], limit: int) -> tuple[int, list[str]]:
-    number = await tx.connection.scalar(sa.select(sa.func.count()).select_from(which.subquery()))
+    ((number,),) = await tx.all(sa.select(sa.func.count()).select_from(which.subquery()))
     rows = await tx.all(which.order_by(request.c.number).limit(limit))
-    return int(number or 0), [row.number for row in rows]
+    return int(number), [row.number for row in rows]

@@ -144,6 +144,18 @@ class TrustShelf:
         return self._known[1]
 
 
+def a_judge(trust: Trust) -> Judge:
+    """What judges for the service."""
+    cast = the_cast()
+    return Judge(
+        trust=trust,
+        keys=(cms.load_decryption_key(cast.service.key_pem, cast.service.pem),),
+        limits=LIMITS,
+        own_addresses=frozenset({SERVICE, AUDIT}),
+        own_domain="service.example",
+    )
+
+
 class InProcess:
     """`door.Judges` without a pool: the same functions; a mail may break them, or the process."""
 
@@ -155,13 +167,7 @@ class InProcess:
     async def serve(self, material: TrustMaterial) -> None:
         cast = the_cast()
         trust = Trust(material)
-        self._judge = Judge(
-            trust=trust,
-            keys=(cms.load_decryption_key(cast.service.key_pem, cast.service.pem),),
-            limits=LIMITS,
-            own_addresses=frozenset({SERVICE, AUDIT}),
-            own_domain="service.example",
-        )
+        self._judge = a_judge(trust)
         self._composer = Composer(
             trust=trust,
             signing_key=cms.load_signing_key(cast.service.key_pem, cast.service.pem),

@@ -1,0 +1,69 @@
+"""A folder of a mailbox in memory, looked through as the reconciliation does; for simulations."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from mailflow.mail.mime import glance
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Listing, Lying
+from tests.support.fakes import FakeMailbox
+
+
+class Stored(Protocol):
+    """A mail as the server has it."""
+
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def received_at(self) -> datetime: ...
+
+
+class FakeFolder:
+    """`ports.Folder`: the inbox of such an account, or what was moved into one of its folders; only looked through."""
+
+    def __init__(self, mailbox: FakeMailbox, name: str) -> None:
+        self._mailbox = mailbox
+        self.name = name
+
+    @property
+    def _mails(self) -> Mapping[int, Stored]:
+        if self.name == "INBOX":
+            return self._mailbox.inbox
+        return dict(enumerate(self._mailbox.folders.get(self.name, []), 1))
+
+    async def list(self, *, marked: bool = False) -> Listing:
+        return Listing(uidvalidity=self._mailbox.uidvalidity, uids=() if marked else tuple(sorted(self._mails)))
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        return [
+            Lying(
+                uid=uid,
+                message_id=glance(stored.raw).message_id,
+                received_at=stored.received_at,
+                size_bytes=len(stored.raw),
+            )
+            for uid, stored in self._mails.items()
+            if uid in uids
+        ]
+
+    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        for uid, stored in self._mails.items():
+            if uid in uids:
+                size = len(stored.raw)
+                yield FetchedMail(
+                    uid=uid,
+                    uidvalidity=listing.uidvalidity,
+                    raw=stored.raw if size <= self._mailbox.size_bytes_max else None,
+                    size_bytes=size,
+                    received_at=stored.received_at,
+                )
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        raise AssertionError("a sheet changes nothing")
+
+    async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
+        raise AssertionError("a sheet changes nothing")
+
+    async def close(self) -> None:
+        pass
