@@ -23,6 +23,8 @@ def pace_of(settings: Settings) -> Pace:
         chunk_bytes_max=CHUNK_BYTES_MAX,
         lease=timedelta(seconds=worker.lease_seconds),
         attempts_max=worker.attempts_max,
+        waiting_max=worker.waiting_max,
+        disk_used_max=worker.disk_percent_max / 100,
         undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
         rates=_rates(settings.rates),
         successor_at_once=settings.trust.successor_at_once,

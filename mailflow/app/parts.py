@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mailflow.app.disks import register_disk_use
 from mailflow.app.keys import key_files
 from mailflow.app.pacing import pace_of
 from mailflow.app.policies import policies_of, policy_of
@@ -304,6 +305,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         pace=pace_of(settings),
         clock=now,
         meter=meter,
+        disk_used=lambda: register_disk_use(settings),
         present=True,
     )
     async with present(register, door.owner, now), contextlib.AsyncExitStack() as closing:

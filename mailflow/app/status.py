@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mailflow import __version__
+from mailflow.app.disks import disk_use
 from mailflow.app.keys import key_files
 from mailflow.app.parts import imap_account, now
 from mailflow.core.model import EnrolledSender, Standing
@@ -117,16 +117,6 @@ class Watch:
                 await mailbox.close()
             found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
         return tuple(found)
-
-
-def disk_use(settings: Settings) -> float | None:
-    """How full the disk is that the register lies on, when it is a file; else the one of the settings' keys."""
-    url, lookup_key = settings.register_.url, settings.register_.lookup_key_file
-    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else lookup_key
-    with contextlib.suppress(OSError):
-        disk = shutil.disk_usage(file.parent)
-        return 1 - disk.free / (disk.used + disk.free)
-    return None
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from mailflow.app.attendance import TELL_SECONDS_MAX, Attendance, RegisterAway
+from mailflow.app.disks import disk_use
 from mailflow.app.parts import now, register_of
-from mailflow.app.status import Watch, all_expiries, disk_use
+from mailflow.app.status import Watch, all_expiries
 from mailflow.app.telling import tellers
 from mailflow.core.alerting import WorkerSign
 from mailflow.errors import Unavailable

@@ -76,6 +76,10 @@ class Pace:
     """How long a claim holds: after a kill, so long until somebody else takes over."""
     attempts_max: int
     """Solo attempts at a mail before it is set aside."""
+    waiting_max: int
+    """Mails that wait to be decided; at so many the others stay in the mailbox."""
+    disk_used_max: float
+    """Part of the register's disk, 0 to 1; beyond it mails stay in the mailbox."""
     undetermined_retry: timedelta
     rates: Rates
     """Of a sender that has none of its own: every budget."""
@@ -123,6 +127,8 @@ class MailDoor:
     pace: Pace
     clock: Callable[[], datetime]
     meter: Meter = UNMEASURED
+    disk_used: Callable[[], float | None] = lambda: None
+    """Part of the disk that the register lies on, when it lies on one of ours."""
     present: bool = False
     """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 

@@ -177,6 +177,9 @@ class Stages:
         return tuple(stage.name for stage in self.all if stage.since is not None and now - stage.since > seconds)
 
     async def _turn(self, stage: Stage) -> Progress:
+        if stage is self.receive and self.process.failures >= FAILURES_MAX:
+            event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
+            return Progress()  # what cannot be decided is as safe in the mailbox
         stage.since = asyncio.get_running_loop().time()
         try:
             with self._door.meter.turn(stage.name):

@@ -12,6 +12,7 @@ from functools import partial
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event, fault
+from mailflow.mail import room
 from mailflow.mail.deciding import Decision, Judged, decide, judge
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.mime import glance
@@ -45,6 +46,9 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
+        return Progress()
+    if reason := await room.full(door):
+        event(log, "left-in-mailbox", level=logging.WARNING, mails=len(listing.uids), full=reason)
         return Progress()
     async with door.register.begin() as tx:
         known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)

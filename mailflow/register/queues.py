@@ -71,6 +71,13 @@ async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
     return [_intake_row(row) for row in rows]
 
 
+async def count_waiting(tx: Transaction, most: int) -> int:
+    """How many mails are not decided yet; no more than `most` are counted."""
+    some = sa.select(intake.c.id).where(intake.c.next_at.is_not(None)).limit(most).subquery()
+    (row,) = await tx.all(sa.select(sa.func.count().label("mails")).select_from(some))
+    return int(row.mails)
+
+
 async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
     """Outgoing mails that have not left, those whose time runs longest first."""
     first = (outbox.c.received_at, outbox.c.id)

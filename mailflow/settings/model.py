@@ -207,6 +207,10 @@ class Worker(Section):
     """Time after which another worker takes over what this one had claimed."""
     attempts_max: Count = 3
     """Attempts at one mail, alone, before it is set aside for a person."""
+    waiting_max: Count = 200_000
+    """Mails that wait to be decided; at so many the others stay in the mailbox until there are fewer."""
+    disk_percent_max: Percent = 97
+    """How full the disk of a register on SQLite may be; beyond that mails stay in the mailbox."""
     undetermined_retry_seconds: Count = 900
     """Time until a mail is judged again whose certificate could not be checked."""
     audit_wait_minutes: Count = 75

@@ -28,6 +28,8 @@ PACE = Pace(
     chunk_bytes_max=1 << 24,
     lease=timedelta(minutes=10),
     attempts_max=3,
+    waiting_max=1_000_000,
+    disk_used_max=0.97,
     undetermined_retry=timedelta(minutes=20),
     rates=dict.fromkeys(Budget, 1_000_000_000),
     successor_at_once=False,

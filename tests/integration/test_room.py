@@ -1,0 +1,101 @@
+"""What stays in the mailbox, and until when: while there is no room, or nothing can be decided."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.mail import stages, worker
+from mailflow.mail.door import MailDoor
+from mailflow.mail.stages import Drained, Stages
+from mailflow.register import Register
+from tests.support.doors import PACE, House
+from tests.support.judging import a_mail, dem_part
+from tests.support.records import rows
+
+SECONDS_MAX = 60
+NEVER_SECONDS = 3600.0
+
+
+@pytest.fixture
+async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A door whose stages wait for nothing but each other."""
+    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(stages, "BACKOFF_MOST_SECONDS", 0.01)
+    monkeypatch.setattr(stages, "STEP_SECONDS_MAX", 0.05)
+    made = House(register)
+    await made.enrol()
+    return made
+
+
+def letter(number: int) -> bytes:
+    """A mail about somebody of its own."""
+    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
+
+
+async def drain(door: MailDoor) -> Drained:
+    async with asyncio.timeout(SECONDS_MAX):
+        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
+
+
+async def sent(house: House) -> int:
+    return len(await rows(house.register, "SELECT id FROM outbox WHERE state = 'sent'"))
+
+
+async def taken_in(house: House) -> int:
+    return len(await rows(house.register, "SELECT id FROM intake"))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS_MAX):
+        while not true():  # noqa: ASYNC110  nobody sets an event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_queue_has_no_room_for_stays_in_the_mailbox_until_it_has(house: House) -> None:
+    door = house.door(pace=replace(PACE, chunk=1, waiting_max=3))
+    for number in range(9):
+        house.mailbox.deliver(letter(number))
+    await worker.receive(door)
+    assert (len(house.mailbox.inbox), await taken_in(house)) == (5, 4), "a poll reads what it began with"
+    assert not await worker.receive(door)
+    assert len(house.mailbox.inbox) == 5
+    for _ in range(3):  # a batch takes what there is room for when it begins; the next one goes on
+        await drain(door)
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 9)
+
+
+async def test_on_a_disk_that_is_nearly_full_only_the_intake_ends(house: House) -> None:
+    used = 0.5
+    door = replace(house.door(), disk_used=lambda: used)
+    house.mailbox.deliver(letter(0))
+    await worker.receive(door)
+    used = 0.98
+    house.mailbox.deliver(letter(1))
+    await drain(door)
+    assert (len(house.mailbox.inbox), await sent(house)) == (1, 1)
+    used = 0.5
+    await drain(door)
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 2)
+
+
+async def test_while_nothing_can_be_decided_mails_stay_in_the_mailbox(house: House) -> None:
+    def away() -> None:
+        raise Unavailable("no lists")
+
+    sick = Stages(house.door(), poll_seconds=0.01, pause_seconds=0.01)
+    house.shelf.trouble = away
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sick.run(NEVER_SECONDS, stop))
+        await until(lambda: sick.process.failures >= stages.FAILURES_MAX)
+        house.mailbox.deliver(letter(0))
+        tried = sick.process.failures
+        await until(lambda: sick.process.failures >= tried + 5)
+        assert len(house.mailbox.inbox) == 1
+        house.shelf.trouble = lambda: None
+        await until(lambda: sick.progress.sent == 1)
+        stop.set()
+    assert not house.mailbox.inbox
