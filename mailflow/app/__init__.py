@@ -22,7 +22,9 @@ from mailflow.app.parts import (
     make_judge,
     migrate,
     now,
+    open_vault,
     register_of,
+    trails_of,
     trust_files,
 )
 from mailflow.app.reconciling import Ledger, ledger_of
@@ -61,6 +63,7 @@ __all__ = [
     "make_notary",
     "migrate",
     "now",
+    "open_vault",
     "refresher_of",
     "register_of",
     "run",
@@ -70,6 +73,7 @@ __all__ = [
     "shadow_of",
     "tell_case",
     "tellers",
+    "trails_of",
     "trust_files",
     "try_channels",
     "watch_once",

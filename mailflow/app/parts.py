@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from mailflow.app.disks import register_disk_use
@@ -21,13 +22,15 @@ from mailflow.errors import Misconfigured
 from mailflow.mail import pem
 from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.door import MailDoor
-from mailflow.mail.imap import ImapAccount, ImapCopies, ImapMailbox
+from mailflow.mail.hindsight import Hindsight
+from mailflow.mail.imap import ImapAccount, ImapCopies, ImapFolder, ImapMailbox
 from mailflow.mail.judge import Judge, JudgeLimits
 from mailflow.mail.letter import Letterhead
 from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.metered import MeteredCopies, MeteredMailbox, MeteredMailer
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.pool import Pool, PoolLimits
+from mailflow.mail.ports import Folder
 from mailflow.mail.smtp import Security, SmtpMailer, SmtpServer
 from mailflow.mail.trust import SigningWindow, Trust
 from mailflow.mail.trust_files import TrustFiles, files_in, read_pem_file
@@ -290,6 +293,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         register=register,
         mailbox=MeteredMailbox(mailbox, meter, now),
         copies=MeteredCopies(copies, meter),
+        hindsight=Hindsight(partial(trails_of, settings)),
         mailer=MeteredMailer(mailer, meter),
         judges=pool,
         trust=trust_files(settings, register),
@@ -313,6 +317,15 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
             closing.push_async_callback(part.close)
         gc.freeze()  # what is here now stays: the garbage collector need not look at it again
         yield door
+
+
+def trails_of(settings: Settings) -> tuple[Folder, Folder]:
+    """`Processed` and the audit mailbox, to look back at what the service once did."""
+    audit = replace(imap_account(settings, settings.audit), size_bytes_max=COPY_BYTES_MAX)
+    return (
+        ImapFolder(imap_account(settings, settings.mailbox), settings.mailbox.processed, read_only=True),
+        ImapFolder(audit, settings.audit.folder, read_only=True),
+    )
 
 
 # Whether everybody answers

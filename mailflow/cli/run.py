@@ -1,6 +1,7 @@
 """`mailflow run` and `mailflow ingest`: the worker, as a service, as one batch, or on mails from files."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, apply_option, json_option, say, show_facts, show_plan, wait_for
 from mailflow.cli.mail_files import FileMailbox, read_mails
+from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.stages import Drained
 
 
@@ -51,7 +53,8 @@ def ingest(invocation: Invocation, paths: tuple[Path, ...], apply: bool, as_json
 async def _ingest(invocation: Invocation, mailbox: FileMailbox) -> Drained:
     settings = invocation.settings
     async with app.register_of(settings) as register, app.mail_door(settings, register) as door:
-        files = replace(door, mailbox=mailbox, account="files", inbox="files")
+        behind = Hindsight(partial(app.trails_of, settings), tolerant=True)
+        files = replace(door, mailbox=mailbox, account="files", inbox="files", hindsight=behind)
         return await app.drain(files, settings)
 
 

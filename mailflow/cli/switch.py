@@ -5,6 +5,8 @@ import click
 from mailflow import app
 from mailflow.cli.acting import require_reason
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, say, show_plan, wait_for
+from mailflow.cli.restore import require_up_to_date
+from mailflow.mail.hindsight import SERVICE
 from mailflow.ops.outlook import stopped
 from mailflow.register import issuing, journal
 
@@ -51,6 +53,8 @@ async def _resume(invocation: Invocation, act: Act) -> int:
             now, mails = await issuing.read(tx), await issuing.waiting(tx)
         if now is None:
             raise click.ClickException("numbers are given: nobody has stopped them")
+        if now.by == SERVICE:
+            await require_up_to_date(invocation.settings, register)
         if not act.as_json:
             say(f"Now {stopped(now)}")
         plan = ["give numbers from now on", f"go on with {mails} mails that wait for it"]

@@ -121,8 +121,13 @@ def _message_id(composition: Composition, number: int) -> str:
     """Of the first part that of the order; of another one by the secret, so that nobody can guess it from the first."""
     if number == 1:
         return composition.message_id
-    token = hashlib.sha256(f"{composition.further}:{number}".encode()).hexdigest()[:40]
-    return f"<{token}@{composition.message_id.strip('<>').partition('@')[2]}>"
+    return further_message_id(composition.further, number, composition.message_id)
+
+
+def further_message_id(secret: str, number: int, first: str) -> str:
+    """Of part `number`, where that of the first part is `first`."""
+    token = hashlib.sha256(f"{secret}:{number}".encode()).hexdigest()[:40]
+    return f"<{token}@{first.strip('<>').partition('@')[2]}>"
 
 
 def _boundary(message_id: str, part: str) -> str:

@@ -1,6 +1,7 @@
 """The other side: how a desk's software makes a request mail and opens an answer. Pure.
 
-Nothing of the service depends on this. The reference client, the demo, the tests and the benchmark do.
+Of the service only `mail.recovery` uses it, to read its own answers as the archive. The reference client, the demo, the
+tests and the benchmark do.
 """
 
 import hashlib

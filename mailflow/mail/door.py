@@ -14,6 +14,7 @@ from mailflow.core.model import Directory, Environment
 from mailflow.core.rates import Rates
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.log import event
+from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognition, Verdict
@@ -108,6 +109,7 @@ class MailDoor:
     register: Register
     mailbox: Mailbox
     copies: Copies
+    hindsight: Hindsight
     mailer: Mailer
     judges: Judges
     trust: TrustSource

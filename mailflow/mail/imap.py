@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date
 
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.log import event
@@ -283,9 +284,10 @@ class ImapFolder:
         self.name = name
         self._folder = _Folder(account, name, read_only=read_only)
 
-    async def list(self, *, marked: bool = False) -> Listing:
+    async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
+        received = () if since is None else ("SINCE", imap_syntax.search_date(since))
         try:
-            return await self._folder.search("DELETED" if marked else "ALL")
+            return await self._folder.search("DELETED" if marked else "ALL", *received)
         except (Unavailable, Misconfigured):
             if await self._folder.exists():
                 raise

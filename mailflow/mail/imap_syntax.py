@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 
 class UnreadableResponseError(ValueError):
@@ -101,6 +101,12 @@ def quotas(lines: Sequence[bytes]) -> Iterator[Quota]:
                 unit = 1024 if name.upper() == b"STORAGE" else 1
                 resource = name.decode("ascii").lower()
                 yield Quota(resource=resource, used=int(used) * unit, limit=int(limit) * unit)
+
+
+def search_date(day: date) -> str:
+    """A day as SEARCH wants it (RFC 3501 section 9, `date`), whatever the locale."""
+    month = next(name for name, number in _MONTHS.items() if number == day.month).decode().capitalize()
+    return f"{day.day}-{month}-{day.year}"
 
 
 def search_uids(lines: Sequence[bytes]) -> tuple[int, ...]:

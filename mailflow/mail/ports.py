@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Protocol
 
@@ -71,8 +71,11 @@ class Folder(Protocol):
 
     name: str
 
-    async def list(self, *, marked: bool = False) -> Listing:
-        """Every UID, in ascending order, or of those that are marked deleted; none when there is no such folder."""
+    async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
+        """Every UID, in ascending order, or of those that are marked deleted; none when there is no such folder.
+
+        With `since` only of what was received on that day or later.
+        """
         ...
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:

@@ -43,6 +43,7 @@ async def receive(door: MailDoor) -> Progress:
 
 
 async def _receive(door: MailDoor, ours: Hold) -> Progress:
+    await door.hindsight.look(door.register, door.clock())
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
@@ -101,6 +102,7 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
 
 async def process(door: MailDoor) -> Progress:
     """Decide chunks of waiting mails, then one mail of those that must run alone. Raises Unavailable."""
+    await door.hindsight.look(door.register, door.clock())
     terms = await current_terms(door)
 
     async def claim() -> Sequence[Chunk]:

@@ -49,6 +49,11 @@ class Issued:
     content: bytes | None = field(repr=False)
     """None: not kept any more."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is kept as it was issued."""
+        return self.content is not None and hashlib.sha256(self.content).hexdigest() == self.digest
+
 
 async def find(tx: Transaction, facts: Collection[Facts]) -> dict[Facts, bytes]:
     """The octets of those attestations that were issued before and are kept."""

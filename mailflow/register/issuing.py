@@ -46,9 +46,10 @@ async def hold(tx: Transaction) -> Stop | None:
     """
     if not tx.has_only_writer:
         await tx.all(sa.select(sa.func.pg_advisory_xact_lock_shared(*_LOCK)))
-    stop = await read(tx)
-    tx.may_number = stop is None
-    return stop
+    columns = (issuing.c.stopped_at, issuing.c.stopped_by, issuing.c.stopped_why, issuing.c.reserved)
+    ((at, by, why, tx.reserved),) = await tx.all(sa.select(*columns).where(issuing.c.id == 1))
+    tx.may_number = at is None
+    return None if at is None else Stop(at=at, by=by, why=why)
 
 
 async def require_open(tx: Transaction) -> None:

@@ -98,3 +98,4 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
             yield "UPDATE (revocations)", "trust_generation"
         case Role.ADMINISTRATOR:
             yield "INSERT, UPDATE, DELETE", ", ".join(ENROLMENT)
+            yield "UPDATE", "SEQUENCE intake_id_seq"

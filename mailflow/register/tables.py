@@ -51,6 +51,7 @@ from mailflow.register.request_tables import (
     request,
     request_reference,
 )
+from mailflow.register.restore_tables import mailbox_mark, reserved_number
 from mailflow.register.revocation_tables import revocation
 from mailflow.register.types import Instant, OutboxState
 
@@ -59,10 +60,10 @@ __all__ = [
     "certificate", "commission", "counter", "desk", "dispatch", "doubted_mail",
     "evidence", "exhibit", "file", "history", "history_counter",
     "homonym_release", "installation", "intake", "issuing", "job_run", "journal", "journal_head",
-    "journal_link", "key_home", "landlord", "mandate", "metadata",
+    "journal_link", "key_home", "landlord", "mailbox_mark", "mandate", "metadata",
     "near_person", "near_token", "nir", "outbox", "probable_duplicate", "reexamination", "reference_edition", "request",
-    "request_reference", "revocation", "sender", "sender_address", "service_key", "spending", "successor",
-    "trust_generation", "unanswered_mail", "worker_sign",
+    "request_reference", "reserved_number", "revocation", "sender", "sender_address", "service_key", "spending",
+    "successor", "trust_generation", "unanswered_mail", "worker_sign",
 ]  # fmt: skip
 
 file = sa.Table(
@@ -295,6 +296,7 @@ issuing = sa.Table(
     sa.Column("stopped_at", Instant),
     sa.Column("stopped_by", sa.Text),
     sa.Column("stopped_why", sa.Text),
+    sa.Column("reserved", sa.Boolean, nullable=False, server_default=sa.false()),  # whether numbers are (restoring)
     sa.CheckConstraint("id = 1", name="one_row"),
     sa.CheckConstraint(
         "(stopped_at IS NULL) = (stopped_by IS NULL) AND (stopped_at IS NULL) = (stopped_why IS NULL)",

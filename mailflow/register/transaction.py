@@ -36,7 +36,7 @@ class LeaseLost(Unavailable):
 class Transaction(Statements):
     """One transaction on the register; the modules beside this one work with it."""
 
-    __slots__ = ("doomed", "intake_keys", "keys", "may_number", "vault", "writes")
+    __slots__ = ("doomed", "intake_keys", "keys", "may_number", "reserved", "vault", "writes")
 
     def __init__(self, connection: AsyncConnection, vault: Vault, keys: KeyStore, *, writes: bool) -> None:
         super().__init__(connection)
@@ -48,6 +48,8 @@ class Transaction(Statements):
         """Content keys of intakes that this transaction has unwrapped already."""
         self.may_number = False
         """It holds the switch, which nobody has thrown (`issuing.hold`)."""
+        self.reserved = False
+        """Then too: whether numbers are reserved for some requests (`restoring.reserve`)."""
         self.doomed: list[str] = []
         """Content keys that are destroyed once this transaction is committed."""
 

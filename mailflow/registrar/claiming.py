@@ -9,7 +9,7 @@ from mailflow.core.life import Action, Life
 from mailflow.core.model import CREATIONS, Operation, Refused, Request, Right
 from mailflow.core.numbers import Territory
 from mailflow.core.signers import numbers_given, signers
-from mailflow.register import Transaction, identities, requests
+from mailflow.register import Transaction, identities, requests, restoring
 from mailflow.register import numbers as counters
 from mailflow.registrar import acting
 from mailflow.registrar.subjects import Subject, open_subjects, persons_in
@@ -166,7 +166,7 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Creation | Change], 
 async def give_numbers(tx: Transaction, creations: Sequence[Creation]) -> None:
     """Dense sequences by territory and month. The counters stay locked until the commit: this comes late."""
     groups: dict[tuple[Territory, str], list[Creation]] = {}
-    for candidate in creations:
+    for candidate in await _give_reserved(tx, creations):
         groups.setdefault((candidate.territory, numbers.month_key(candidate.life.deposited_on)), []).append(candidate)
     exhausted: list[Creation] = []
     for key, group in sorted(groups.items()):
@@ -180,6 +180,19 @@ async def give_numbers(tx: Transaction, creations: Sequence[Creation]) -> None:
         candidate.refuse(Anomaly(code=Code.SEQUENCE_EXHAUSTED))
     if exhausted:
         await requests.release(tx, [c.id for c in exhausted])
+
+
+async def _give_reserved(tx: Transaction, creations: Sequence[Creation]) -> Sequence[Creation]:
+    """Requests that had their numbers in a time that the register lost have the same again. Those that had none."""
+    if not tx.reserved or not creations:
+        return creations
+    by_place = {
+        restoring.Place(desk=c.file.file.desk, digest=c.file.file.digest, position=c.position): c for c in creations
+    }
+    found = await restoring.give_reserved(tx, by_place.keys(), creations[0].file.decided_at)
+    for place, number in found.items():
+        by_place[place].number = number
+    return [c for c in creations if c.number is None]
 
 
 async def _allocate(tx: Transaction, territory: Territory, month: str, count: int) -> Sequence[int]:

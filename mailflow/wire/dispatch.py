@@ -13,7 +13,7 @@ from mailflow.core.order import Deregistration
 from mailflow.errors import MailflowError
 from mailflow.wire.codec import NUU, read, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
-from mailflow.wire.names import FileName, Kind
+from mailflow.wire.names import FileName, Kind, parse_name
 from mailflow.wire.writer import STATES
 from mailflow.wire.xml import XmlLimits, XmlRefused, parse
 
@@ -95,8 +95,34 @@ def _second(at: datetime) -> datetime:
     return at.astimezone(PARIS).replace(microsecond=0)
 
 
-def read_told(content: bytes) -> tuple[Told, ...]:
-    """What a `RET` or `DIS` file of the service says of requests; refused ones say nothing. Raises NotOfTheService."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnedCreations:
+    """What a `RET` file says of the requests that a file of a desk created."""
+
+    desk: str
+    digest: str
+    """SHA-256 (hex) of the file that it answers."""
+    numbers: tuple[tuple[int, str], ...]
+    """By the position of the request in that file."""
+
+
+def read_creations(content: bytes) -> ReturnedCreations:
+    """Which numbers a `RET` file gives. Raises NotOfTheService."""
+    document = _document(content)
+    if not document.answered_digest or not document.answered_file:
+        raise NotOfTheService("the document is no RET file")
+    return ReturnedCreations(
+        desk=parse_name(document.answered_file).desk,
+        digest=document.answered_digest,
+        numbers=tuple(
+            (position, element.number)
+            for position, element in enumerate(document.requests)
+            if element.number and element.revision == 1
+        ),
+    )
+
+
+def _document(content: bytes) -> InterfaceFile:
     try:
         root = parse(content, _LIMITS)
     except XmlRefused:
@@ -107,6 +133,12 @@ def read_told(content: bytes) -> tuple[Told, ...]:
     header = document.header
     if header is None or header.file_type not in (Operation.RETURN, Operation.DISPATCH):
         raise NotOfTheService("the document is no RET or DIS file")
+    return document
+
+
+def read_told(content: bytes) -> tuple[Told, ...]:
+    """What a `RET` or `DIS` file of the service says of requests; refused ones say nothing. Raises NotOfTheService."""
+    document = _document(content)
     return tuple(
         Told(
             environment=document.environment or "",

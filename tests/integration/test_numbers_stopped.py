@@ -162,7 +162,7 @@ async def test_among_many_who_give_numbers_it_is_thrown_at_once_and_holds(
     register: Register, register_url: str
 ) -> None:
     opened = [register, *(Register.open(register_url, VAULT) for _ in range(4))]
-    receptions = [Reception(one) for one in opened[:4]]
+    receptions, begun = [Reception(one) for one in opened[:4]], asyncio.Event()
     for place, reception in enumerate(receptions):
         rights = frozenset({Right.CREATION})
         await reception.enrol(f"sender{place}", f"5900{place}", ["059"], rights=rights)
@@ -175,11 +175,12 @@ async def test_among_many_who_give_numbers_it_is_thrown_at_once_and_holds(
                 form = a_request(surname, desk=f"5900{place}")
                 await receptions[place].outcome(form, sequence=given + 1, sender=f"sender{place}")
                 given += 1
+                begun.set()
         return given
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         giving = [asyncio.create_task(give(place)) for place in range(4)]
-        await asyncio.sleep(0.5)
+        await begun.wait()
         await issuing.stop(opened[4], ACT, AT)
         (counted,) = await rows(opened[4], COUNTED)
         given = sum(await asyncio.gather(*giving))

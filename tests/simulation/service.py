@@ -14,6 +14,7 @@ from mailflow.mail import cms
 from mailflow.mail.attachments import ContentLimits
 from mailflow.mail.composer import Composer
 from mailflow.mail.door import MailDoor, Pace
+from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
 from mailflow.mail.letter import Composed, Composition, Letterhead
 from mailflow.mail.mime import MimeLimits
@@ -240,6 +241,7 @@ class Worker:
             register=house.register,
             mailbox=Inbox(house.world),
             copies=AuditMailbox(house.world),
+            hindsight=Hindsight(None),
             mailer=MailServer(house.world),
             judges=InProcess(house),
             trust=TrustShelf(house),

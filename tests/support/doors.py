@@ -9,6 +9,7 @@ from mailflow.core.model import CertificateUse, Directory, Environment
 from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor, Pace
+from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognition, Verdict
@@ -180,6 +181,7 @@ class House:
             register=self.register,
             mailbox=self.mailbox,
             copies=AuditCopies(self.mailer),
+            hindsight=Hindsight(None),
             mailer=self.mailer,
             judges=self.judges,
             trust=self.shelf,

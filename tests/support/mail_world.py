@@ -3,7 +3,7 @@
 import contextlib
 import imaplib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -165,6 +165,16 @@ class MailWorld:
         """Of the PostgreSQL database of now."""
         assert self._postgres is not None
         return self._postgres.url(self._database)
+
+    def lose_database(self, fill: Callable[[str], None]) -> None:
+        """The database is gone; another one is filled by a backup. Of PostgreSQL."""
+        assert self._postgres is not None
+        self._postgres.drop_database(self._database)
+        self._database = self._postgres.create_database()
+        url = self._postgres.url(self._database)
+        fill(url)
+        config = self._config.replace(self._postgres.url(self._template), url)
+        self.installation.config.write_text(config, encoding="utf-8")
 
     # Mails
 

@@ -184,9 +184,28 @@ CREATE TABLE issuing (
     stopped_at DATETIME,
     stopped_by TEXT,
     stopped_why TEXT,
+    reserved BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_issuing PRIMARY KEY (id),
     CONSTRAINT ck_issuing_one_row CHECK (id = 1),
     CONSTRAINT ck_issuing_stopped_whole CHECK ((stopped_at IS NULL) = (stopped_by IS NULL) AND (stopped_at IS NULL) = (stopped_why IS NULL))
+)
+
+CREATE TABLE reserved_number (
+    desk TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    number TEXT NOT NULL,
+    given_at DATETIME,
+    CONSTRAINT pk_reserved_number PRIMARY KEY (digest, desk, position)
+)
+
+CREATE INDEX ix_reserved_number_number ON reserved_number (number)
+
+CREATE TABLE mailbox_mark (
+    mailbox TEXT NOT NULL,
+    uidvalidity BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    CONSTRAINT pk_mailbox_mark PRIMARY KEY (mailbox)
 )
 
 CREATE TABLE service_key (

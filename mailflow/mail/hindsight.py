@@ -1,0 +1,161 @@
+"""Whether the register is behind its mailboxes, as after a restore: then it would give numbers that others have.
+
+`Processed` has every mail that was taken in, the audit mailbox every answer that left. When either has one of which
+the register knows nothing, the register closes the switch (`register.issuing`) before it decides anything. This is
+looked at by each process before its first turn, and again when the register itself has gone back: when a mail that
+was in it is not there any more, as after a fail-over to a database that had not kept up.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from mailflow.core.calendar import legal_day
+from mailflow.errors import Unavailable
+from mailflow.log import event
+from mailflow.mail.composer import further_message_id
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.ports import Folder, Listing
+from mailflow.register import Register, issuing, restoring
+from mailflow.register.journal import Act
+
+SERVICE = "mailflow"
+"""Who has stopped the numbers, when nobody did."""
+NEWEST = 200
+"""So many of the latest mails of each folder tell whether anything is lost: a loss is of the latest."""
+LOOKED_AT = 1_000
+"""Mails that are asked for together."""
+PARTS_MAX = 1_000
+"""Mails that an answer comes in, at most."""
+MARGIN = timedelta(days=2)
+"""A mail may have been received so long before the register's last word and have been decided after it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one of the folders says."""
+
+    name: str
+    listing: Listing
+    headers: dict[int, str] = field(repr=False)
+    """Message-ID by UID, empty when there is none that can be used; of those that are not accounted for."""
+
+    @property
+    def mark(self) -> restoring.Mark:
+        return restoring.Mark(uidvalidity=self.listing.uidvalidity, uid=max(self.listing.uids, default=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What the mailboxes know and the register does not."""
+
+    processed: Seen
+    audit: Seen
+    mails: tuple[int, ...]
+    """UIDs in `Processed` of mails that were never taken in, as far as is known."""
+    nameless: tuple[int, ...]
+    """UIDs of mails there without a Message-ID: only their octets tell."""
+    answers: dict[int, int]
+    """Intakes by UIDs in the audit mailbox: answers that were never ordered."""
+
+    def __bool__(self) -> bool:
+        return bool(self.mails or self.answers)
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"the register is behind its mailboxes: of {len(self.mails)} mails in Processed and"
+            f" {len(self.answers)} answers in the audit mailbox it knows nothing; see mailflow restore"
+        )
+
+
+async def survey(
+    register: Register, processed: Folder, audit: Folder, *, newest: int | None = None, since: date | None = None
+) -> Loss:
+    """Compare them: since a while before the register's last word, or `since`; of each folder the `newest` only.
+
+    Raises Unavailable. The folders are read before the register: what is done meanwhile is known then.
+    """
+    async with register.read() as tx:
+        last, marks = await restoring.latest_entry(tx), await restoring.marks(tx)
+    day = since or (None if last is None else legal_day(last - MARGIN))
+    taken = await _read(processed, day, marks.get(processed.name), newest)
+    answered = await _read(audit, day, marks.get(audit.name), newest)
+    async with register.read() as tx:
+        unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
+        names = {name for name in answered.headers.values() if name}
+        lost = await restoring.lost_answers(tx, ANSWER, names)
+        secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
+    for first, id_ in list(lost.items()):
+        parts = (further_message_id(secrets[id_], number, first) for number in range(2, PARTS_MAX))
+        lost |= {name: id_ for name in parts if name in names}
+    return Loss(
+        processed=taken,
+        audit=answered,
+        mails=tuple(uid for uid, name in taken.headers.items() if name in unknown),
+        nameless=tuple(uid for uid, name in taken.headers.items() if not name),
+        answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
+    )
+
+
+async def _read(trail: Folder, day: date | None, mark: restoring.Mark | None, newest: int | None) -> Seen:
+    listing = await trail.list(since=day)
+    after = mark.uid if mark is not None and mark.uidvalidity == listing.uidvalidity else 0
+    uids: Sequence[int] = [uid for uid in listing.uids if uid > after]
+    if newest is not None:
+        uids = uids[-newest:]
+    names: dict[int, str] = {}
+    for start in range(0, len(uids), LOOKED_AT):
+        some = await trail.look(listing, uids[start : start + LOOKED_AT])
+        names |= {one.uid: one.message_id for one in some}
+    return Seen(name=trail.name, listing=listing, headers=dict(sorted(names.items())))
+
+
+class Hindsight:
+    """Of one process. Without trails there is nothing to look at."""
+
+    def __init__(self, trails: Callable[[], tuple[Folder, Folder]] | None, *, tolerant: bool = False) -> None:
+        self._trails = trails
+        self._tolerant = tolerant
+        """Whether folders that cannot be read are passed over: by who works without them."""
+        self._turn = asyncio.Lock()
+        self._looked = False
+        self._latest = 0
+
+    async def look(self, register: Register, at: datetime) -> None:
+        """Before anything is taken in or decided. Raises Unavailable."""
+        async with self._turn:
+            async with register.read() as tx:
+                latest = await restoring.latest_intake(tx)
+            if not self._looked or latest < self._latest:
+                try:
+                    await self._look_back(register, at)
+                except Unavailable:
+                    if not self._tolerant:
+                        raise
+                    event(log, "not-looked-back", level=logging.WARNING)
+            self._looked, self._latest = True, latest
+
+    async def _look_back(self, register: Register, at: datetime) -> None:
+        if self._trails is None:
+            return
+        async with closing(self._trails()) as (processed, audit):
+            loss = await survey(register, processed, audit, newest=NEWEST)
+        if loss:
+            event(log, "register-behind", level=logging.ERROR, mails=len(loss.mails), answers=len(loss.answers))
+            await issuing.stop(register, Act(by=SERVICE, why=loss.sentence), at)
+
+
+@contextlib.asynccontextmanager
+async def closing(trails: tuple[Folder, Folder]) -> AsyncIterator[tuple[Folder, Folder]]:
+    """The trails, whose connections are closed afterwards."""
+    try:
+        yield trails
+    finally:
+        for trail in trails:
+            await trail.close()

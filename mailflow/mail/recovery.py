@@ -1,0 +1,151 @@
+"""After a loss: what the mailboxes know of the lost time is given back to the register, before any number is given.
+
+Which numbers went out, and to which request, is told by the answers in the audit mailbox, to who has the archive's
+key. Without it the counters jump, and what was in the lost time waits for an operator. Numbers are stopped meanwhile
+and stay so until somebody resumes them. Safe to kill at any line and to run again.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.mail.cms import DecryptionKey
+from mailflow.mail.desk import AnswerRefused, open_answer
+from mailflow.mail.hindsight import Loss
+from mailflow.mail.mime import message_id_of
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Folder
+from mailflow.register import Register, intake, issuing, restoring
+from mailflow.register.journal import Act
+from mailflow.register.restoring import Place
+from mailflow.wire.dispatch import NotOfTheService, read_creations
+
+MAILS_AT_A_TIME = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentOut:
+    """What lost answers say."""
+
+    numbers: tuple[tuple[Place, UniqueNumber], ...] = ()
+    """In the order in which they lie in the audit mailbox."""
+    sealed: tuple[int, ...] = ()
+    """UIDs of answers that the archive's key does not open, or that the service did not sign."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What is to be done."""
+
+    loss: Loss
+    went_out: WentOut
+    jump: bool
+    """Nobody can tell all numbers that went out."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Recovered:
+    """What was done."""
+
+    reserved: int = 0
+    counters: int = 0
+    """That have jumped."""
+    taken_in: int = 0
+    held: int = 0
+    skipped_to: int = 0
+    """The number of the last mail that is left out."""
+    oversize: list[int] = field(default_factory=list)
+    """UIDs of mails in `Processed` that are too large to be read."""
+
+
+async def read_answers(
+    audit: Folder, loss: Loss, keys: Sequence[DecryptionKey], certificates: Sequence[bytes], at: datetime
+) -> WentOut:
+    """Open the lost answers by the archive's key. Raises Unavailable."""
+    told: list[tuple[Place, UniqueNumber]] = []
+    seen, sealed = set(), []
+    async for mail in audit.fetch(loss.audit.listing, sorted(loss.answers)):
+        seen.add(mail.uid)
+        try:
+            files = open_answer(mail.raw or b"", keys, certificates, at).files
+        except AnswerRefused:
+            sealed.append(mail.uid)
+            continue
+        for name, octets in files.items():
+            with contextlib.suppress(NotOfTheService):
+                if name.startswith("RET"):
+                    told += _creations(octets)
+    return WentOut(numbers=tuple(told), sealed=(*sealed, *sorted(loss.answers.keys() - seen)))
+
+
+def _creations(octets: bytes) -> list[tuple[Place, UniqueNumber]]:
+    returned = read_creations(octets)
+    return [
+        (Place(desk=DeskCode(returned.desk), digest=returned.digest, position=position), UniqueNumber(number))
+        for position, number in returned.numbers
+    ]
+
+
+async def recover(
+    register: Register, processed: Folder, account: str, recovery: Recovery, act: Act, at: datetime
+) -> Recovered:
+    """Do it. Raises Unavailable."""
+    done, loss = Recovered(), recovery.loss
+    await issuing.stop(register, act, at)
+    async with register.begin() as tx:
+        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers)
+        if recovery.jump:
+            done.counters = await restoring.jump(tx, at)
+        done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
+    batch: list[FetchedMail] = []
+    async for mail in processed.fetch(loss.processed.listing, sorted({*loss.mails, *loss.nameless})):
+        batch.append(mail)
+        if len(batch) == MAILS_AT_A_TIME:
+            await _take_in(register, processed.name, account, batch, done, at)
+            batch = []
+    await _take_in(register, processed.name, account, batch, done, at)
+    async with register.begin() as tx:
+        if recovery.jump:
+            done.held = await restoring.hold_undecided(tx)
+        reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
+        detail: dict[str, str | int] = {
+            "by": act.by,
+            "why": act.why,
+            "reserved": done.reserved,
+            "counters_jumped": done.counters,
+            "jump": restoring.JUMP if recovery.jump else 0,
+            "taken_in": done.taken_in,
+            "held": done.held,
+            "intakes_skipped_to": done.skipped_to,
+        }
+        await restoring.account(tx, reached, detail, at)
+    return done
+
+
+async def _take_in(
+    register: Register, folder: str, account: str, mails: Sequence[FetchedMail], done: Recovered, at: datetime
+) -> None:
+    """Those that are known after all, by their octets, are left out."""
+    digests = {mail.uid: sha256(mail.raw or b"").hexdigest() for mail in mails}
+    async with register.begin() as tx:
+        known = await restoring.known_digests(tx, set(digests.values()))
+        fresh = [mail for mail in mails if mail.raw is not None and digests[mail.uid] not in known]
+        arrivals = [
+            intake.Arrival(
+                account=account,
+                mailbox=folder,
+                uidvalidity=mail.uidvalidity,
+                uid=mail.uid,
+                raw=mail.raw,
+                size_bytes=mail.size_bytes,
+                received_at=mail.received_at,
+                message_id=message_id_of(mail.raw or b""),
+            )
+            for mail in fresh
+        ]
+        await intake.take_in(tx, arrivals, at)
+    done.taken_in += len(fresh)
+    done.oversize += [mail.uid for mail in mails if mail.raw is None]

@@ -1,0 +1,235 @@
+"""A register that is behind its mailboxes, as after a restore: what it knows, and what it is told of the time it lost.
+
+Numbers that went out in that time are reserved for the requests that had them, by desk, digest of the file and
+position; the counters go beyond them. Where nobody can tell which went out, the counters jump.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import chain
+
+import sqlalchemy as sa
+
+from mailflow.core import numbers
+from mailflow.core.calendar import legal_day
+from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
+from mailflow.register import journal as journals
+from mailflow.register.intake import message_token
+from mailflow.register.outbox import message_id
+from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
+from mailflow.register.transaction import Transaction, batches
+from mailflow.register.types import IntakeState
+
+JUMP = 10_000
+"""How far counters jump when nobody can tell what they had given."""
+INTAKES_AHEAD = 100_000
+"""How many mails a register is at most behind, and how far their numbering jumps: answers are named after it."""
+_MONTHS = 14
+"""Before today: no creation names a deposit that is further back (decision 13), but for one that was registered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a request stood: in a file of a desk."""
+
+    desk: DeskCode
+    digest: str
+    """SHA-256 (hex) of the file."""
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Up to where a mailbox was accounted for."""
+
+    uidvalidity: int
+    uid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """A number that went out in a time that was lost."""
+
+    number: UniqueNumber
+    desk: DeskCode
+    given: bool
+    """Again, to the same request."""
+
+
+# What it knows
+
+
+async def latest_intake(tx: Transaction) -> int:
+    """The last mail that was taken in; 0 when there was none. It never becomes less, but by a loss."""
+    (row,) = await tx.all(sa.select(sa.func.max(intake.c.id).label("id")))
+    return int(row.id or 0)
+
+
+async def latest_entry(tx: Transaction) -> datetime | None:
+    """When something last happened."""
+    rows = await tx.all(sa.select(journal.c.at).order_by(journal.c.id.desc()).limit(1))
+    return rows[0].at if rows else None
+
+
+async def marks(tx: Transaction) -> dict[str, Mark]:
+    """By folder up to where the loss before this one was accounted for."""
+    return {
+        row.mailbox: Mark(uidvalidity=row.uidvalidity, uid=row.uid) for row in await tx.all(sa.select(mailbox_mark))
+    }
+
+
+async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set[str]:
+    """Of the Message-IDs of mails those of none that was ever taken in."""
+    tokens = {message_token(tx, one): one for one in message_ids}
+    for batch in batches(list(tokens)):
+        known = sa.select(intake.c.message_token).where(intake.c.message_token.in_(batch))
+        for row in await tx.all(known):
+            tokens.pop(row.message_token, None)
+    return set(tokens.values())
+
+
+async def known_digests(tx: Transaction, digests: Collection[str]) -> set[str]:
+    """Of these digests of mails those of one that was taken in."""
+    found: set[str] = set()
+    for batch in batches(sorted(digests)):
+        found |= {r.digest for r in await tx.all(sa.select(intake.c.digest).where(intake.c.digest.in_(batch)))}
+    return found
+
+
+async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str]) -> dict[str, int]:
+    """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
+
+    A Message-ID is a token of what is answered, under a key that only the service has: nobody else can make one.
+    """
+    unknown = set(message_ids)
+    for batch in batches(sorted(unknown)):
+        known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
+        unknown -= {row.message_id for row in await tx.all(known)}
+    if not unknown:
+        return {}
+    latest = await latest_intake(tx)
+    open_ = await tx.all(sa.select(intake.c.id).where(intake.c.state != IntakeState.ANSWERED.value))
+    domains = {one.rpartition("@")[2].rstrip(">") for one in unknown}
+    found = {}
+    for id_ in chain((row.id for row in open_), range(latest + 1, latest + 1 + INTAKES_AHEAD)):
+        for domain in domains:
+            if (name := message_id(tx.vault, kind=kind, key=str(id_), domain=domain)) in unknown:
+                found[name] = id_
+        if len(found) == len(unknown):
+            break
+    return found
+
+
+def part_secrets(tx: Transaction, kind: str, intakes: Collection[int]) -> dict[int, str]:
+    """By intake what the Message-IDs of further parts of its answer are made of: `outbox.Queued.further`."""
+    return {id_: tx.vault.token("message-id", f"{kind}:{id_}") for id_ in intakes}
+
+
+async def reserved(tx: Transaction) -> list[Reserved]:
+    """Every number that is, or was, reserved; in order."""
+    statement = sa.select(
+        reserved_number.c.number, reserved_number.c.desk, sa.func.max(reserved_number.c.given_at).label("given_at")
+    ).group_by(reserved_number.c.number, reserved_number.c.desk)
+    return [
+        Reserved(number=row.number, desk=row.desk, given=row.given_at is not None)
+        for row in await tx.all(statement.order_by(reserved_number.c.number))
+    ]
+
+
+# What it is told
+
+
+async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]]) -> int:
+    """Keep these numbers for those requests, and let the counters go beyond them; how many were not known."""
+    places = dict(went_out)
+    known: set[str] = set()
+    for batch in batches(sorted(set(places.values()))):
+        known |= {row.number for row in await tx.all(sa.select(request.c.number).where(request.c.number.in_(batch)))}
+    lost = {place: number for place, number in places.items() if number not in known}
+    rows = [
+        {"desk": place.desk, "digest": place.digest, "position": place.position, "number": number}
+        for place, number in lost.items()
+    ]
+    await tx.run(tx.insert(reserved_number).on_conflict_do_nothing(), rows)
+    last: dict[tuple[str, str], int] = {}
+    for parts in map(numbers.parse, set(lost.values())):
+        key = (str(parts.territory), f"{parts.month:02}{parts.year % 100:02}")
+        last[key] = max(parts.sequence, last.get(key, 0))
+    await _raise_counters(tx, last)
+    if lost:
+        await tx.run(sa.update(issuing).values(reserved=True))
+    return len(set(lost.values()))
+
+
+async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime) -> dict[Place, UniqueNumber]:
+    """The numbers that are reserved for these requests; they are given by this transaction."""
+    found: dict[Place, UniqueNumber] = {}
+    for batch in batches(sorted({place.digest for place in places})):
+        which = (reserved_number.c.digest.in_(batch), reserved_number.c.given_at.is_(None))
+        for row in await tx.all(sa.select(reserved_number).where(*which).with_for_update()):
+            place = Place(desk=row.desk, digest=row.digest, position=row.position)
+            if place in places and row.number not in found.values():
+                found[place] = row.number
+    for batch in batches(sorted(found.values())):
+        await tx.run(sa.update(reserved_number).where(reserved_number.c.number.in_(batch)).values(given_at=at))
+    return found
+
+
+async def jump(tx: Transaction, at: datetime) -> int:
+    """Let every counter that may have given numbers leave `JUMP` of them out; how many counters there are then."""
+    today = legal_day(at)
+    months = {numbers.month_key(_month_before(today, back)) for back in range(_MONTHS)}
+    rows = await tx.all(sa.select(counter))
+    last = {(territory, month): 0 for territory in TERRITORIES for month in months}
+    last |= {(row.territory, row.month): row.last for row in rows}
+    await _raise_counters(tx, {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()})
+    return len(last)
+
+
+async def skip_intakes(tx: Transaction, beyond: int) -> int:
+    """Number the mails to come from beyond all that were lost; the last number that is left out.
+
+    The Message-ID of an answer is named after its mail: two of one name are one to many mail servers.
+    """
+    last = max(beyond, await latest_intake(tx)) + INTAKES_AHEAD
+    if tx.has_only_writer:
+        await tx.run(sa.text("DELETE FROM sqlite_sequence WHERE name = 'intake'"))
+        follows = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('intake', :last)")
+        await tx.run(follows.bindparams(last=last))
+    else:
+        await tx.all(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence("intake", "id"), last)))
+    return last
+
+
+async def hold_undecided(tx: Transaction) -> int:
+    """Let mails that are not decided, or were so in the lost time, wait for an operator; how many."""
+    held = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
+    return await tx.run(sa.update(intake).where(intake.c.next_at.is_not(None)).values(**held))
+
+
+async def account(tx: Transaction, reached: dict[str, Mark], detail: dict[str, str | int], at: datetime) -> None:
+    """All that these folders hold up to here is accounted for, and what was done is in the journal."""
+    for mailbox, mark in reached.items():
+        values = {"uidvalidity": mark.uidvalidity, "uid": mark.uid}
+        new = tx.insert(mailbox_mark).values(mailbox=mailbox, **values)
+        await tx.run(new.on_conflict_do_update(index_elements=["mailbox"], set_=values))
+    await journals.append(tx, [journals.Entry(kind="register-restored", detail=detail)], at)
+
+
+async def _raise_counters(tx: Transaction, last: dict[tuple[str, str], int]) -> None:
+    """Never lower one."""
+    rows = [{"territory": t, "month": month, "last": value} for (t, month), value in sorted(last.items())]
+    for batch in batches(rows):
+        new = tx.insert(counter)
+        higher = new.on_conflict_do_update(
+            index_elements=[counter.c.territory, counter.c.month],
+            set_={"last": new.excluded.last},
+            where=new.excluded.last > counter.c.last,
+        )
+        await tx.run(higher, batch)
+
+
+def _month_before(day: date, back: int) -> date:
+    months = day.year * 12 + day.month - 1 - back
+    return date(months // 12, months % 12 + 1, 1)

@@ -1,0 +1,133 @@
+"""A disk that is lost, on real servers: backup, drill, loss, restore, and every number as it was.
+
+Everything is done by the commands of the handbook; what desks were told is read from their mailboxes.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mailflow.cli.main import call
+from mailflow.demo.applications import file_name
+from mailflow.demo.installation import DeskSoftware
+from mailflow.demo.pki import Pki
+from mailflow.register import copying
+from mailflow.register.key_store import beside
+from mailflow.settings import load
+from mailflow.wire.dispatch import read_creations
+from tests.integration.test_cli_mails import a_dem
+from tests.servers.postgres import PostgresServer
+from tests.support.available import require
+from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.mail_world import AUDIT_USER, PROCESSED, SERVICE_USER, MailWorld
+
+DONE, SET_ASIDE = 0, 65
+PEOPLE = ("Durand", "Petit", "Moreau", "Roux")
+WHY = ("--why", "the disk is lost", "--apply")
+
+
+@pytest.fixture(params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MailWorld]:
+    require("dovecot")
+    require("postfix")
+    server: PostgresServer | None = None
+    if request.param != "sqlite":
+        databases = request.getfixturevalue("postgres_server")
+        assert isinstance(databases, PostgresDatabases)
+        server = databases.server
+    pki = Pki(at=datetime.now(UTC))
+    software = DeskSoftware(
+        sender="lille", desk="Z0001", territory="059", address="lille@lille.example", identity=pki.issue("lille")
+    )
+    archive = pki.archive
+    files = {name: tmp_path / f"archive.{name}" for name in ("pem", "key")}
+    files["pem"].write_bytes(archive.pem)
+    files["key"].write_bytes(archive.key_pem)
+    changes = {"keys": {"archive_certificate_file": str(files["pem"])}}
+    with MailWorld(tmp_path, pki, [software], postgres=server, changes=changes) as made:
+        made.begin_anew()
+        yield made
+
+
+def run(world: MailWorld, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = call(["--config", str(world.installation.config), *arguments])
+    return code, capsys.readouterr().out
+
+
+def post(world: MailWorld, *surnames: str) -> None:
+    (software,) = world.software
+    at, mails = datetime.now(UTC), []
+    for surname in surnames:
+        _, octets = a_dem(surname)
+        file = file_name(software.desk, at, PEOPLE.index(surname) + 1), octets
+        mails.append(world.installation.request(software, [file], message_id=f"<{surname}@lille.example>", at=at))
+    world.post(mails)
+
+
+def told(world: MailWorld) -> list[tuple[str, int, str]]:
+    """Digest of the file, position and number of every creation that the desk was told, in their order."""
+    (software,) = world.software
+    opened = [world.installation.open(software, raw, datetime.now(UTC)) for raw in world.dovecot.messages("lille")]
+    files = [read_creations(octets) for one in opened for name, octets in one.files.items() if name[:3] == "RET"]
+    return [(file.digest, position, number) for file in files for position, number in file.numbers]
+
+
+def lose(world: MailWorld, folder: Path) -> None:
+    """The register is that of the backup."""
+    where = load(world.installation.config).register_
+    copy = copying.files_in(folder, where.url)
+    if where.url.startswith("sqlite:"):
+        for url, file in ((where.url, copy.register), (where.keys_url or beside(where.url), copy.keys)):
+            path = Path(url.removeprefix("sqlite:///"))
+            for part in path.parent.glob(f"{path.name}*"):
+                part.unlink()
+            path.write_bytes(file.read_bytes())
+        return
+    world.lose_database(lambda url: copying.fill(url, url, copy))
+
+
+def test_a_disk_is_lost_and_every_number_is_as_it_was(
+    world: MailWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    post(world, "Durand")
+    world.finish()
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    assert run(world, capsys, "backup", str(folder))[0] == DONE
+    post(world, "Petit", "Moreau")
+    world.finish()
+    before = told(world)
+    assert sorted(number[7:13] for _, _, number in before) == ["000001", "000002", "000003"]
+
+    key = str(tmp_path / "archive.key")
+    for options in (("--archive-key", key), ()):
+        code, said = run(world, capsys, "drill", "--backup", str(folder), *options, "--json")
+        proofs = {one["what"]: one for one in json.loads(said)}
+        assert (code, [one["what"] for one in proofs.values() if not one["ok"]]) == (DONE, []), said
+        assert proofs["noticed"]["detail"].startswith("2 numbers went out since; the copy misses 2 mails and 2 answers")
+        assert proofs["mails"]["detail"] == proofs["requests"]["detail"] == "1 of the latest 1 open"
+    code, said = run(world, capsys, "drill")
+    assert (code, "0 numbers went out since" in said) == (DONE, True), said
+
+    lose(world, folder)
+    post(world, "Roux")
+    code, said = world.run()
+    assert "register-behind" in said
+    assert told(world) == before, "nobody is given a number"
+    assert run(world, capsys, "resume", *WHY)[0] == SET_ASIDE
+    assert run(world, capsys, "restore", *WHY)[0] == SET_ASIDE, "say how"
+    code, said = run(world, capsys, "restore", "--archive-key", key, *WHY)
+    assert (code, "keep 2 numbers, told by 2 answers" in said) == (DONE, True), said
+    assert run(world, capsys, "resume", *WHY)[0] == DONE
+    world.finish()
+    after = told(world)[len(before) :]
+    assert set(before[1:]) <= set(after), "the same requests have the same numbers"
+    (new,) = {number for _, _, number in after} - {number for _, _, number in before}
+    assert new[7:13] == "000004"
+    code, said = run(world, capsys, "restore", "--why", "what came of it")
+    assert (code, "given again to the same requests: 2" in said) == (DONE, True), said
+    assert len(world.dovecot.messages(SERVICE_USER, PROCESSED)) == 4
+    assert len(world.dovecot.messages(AUDIT_USER)) == 6

@@ -1,0 +1,221 @@
+"""A register that is behind its mailboxes gives no numbers; after `restore` no number that went out goes to another."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mailflow.core import numbers
+from mailflow.errors import Unavailable
+from mailflow.mail import recovery, worker
+from mailflow.mail.hindsight import SERVICE, Hindsight, Loss, survey
+from mailflow.mail.recovery import Recovered, Recovery, WentOut
+from mailflow.register import Register, acts, issuing, restoring
+from mailflow.register.restoring import JUMP
+from tests.support.databases import VAULT, Databases
+from tests.support.doors import House
+from tests.support.judging import dem_part, mailed, mairie, multipart, signed
+from tests.support.operating import ACT, operate
+from tests.support.pki import shared_pki
+from tests.support.records import rows
+from tests.support.restored import Loser
+
+
+@pytest.fixture
+async def loser(databases: Databases, register_url: str) -> AsyncIterator[Loser]:
+    url = register_url
+    made = Loser(databases, url, House(Register.open(url, VAULT)))
+    await made.house.enrol()
+    yield made
+    for register in (made.house.register, *made.opened):
+        await register.close()
+
+
+def a_letter(*sequences: int, name: str = "") -> bytes:
+    parts = [dem_part(sequence, surname="Nom" + chr(96 + sequence)) for sequence in sequences]
+    raw = mailed(signed(multipart(*parts)))
+    return raw.replace(b"<1@mairie.example>", f"<{name or sequences[0]}@mairie.example>".encode())
+
+
+async def lose(loser: Loser) -> list[tuple[str, int, str]]:
+    """A backup, then a time in which numbers go out, then the backup again. What was told in that time."""
+    house = loser.house
+    house.mailbox.deliver(a_letter(1))
+    assert (await loser.work()).sent == 1
+    house.mailbox.deliver(a_letter(2))
+    door = loser.door()
+    await worker.receive(door)  # taken in, and not decided when the backup is taken
+    backup = await loser.back_up()
+    for sequences in ((3, 4), (5,)):
+        house.mailbox.deliver(a_letter(*sequences))
+        await loser.work()
+    told = loser.told()[1:]
+    assert len(told) == 4
+    await house.register.close()
+    loser.use(backup)
+    return told
+
+
+async def stopped(loser: Loser) -> str:
+    async with loser.house.register.read() as tx:
+        stop = await issuing.read(tx)
+    return "" if stop is None else stop.by
+
+
+async def recovered(loser: Loser, *, jump: bool) -> Recovered:
+    """As `mailflow restore` does it; the desk's own key stands for the archive's."""
+    house = loser.house
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    assert len(loss.answers) == 3
+    went_out = WentOut()
+    if not jump:
+        ours = [shared_pki().service_ec.der]
+        went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+        assert not went_out.sealed
+    todo = Recovery(loss=loss, went_out=went_out, jump=jump)
+    return await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+
+
+async def behind(loser: Loser) -> Loss:
+    return await survey(loser.house.register, *loser.trails)
+
+
+async def resume(loser: Loser) -> None:
+    async with loser.house.register.begin() as tx:
+        assert await issuing.resume(tx, ACT, loser.house.now)
+
+
+async def test_a_register_that_is_behind_stops_the_numbers_before_it_gives_any(loser: Loser) -> None:
+    told = await lose(loser)
+    loser.house.mailbox.deliver(a_letter(6))
+    done = await loser.work()
+    assert (await stopped(loser), done.received, done.stopped, done.registered) == (SERVICE, 1, 2, 0)
+    assert len(await loser.numbers()) == 1
+    assert loser.told()[1:] == told
+    loss = await behind(loser)
+    assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
+
+
+async def test_with_the_archives_key_each_request_has_its_own_number_again(loser: Loser) -> None:
+    told = await lose(loser)
+    loser.house.mailbox.deliver(a_letter(6))  # before those of the lost time are taken in again
+    await loser.work()
+    done = await recovered(loser, jump=False)
+    assert (done.reserved, done.taken_in, done.held) == (4, 2, 0)
+    assert not await behind(loser)
+    assert (await loser.work()).registered == 0, "still stopped"
+    await resume(loser)
+    assert (await loser.work()).registered == 5
+    again = loser.told()[1 + len(told) :]
+    assert set(told) <= set(again)
+    (new,) = set(again) - set(told)
+    assert new[2] not in {number for _, _, number in told}
+    assert numbers.parse(new[2]).sequence == 6
+    async with loser.house.register.read() as tx:
+        assert [one.given for one in await restoring.reserved(tx)] == [True] * 4
+    message_ids = await rows(loser.house.register, "SELECT id FROM intake ORDER BY id DESC LIMIT 1")
+    assert message_ids[0].id > restoring.INTAKES_AHEAD, "answers to come are not named as those that were lost"
+
+
+async def test_a_number_whose_request_never_comes_again_goes_to_nobody(loser: Loser) -> None:
+    told = await lose(loser)
+    del loser.house.mailbox.folders["Processed"][-1]
+    await loser.work()
+    await recovered(loser, jump=False)
+    await resume(loser)
+    loser.house.mailbox.deliver(a_letter(7))
+    await loser.work()
+    lost = told[-1][2]
+    assert lost not in await loser.numbers()
+    async with loser.house.register.read() as tx:
+        assert [one.number for one in await restoring.reserved(tx) if not one.given] == [lost]
+
+
+async def test_without_the_key_counters_jump_and_mails_of_the_lost_time_wait_for_a_person(loser: Loser) -> None:
+    told = await lose(loser)
+    await loser.work()
+    done = await recovered(loser, jump=True)
+    assert (done.reserved, done.taken_in, done.held) == (0, 2, 3)
+    assert done.counters > 1_000, "of every territory: of one that is not counted here numbers may have gone out too"
+    await resume(loser)
+    loser.house.mailbox.deliver(a_letter(8))
+    assert (await loser.work()).registered == 1
+    await operate(loser.house.register, acts.Verb.RELEASE, loser.house.now, states=["held"])
+    assert (await loser.work()).registered == 4
+    given = set(await loser.numbers()) - {loser.told()[0][2]}
+    assert not given & {number for _, _, number in told}
+    assert min(numbers.parse(number).sequence for number in given) == JUMP + 2
+    (entry,) = await rows(loser.house.register, "SELECT detail FROM journal WHERE kind = 'register-restored'")
+    assert f'"jump": {JUMP}' in entry.detail
+    assert '"by": "anna"' in entry.detail
+
+
+async def test_nothing_is_lost_when_it_is_cut_off_and_done_again(loser: Loser) -> None:
+    told = await lose(loser)
+    await loser.work()
+
+    class Cut:
+        """`Processed`, whose server goes away."""
+
+        name = "Processed"
+
+        async def fetch(self, *_: object) -> AsyncIterator[object]:
+            raise Unavailable("away")
+            yield
+
+    processed, audit = loser.trails
+    loss = await survey(loser.house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
+    todo = Recovery(loss=loss, went_out=went_out, jump=False)
+    with pytest.raises(Unavailable):
+        await recovery.recover(loser.house.register, Cut(), "service", todo, ACT, loser.house.now)  # type: ignore[arg-type]
+    assert await behind(loser), "it still is"
+    await recovered(loser, jump=False)
+    await resume(loser)
+    await loser.work()
+    assert set(told) <= set(loser.told()[1 + len(told) :])
+
+
+async def test_a_register_that_goes_back_under_a_worker_is_noticed(loser: Loser) -> None:
+    """As after a fail-over to a database that had not kept up: the worker lives, its register is an older one."""
+    loser.house.mailbox.deliver(a_letter(1))
+    door = loser.door()
+    await loser.work(door)
+    backup = await loser.back_up()
+    door = replace(door, register=loser.house.register)
+    loser.house.mailbox.deliver(a_letter(2))
+    await loser.work(door)
+    assert await stopped(loser) == ""
+    await loser.house.register.close()
+    loser.use(backup)
+    loser.house.mailbox.deliver(a_letter(3))
+    done = await loser.work(replace(door, register=loser.house.register))
+    assert (await stopped(loser), done.registered) == (SERVICE, 0)
+
+
+async def test_a_register_that_is_not_behind_is_left_alone_and_looks_once(loser: Loser) -> None:
+    trails = loser.trails
+    door = replace(loser.house.door(), hindsight=Hindsight(lambda: trails))
+    for sequence in range(1, 4):
+        loser.house.mailbox.deliver(a_letter(sequence))
+        await loser.work(door)
+    assert await stopped(loser) == ""
+    assert [trail.asked for trail in trails] == [1, 1]
+    loser.house.mailer.mailboxes["audit"].append(b"Message-ID: <0123456789012345678901234567890123456789@x.y>\r\n\r\n")
+    await loser.work(loser.door())
+    assert await stopped(loser) == "", "a stranger's mail to the audit mailbox stops nothing"
+    loser.house.now += timedelta(days=1)
+
+
+async def test_mailboxes_that_cannot_be_read_keep_everything_waiting(loser: Loser) -> None:
+    def away() -> tuple[object, object]:
+        raise Unavailable("away")
+
+    loser.house.mailbox.deliver(a_letter(1))
+    with pytest.raises(Unavailable):
+        await loser.work(replace(loser.house.door(), hindsight=Hindsight(away)))  # type: ignore[arg-type]
+    tolerant = Hindsight(away, tolerant=True)  # type: ignore[arg-type]
+    assert (await loser.work(replace(loser.house.door(), hindsight=tolerant))).registered == 1

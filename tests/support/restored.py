@@ -1,0 +1,123 @@
+"""A service that loses its register: mailbox and mail server go on, the register is that of a backup."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+from mailflow.mail import composing, delivery, worker
+from mailflow.mail.desk import open_answer
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.hindsight import Hindsight
+from mailflow.mail.mime import message_id_of
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Listing, Lying
+from mailflow.register import Register
+from mailflow.wire.dispatch import read_creations
+from tests.support.databases import VAULT, Databases, PostgresDatabases, copy_register
+from tests.support.doors import House
+from tests.support.judging import mairie
+from tests.support.pki import shared_pki
+from tests.support.records import rows
+
+
+@dataclass(slots=True)
+class FakeTrail:
+    """`ports.Folder` over mails in memory, in the order in which they came there; all are of now."""
+
+    house: House
+    name: str
+    asked: int = 0
+
+    def _mails(self) -> list[bytes]:
+        if self.name == "Processed":
+            return self.house.mailbox.messages("Processed")
+        return self.house.mailer.mailboxes.get("audit", [])
+
+    async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:  # as the port says
+        self.asked += 1
+        return Listing(uidvalidity=1, uids=tuple(range(1, len(self._mails()) + 1)))
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # likewise
+        at = self.house.mailbox.clock()
+        mails = [(uid, self._mails()[uid - 1]) for uid in uids]
+        return [
+            Lying(uid=uid, message_id=message_id_of(raw), received_at=at, size_bytes=len(raw)) for uid, raw in mails
+        ]
+
+    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+        raise AssertionError("it is only read")
+
+    async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
+        raise AssertionError("it is only read")
+
+    async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        for uid in uids:
+            raw = self._mails()[uid - 1]
+            yield FetchedMail(
+                uid=uid,
+                uidvalidity=listing.uidvalidity,
+                raw=raw,
+                size_bytes=len(raw),
+                received_at=self.house.mailbox.clock(),
+            )
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Loser:
+    """The house around the register of now, and how it goes back."""
+
+    databases: Databases
+    url: str
+    house: House
+    opened: list[Register] = field(default_factory=list)
+
+    @property
+    def trails(self) -> tuple[FakeTrail, FakeTrail]:
+        return FakeTrail(self.house, "Processed"), FakeTrail(self.house, "audit")
+
+    def door(self) -> MailDoor:
+        """Of a process that has just begun."""
+        return replace(self.house.door(), hindsight=Hindsight(lambda: self.trails))
+
+    async def back_up(self) -> str:
+        """The URL of a copy."""
+        await self.house.register.close()
+        if isinstance(self.databases, PostgresDatabases):
+            server = self.databases.server
+            copy = server.url(server.create_database(template=self.url.partition("?")[0].rpartition("/")[2]))
+        else:
+            file = Path(self.url.removeprefix("sqlite:///"))
+            copy = copy_register(file, file.with_name("backup.db"))
+        self.use(self.url)
+        return copy
+
+    def use(self, url: str) -> None:
+        """The register is this one from now on."""
+        self.house.register = Register.open(url, VAULT)
+        self.opened.append(self.house.register)
+
+    async def work(self, door: MailDoor | None = None) -> Progress:
+        """Everything that is due, to the answers."""
+        door, done = door or self.door(), Progress()
+        while True:
+            progress = Progress()
+            for stage in (worker.receive, worker.process, composing.compose, delivery.deliver):
+                progress += await stage(door)
+            done += progress
+            if not progress:
+                return done
+
+    def told(self) -> list[tuple[str, int, str]]:
+        """Every number that a desk was ever told: digest of the file, position, number; in the order of the answers."""
+        key, ours = mairie().decryption_key, [shared_pki().service_ec.der]
+        opened = [open_answer(mail.raw, [key], ours, self.house.now) for mail in self.house.mailer.accepted]
+        files = [read_creations(octets) for one in opened for name, octets in one.files.items() if name[:3] == "RET"]
+        return [(file.digest, position, number) for file in files for position, number in file.numbers]
+
+    async def numbers(self) -> list[str]:
+        found = await rows(self.house.register, "SELECT number FROM request ORDER BY number")
+        return [row.number for row in found]
