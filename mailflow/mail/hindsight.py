@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 
 from mailflow.core.calendar import legal_day
 from mailflow.errors import Unavailable
@@ -97,10 +98,25 @@ async def survey(
     return Loss(
         processed=taken,
         audit=answered,
-        mails=tuple(uid for uid, name in taken.headers.items() if name in unknown),
+        mails=await _strangers(register, processed, taken, unknown),
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
     )
+
+
+async def _strangers(register: Register, processed: Folder, taken: Seen, unknown: set[str]) -> tuple[int, ...]:
+    """Those of the mails with an unknown Message-ID whose octets are not known either.
+
+    Of a mail whose header cannot be read we know none, though its server does: anybody can send one.
+    """
+    suspects = [uid for uid, name in taken.headers.items() if name in unknown]
+    digests: dict[int, str] = {}
+    async for mail in processed.fetch(taken.listing, suspects):
+        if mail.raw is not None:
+            digests[mail.uid] = sha256(mail.raw).hexdigest()
+    async with register.read() as tx:
+        known = await restoring.known_digests(tx, set(digests.values()))
+    return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
 
 
 async def _read(trail: Folder, day: date | None, mark: restoring.Mark | None, newest: int | None) -> Seen:

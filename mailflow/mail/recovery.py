@@ -15,9 +15,9 @@ from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
 from mailflow.mail.hindsight import Loss
-from mailflow.mail.mime import message_id_of
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
+from mailflow.mail.worker import arrival
 from mailflow.register import Register, intake, issuing, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
@@ -133,19 +133,7 @@ async def _take_in(
     async with register.begin() as tx:
         known = await restoring.known_digests(tx, set(digests.values()))
         fresh = [mail for mail in mails if mail.raw is not None and digests[mail.uid] not in known]
-        arrivals = [
-            intake.Arrival(
-                account=account,
-                mailbox=folder,
-                uidvalidity=mail.uidvalidity,
-                uid=mail.uid,
-                raw=mail.raw,
-                size_bytes=mail.size_bytes,
-                received_at=mail.received_at,
-                message_id=message_id_of(mail.raw or b""),
-            )
-            for mail in fresh
-        ]
+        arrivals = [arrival(account, folder, mail) for mail in fresh]
         await intake.take_in(tx, arrivals, at)
     done.taken_in += len(fresh)
     done.oversize += [mail.uid for mail in mails if mail.raw is None]

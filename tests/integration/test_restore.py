@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -207,7 +206,16 @@ async def test_a_register_that_is_not_behind_is_left_alone_and_looks_once(loser:
     loser.house.mailer.mailboxes["audit"].append(b"Message-ID: <0123456789012345678901234567890123456789@x.y>\r\n\r\n")
     await loser.work(loser.door())
     assert await stopped(loser) == "", "a stranger's mail to the audit mailbox stops nothing"
-    loser.house.now += timedelta(days=1)
+
+
+async def test_a_mail_whose_header_we_cannot_read_and_its_server_can_stops_nothing(loser: Loser) -> None:
+    long = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 900) for number in range(300))
+    loser.house.mailbox.deliver(long + b"Message-ID: <hostile@b.example>\r\nFrom: a@b.example\r\n\r\nBonjour\r\n")
+    assert (await loser.work()).set_aside == 1
+    (mail,) = await rows(loser.house.register, "SELECT message_token FROM intake")
+    assert mail.message_token is None
+    await loser.work(loser.door())
+    assert await stopped(loser) == ""
 
 
 async def test_mailboxes_that_cannot_be_read_keep_everything_waiting(loser: Loser) -> None:

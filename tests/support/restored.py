@@ -1,5 +1,6 @@
 """A service that loses its register: mailbox and mail server go on, the register is that of a backup."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -9,7 +10,7 @@ from mailflow.mail import composing, delivery, worker
 from mailflow.mail.desk import open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.hindsight import Hindsight
-from mailflow.mail.mime import message_id_of
+from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
 from mailflow.register import Register
@@ -42,7 +43,8 @@ class FakeTrail:
         at = self.house.mailbox.clock()
         mails = [(uid, self._mails()[uid - 1]) for uid in uids]
         return [
-            Lying(uid=uid, message_id=message_id_of(raw), received_at=at, size_bytes=len(raw)) for uid, raw in mails
+            Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
+            for uid, raw in mails
         ]
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
@@ -121,3 +123,9 @@ class Loser:
     async def numbers(self) -> list[str]:
         found = await rows(self.house.register, "SELECT number FROM request ORDER BY number")
         return [row.number for row in found]
+
+
+def _as_the_server_has_it(raw: bytes) -> str:
+    """Whatever else the header holds."""
+    fields = re.findall(rb"^Message-ID:.*\r\n", raw.partition(b"\r\n\r\n")[0] + b"\r\n", re.MULTILINE)
+    return glance(b"".join(fields) + b"\r\n").message_id
