@@ -41,6 +41,7 @@ from mailflow.cli import (
     successors,  # noqa: F401  commands of `sender`
     switch,
     uniqueness,
+    upgrade,
     verify,
 )
 from mailflow.cli.invocation import Exit, Invocation
@@ -87,6 +88,7 @@ for command in (
     *acting.COMMANDS,
     switch.stop,
     switch.resume,
+    upgrade.upgrade,
     backup.backup,
     restore.restore,
     backup.drill,

@@ -59,6 +59,7 @@ worker_sign = sa.Table(
     sa.Column("beaten_at", Instant, nullable=False),
     sa.Column("emptied_at", Instant),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("tables", sa.Text, nullable=False),  # the version of the tables that its program works with
 )
 
 canary_run = sa.Table(

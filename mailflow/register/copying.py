@@ -102,7 +102,7 @@ def _copy_file(file: Path, to: Path) -> None:
 
 def _run(program: str, *arguments: str) -> None:
     """A program of PostgreSQL's. What it says may hold an address, never anything of applicants."""
-    done = subprocess.run([_program(program), *arguments], check=False, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([_program(program), *arguments], check=False, capture_output=True, text=True)  # noqa: S603  # no shell
     if done.returncode:
         last = done.stderr.strip().splitlines()
         raise Unavailable(f"{program}: {last[-1] if last else f'ended with {done.returncode}'}")

@@ -117,10 +117,10 @@ class Register(Database[Transaction]):
             self._meter.level("lock_held", ours, lock=what)
 
     async def migrate(self) -> None:
-        """Make the tables, or bring them up to date. Safe to run twice, and from two places at once."""
+        """Make the tables, or take the first step to our version. Safe to run twice, and from two places at once."""
         store = await self.keys.migrate()
         async with self.begin() as tx:
-            await tx.connection.run_sync(migrations.upgrade)
+            await tx.connection.run_sync(migrations.begin)
             await tx.run(tx.insert(key_home).values(id=1, store=store).on_conflict_do_nothing())
         await self._require_own_keys()
 
@@ -130,12 +130,10 @@ class Register(Database[Transaction]):
             found = await tx.connection.run_sync(migrations.revision)
         if found is None:
             raise Misconfigured("the register has no tables yet: run `mailflow init`")
-        if found != migrations.NEWEST:
-            remedy = (
-                "look at a copy that `mailflow init` has brought up to date"
-                if self._read_only
-                else "run `mailflow init`"
-            )
+        if not migrations.fits(found):
+            remedy = migrations.remedy(found)
+            if self._read_only:
+                remedy = "look at a copy that `mailflow init` has brought up to date"
             raise Misconfigured(f"the register's tables are of version {found}: {remedy}")
         if not self.vault.is_closed:
             await self._require_own_keys()

@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mailflow.core.alerting import DeskCount, JobRun, WorkerSign
+from mailflow.register import migrations
 from mailflow.register.alarm_tables import broken_promise, job_run, worker_sign
 from mailflow.register.tables import counter, evidence, history, intake, journal, on_its_way, outbox, request
 from mailflow.register.transaction import Transaction
@@ -24,14 +25,23 @@ async def beat(tx: Transaction, sign: WorkerSign, *, silent_since: datetime) -> 
         "beaten_at": sign.beaten_at,
         "emptied_at": sign.emptied_at,
         "state": sign.state,
+        "tables": migrations.NEWEST,
     }
     new = tx.insert(worker_sign).values(owner=sign.owner, **values)
     await tx.run(new.on_conflict_do_update(index_elements=["owner"], set_=values))
 
 
+async def older_workers(tx: Transaction, since: datetime) -> list[str]:
+    """Hosts of workers of a former program that gave a sign of life since then."""
+    alive = (worker_sign.c.tables < migrations.NEWEST, worker_sign.c.beaten_at >= since)
+    rows = await tx.all(sa.select(worker_sign.c.host.distinct().label("host")).where(*alive))
+    return sorted(row.host for row in rows)
+
+
 async def signs(tx: Transaction) -> list[WorkerSign]:
     """The last sign of life of every worker."""
-    rows = await tx.all(sa.select(worker_sign).order_by(worker_sign.c.host, worker_sign.c.begun_at))
+    columns = [worker_sign.c[name] for name in WorkerSign.__slots__]
+    rows = await tx.all(sa.select(*columns).order_by(worker_sign.c.host, worker_sign.c.begun_at))
     return [WorkerSign(**row._mapping) for row in rows]
 
 

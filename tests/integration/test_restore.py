@@ -170,7 +170,7 @@ async def test_nothing_is_lost_when_it_is_cut_off_and_done_again(loser: Loser) -
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
     todo = Recovery(loss=loss, went_out=went_out, jump=False)
     with pytest.raises(Unavailable):
-        await recovery.recover(loser.house.register, Cut(), "service", todo, ACT, loser.house.now)  # type: ignore[arg-type]
+        await recovery.recover(loser.house.register, Cut(), "service", todo, ACT, loser.house.now)  # type: ignore[arg-type]  # as far as it is asked
     assert await behind(loser), "it still is"
     await recovered(loser, jump=False)
     await resume(loser)
@@ -224,6 +224,6 @@ async def test_mailboxes_that_cannot_be_read_keep_everything_waiting(loser: Lose
 
     loser.house.mailbox.deliver(a_letter(1))
     with pytest.raises(Unavailable):
-        await loser.work(replace(loser.house.door(), hindsight=Hindsight(away)))  # type: ignore[arg-type]
-    tolerant = Hindsight(away, tolerant=True)  # type: ignore[arg-type]
+        await loser.work(replace(loser.house.door(), hindsight=Hindsight(away)))  # type: ignore[arg-type]  # as far as it is asked
+    tolerant = Hindsight(away, tolerant=True)  # type: ignore[arg-type]  # as far as it is asked
     assert (await loser.work(replace(loser.house.door(), hindsight=tolerant))).registered == 1

@@ -623,6 +623,7 @@ CREATE TABLE worker_sign (
     beaten_at TIMESTAMP WITH TIME ZONE NOT NULL,
     emptied_at TIMESTAMP WITH TIME ZONE,
     state TEXT NOT NULL,
+    tables TEXT NOT NULL,
     CONSTRAINT pk_worker_sign PRIMARY KEY (owner)
 )
 

@@ -615,6 +615,7 @@ CREATE TABLE worker_sign (
     beaten_at DATETIME NOT NULL,
     emptied_at DATETIME,
     state TEXT NOT NULL,
+    tables TEXT NOT NULL,
     CONSTRAINT pk_worker_sign PRIMARY KEY (owner)
 )
 
