@@ -30,8 +30,8 @@ RENUMBERINGS = (0, 0, 1, 2)
 """How often at most in one run; renumbered mails are answered less often, so many runs have none."""
 FATES = {fate: 3 if fate in {Fate.LOSE_MAIL, Fate.LOSE_REPLY} else 1 for fate in Fate if fate is not Fate.ACCEPT}
 """What may happen to a mail, and how likely beside the others."""
-LATE_COPIES = (timedelta(0), timedelta(minutes=5), timedelta(minutes=60), timedelta(minutes=100))
-"""How long a copy takes to the audit mailbox; the last is longer than anybody waits for it."""
+LATE_COPIES = tuple(timedelta(minutes=minutes) for minutes in (0, 5, 60, 100, 100))
+"""How long a copy takes to the audit mailbox; the longest is longer than anybody waits for it."""
 SIZE_BYTES_MAX = 100_000
 PAUSES_MAX = 4
 BREATHS = 0.1
