@@ -25,15 +25,7 @@ QUICK = 8
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
 MUTANT_SEEDS = tuple(range(120))
-"""A fault is played until one of these finds it: mostly the first or second."""
-RARE = {
-    "a doubtful receipt is sent again": 78,
-    "the surroundings cost an attempt": 5,
-    "whoever claimed it sends it even if it is taken": 6,
-    "what others have acted on is removed": 4,
-    "older files are applied": 3,
-}
-"""Where to look first for what few seeds find."""
+"""A fault is played until one of these finds it: mostly the first or second (see MUTANTS.md)."""
 STORY = 3
 """A seed with weather of every kind."""
 
@@ -62,9 +54,7 @@ def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "job", [pytest.param(Job((RARE.get(name, 0), *MUTANT_SEEDS), name), id=name) for name in MUTANTS]
-)
+@pytest.mark.parametrize("job", [pytest.param(Job(MUTANT_SEEDS, name), id=name) for name in MUTANTS])
 def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
     assert crew.found(job), f"nobody noticed that {job.mutant}"
 
