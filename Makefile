@@ -102,6 +102,12 @@ coverage: $(STAMP) ## every branch of what decides who may register is tried by 
 	$(BIN)/coverage run -m pytest -q $(DECIDING)
 	$(BIN)/coverage report
 
+# What came of it is docs/mutation.md. A part of it: make mutation MODULES=mailflow/mail/trust PARTS=1
+MODULES ?= $(addprefix mailflow/mail/,cms fields.py judge.py mime.py trust) mailflow/registrar
+PARTS ?= 3
+mutation: $(STAMP) ## plant one small change after another in the same modules: a test sees it (hours)
+	$(BIN)/python -m tests.mutation --modules $(MODULES) --parts $(PARTS) -- $(DECIDING)
+
 schemas: $(STAMP) ## write what we publish anew from the models
 	$(BIN)/python -m mailflow.wire.publish schemas
 

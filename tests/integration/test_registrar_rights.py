@@ -10,7 +10,8 @@ from mailflow.core.anomalies import Code
 from mailflow.core.model import Environment, FileReceipt, RequestFile, Right, Standing
 from mailflow.register import Register
 from mailflow.registrar import StaleDirectory
-from tests.support.reception import AT, TODAY, Reception, a_file, a_request, number_of, sent
+from mailflow.wire.envelope import RequestElement
+from tests.support.reception import AT, TODAY, Reception, a_file, a_request, about, number_of, sent
 from tests.support.records import rows
 
 DAY = timedelta(days=1)
@@ -95,6 +96,23 @@ async def test_the_right_of_one_mandate_is_not_lent_to_the_territory_of_another(
     assert [a.code for a in receipt.anomalies] == []
     (outcome,) = receipt.outcomes
     assert [a.code for a in outcome.anomalies] == [Code.TERRITORY_NOT_MANDATED]
+
+
+async def test_who_may_change_in_one_territory_changes_nothing_in_another(reception: Reception) -> None:
+    may_all = frozenset(Right) - {Right.MANAGE}
+    await reception.enrol(desk="59777", territories=["059"], rights=frozenset({Right.CREATION, Right.CONSULT}))
+    await reception.enrol(desk="59777", territories=["111"], rights=may_all)
+    creation = RequestElement(form=a_request("Durand", desk="59777"))
+    (created,) = await reception.act("CRE", creation, sequence=1, desk="59777")
+    number = number_of(created)
+    elements = {
+        "MOD": about(number, form=a_request("Durand", at="59512", desk="59777")),
+        "RAD": about(number, motive="RADABA"),
+        "SUP": about(number),
+    }
+    for sequence, (operation, element) in enumerate(elements.items(), 2):
+        (outcome,) = await reception.act(operation, element, sequence=sequence, desk="59777")
+        assert [a.code for a in outcome.anomalies] == [Code.NUMBER_UNKNOWN], operation
 
 
 async def test_a_mandate_without_creation_registers_nothing(reception: Reception) -> None:

@@ -123,6 +123,6 @@ async def test_each_of_a_couple_keeps_the_number_of_its_own(reception: Reception
     amended = a_request("Durand", "Petit", at="59512")
     done((await reception.act("MOD", about(couple, form=amended), sequence=2))[0])
     assert await nirs_of(reception, couple) == before, "an amendment that says none takes none away"
-    (outcome,) = await reception.act("CRS", about(couple, "Petit", form=a_request("Petit")), sequence=3)
+    (outcome,) = await reception.act("CRS", about(couple, "Petit", form=a_request("Petit")), sequence=4)
     assert await nirs_of(reception, done(outcome).number) == {"demandeur": NIRS["codemandeur"]}
     assert await nirs_of(reception, couple) == {"demandeur": NIRS["demandeur"]}

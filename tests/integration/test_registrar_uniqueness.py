@@ -1,5 +1,7 @@
 """Near matches are told to who may know, homonyms are told apart, and what is released is free."""
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
@@ -183,12 +185,36 @@ async def test_a_released_homonym_is_registered_once_by_that_desk(reception: Rec
         await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
         await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
     assert homonym.beside == (first,)
+    told = await rows(reception.register, "SELECT number, desk, detail FROM journal WHERE kind = 'homonym-released'")
+    assert [(row.number, row.desk, json.loads(row.detail)) for row in told] == 2 * [
+        (first, "59123", {"file": NAME.format(2), "position": 1, "by": "manager", "why": "two cousins"})
+    ]
     elsewhere = await reception.outcome(consulting("Durand"), sequence=3, sender="conseil")
     assert codes_of(elsewhere) == ["REQUEST_EXISTS"], "the release is for the other desk"
     second = number_of(await reception.outcome(again("Durand", 4), sequence=4))
     assert second != first
     assert codes_of(await reception.outcome(again("Durand", 5), sequence=5)) == ["REQUEST_EXISTS"]
     assert await pairs(reception.register) == [(second, first, "exact")]
+
+
+async def test_of_several_refused_the_one_that_is_named_is_released(reception: Reception) -> None:
+    numbers = [number_of(await reception.outcome(a_request(name), sequence=n)) for n, name in ((1, "A"), (2, "B"))]
+    await reception.outcomes(a_file(again("A", 2), again("B", 2), sequence=3))
+    async with reception.register.read() as tx:
+        found = [await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(3), position) for position in (1, 2)]
+    assert [homonym.beside for homonym in found] == [(number,) for number in numbers]
+
+
+async def test_who_has_the_request_that_is_changed_stands_in_nobodys_way(register: Register) -> None:
+    reception = await three_desks(register)
+    own = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    other = number_of(await reception.outcome(a_request("Petit"), sequence=2))
+    (refused,) = await reception.act("MOD", about(own, form=a_request("Durand", "Petit")), sequence=3)
+    assert codes_of(refused) == ["REQUEST_EXISTS"]
+    async with register.read() as tx:
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(3), 1)
+    assert homonym.beside == (other,)
+    assert len(homonym.releases) == 1
 
 
 async def test_who_loses_the_place_beside_a_homonym_to_another_process_is_decided_again(reception: Reception) -> None:

@@ -1,5 +1,6 @@
 """What OCSP answers can say of a certificate, who may give them, and which of them count."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from mailflow.demo.certificates import Identity
 from mailflow.demo.pki import DAY, Authority, Pki
 from mailflow.mail.trust import TrustError, TrustUndetermined
 from mailflow.mail.trust.answers import Answer, UnusableAnswer, question
-from mailflow.mail.trust.revocation import RevocationLists
+from mailflow.mail.trust.revocation import CLOCK_SKEW, RevocationLists
 from mailflow.mail.trust.sources import Pair, accept_answer
 from tests.support.answers import GOOD, REVOKED, UNKNOWN, ocsp_answer
 from tests.support.pki import AT
@@ -86,6 +87,9 @@ NOT_ITS_OWN: dict[str, Callable[[], Identity]] = {
     "whose certificate has not begun": lambda: responder(starts=DAY),
     "that a namesake of the issuer certified": lambda: responder(by=PKI.authority("issuer", by=PKI.root)),
     "that is the holder": lambda: LEAF,
+    "that the same key certified under another name": lambda: responder(
+        by=PKI.authority("alias", by=PKI.root, key=ISSUER.identity.key)
+    ),
 }
 
 
@@ -93,6 +97,32 @@ NOT_ITS_OWN: dict[str, Callable[[], Identity]] = {
 def test_nobody_else_may_answer_neither_good_nor_revoked(name: str) -> None:
     signer = NOT_ITS_OWN[name]()
     assert [ends(answer(status, by=signer)) for status in (GOOD, REVOKED)] == ["unknown", "unknown"]
+
+
+def test_a_responder_answers_from_the_first_to_the_last_second_of_its_certificate() -> None:
+    brief = responder(starts=timedelta(0), ends=HOUR)
+    moments = [AT - timedelta(seconds=1), AT, AT + HOUR, AT + HOUR + timedelta(seconds=1)]
+    assert [ends(answer(by=brief), at=at) for at in moments] == ["unknown", "good", "good", "unknown"]
+
+
+def test_whether_a_responder_is_revoked_is_asked_of_it_and_its_issuer() -> None:
+    checked, issuer = responder(checked=True), ISSUER.identity.certificate
+    one = Answer(answer(by=checked))
+    assert one.is_by(issuer, AT, lambda *asked: asked == (checked.certificate, issuer))
+    assert not one.is_by(issuer, AT, lambda *_: False)
+    assert Answer(answer(by=responder())).is_by(issuer, AT, lambda *_: False), "this one need not be asked about"
+
+
+def test_an_answer_of_the_issuer_about_a_namesake_in_number_says_nothing() -> None:
+    same_number = PKI.issue("same number", by=OTHER, serial=LEAF.certificate.serial_number)
+    for status in (GOOD, REVOKED):
+        assert ends(answer(status, leaf=same_number, issuer=OTHER, by=ISSUER.identity)) == "unknown"
+
+
+def test_an_answer_is_named_by_its_digest_and_its_hash_is_one_that_is_known() -> None:
+    der = answer()
+    assert Answer(der).digest == hashlib.sha256(der).digest()
+    assert ends(answer(hashed=hashes.SHA384())) == "unknown"
 
 
 def test_a_responder_can_be_revoked_itself() -> None:
@@ -140,12 +170,14 @@ def test_what_cannot_be_used_is_named() -> None:
         assert ends(der) == "unknown"
 
 
-def rewritten(change: Callable[[asn1_ocsp.ResponseData], None]) -> bytes:
-    """An answer that says something else as well, signed by the issuer."""
-    whole = asn1_ocsp.OCSPResponse.load(answer())
+def rewritten(
+    change: Callable[[asn1_ocsp.ResponseData], None], der: bytes | None = None, by: Authority = ISSUER
+) -> bytes:
+    """An answer that says something else as well, signed anew."""
+    whole = asn1_ocsp.OCSPResponse.load(der or answer())
     basic = whole["response_bytes"]["response"].parsed
     change(basic["tbs_response_data"])
-    key = ISSUER.identity.key
+    key = by.identity.key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     basic["signature"] = key.sign(basic["tbs_response_data"].dump(force=True), ec.ECDSA(hashes.SHA256()))
     whole["response_bytes"]["response"] = asn1_core.ParsableOctetString(basic.dump(force=True))
@@ -166,6 +198,13 @@ def of_one(data: asn1_ocsp.ResponseData, critical: bool) -> None:
 
 def about_two(data: asn1_ocsp.ResponseData) -> None:
     data["responses"].append(data["responses"][0].copy())
+
+
+def test_a_responders_certificate_that_somebody_else_sends_along_proves_nothing() -> None:
+    for status in (GOOD, REVOKED):
+        der = answer(status, by=responder())
+        assert ends(rewritten(lambda _: None, der)) != "unknown", "the issuer may sign it anew"
+        assert ends(rewritten(lambda _: None, der, by=OTHER)) == "unknown"
 
 
 @pytest.mark.parametrize("where", [of_the_answer, of_one])
@@ -212,9 +251,17 @@ def test_an_answer_that_may_not_take_the_place_of_the_kept_one(der: Callable[[],
 def test_the_nonce_of_the_question_comes_back_or_none() -> None:
     asked = ocsp.load_der_ocsp_request(question(*PAIR, NONCE))
     assert asked.serial_number == LEAF.certificate.serial_number
-    assert asked.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == NONCE
+    stated = asked.extensions.get_extension_for_class(x509.OCSPNonce)
+    assert (stated.value.nonce, stated.critical) == (NONCE, False)
     for nonce in (NONCE, None):
         assert accept_answer(answer(nonce=nonce), PAIR, NONCE, None, AT).says == "good"
+
+
+def test_an_answer_as_new_as_the_kept_one_takes_its_place_a_little_before_its_time_too() -> None:
+    for published in (AT - HOUR, AT, AT + CLOCK_SKEW):
+        assert accept_answer(answer(published=published), PAIR, NONCE, answer(), AT).published == published
+    with pytest.raises(UnusableAnswer, match="future"):
+        accept_answer(answer(published=AT + CLOCK_SKEW + timedelta(seconds=1)), PAIR, NONCE, None, AT)
 
 
 SAID = {"unknown": answer(UNKNOWN, by=responder()), "revoked": answer(REVOKED)}

@@ -100,6 +100,15 @@ def _protection(digest: str, signature: bytes) -> list[bytes]:
         (_protection("sha512", ber.algorithm(crafted.RSA, ber.NULL)), Code.ALGORITHM_REFUSED),
         (_protection("sha256", ber.algorithm(crafted.RSA_PSS, ber.NULL)), Code.ALGORITHM_REFUSED),
         (_protection("sha256", ber.algorithm(crafted.RSA, ber.integer(1))), Code.ALGORITHM_REFUSED),
+        (
+            [
+                ber.sequence(
+                    crafted.digest_algorithm("sha256", ber.integer(1)),
+                    ber.der(0xA1, ber.oid(crafted.RSA), ber.NULL),
+                )
+            ],
+            Code.ALGORITHM_REFUSED,
+        ),
         ([ber.sequence(crafted.digest_algorithm("sha256"))], Code.SIGNATURE_UNREADABLE),
         ([ber.sequence(crafted.digest_algorithm("sha256"), ber.der(0xA2, b""))], Code.SIGNATURE_UNREADABLE),
         (_protection("sha256", ber.algorithm(crafted.RSA, ber.NULL)) * 2, Code.NO_SIGNED_ATTRIBUTES),

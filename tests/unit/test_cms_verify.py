@@ -320,3 +320,9 @@ def test_what_is_kept_of_a_signature_says_the_version_that_its_signer_wants(
     assert (kept["version"].native, signer["version"].native) == (version, version)
     assert kept["encap_content_info"]["content"].native is None
     assert len(kept["certificates"]) == 0
+
+
+def test_of_certificates_that_claim_to_be_the_signers_four_are_tried() -> None:
+    info = signer_info(holder("rsa"), attributes(ENTITY))
+    assert proved(signed_data(ENTITY, [info], [holder("rsa").der] * 4)).content == ENTITY
+    assert refusal(signed_data(ENTITY, [info], [holder("rsa").der] * 5)) is Code.SIGNATURE_LIMITS_EXCEEDED

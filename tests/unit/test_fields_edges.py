@@ -1,5 +1,7 @@
 """Where reading a header field ends: each limit holds to the character, and each form that can be read in two ways."""
 
+import pickle
+
 import pytest
 
 from mailflow.core.anomalies import Code
@@ -169,3 +171,9 @@ def test_a_message_id_is_repeated_up_to_its_longest_form() -> None:
 )
 def test_addresses_are_counted_outside_of_comments_and_quotes(value: str, count: int) -> None:
     assert count_addresses(value) == count
+
+
+def test_an_error_travels_to_other_processes() -> None:
+    error = MimeError(Code.MAIL_UNREADABLE, "why")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.code, copy.detail) == (error.code, "why")

@@ -1,16 +1,19 @@
 """The first and the last moment at which something holds, and the second beside each."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from mailflow.core.anomalies import Code
-from mailflow.core.model import CertificateUse
+from mailflow.core.model import CertificateUse, Standing
 from mailflow.core.revocation import Fetched
 from mailflow.demo.certificates import Identity
 from mailflow.demo.pki import DAY
-from mailflow.mail.trust import Trust, TrustError, TrustUndetermined
+from mailflow.mail.trust import PathPolicy, Trust, TrustError, TrustUndetermined
+from mailflow.mail.trust import path as path_module
+from mailflow.mail.trust.certificate import check_issued
+from mailflow.mail.trust.grounds import enrolment_of
 from tests.support.answers import ocsp_answer
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_sender, a_trust, enrolled, signed_by
@@ -111,3 +114,58 @@ def test_of_encryption_certificates_the_newest_counts_not_the_last_enrolled() ->
     alone = a_sender(enrolled(older, encrypt))
     assert a_trust(alone).encryption_certificate(alone, AT) == older.der
     assert a_trust(a_sender()).encryption_certificate(a_sender(), AT) is None
+
+
+def test_what_is_remembered_is_not_searched_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = 0
+
+    def counted(*args: object) -> None:
+        nonlocal searched
+        searched += 1
+        check_issued(*args)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(path_module, "check_issued", counted)
+    leaf = PKI.issue("desk")
+    sender = a_sender(enrolled(leaf), enrolled(leaf, CertificateUse.ENCRYPT))
+    trust = a_trust(sender)
+    for _ in range(2):
+        assert proven(trust, signed_by(leaf))
+        assert searched == 2, "the holder's and the authority's"
+    for _ in range(2):
+        assert trust.encryption_certificate(sender, AT) == leaf.der
+        assert searched == 4, "for another use it is proven anew"
+
+
+def test_senders_that_one_certificate_may_be_are_told() -> None:
+    leaf, other = PKI.issue("desk"), PKI.issue("other")
+    trust = a_trust(a_sender(enrolled(leaf)), a_sender(enrolled(other), code="AUTRE"))
+    with pytest.raises(TrustError) as caught:
+        proven(trust, signed_by(leaf), signed_by(other))
+    assert caught.value.detail == "AUTRE, MAIRIE"
+
+
+def test_an_anchor_that_signs_itself_is_refused_for_that() -> None:
+    anchor = PKI.self_signed("anchor and holder")
+    trust = a_trust(a_sender(enrolled(anchor)), anchors=[PKI.root.identity.der, anchor.der])
+    with pytest.raises(TrustError, match="itself an anchor"):
+        proven(trust, signed_by(anchor))
+
+
+def test_a_successor_may_do_what_the_former_one_may_do_now() -> None:
+    former, new = PKI.issue("former"), PKI.issue("new")
+    sign, encrypt = CertificateUse.SIGN, CertificateUse.ENCRYPT
+    for standing, uses in ((Standing.ACTIVE, (sign, encrypt)), (Standing.SUSPENDED, (sign,))):
+        trust = a_trust(a_sender(enrolled(former), enrolled(former, encrypt, standing)))
+        assert trust.check_successor(signed_by(new), (), former.fingerprint, received_at=AT, at=AT) == uses
+
+
+def test_what_is_kept_of_an_enrolment_is_the_certificate_that_signed() -> None:
+    signs, other = enrolled(PKI.issue("desk")), enrolled(PKI.issue("other"))
+    for_answers = enrolled(signs.der, CertificateUse.ENCRYPT)
+    kept = enrolment_of(a_sender(signs, other, for_answers), signs.der)
+    assert kept.certificates == (signs,)
+
+
+def test_a_policy_demands_nothing_that_it_does_not_say() -> None:
+    said = PathPolicy()
+    assert not any(getattr(said, field.name) for field in fields(said))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse
-from mailflow.demo.certificates import Extensions, Identity, build, make_key
+from mailflow.demo.certificates import Extensions, Identity, build, make_key, name_of
 from mailflow.demo.pki import DAY, Authority
 from mailflow.mail.cms import ber
 from mailflow.mail.trust import PathPolicy, TrustError
@@ -348,3 +348,18 @@ def test_a_name_in_bits_is_compared_bit_by_bit() -> None:
         return x509.Name([identifier])
 
     assert comparable(named(b"\0aB")) == comparable(named(b"\0aB")) != comparable(named(b"\0ab"))
+
+
+@pytest.mark.parametrize("excluded", ["another authority", "the authority between"])
+def test_constraints_are_held_against_the_authorities_between_too(excluded: str) -> None:
+    subtree = x509.DirectoryName(name_of(excluded))
+    root = PKI.authority("root", by=None, extra=[(x509.NameConstraints(None, [subtree]), True)])
+    between = PKI.authority("the authority between", by=root)
+    paths = Paths([root.identity.certificate], [between.identity.certificate])
+    leaf = PKI.issue("x", by=between).certificate
+    if excluded == "another authority":
+        assert len(paths.find(leaf, (), AT)) == 3
+    else:
+        with pytest.raises(TrustError) as caught:
+            paths.find(leaf, (), AT)
+        assert caught.value.code is Code.PATH_REFUSED

@@ -179,6 +179,7 @@ def test_a_list_that_may_not_take_its_place() -> None:
 
 def test_the_number_of_a_list_does_not_go_back_either() -> None:
     assert accepts(numbered(4, timedelta(0)), numbered(5)) == "older than the one that is kept"
+    assert accepts(numbered(6, -2 * DAY), numbered(5)) == "older than the one that is kept"
     assert accepts(numbered(5, timedelta(0)), numbered(5)) == accepts(numbered(6), numbered(5)) == ""
     assert accepts(numbered(None, timedelta(0)), numbered(1)) == "older than the one that is kept"
     assert accepts(numbered(1), numbered(None)) == accepts(numbered(None), numbered(None)) == ""
