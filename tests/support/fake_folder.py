@@ -1,7 +1,7 @@
 """A folder of a mailbox in memory, looked through as the reconciliation does; for simulations."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from mailflow.mail.mime import glance
@@ -32,8 +32,10 @@ class FakeFolder:
             return self._mailbox.inbox
         return dict(enumerate(self._mailbox.folders.get(self.name, []), 1))
 
-    async def list(self, *, marked: bool = False) -> Listing:
-        return Listing(uidvalidity=self._mailbox.uidvalidity, uids=() if marked else tuple(sorted(self._mails)))
+    async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
+        first = date.min if since is None else since
+        uids = [uid for uid, stored in self._mails.items() if stored.received_at.date() >= first]
+        return Listing(uidvalidity=self._mailbox.uidvalidity, uids=() if marked else tuple(sorted(uids)))
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
         return [
