@@ -16,7 +16,7 @@ from tests.support.reception import Reception, a_request, about, number_of
 FEW, MANY = 3, 25
 """Long lists are cut up: beyond a thousand rows or keys a statement is said once more."""
 STATEMENTS_MAX = 56
-"""Of a chunk; those that take a mail in are among them (its place in the queue is three), and those to the key store."""
+"""Of a chunk; those that take a mail in are among them, three of them for its place, and those to the key store."""
 DEPOSITED = "2025-02-01"
 STEPS = {
     "renewal": ("REN", None),
