@@ -72,14 +72,18 @@ WHY = (Code.SIGNER_NOT_ENROLLED, Code.CERTIFICATE_REVOKED, Code.CONTENT_ALTERED,
 
 def spoken(proxy: FaultProxy) -> list[str]:
     """What the worker said, without tags and numbers."""
-    said = [octets for side, _, octets in proxy.trace if side is Side.CLIENT]
+    said = _said(proxy)
     return [re.sub(r"\d+(?::\d+)?", "n", line.decode().strip().partition(" ")[2]) for line in said]
 
 
 def moves(proxy: FaultProxy) -> list[int]:
-    said = b"".join(octets for side, _, octets in proxy.trace if side is Side.CLIENT)
-    found = re.findall(rb"UID MOVE (\d+)(?::(\d+))? ", said)
+    found = re.findall(rb"UID MOVE (\d+)(?::(\d+))? ", b"".join(_said(proxy)))
     return [int(last or first) - int(first) + 1 for first, last in found]
+
+
+def _said(proxy: FaultProxy) -> list[bytes]:
+    """By the worker, on one connection after the other."""
+    return [octets for trace in proxy.traces for side, _, octets in trace if side is Side.CLIENT]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,7 @@ class _Connection:
     writers: dict[Side, asyncio.StreamWriter]
     """By who speaks: the writer towards the other side."""
     lines: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    trace: list[tuple[Side, int, bytes]] = field(default_factory=list)
     stalled: bool = False
     dead: bool = False
 
@@ -104,8 +105,8 @@ class FaultProxy:
         self.rules = list(rules)
         self._at_line = at_line
         self.port = 0
-        self.trace: list[tuple[Side, int, bytes]] = []
-        """Side, number and octets of every line of the first connection."""
+        self.traces: list[list[tuple[Side, int, bytes]]] = []
+        """Of each connection, in the order in which they were opened: side, number and octets of every line."""
         self.connections = 0
         self.stalled = asyncio.Event()
         """Set once a rule has stalled a connection."""
@@ -117,6 +118,11 @@ class FaultProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
+
+    @property
+    def trace(self) -> list[tuple[Side, int, bytes]]:
+        """That of the first connection."""
+        return self.traces[0] if self.traces else []
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,11 +153,11 @@ class FaultProxy:
             return
         connection = _Connection({Side.CLIENT: up_writer, Side.SERVER: writer})
         self._open.add(connection)
-        first = self.connections == 1
+        self.traces.append(connection.trace)
         try:
             await asyncio.gather(
-                self._pump(connection, Side.CLIENT, reader, first=first),
-                self._pump(connection, Side.SERVER, up_reader, first=first),
+                self._pump(connection, Side.CLIENT, reader),
+                self._pump(connection, Side.SERVER, up_reader),
                 return_exceptions=True,
             )
         finally:
@@ -159,7 +165,7 @@ class FaultProxy:
             for one in (writer, up_writer):
                 one.close()
 
-    async def _pump(self, connection: _Connection, side: Side, reader: asyncio.StreamReader, *, first: bool) -> None:
+    async def _pump(self, connection: _Connection, side: Side, reader: asyncio.StreamReader) -> None:
         rest = b""
         writer = connection.writers[side]
         while data := await reader.read(65536):
@@ -168,8 +174,7 @@ class FaultProxy:
                 line, separator, tail = rest.partition(b"\r\n")
                 octets, rest = line + separator, tail
                 connection.lines[side] += bool(separator)
-                if first:
-                    self.trace.append((side, connection.lines[side], octets))
+                connection.trace.append((side, connection.lines[side], octets))
                 await self._pass_on(connection, side, octets)
         if not connection.dead and not connection.stalled:
             writer.close()
