@@ -146,7 +146,12 @@ class Stages:
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
         while not stop.is_set():
             stage.wake.clear()
-            progress = await self._turn(stage)
+            if stage is self.receive and self.process.failures >= FAILURES_MAX:
+                # What cannot be decided is as safe there. A batch needs no such rule: it gives up itself.
+                event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
+                progress = Progress()
+            else:
+                progress = await self._turn(stage)
             if progress:
                 continue
             if stage.failures:
@@ -177,9 +182,6 @@ class Stages:
         return tuple(stage.name for stage in self.all if stage.since is not None and now - stage.since > seconds)
 
     async def _turn(self, stage: Stage) -> Progress:
-        if stage is self.receive and self.process.failures >= FAILURES_MAX:
-            event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
-            return Progress()  # what cannot be decided is as safe in the mailbox
         stage.since = asyncio.get_running_loop().time()
         try:
             with self._door.meter.turn(stage.name):

@@ -1,10 +1,13 @@
 """Registers for tests: the same tests run on SQLite and on PostgreSQL, each on a database of its own."""
 
 import asyncio
+import atexit
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +38,16 @@ def _keys(file: Path) -> Path:
     return Path(beside(f"sqlite:///{file}").removeprefix("sqlite:///"))
 
 
+@cache
+def _template() -> Path:
+    """A migrated, empty register in a file: made once, for as long as the process lives."""
+    folder = tempfile.mkdtemp(prefix="mailflow-template-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / "register.db"
+    asyncio.run(_migrate(f"sqlite:///{file}"))
+    return file
+
+
 class Databases(Protocol):
     """Makes databases of one kind."""
 
@@ -48,10 +61,8 @@ class SqliteFiles:
     folder: Path
 
     def fresh(self, *, migrated: bool) -> str:
-        url = f"sqlite:///{self.folder}/register-{len(list(self.folder.iterdir()))}.db"
-        if migrated:
-            asyncio.run(_migrate(url))
-        return url
+        file = self.folder / f"register-{len(list(self.folder.iterdir()))}.db"
+        return copy_register(_template(), file) if migrated else f"sqlite:///{file}"
 
 
 @dataclass(slots=True, kw_only=True)
