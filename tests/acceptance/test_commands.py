@@ -199,13 +199,17 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         assert done.code in (0, 65), (name, done.err)
         assert not done.json["applied"], name
         assert state(world) == before, name
-    done = world.mailflow("sender", "suspend", lille.sender)
-    assert "would: suspend the sender mairie-lille" in done.out
-    assert "Add --apply" in done.out
-    assert state(world) == before
     _only_plan(world, calls)
     world.installation.command("stop", "--why", "numbers come out twice", "--apply")
     _only_plan(world, while_stopped)
+
+
+def test_a_plan_says_what_it_would_do_and_how_to_do_it(world: World) -> None:
+    before = state(world)
+    done = world.mailflow("sender", "suspend", world.software[0].sender)
+    assert "would: suspend the sender mairie-lille" in done.out
+    assert "Add --apply" in done.out
+    assert state(world) == before
 
 
 def _only_plan(world: World, calls: Mapping[str, Sequence[str]]) -> None:
