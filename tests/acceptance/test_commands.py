@@ -124,10 +124,14 @@ def test_the_json_of_every_command_can_be_read_by_a_program(told: Told) -> None:
         done = world.mailflow(*name.split(), *arguments, "--json")
         assert done.code == (65 if name == "person erased" else 0), (name, done.err)  # it is there as yet
         assert done.out[0] in "[{" and done.json is not None, (name, done.out)  # noqa: PT018 - both say one thing
+    assert (folder / "attestation.pdf").read_bytes() == attestation.read_bytes()
+
+
+def test_what_commands_tell_as_json(told: Told) -> None:
+    world = told.world
     assert world.mailflow("show", told.number, "--json").json["number"] == told.number
     sealed = world.mailflow("audit", "--json").json
     assert (sealed["sealed_up_to"] > 0, sealed["head"]["number"]) == (True, 1), "by the batch"
-    assert (folder / "attestation.pdf").read_bytes() == attestation.read_bytes()
 
 
 def put_keys(world: World) -> None:
