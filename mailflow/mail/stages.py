@@ -146,8 +146,7 @@ class Stages:
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
         while not stop.is_set():
             stage.wake.clear()
-            if stage is self.receive and self.process.failures >= FAILURES_MAX:
-                # What cannot be decided is as safe there. A batch needs no such rule: it gives up itself.
+            if stage is self.receive and self._only_decisions_fail():
                 event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
                 progress = Progress()
             else:
@@ -160,6 +159,10 @@ class Stages:
                 stage.resting.set()
                 await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)
                 stage.resting.clear()
+
+    def _only_decisions_fail(self) -> bool:
+        """Then mails are left where they are. What fails in receiving itself is tried and told by receiving."""
+        return self.process.failures >= FAILURES_MAX and not self.receive.failures
 
     async def _finish(self, stage: Stage, before: Stage | None, stop: asyncio.Event) -> None:
         while not stop.is_set():
