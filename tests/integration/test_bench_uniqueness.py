@@ -31,6 +31,7 @@ REQUESTS = 10 * BLOCK
 SMALL = {
     "master_key",
     "trust_generation",
+    "issuing",
     "sender",
     "sender_address",
     "certificate",
