@@ -44,7 +44,7 @@ VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb
 CASES = 5
 LOOKS = 2
 """How often an operator looks at what is left, once there is nothing else to do."""
-ROUNDS_MAX = 36
+ROUNDS_MAX = 60
 """Quiet rounds until everything must be done."""
 ROUND = timedelta(minutes=20)
 JUMPS = (timedelta(minutes=1), timedelta(minutes=11), timedelta(minutes=80))
