@@ -20,7 +20,14 @@ KINDS = [kind.value for kind in Kind]
 
 
 @click.command()
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Mend, and tell, these kinds only.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help="Mend, and tell, these kinds only, as the sheet names them.",
+)
 @click.option(
     "--settled",
     default=SETTLED_MINUTES,
