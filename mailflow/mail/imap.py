@@ -286,12 +286,14 @@ class ImapFolder:
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
         received = () if since is None else ("SINCE", imap_syntax.search_date(since))
+        criteria = ("DELETED" if marked else "ALL", *received)
         try:
-            return await self._folder.search("DELETED" if marked else "ALL", *received)
+            return await self._folder.search(*criteria)
         except (Unavailable, Misconfigured):
-            if await self._folder.exists():
-                raise
-            return Listing(uidvalidity=0, uids=())
+            if not await self._folder.exists():
+                return Listing(uidvalidity=0, uids=())
+        # Another worker may have made it just now: that it was not there says nothing any more.
+        return await self._folder.search(*criteria)
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
         return [one async for one in self._folder.look(listing.uidvalidity, uids)]
