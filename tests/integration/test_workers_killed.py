@@ -1,7 +1,6 @@
 """Two workers on one mailbox, of which one is killed at random moments: nothing is lost or doubled.
 
-On SQLite; `tests.hosts.kills` does it on PostgreSQL, with up to four workers. A worker killed at each of its named points
-is a kind of the sweep, `tests.faults`.
+A worker killed at each of its named points is a kind of the sweep, `tests.faults`.
 """
 
 import random
@@ -13,7 +12,9 @@ import pytest
 
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
+from tests.servers.postgres import PostgresServer
 from tests.support.available import require
+from tests.support.databases import KINDS, PostgresDatabases
 from tests.support.letters import Writer, many, verdict
 from tests.support.mail_world import SERVICE_USER, MailWorld
 
@@ -33,14 +34,26 @@ SHORT_LEASES = {
 """The living worker takes over within seconds. A mail may be in the hands of a killed one more often than thrice."""
 
 
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """None: SQLite."""
+    if request.param == "sqlite":
+        return None
+    databases = request.getfixturevalue("postgres_server")
+    assert isinstance(databases, PostgresDatabases)
+    return databases.server
+
+
 @pytest.mark.slow
-def test_two_workers_on_one_mailbox_of_which_one_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_two_workers_on_one_mailbox_of_which_one_is_killed_again_and_again(
+    server: PostgresServer | None, tmp_path: Path
+) -> None:
     require("dovecot")
     require("postfix")
     chance, at = random.Random(SEED), datetime.now(UTC).replace(microsecond=0)
     pki = Pki(at=at)
     software = desks(pki)
-    with MailWorld(tmp_path, pki, software, changes=SHORT_LEASES) as world:
+    with MailWorld(tmp_path, pki, software, postgres=server, changes=SHORT_LEASES) as world:
         letters = many(Writer(world.installation, at), software, LETTERS)
         portions = [letters[start :: KILLS + 1] for start in range(KILLS + 1)]
         world.begin_anew()
@@ -52,8 +65,7 @@ def test_two_workers_on_one_mailbox_of_which_one_is_killed_again_and_again(tmp_p
                 for letter in portion:
                     world.post([letter.raw])
                     time.sleep(POST_SECONDS)
-                code, said = victim.wait()
-                assert code == KILLED, said
+                assert victim.wait()[0] == KILLED
             until = time.monotonic() + DRAIN_SECONDS
             while world.dovecot.messages(SERVICE_USER) and time.monotonic() < until:
                 time.sleep(0.2)
