@@ -65,7 +65,8 @@ def test_two_workers_on_one_mailbox_of_which_one_is_killed_again_and_again(
                 for letter in portion:
                     world.post([letter.raw])
                     time.sleep(POST_SECONDS)
-                assert victim.wait()[0] == KILLED
+                code, said = victim.wait()
+                assert code == KILLED, said
             until = time.monotonic() + DRAIN_SECONDS
             while world.dovecot.messages(SERVICE_USER) and time.monotonic() < until:
                 time.sleep(0.2)
