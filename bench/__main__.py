@@ -26,13 +26,18 @@ DATABASES = ("sqlite", "postgresql")
 PARTS_MAX = 300
 """Mails that the pure parts are measured on."""
 CORES = os.cpu_count() or 1
+SOME = click.IntRange(min=1)
 
 
 @click.command()
-@click.option("--mails", "count", default=10_000, show_default=True, help="How many are answered without attestations.")
-@click.option("--attested", default=2_000, show_default=True, help="How many are answered as in earnest.")
-@click.option("--lone", default=20, show_default=True, help="How many arrive one by one.")
-@click.option("--staged", default=1_000, show_default=True, help="How many are drained with every step timed.")
+@click.option(
+    "--mails", "count", type=SOME, default=10_000, show_default=True, help="How many are answered without attestations."
+)
+@click.option("--attested", type=SOME, default=2_000, show_default=True, help="How many are answered as in earnest.")
+@click.option("--lone", type=SOME, default=20, show_default=True, help="How many arrive one by one.")
+@click.option(
+    "--staged", type=SOME, default=1_000, show_default=True, help="How many are drained with every step timed."
+)
 @click.option("--database", type=click.Choice([*DATABASES, "both"]), default="both", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".cache/bench"), show_default=True)

@@ -22,6 +22,8 @@ POOL_WAIT_SECONDS_MAX = 30
 VANISHED_SECONDS = 10
 """After which each side takes the other for gone that gives no sign of life, and frees what it held."""
 POOL_SIZE = 8
+CACHE_KIB = 500
+"""SQLite: of each connection. The file lies in the system's cache as well; 2 MiB, as it is usual, are no faster."""
 FORBIDDEN_SQLSTATE = "42501"
 """PostgreSQL: insufficient_privilege."""
 ROWS_A_STATEMENT = 1_000
@@ -190,7 +192,7 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
         raise Misconfigured(f"the URL of {what} names no file")
     if not Path(url.database).parent.is_dir():
         raise Misconfigured(f"the folder of {url.database} does not exist")
-    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"]
+    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE_KIB}"]
     if read_only:
         pragmas = ["query_only=ON"]
         file = f"file:{quote(str(Path(url.database).absolute()))}"
