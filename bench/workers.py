@@ -1,18 +1,20 @@
 """`make bench-workers`: a full mailbox drained by one, two and four workers on one PostgreSQL, and whose time it took.
 
-Each worker is a process with one process of its pool. Rates grow with the workers until the cores or the database are
-all in use; so beside each rate stands what the database took of it, and the rate at which its own work would fill the
-cores that it would have alone.
+Each worker is a service with one process of its pool. On a machine of few cores one worker would use them all and a
+second could add nothing: so each gets a share of a core, as if it ran on a small host of its own. The rate grows with
+the workers until the cores or the database are all in use; so beside it stands what the database took of it, and the
+rate at which its own work would fill the cores that it would have alone.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,19 +25,38 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import mails, processes
-from bench.runs import AS_INSTALLED, NotAsExpectedError, command, instants
+from bench.runs import AS_INSTALLED, STOP_SECONDS_MAX, NotAsExpectedError, command, instants
+from bench.share import share
 from bench.world import SERVICE, SERVICE_USER, World, world
-from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Pki
 from tests.servers.dovecot import DOMAIN
 
 CORES = os.cpu_count() or 1
 DATABASE = "postgresql"
+SMALL = {"worker": {"processes": 1}, "smtp": {"connections": 8}}
+"""Settings of a worker on a small host."""
+LOOK_SECONDS = 0.2
+NOTHING_SECONDS_MAX = 60.0
+"""Without any answer for so long, the workers do not do what they are measured at."""
+UNTIL = 0.95
+"""Of all answers: with the last ones not every worker has something to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """What has been done until then."""
+
+    at: float
+    answers: Sequence[int]
+    """By worker."""
+    workers_seconds: float
+    """Of a core."""
+    servers_seconds: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """One drain by so many workers."""
+    """One drain by so many workers: from when each has answered something until nearly all is answered."""
 
     workers: int
     mails_per_second: float
@@ -43,9 +64,9 @@ class Scaled:
     """All processes that take part."""
     database_cpu_ms_per_mail: float
     cores_busy: float
-    """Of all cores, from the first worker's start to the last answer that was accepted."""
+    """Of all cores."""
     per_worker: Sequence[int]
-    """Answers that each sent."""
+    """Answers that each sent, of all mails."""
 
     @property
     def database_share(self) -> float:
@@ -61,10 +82,11 @@ class Scaled:
 @click.command()
 @click.option("--mails", "count", default=2_000, show_default=True, help="How many each drain has.")
 @click.option("--workers", default="1,2,4", show_default=True, help="How many workers: a drain for each number.")
+@click.option("--cores", "share_cores", default=0.2, show_default=True, help="Of a core, what each worker has.")
 @click.option("--program", type=click.Choice(["bench.bare", "mailflow"]), default="bench.bare", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".cache/bench-workers"), show_default=True)
-def main(count: int, workers: str, program: str, json_file: Path | None, folder: Path) -> None:
+def main(count: int, workers: str, share_cores: float, program: str, json_file: Path | None, folder: Path) -> None:
     """Measure end to end on Dovecot, Postfix and PostgreSQL; bench.bare answers without attestations."""
     at = datetime.now(UTC).replace(microsecond=0)
     shutil.rmtree(folder, ignore_errors=True)
@@ -74,60 +96,82 @@ def main(count: int, workers: str, program: str, json_file: Path | None, folder:
     whole = count * len(numbers)
     made = mails.make(software, whole, at=at, encrypt_to=pki.service_rsa.der, recipient=SERVICE, processes=CORES)
     lots = [made[start : start + count] for start in range(0, whole, count)]
-    measured = [
-        _measure(folder.absolute() / str(number), pki, software, lot, number, program)
-        for number, lot in zip(numbers, lots, strict=True)
-    ]
+    measured = []
+    for number, lot in zip(numbers, lots, strict=True):
+        with world(
+            folder.absolute() / str(number), pki, software, DATABASE, changes={"worker": {"processes": 1}}
+        ) as at_work:
+            print(f"{number} workers: draining {len(lot)} mails", file=sys.stderr, flush=True)
+            measured.append(_drain(at_work, lot, number, share_cores, program))
     if json_file is not None:
         facts = [
             {name: getattr(one, name) for name in (*Scaled.__slots__, "database_share", "database_bound")}
             for one in measured
         ]
-        json_file.write_text(json.dumps({"at": at.isoformat(), "cores": CORES, "drains": facts}, indent=2) + "\n")
-    _show(measured)
-
-
-def _measure(
-    folder: Path, pki: Pki, software: Sequence[DeskSoftware], lot: Sequence[bytes], workers: int, program: str
-) -> Scaled:
-    with world(folder, pki, software, DATABASE, changes={"worker": {"processes": 1}}) as around:
-        print(f"{workers} workers: draining {len(lot)} mails", file=sys.stderr, flush=True)
-        return _drain(around, lot, workers, program)
-
-
-def _drain(around: World, lot: Sequence[bytes], workers: int, program: str) -> Scaled:
-    around.dovecot.fill(SERVICE_USER, lot)
-    before, started = around.cpu_seconds(), time.time()
-    logs = [around.folder / f"worker-{number}.log" for number in range(workers)]
-    running = [
-        subprocess.Popen(
-            command(around, "run", "--once", "--json", program=program),
-            stdout=log.with_suffix(".json").open("wb"),
-            stderr=log.open("wb"),
-            env=AS_INSTALLED,
+        json_file.write_text(
+            json.dumps({"at": at.isoformat(), "cores": CORES, "cores_a_worker": share_cores, "drains": facts}, indent=2)
+            + "\n"
         )
-        for log in logs
-    ]
-    with ThreadPoolExecutor(workers) as threads:
-        used = list(threads.map(processes.watch, running))
-    told = [json.loads(log.with_suffix(".json").read_text() or "{}") for log in logs]
-    sent = [one.get("sent", 0) for one in told]
-    if any(one.exit_code for one in used) or sum(sent) != len(lot):
-        raise NotAsExpectedError(f"exit codes {[one.exit_code for one in used]}, {told}; see {around.folder}")
-    seconds = max(instant for log in logs for instant in instants(log, "sent")) - started
-    servers = {name: spent - before[name] for name, spent in around.cpu_seconds().items()}
-    whole = sum(servers.values()) + sum(sum(one.cpu_seconds.values()) for one in used)
+    _show(measured, share_cores)
+
+
+def _drain(around: World, lot: Sequence[bytes], workers: int, cores: float, program: str) -> Scaled:
+    around.dovecot.fill(SERVICE_USER, lot)
+    logs = [around.folder / f"worker-{number}.log" for number in range(workers)]
+    with contextlib.ExitStack() as closing:
+        running = [closing.enter_context(_service(around, log, cores, program)) for log in logs]
+
+        def instant() -> Instant:
+            return Instant(
+                at=time.monotonic(),
+                answers=[len(instants(log, "sent")) for log in logs],
+                workers_seconds=sum(processes.cpu_seconds(one.pid) for one in running),
+                servers_seconds=around.cpu_seconds(),
+            )
+
+        begun = _when(instant, lambda now: all(now.answers))
+        ended = _when(instant, lambda now: sum(now.answers) >= UNTIL * len(lot))
+        last = _when(instant, lambda now: sum(now.answers) >= len(lot))
+    if not begun.at < ended.at:
+        raise NotAsExpectedError("not every worker had something to do: there have to be more mails")
+    seconds, answered = ended.at - begun.at, sum(ended.answers) - sum(begun.answers)
+    servers = {name: spent - begun.servers_seconds[name] for name, spent in ended.servers_seconds.items()}
+    whole = sum(servers.values()) + ended.workers_seconds - begun.workers_seconds
     return Scaled(
         workers=workers,
-        mails_per_second=len(lot) / seconds,
-        cpu_ms_per_mail=1000 * whole / len(lot),
-        database_cpu_ms_per_mail=1000 * servers[DATABASE] / len(lot),
+        mails_per_second=answered / seconds,
+        cpu_ms_per_mail=1000 * whole / answered,
+        database_cpu_ms_per_mail=1000 * servers[DATABASE] / answered,
         cores_busy=whole / seconds / CORES,
-        per_worker=sent,
+        per_worker=last.answers,
     )
 
 
-def _show(measured: Sequence[Scaled]) -> None:
+def _when(instant: Callable[[], Instant], true: Callable[[Instant], bool]) -> Instant:
+    """The first instant at which it is so. Raises NotAsExpectedError when answers cease to come before."""
+    now = before = instant()
+    while not true(now):
+        if now.at - before.at > NOTHING_SECONDS_MAX:
+            raise NotAsExpectedError(f"no answer in {NOTHING_SECONDS_MAX:.0f} s, after {now.answers}")
+        time.sleep(LOOK_SECONDS)
+        now = instant()
+        before = now if now.answers != before.answers else before
+    return now
+
+
+@contextlib.contextmanager
+def _service(around: World, log: Path, cores: float, program: str) -> "Iterator[subprocess.Popen[bytes]]":
+    with share(f"mailflow-{around.folder.parent.name}-{log.stem}", cores) as limited, log.open("wb") as errors:
+        service = command(around, "run", program=program)
+        running = subprocess.Popen([*limited, *service], stdout=errors, stderr=errors, env=AS_INSTALLED)
+        try:
+            yield running
+        finally:
+            running.send_signal(signal.SIGTERM)
+            running.wait(STOP_SECONDS_MAX)
+
+
+def _show(measured: Sequence[Scaled], share_cores: float) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for title in (
         *("workers", "mails a second", "of cores busy", "CPU ms a mail", "of it the database"),
@@ -144,7 +188,7 @@ def _show(measured: Sequence[Scaled]) -> None:
             f"{one.database_bound:.0f}",
             " + ".join(map(str, one.per_worker)),
         )
-    Console().print(f"{CORES} cores")
+    Console().print(f"{CORES} cores, {share_cores:g} of one for each worker")
     Console().print(table)
 
 

@@ -34,6 +34,10 @@ SEAL_AT_END_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
+class Taken(Unavailable):
+    """Another worker is at the jobs."""
+
+
 def job_terms(settings: Settings) -> JobTerms:
     """The terms of the settings."""
     return JobTerms(
@@ -48,10 +52,10 @@ def job_terms(settings: Settings) -> JobTerms:
 
 
 async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
-    """Do all that is due; how much was done. Raises Unavailable, when another worker is at the jobs too."""
+    """Do all that is due; how much was done. Raises Unavailable: Taken, when another worker is at the jobs."""
     async with register.alone("jobs") as ours:
         if not ours:
-            raise Unavailable("another worker is at the jobs")
+            raise Taken("another worker is at the jobs")
         done = await work.run(register, job, terms, at)
         async with register.begin() as tx:
             await watching.job_done(tx, job.name, at)
@@ -120,7 +124,9 @@ async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> N
 async def _fault_of(running: Coroutine[Any, Any, None], job: Job) -> bool:
     """Whether the job failed. None keeps the others, or the mails, from going on."""
     error = (await apart(running)).exception()
-    if isinstance(error, Unavailable):
+    if isinstance(error, Taken):
+        event(log, "taken", work=f"job-{job.name}")
+    elif isinstance(error, Unavailable):
         event(log, "unavailable", level=logging.WARNING, work=f"job-{job.name}")
     elif error is not None:
         fault(log, "job-failed", error, job=job.name)

@@ -1,5 +1,6 @@
 """Who works by batches has the jobs of the day done as well: by the first batch after the hour at which they begin."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -40,6 +41,18 @@ async def test_a_clock_that_was_ahead_puts_nothing_off(register: Register) -> No
     assert await done_after_a_batch(register, AFTER) == {AFTER}
 
 
+async def test_that_another_worker_is_at_them_is_no_warning(
+    register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with register.alone("jobs") as held:
+        assert held
+        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+    told = [record for record in caplog.records if record.name == daily.__name__]
+    assert [(record.levelname, record.message) for record in told] == [("INFO", "taken")] * len(JOBS)
+    assert await done_after_a_batch(register, EVENING) == {EVENING}
+
+
 async def test_what_could_not_be_done_is_left_for_the_next_batch(
     register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,7 +60,7 @@ async def test_what_could_not_be_done_is_left_for_the_next_batch(
 
     async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
         if job is failing:
-            raise Unavailable("another worker is at the jobs")
+            raise Unavailable("the database: OperationalError")
         return await do(register, job, terms, at)
 
     with monkeypatch.context() as patch, at_instant(EVENING):
