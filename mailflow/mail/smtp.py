@@ -11,6 +11,7 @@ from enum import StrEnum
 import aiosmtplib
 
 from mailflow.errors import Misconfigured, Unavailable
+from mailflow.mail.connections import Connections
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 
 IDLE_SECONDS_MAX = 60.0
@@ -84,18 +85,31 @@ class _Step(StrEnum):
     DATA = "DATA"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Connection:
     client: aiosmtplib.SMTP
     transport: asyncio.BaseTransport | None
     """Kept apart: aiosmtplib forgets it when it closes, while it goes on flushing what is not sent yet."""
     idle_since: float = 0.0
 
+    @property
+    def usable(self) -> bool:
+        """It is open, and has not been idle for too long."""
+        return self.client.is_connected and _now() - self.idle_since <= IDLE_SECONDS_MAX
+
     def abort(self) -> None:
         """Drop the connection at once, with whatever it had not sent yet."""
         self.client.close()
         if isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
+
+
+class _NotConnected(Exception):
+    """No connection is to be had; a mail that waits for one is deferred."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.result = SendResult(state=Sending.DEFERRED, detail=detail)
 
 
 class SmtpMailer:
@@ -112,8 +126,7 @@ class SmtpMailer:
     def __init__(self, server: SmtpServer, connections: int) -> None:
         self._server = server
         self._slots = asyncio.Semaphore(connections)
-        self._idle: list[_Connection] = []
-        self._closed = False
+        self._connections = Connections(self._connect)
 
     async def send(self, outgoing: Outgoing, before_data: BeforeData) -> SendResult:
         """MAIL, RCPT, RCPT of the audit mailbox, `before_data`, DATA. See `ports.Mailer`."""
@@ -121,7 +134,10 @@ class SmtpMailer:
         if fault:
             return SendResult(state=Sending.REFUSED, detail=fault)
         async with self._slots:
-            connection = await self._begin(outgoing)
+            try:
+                connection = await self._begin(outgoing)
+            except _NotConnected as failure:
+                return failure.result
             if isinstance(connection, SendResult):
                 return connection
             return await self._address(connection, outgoing) or await self._transmit(
@@ -131,38 +147,33 @@ class SmtpMailer:
     async def check(self) -> None:
         """Connect, secure and log in; the connection is kept for the first mail. Raises Unavailable."""
         async with self._slots:
-            connection = await self._connect()
-            if isinstance(connection, SendResult):
-                raise Unavailable(f"smtp: {connection.detail}")
-            self._put_back(connection)
+            try:
+                self._put_back(await self._connections.take_new())
+            except _NotConnected as failure:
+                raise Unavailable(f"smtp: {failure}") from failure
 
     async def close(self) -> None:
         """Say QUIT on the idle connections, all at once. Those in use are closed when their mail is done."""
-        self._closed = True
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(_quit(connection) for connection in idle))
+        await asyncio.gather(*(_quit(connection) for connection in self._connections.close()))
 
     async def _begin(self, outgoing: Outgoing) -> _Connection | SendResult:
         """A connection on which MAIL was accepted. One that died while it was idle is replaced, once."""
-        connection = self._take_idle()
-        if connection is not None:
-            refusal = await self._mail(connection, outgoing)
-            if refusal is None:
-                return connection
-            if connection.client.is_connected:
-                return refusal
-        fresh = await self._connect()
-        if isinstance(fresh, SendResult):
-            return fresh
+        connection = await self._connections.take()
+        refusal = await self._mail(connection, outgoing)
+        if refusal is None:
+            return connection
+        if connection.client.is_connected or not connection.idle_since:
+            return refusal
+        fresh = await self._connections.take_new()
         return await self._mail(fresh, outgoing) or fresh
 
-    async def _connect(self) -> _Connection | SendResult:
+    async def _connect(self) -> _Connection:
         server = self._server
         try:
             password = server.secret() if server.secret is not None else ""
-        except (OSError, ValueError, Misconfigured):
+        except (OSError, ValueError, Misconfigured) as error:
             # It may be about to be replaced: no reason to stop the worker, which goes on receiving.
-            return SendResult(state=Sending.DEFERRED, detail=f"{_Step.CONNECT} no secret")
+            raise _NotConnected(f"{_Step.CONNECT} no secret") from error
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -178,12 +189,9 @@ class SmtpMailer:
                 await client.ehlo()
             if server.user is not None:
                 await client.login(server.user, password)
-        except aiosmtplib.SMTPResponseException as refusal:
+        except _LOST as error:
             client.close()
-            return SendResult(state=Sending.DEFERRED, detail=_detail(_Step.CONNECT, refusal))
-        except _LOST as loss:
-            client.close()
-            return SendResult(state=Sending.DEFERRED, detail=_detail(_Step.CONNECT, loss))
+            raise _NotConnected(_detail(_Step.CONNECT, error)) from error
         except BaseException:
             client.close()
             raise
@@ -222,10 +230,10 @@ class SmtpMailer:
             await self._reset(connection, refusal.code)
             return _refusal(step, refusal)
         except _LOST as loss:
-            connection.abort()
+            self._connections.drop(connection)
             return SendResult(state=Sending.DEFERRED, detail=_detail(step, loss))
         except BaseException:
-            connection.abort()
+            self._connections.drop(connection)
             raise
         return None
 
@@ -240,10 +248,10 @@ class SmtpMailer:
                 await self._reset(connection, refusal.code)
                 return _refusal(_Step.DATA, refusal)
             except _LOST as loss:
-                connection.abort()
+                self._connections.drop(connection)
                 return SendResult(state=Sending.DOUBTFUL, detail=_detail(_Step.DATA, loss))
         except BaseException:
-            connection.abort()
+            self._connections.drop(connection)
             raise
         self._put_back(connection)
         return SendResult(state=Sending.SENT)
@@ -251,36 +259,25 @@ class SmtpMailer:
     async def _reset(self, connection: _Connection, code: int | None) -> None:
         """Make the connection ready for another mail. After what is no plain refusal its state is unknown."""
         if code is not None and not 400 <= code < 600:
-            connection.abort()
+            self._connections.drop(connection)
             return
         try:
             await connection.client.rset()
         except _LOST:
-            connection.abort()
+            self._connections.drop(connection)
             return
         except BaseException:
-            connection.abort()
+            self._connections.drop(connection)
             raise
         self._put_back(connection)
 
     def _put_back(self, connection: _Connection) -> None:
-        if self._closed:
-            connection.abort()
-            return
-        connection.idle_since = asyncio.get_running_loop().time()
-        self._idle.append(connection)
+        connection.idle_since = _now()
+        self._connections.put_back(connection)
 
-    def _take_idle(self) -> _Connection | None:
-        """The connection used last, so that a small load keeps few; those idle for too long are ended."""
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS_MAX
-        usable = []
-        for connection in self._idle:
-            if connection.client.is_connected and connection.idle_since >= oldest:
-                usable.append(connection)
-            else:
-                connection.abort()
-        self._idle = usable
-        return usable.pop() if usable else None
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _command(client: aiosmtplib.SMTP, *words: str) -> aiosmtplib.SMTPResponse:

@@ -147,7 +147,7 @@ class Smtp(Section):
     ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
     """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
     connections: Count = Field(default=16, le=50)
-    """Most connections that are open side by side. Fewer where the server allows fewer to one client."""
+    """Most connections that are open side by side. When the server lets in fewer, all mails go through those."""
     timeout_seconds: Count = 60
     """Longest wait for one reply, the reply to the final dot excepted."""
     data_timeout_seconds: Count = 600

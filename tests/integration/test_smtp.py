@@ -263,6 +263,24 @@ async def test_mails_side_by_side_use_no_more_connections_than_allowed(real: Pos
     assert 1 <= real.postfix.log().count(": connect from") - before <= 2
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"default_process_limit": "3"},
+        {"smtpd_client_connection_count_limit": "3", "smtpd_client_event_limit_exceptions": ""},
+    ],
+    ids=["silent", "421"],
+)
+async def test_a_server_that_lets_only_a_few_connections_in_gets_all_mails_through_these(
+    servers: tuple[Postfix, Dovecot], settings: dict[str, str], tmp_path: Path
+) -> None:
+    _, dovecot = servers
+    with Postfix(tmp_path / "postfix", lmtp_port=dovecot.lmtp_port, recipients=USERS, settings=settings) as narrow:
+        async with open_mailer(narrow.port, connections=12) as mailer:
+            results = await asyncio.gather(*(mailer.send(a_mail()[1], Claim()) for _ in range(60)))
+    assert {result.state for result in results} == {Sending.SENT}
+
+
 @pytest.mark.parametrize("kill", [False, True])
 async def test_a_connection_that_died_while_idle_is_replaced(real: PostfixWorld, kill: bool) -> None:
     assert (await real.mailer.send(a_mail()[1], Claim())).state is Sending.SENT
