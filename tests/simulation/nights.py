@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
+from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.mail.door import MailDoor
 from mailflow.register import Register, masters
@@ -29,6 +30,7 @@ class JobTurn:
 
 
 JOB_TURNS = tuple(JobTurn(job) for job in JOBS)
+SWEEP = JobTurn(LOOSE_KEYS)
 
 
 async def next_master(register: Register) -> str:

@@ -21,7 +21,7 @@ from mailflow.register.types import OutboxState
 from tests.simulation.cast import the_cast
 from tests.simulation.changes import CHANGES, CHANGES_A_RUN
 from tests.simulation.letters import Letter, Writing
-from tests.simulation.nights import JOB_TURNS, forget_former_masters, next_master
+from tests.simulation.nights import JOB_TURNS, SWEEP, forget_former_masters, next_master
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
@@ -37,6 +37,9 @@ NIGHT, ROTATION, RESTART = 0.1, 0.04, 0.05
 """How likely in a step jobs run, another master key wraps, a worker is started anew without need."""
 OPERATOR_EVERY = 4
 """Of so many seeds one has an operator who acts without any need."""
+SWEEP_EVERY, SWEEPS = 5, 8
+"""Of so many seeds one has its content keys looked through so often in a step: of what comes between two statements of
+somebody else, that does harm the most."""
 RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
@@ -136,6 +139,8 @@ class Simulation:
         lines = [((first + n) % several, self._some_turns()) for n in range(together)]
         if self.rng.random() < NIGHT:
             lines.append((self.rng.randrange(several), self._some_jobs()))
+        if self.run.seed % SWEEP_EVERY == 1:
+            lines.append((self.rng.randrange(several), (SWEEP,) * SWEEPS))
         work: list[Coroutine[Any, Any, None]] = [self._turns(lines)]
         if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
             work.append(self._operator_meddles())
