@@ -1,5 +1,6 @@
 """An applicant's rights: all that is known, and its erasure."""
 
+import hashlib
 from datetime import date, timedelta
 
 import pytest
@@ -7,15 +8,18 @@ import sqlalchemy as sa
 
 from mailflow.core.model import Environment, Right
 from mailflow.jobs.dispatch import DISPATCH_JOB
+from mailflow.jobs.lifetimes import EXPIRY, PURGE
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.orders import DISPATCH
-from mailflow.register import Register, intake, journal, requests
+from mailflow.jobs.retention import RETENTION
+from mailflow.register import Register, attestations, intake, journal, requests
 from mailflow.register.journal import Act
 from mailflow.register.key_tables import content_key
 from mailflow.registrar import person
 from mailflow.registrar.attesting import attest
 from tests.support.jobs import do, night
-from tests.support.reception import Reception, a_file, a_request, number_of
+from tests.support.lives import with_nir
+from tests.support.reception import AT, Reception, a_file, a_request, number_of
 from tests.support.records import claim, key_rows, rows, settlement
 
 TODAY = date(2026, 2, 1)
@@ -57,6 +61,61 @@ async def test_an_export_tells_everything_and_whom_it_was_told_to(reception: Rec
     assert [entry["operation"] for entry in known["history"]] == ["CRE"]
     assert [entry["kind"] for entry in known["journal"]] == ["registered"]
     assert [(one["desk"], one["dispatch"]) for one in known["told_to"]] == [("59777", 1)]
+
+
+async def test_an_export_names_what_each_thing_is(reception: Reception) -> None:
+    register = reception.register
+    bare = "290025935012387"
+    number = number_of(await reception.outcome(with_nir(a_request("Durand"), bare), sequence=1))
+    facts = attestations.Facts(number=number, stated="{}")
+    made = attestations.Made(facts=facts, edition=1, intake_id=1, content=b"%PDF")
+    async with register.begin() as tx:
+        await attestations.freeze(tx, [made], AT)
+        known = await person.export(tx, number)
+    assert known is not None
+    assert list(known) == [
+        *("number", "territory", "desk", "sender", "registered_at", "life", "content", "nir"),
+        *("history", "told_to", "attestations", "journal"),
+    ]
+    told = {what: known[what] for what in ("number", "territory", "desk", "sender", "registered_at", "nir")}
+    assert told == {
+        "number": number,
+        "territory": "059",
+        "desk": "59123",
+        "sender": "mairie",
+        "registered_at": AT,
+        "nir": {"demandeur": bare},
+    }
+    assert (known["life"]["deposited_on"], known["life"]["state"]) == (date(2026, 1, 12), "active")
+    digest = hashlib.sha256(made.content).hexdigest()
+    assert known["attestations"] == [{"issued_at": AT, "digest": digest, "edition": 1}]
+    (beginning,) = known["history"]
+    assert list(beginning) == ["at", "operation", "life", "by", "said", "content_before"]
+    assert (beginning["at"], beginning["by"]["desk"], beginning["life"]["state"]) == (AT, "59123", "active")
+    (entry,) = known["journal"]
+    assert (entry["at"], entry["kind"], entry["number"], entry["desk"]) == (AT, "registered", number, "59123")
+
+
+async def test_what_the_service_itself_did_is_told_as_such(reception: Reception) -> None:
+    number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    await erase(reception.register, number)
+    async with reception.register.read() as tx:
+        known = await person.export(tx, number)
+        (entry,) = [kept.entry for kept in await journal.of_number(tx, number) if kept.entry.kind == "person-erased"]
+    assert known is not None
+    assert [one["by"] == "the service" for one in known["history"]] == [False, True]
+    assert dict(entry.detail) == {"by": ACT.by, "why": ACT.why, "mails": 0, "shared": 1}
+
+
+async def test_what_time_has_erased_is_proven_too(reception: Reception) -> None:
+    register = reception.register
+    number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    await settle_all(register)
+    await do(register, EXPIRY, "2027-02-20")
+    await do(register, PURGE, "2028-03-01")
+    await do(register, RETENTION, "2028-03-01")
+    proof = await prove(register, number)
+    assert (proof.erased_at, proof.is_complete) == (night(date(2028, 3, 1)), True)
 
 
 async def test_an_erasure_ends_the_request_and_leaves_number_days_and_states(reception: Reception) -> None:

@@ -217,6 +217,35 @@ async def test_who_has_the_request_that_is_changed_stands_in_nobodys_way(registe
     assert len(homonym.releases) == 1
 
 
+async def test_whom_the_first_of_two_homonyms_gives_up_nobody_else_may_register_beside_the_second(
+    register: Register,
+) -> None:
+    """Of homonyms one always stands where a creation looks: the second takes the place of the first."""
+    reception = await three_desks(register)
+    couple = number_of(await reception.outcome(a_request("Durand", "Petit"), sequence=1))
+    assert codes_of(await reception.outcome(a_request("Petit"), sequence=2)) == ["REQUEST_EXISTS"]
+    async with register.begin() as tx:
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), 1)
+        await releasing.release(tx, homonym, by="manager", why="two cousins", at=AT)
+    assert number_of(await reception.outcome(again("Petit", 4), sequence=4))
+    (alone,) = await reception.act("MOD", about(couple, form=a_request("Durand")), sequence=5)
+    assert number_of(alone) == couple
+    assert codes_of(await reception.outcome(again("Petit", 6), sequence=6)) == ["REQUEST_EXISTS"]
+
+
+async def test_the_request_of_a_file_that_is_released_is_the_one_at_its_place(reception: Reception) -> None:
+    await reception.outcome(a_request("B"), sequence=1)
+    await reception.outcomes(a_file(a_request("A"), again("B", 2), sequence=2))
+    async with reception.register.read() as tx:
+        homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), 2)
+        with pytest.raises(releasing.NothingToRelease, match="not refused for the identity"):
+            await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), 1)
+        for nowhere in (0, 3):
+            with pytest.raises(releasing.NothingToRelease, match="2 decided requests"):
+                await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(2), nowhere)
+    assert homonym.position == 2
+
+
 async def test_who_loses_the_place_beside_a_homonym_to_another_process_is_decided_again(reception: Reception) -> None:
     """Between finding the next place and taking it, another process takes it."""
     await reception.outcome(a_request("Durand"), sequence=1)

@@ -17,7 +17,7 @@ from tests.mutation.survey import Survey
 
 SLACK_SECONDS, TIMES_SLOWER = 3.0, 5.0
 """Of a core: a test that takes that much longer than without the change has failed."""
-WAITS_SECONDS = 60.0
+WAITS_SECONDS = 20.0
 """A test that does nothing for so long has failed, on a busy machine too."""
 MEMORY_BYTES = 2 * 1024**3
 """More than the process has already."""
