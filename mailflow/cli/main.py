@@ -37,6 +37,7 @@ from mailflow.cli import (
     roles,
     rotation,
     run,
+    selftest,
     senders,
     successors,  # noqa: F401  commands of `sender`
     switch,
@@ -98,6 +99,7 @@ for command in (
     alarms.alarms,
     alarms.watch,
     canary.canary,
+    selftest.selftest,
     jobs.jobs,
     revocation.revocation,
     dispatch.dispatch,

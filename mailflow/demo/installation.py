@@ -3,6 +3,7 @@
 The demo uses it, and so do the tests and the benchmark: what they run is what is installed.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ def _toml(environment: str, tables: Mapping[str, Mapping[str, Any]]) -> str:
 def _value(value: object) -> str:
     match value:
         case str():
-            return f'"{value}"'
+            return json.dumps(value, ensure_ascii=False)  # whose escapes are among those of TOML
         case dict():
             return "{" + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + "}"
         case list():

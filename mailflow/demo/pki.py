@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -194,6 +195,12 @@ class Pki:
     def service_ec(self) -> Identity:
         """Our own certificate, signing and encryption, P-256."""
         return self.issue("service-ec", kind="p256", address="demandes@service.example")
+
+    @cached_property
+    def server(self) -> Identity:
+        """A server on the loopback interface; whoever trusts the root trusts it."""
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        return self.issue("server", by=self.root, extended_usage=TLS_ONLY, extra=[(names, False)])
 
     @cached_property
     def archive(self) -> Identity:

@@ -309,6 +309,15 @@ class ImapFolder:
             async with self._folder.session(listing.uidvalidity) as session:
                 await session.run("STORE", imap_syntax.uid_set(some), "-FLAGS.SILENT", r"(\Deleted)", uid=True)
 
+    async def remove(self, listing: Listing, uids: Sequence[int]) -> None:
+        """Delete them for good: what a self-test has left. Raises Unavailable, and Misconfigured without UIDPLUS."""
+        for some in _slices(sorted(set(uids)), self._folder.account.move_batch):
+            async with self._folder.session(listing.uidvalidity) as session:
+                if "UIDPLUS" not in session.capabilities:
+                    raise Misconfigured("imap: the server offers no UIDPLUS")
+                await session.run("STORE", imap_syntax.uid_set(some), "+FLAGS.SILENT", r"(\Deleted)", uid=True)
+                await session.run("EXPUNGE", imap_syntax.uid_set(some), uid=True)
+
     async def close(self) -> None:
         await self._folder.close()
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.register.key_store import SCHEMA, beside
+from mailflow.register.schemas import SELFTEST
 
 PAGES_AT_A_TIME = 2_000
 """Between which writers have their turn."""
@@ -49,7 +50,8 @@ def take(url: str, keys_url: str | None, folder: Path) -> Copy:
         _copy_file(_path(url), copy.register)
         _copy_file(_path(keys_url or beside(url)), copy.keys)
     else:
-        _run("pg_dump", "--format=custom", f"--exclude-schema={SCHEMA}", f"--file={copy.register}", url)
+        excluded = [f"--exclude-schema={schema}" for schema in (SCHEMA, SELFTEST)]
+        _run("pg_dump", "--format=custom", *excluded, f"--file={copy.register}", url)
         _run("pg_dump", "--format=custom", f"--schema={SCHEMA}", f"--file={copy.keys}", keys_url or url)
     return copy
 

@@ -126,7 +126,7 @@ def engine_of(url: str, what: str, *, read_only: bool, schema: str | None = None
     """`sqlite:///path` (relative to the working directory) or `postgresql://…`. Raises Misconfigured.
 
     Nothing is connected yet. With `read_only` the database itself refuses whatever would change it. `schema`: where
-    PostgreSQL looks for tables.
+    PostgreSQL looks for tables; without it where the `options` of the URL say.
     """
     try:
         parsed = sa.make_url(url)
@@ -237,6 +237,7 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         options["search_path"] = schema
     if read_only:  # it holds no lock that anybody waits for, so that one view may last as long as its reader works
         options |= {"default_transaction_read_only": "on", "idle_in_transaction_session_timeout": "0"}
+    given = url.normalized_query.get("options", ())
     wanted: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS_MAX,
         # And how we find out that the server is gone, or has become a standby: of several the one that writes is asked.
@@ -253,7 +254,7 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         pool_timeout=POOL_WAIT_SECONDS_MAX,
         isolation_level="READ COMMITTED",
         connect_args={name: value for name, value in wanted.items() if name not in url.query}
-        | {"options": " ".join(f"-c {name}={value}" for name, value in options.items())},
+        | {"options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())])},
     )
 
 

@@ -97,7 +97,8 @@ class Register(Database[Transaction]):
                 self._tell(what, ours, for_ever)
                 yield Hold(ours=ours)
             return
-        key = sa.func.hashtextextended(f"{what} {of}" if of else what, 0)
+        # Locks are the whole database's; another schema in it is another register.
+        key = sa.func.hashtextextended(sa.func.current_schema() + f" {what} {of}", 0)
         with translated():
             connection = await self._engine.connect()
             try:

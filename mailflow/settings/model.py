@@ -306,6 +306,26 @@ class Canary(Section):
         return self
 
 
+class Selftest(Section):
+    """Accounts for `mailflow selftest` alone, on the servers of [mailbox], [audit] and [smtp]. When not set: none.
+
+    What lies in their folders is deleted when it is of a self-test; with other mails there it does not begin.
+    """
+
+    address: AddressOrNone = ""
+    """Address whose mail is delivered into the mailbox below."""
+    user: Text | None = Field(default=None, examples=["selftest"])
+    """Name of the account beside that of [mailbox]."""
+    secret_file: File | None = Field(default=None, examples=["secrets/selftest"])
+    """File that holds its password or token, in one line."""
+    audit_address: AddressOrNone = ""
+    """Address whose mail is delivered into the audit mailbox below; the invented desks write from it."""
+    audit_user: Text | None = Field(default=None, examples=["selftest-audit"])
+    """Name of the account beside that of [audit]."""
+    audit_secret_file: File | None = Field(default=None, examples=["secrets/selftest-audit"])
+    """File that holds its password or token, in one line."""
+
+
 class Log(Section):
     """One line for each transition, on standard error or in the journal."""
 
@@ -336,6 +356,7 @@ class Settings(Section):
     traces: Traces
     alerts: Alerts
     canary: Canary
+    selftest: Selftest
     log: Log
 
     @model_validator(mode="before")

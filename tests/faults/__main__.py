@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
+from mailflow.selftest.points import Portion
 from tests.faults import report
 from tests.faults.places import PLACES, Place, swept
 from tests.faults.report import Row
-from tests.faults.sweep import Portion
 
 
 @click.command()

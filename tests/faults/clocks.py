@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from tests.faults.points import Point, reach
+from mailflow.selftest.points import Point, reach
 from tests.support import clock
 
 JUMPS = {"2 hours": timedelta(hours=2), "3 days": timedelta(days=3)}

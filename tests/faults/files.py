@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.faults.points import Point, reach
+from mailflow.selftest.points import Point, reach
 
 ERRORS = {
     "no space left": errno.ENOSPC,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
+from mailflow.selftest.points import Fault, Point
 from tests.faults.played import Played
-from tests.faults.points import Fault, Point
 from tests.servers.postgres import PostgresServer
 from tests.support.letters import Writer, a_batch, verdict
 from tests.support.mail_world import INBOX, LATER_MINUTES, MailWorld

@@ -3,7 +3,7 @@
 import imaplib
 from collections.abc import Callable, Sequence
 
-from tests.faults.points import Point, reach
+from mailflow.selftest.points import Point, reach
 from tests.servers.cyrus import Cyrus
 from tests.support.letters import Letter
 from tests.support.mail_world import ADMIN, INBOX, PROCESSED, SERVICE_USER, MailWorld

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from mailflow.mail.pool import Pool
-from tests.faults.points import Point, reach
+from mailflow.selftest.points import Point, reach
 
 EXHAUSTED, KILLED, KILLED_IDLE = "memory exhausted", "killed at work", "killed before it"
 _SHARE_BYTES = 1 << 26

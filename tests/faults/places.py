@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailflow.selftest.points import Portion
 from tests.faults.kills import Killings
 from tests.faults.report import Row
 from tests.faults.stage import Stage
-from tests.faults.sweep import KINDS, Player, Portion, sweep, worst_of
+from tests.faults.sweep import KINDS, Player, sweep, worst_of
 from tests.servers.postgres import PostgresServer, postgres
 
 AGAIN, AGAIN_KILLED = "again", "again, killed"

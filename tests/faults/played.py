@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.faults.points import Fault
+from mailflow.selftest.points import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

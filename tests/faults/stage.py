@@ -21,12 +21,13 @@ from mailflow.mail import stages
 from mailflow.mail.pool import Pool
 from mailflow.mail.stages import Drained
 from mailflow.meter import Meter
+from mailflow.selftest import lines, points
+from mailflow.selftest.points import Fault, Point, Run
+from mailflow.selftest.proxy import Break, FaultProxy, Side
+from mailflow.selftest.proxy import Fault as LineFault
 from mailflow.settings import Settings, load
-from tests.faults import clocks, files, lines, mailbox, memory, points, statements
+from tests.faults import clocks, files, mailbox, memory, statements
 from tests.faults.played import Played
-from tests.faults.points import Fault, Point, Run
-from tests.servers.faultproxy import Break, FaultProxy, Side
-from tests.servers.faultproxy import Fault as LineFault
 from tests.servers.postgres import PostgresServer
 from tests.support.clock import read_by
 from tests.support.judges_here import JudgesHere

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from tests.faults.points import Point, reach
+from mailflow.selftest.points import Point, reach
 
 COMMIT = "COMMIT"
 LOST, LOST_AFTER, CRASHED = "connection lost", "connection lost after it", "server crashed"

@@ -1,13 +1,12 @@
 """One run for each point and each thing that can go wrong there; or a second fault in the run that mends the first."""
 
-import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from tests.faults import clocks, files, kills, lines, mailbox, memory, statements
+from mailflow.selftest import lines
+from mailflow.selftest.points import Fault, Point, Portion
+from tests.faults import clocks, files, kills, mailbox, memory, statements
 from tests.faults.played import Played
-from tests.faults.points import Fault, Point
 from tests.faults.report import Row
 
 KINDS: dict[str, Callable[[Point], Sequence[str]]] = {
@@ -47,22 +46,6 @@ class Player(Protocol):
     async def play(self, *faults: Fault, with_pool: bool = False) -> Played:
         """Runs that these faults break; then the worker may finish."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portion:
-    """How many of the cases are played, in an order of chance: what is cut short has seen something of everything."""
-
-    every: int = 1
-    most: int | None = None
-    share: int = 0
-    shares: int = 1
-    """Of all, so many are played elsewhere."""
-
-    def of(self, cases: Sequence[Fault], seed: str) -> Sequence[Fault]:
-        """Those of the cases; the same each time."""
-        order = random.Random(seed).sample(cases, len(cases))
-        return order[: -(-len(order) // self.every)][self.share :: self.shares][: self.most]
 
 
 ALL = Portion()

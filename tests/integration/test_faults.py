@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mailflow.selftest.points import Portion
 from tests.faults.kills import Killings
 from tests.faults.places import CRASH_SAFE
 from tests.faults.report import Row
 from tests.faults.stage import Stage
-from tests.faults.sweep import KINDS, Player, Portion, played_surely, sweep, worst_of
+from tests.faults.sweep import KINDS, Player, played_surely, sweep, worst_of
 from tests.servers.postgres import PostgresServer, postgres
 from tests.support.available import require
 from tests.support.databases import PostgresDatabases

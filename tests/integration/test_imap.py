@@ -9,8 +9,8 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail.imap import ImapCopies, ImapMailbox
+from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
-from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
 from tests.support.available import require
 from tests.support.mailbox_places import (
     SIZE_BYTES_MAX,

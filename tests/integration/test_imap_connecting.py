@@ -7,9 +7,9 @@ import pytest
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.imap import ImapMailbox, Security
 from mailflow.mail.imap_session import Authentication
+from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
 from tests.integration.conftest import ODD_PASSWORDS
 from tests.servers.dovecot import PASSWORD, Dovecot
-from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
 from tests.support.available import require
 from tests.support.mailbox_places import (
     ServerPlace,

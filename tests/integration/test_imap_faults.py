@@ -7,8 +7,8 @@ import pytest
 from mailflow.errors import Unavailable
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.ports import Mailbox
+from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
-from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
 from tests.support.mailbox_places import (
     ServerPlace,
     a_mail,

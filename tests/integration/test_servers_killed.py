@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mailflow.selftest.proxy import Fault, Rule, Side
 from tests.faults.kills import Killings
 from tests.faults.played import Played
 from tests.faults.stage import Stage
-from tests.servers.faultproxy import Fault, Rule, Side
 from tests.support.available import require
 from tests.support.mail_world import AUDIT_USER, SERVICE_USER
 

@@ -15,8 +15,8 @@ from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Fault, Pki
 from mailflow.demo.story import LILLE, MARTIN
 from mailflow.register import backlog
+from mailflow.selftest.proxy import FaultProxy, Side
 from mailflow.settings import Settings, load
-from tests.servers.faultproxy import FaultProxy, Side
 from tests.support.available import require
 from tests.support.judges_here import JudgesHere
 from tests.support.mail_world import AUDIT_USER, INBOX, PROCESSED, SERVICE_USER, MailWorld

@@ -13,8 +13,8 @@ import pytest
 
 from mailflow.mail.ports import Sending, SendResult
 from mailflow.mail.smtp import SmtpMailer
+from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
-from tests.servers.faultproxy import Fault, FaultProxy, Rule, Side
 from tests.servers.postfix import Postfix
 from tests.support.available import require
 from tests.support.mailer_worlds import USERS, a_mail, plain_server

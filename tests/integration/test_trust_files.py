@@ -10,9 +10,9 @@ from mailflow.core.model import Directory
 from mailflow.errors import Misconfigured
 from mailflow.mail.trust import Trust
 from mailflow.mail.trust_files import TrustFiles, files_in
-from tests.faults import points
+from mailflow.selftest import points
+from mailflow.selftest.points import Fault, Point, Run
 from tests.faults.files import ERRORS, listen
-from tests.faults.points import Fault, Point, Run
 from tests.support.pki import shared_pki
 from tests.support.trust import WINDOW
 

@@ -139,12 +139,12 @@ class MailWorld:
     def begin_anew(self) -> None:
         """Empty mailboxes, and a register that knows the enrolments and nothing else."""
         with self.mailbox.session(SERVICE_USER) as client:
-            _empty(client, self.inbox)
+            empty(client, self.inbox)
             for folder in (PROCESSED, QUARANTINE):
                 client.delete(folder)  # refused when there is none
         for user in (AUDIT_USER, *(one.sender for one in self.software)):
             with self.dovecot.session(user) as client:
-                _empty(client, INBOX)
+                empty(client, INBOX)
         if self._postgres is None:
             drop_register(self.installation.folder / "register.db")
             copy_register(self.installation.folder / "template.db", self.installation.folder / "register.db")
@@ -219,7 +219,8 @@ class MailWorld:
         return said
 
 
-def _empty(client: imaplib.IMAP4, folder: str) -> None:
+def empty(client: imaplib.IMAP4, folder: str) -> None:
+    """Delete all mails of a folder, if there is one."""
     status, answer = client.select(folder)
     if status == "OK" and int(answer[0] or b"0"):
         client.store("1:*", "+FLAGS.SILENT", r"(\Deleted)")

@@ -1,18 +1,22 @@
 """A TCP proxy that breaks connections on purpose: cut, reset, stall, delay at a chosen line of either side.
 
-It knows nothing of IMAP or SMTP; it counts and matches lines that end in CRLF.
+It knows nothing of IMAP or SMTP; it counts and matches lines that end in CRLF. Where the server is reached by TLS it
+ends that, verified, and begins another one for its client.
 """
 
 import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
+
+from mailflow.selftest.upstream import Upstream
 
 
 class Side(StrEnum):
@@ -87,7 +91,7 @@ class _Connection:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close so that the other side gets RST (SO_LINGER 0)."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # TLS that has ended knows of no socket any more
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
@@ -95,13 +99,19 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 class FaultProxy:
     """An async context manager that listens on a free loopback `port` and passes on to `upstream`.
 
-    Beside the rules, `at_line` is asked at each line of any connection.
+    That is a server, or the port of one on this machine that is reached in clear. Beside the rules, `at_line` is asked
+    at each line of any connection. With `tls` clients are to begin with TLS.
     """
 
     def __init__(
-        self, upstream: int, *rules: Rule, at_line: Callable[[Side, bytes], Break | None] = lambda *_: None
+        self,
+        upstream: Upstream | int,
+        *rules: Rule,
+        at_line: Callable[[Side, bytes], Break | None] = lambda *_: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.upstream = upstream
+        self.upstream = Upstream(port=upstream) if isinstance(upstream, int) else upstream
+        self._tls = tls
         self.rules = list(rules)
         self._at_line = at_line
         self.port = 0
@@ -115,7 +125,7 @@ class FaultProxy:
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -147,7 +157,7 @@ class FaultProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+            up_reader, up_writer, greeting = await self.upstream.open()
         except OSError:
             _reset(writer)
             return
@@ -157,7 +167,7 @@ class FaultProxy:
         try:
             await asyncio.gather(
                 self._pump(connection, Side.CLIENT, reader),
-                self._pump(connection, Side.SERVER, up_reader),
+                self._pump(connection, Side.SERVER, up_reader, greeting),
                 return_exceptions=True,
             )
         finally:
@@ -165,11 +175,13 @@ class FaultProxy:
             for one in (writer, up_writer):
                 one.close()
 
-    async def _pump(self, connection: _Connection, side: Side, reader: asyncio.StreamReader) -> None:
+    async def _pump(
+        self, connection: _Connection, side: Side, reader: asyncio.StreamReader, begun: bytes = b""
+    ) -> None:
         rest = b""
         writer = connection.writers[side]
-        while data := await reader.read(65536):
-            rest += data
+        while data := begun or await reader.read(65536):
+            rest, begun = rest + data, b""
             while rest and not connection.stalled and not connection.dead:
                 line, separator, tail = rest.partition(b"\r\n")
                 octets, rest = line + separator, tail

@@ -7,8 +7,8 @@ server made to say that it refuses what it takes, or for good (5yz): that would 
 import re
 from collections.abc import Sequence
 
-from tests.faults.points import Point, reach
-from tests.servers.faultproxy import Break, Fault, Side
+from mailflow.selftest.points import Point, reach
+from mailflow.selftest.proxy import Break, Fault, Side
 
 PROTOCOLS = {
     "imap": re.compile(rb"[*+)] |\)|[A-Z]+\d+ |DONE"),
@@ -60,8 +60,11 @@ def at_line(protocol: str, side: Side, octets: bytes) -> Break | None:
     """What happens at this line in the present run."""
     name = name_of(protocol, side, octets)
     how = name and reach(protocol, name)
-    if not how:
-        return None
+    return broken(how, octets) if how else None
+
+
+def broken(how: str, octets: bytes) -> Break:
+    """What happens at this line when that goes wrong."""
     if how in CUTS:
         return Break(fault=CUTS[how])
     return Break(fault=Fault.REPLACE, replacement=garbled(how, octets))

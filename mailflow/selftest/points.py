@@ -3,7 +3,9 @@
 Whatever can break tells here what it is about to do. Nobody listens but during a run.
 """
 
+import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -28,6 +30,22 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.point}: {self.how}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """How many of the cases are played, in an order of chance: what is cut short has seen something of everything."""
+
+    every: int = 1
+    most: int | None = None
+    share: int = 0
+    shares: int = 1
+    """Of all, so many are played elsewhere."""
+
+    def of(self, cases: Sequence[Fault], seed: str) -> Sequence[Fault]:
+        """Those of the cases; the same each time."""
+        order = random.Random(seed).sample(cases, len(cases))  # noqa: S311  an order, no secret
+        return order[: -(-len(order) // self.every)][self.share :: self.shares][: self.most]
 
 
 @dataclass(slots=True)
