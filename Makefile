@@ -39,9 +39,11 @@ demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, 
 check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
 	$(BIN)/pytest -q -m "not slow" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
+# Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
+IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
 	tests/servers/install
-	$(BIN)/pytest -n auto --dist worksteal
+	$(IN_MEMORY) $(BIN)/pytest -n auto --dist worksteal
 
 .PHONY: faults
 # Some of it: make faults ARGUMENTS="--kind imap --every 10"

@@ -26,13 +26,15 @@ def postgres_server() -> Iterator[PostgresDatabases]:
 
 
 @pytest.fixture(params=KINDS)
-def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databases]:
     """Makes databases; a test that uses it runs once on each kind."""
     if request.param == "sqlite":
-        return SqliteFiles(folder=tmp_path)
+        yield SqliteFiles(folder=tmp_path)
+        return
     made = request.getfixturevalue("postgres_server")
     assert isinstance(made, PostgresDatabases)
-    return made
+    with made.dropped():
+        yield made
 
 
 @pytest.fixture

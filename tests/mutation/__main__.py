@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.operators import Change, changes
-from tests.mutation.report import Kept, Result, keep, kept, report
+from tests.mutation.report import Kept, Result, keep, kept, reasons, report
 from tests.mutation.survey import Survey
 from tests.mutation.trying import NOT_PLANTED, first_to_fail
 
 TESTS_SECONDS = 20.0
-"""Of tests that a change is shown to, the quickest first: what these do not see is counted as unseen."""
+"""Of tests that a change is shown to, the quickest first, unless --seconds says otherwise: what these do not see is
+counted as unseen."""
 KILLERS = 5
 """Tests that saw changes of the same function before are tried first: so many of them."""
 PARTS = 3
@@ -33,6 +34,8 @@ class Trial:
     file: Path
     survey: Survey
     folder: Path
+    seconds: float
+    """Of tests, for each change."""
     killers: dict[str, Counter[str]] = field(default_factory=dict)
 
     def results(self, wanted: Callable[[int], bool]) -> Iterator[Result]:
@@ -72,7 +75,7 @@ class Trial:
         chosen, seconds = before[:KILLERS], 0.0
         for test in sorted(found.difference(chosen), key=lambda test: (self.survey.seconds[test], test)):
             seconds += self.survey.seconds[test]
-            if chosen and seconds > TESTS_SECONDS:
+            if chosen and seconds > self.seconds:
                 break
             chosen.append(test)
         return chosen
@@ -86,12 +89,13 @@ class Trials:
     folder: Path
     parts: int
     """How many of the `PARTS`."""
+    seconds: float
     again: bool
-    """Only what was not seen the last time, and of modules that have changed since, the first part."""
+    """Only what was not seen the last time and has no reason; of modules that have changed since, the first part."""
 
     def run(self, survey: Survey) -> None:
         """Try the changes, and keep what came of them."""
-        trials = [Trial(file=file, survey=survey, folder=self.folder) for file in self.files]
+        trials = [Trial(file=file, survey=survey, folder=self.folder, seconds=self.seconds) for file in self.files]
         known = kept()
         for part in range(1 if self.again else self.parts):
             for trial in trials:
@@ -105,7 +109,9 @@ class Trials:
     def _wanted(self, known: Kept, file: Path, part: int) -> Callable[[int], bool]:
         if not self.again or str(file) not in known:
             return lambda number: number % PARTS == part
-        unseen = {result.number for result in known[str(file)].results if result.killer is None}
+        why = reasons()
+        left = [result for result in known[str(file)].results if result.killer is None]
+        unseen = {one.number for one in left if (str(file), one.function, one.what) not in why}
         return unseen.__contains__
 
 
@@ -114,12 +120,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", type=Path, nargs="+", required=True, help="files and folders")
     parser.add_argument("--parts", type=int, default=PARTS, help="of three parts of the changes, so many")
+    parser.add_argument("--seconds", type=float, default=TESTS_SECONDS, help="of tests that a change is shown to")
     parser.add_argument("--again", action="store_true", help="only what was not seen the last time")
     parser.add_argument("tests", nargs="+", help="tests and options for pytest, after --")
     chosen = parser.parse_args()
     files = sorted({one for path in chosen.modules for one in (path.rglob("*.py") if path.is_dir() else [path])})
     with tempfile.TemporaryDirectory(prefix="mutation-") as made:
-        trials = Trials(files=files, folder=Path(made) / "tests", parts=chosen.parts, again=chosen.again)
+        trials = Trials(
+            files=files,
+            folder=Path(made) / "tests",
+            parts=chosen.parts,
+            seconds=chosen.seconds,
+            again=chosen.again,
+        )
         survey = Survey(files=[str(file.resolve()) for file in files], then=trials.run)
         options = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler"]
         if code := pytest.main([*options, f"--basetemp={trials.folder}", *chosen.tests], plugins=[survey]):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import psycopg
+
 BINARIES = "usr/lib/postgresql/*/bin/initdb"
 """Where Debian puts each version's programs; they are not on the PATH."""
 START_SECONDS_MAX = 30
@@ -23,6 +25,7 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "deadlock_timeout": "200ms",
+    "max_wal_size": "128MB",
 }
 
 
@@ -45,26 +48,15 @@ class PostgresServer:
     def create_database(self, *, template: str = "template0") -> str:
         """A fresh database; its name. Nobody may be connected to the template."""
         name = f"test{next(self.names)}"
-        self._psql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._do(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def drop_database(self, name: str) -> None:
-        self._psql(f"DROP DATABASE {name} WITH (FORCE)")
+        self._do(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _psql(self, statement: str) -> None:
-        command = [
-            f"{self.bin}/psql",
-            "-X",
-            "-q",
-            "-h",
-            f"{self.folder}",
-            "-U",
-            "postgres",
-            "-c",
-            statement,
-            "postgres",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+    def _do(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
 
 
 def find_binaries() -> Path | None:

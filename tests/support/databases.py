@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from mailflow.register import Register
 from mailflow.register.key_store import beside
@@ -69,14 +69,30 @@ class SqliteFiles:
 class PostgresDatabases:
     server: PostgresServer
     template: str | None = None
+    made: list[str] = field(default_factory=list)
+    """Names of those that have not been dropped."""
 
     def fresh(self, *, migrated: bool) -> str:
-        if not migrated:
-            return self.server.url(self.server.create_database())
-        if self.template is None:
+        if migrated and self.template is None:
             self.template = self.server.create_database()
             asyncio.run(_migrate(self.server.url(self.template)))
-        return self.server.url(self.server.create_database(template=self.template))
+        return self.copy(self.template if migrated and self.template else "template0")
+
+    def copy(self, database: str) -> str:
+        """The URL of a copy of a database that nobody is connected to."""
+        self.made.append(self.server.create_database(template=database))
+        return self.server.url(self.made[-1])
+
+    @contextmanager
+    def dropped(self) -> Iterator[Self]:
+        """Databases that are made meanwhile are dropped at the end: thousands of them would fill the disk."""
+        before = len(self.made)
+        try:
+            yield self
+        finally:
+            for name in self.made[before:]:
+                self.server.drop_database(name)
+            del self.made[before:]
 
 
 @contextmanager

@@ -89,8 +89,7 @@ class Loser:
         """The URL of a copy."""
         await self.house.register.close()
         if isinstance(self.databases, PostgresDatabases):
-            server = self.databases.server
-            copy = server.url(server.create_database(template=self.url.partition("?")[0].rpartition("/")[2]))
+            copy = self.databases.copy(self.url.partition("?")[0].rpartition("/")[2])
         else:
             file = Path(self.url.removeprefix("sqlite:///"))
             copy = copy_register(file, file.with_name("backup.db"))
