@@ -18,7 +18,7 @@ from mailflow.ledger.differences import Difference, Kind
 from mailflow.ledger.reckoning import CopyAccount, MailAccount, Place, Status
 from mailflow.mail.audit import body_digest
 from mailflow.mail.ports import Copies, Folder, Listing, Lying
-from mailflow.register import Register, Transaction, accounts, sequences
+from mailflow.register import Register, Transaction, accounts, restoring, sequences
 from mailflow.register.accounts import Totals
 from mailflow.register.outbox import TOKEN_CHARACTERS
 
@@ -228,8 +228,12 @@ class Reading:
 
     async def _of_copies(self, sheet: Sheet) -> None:
         audit = self.places.audit
-        account = CopyAccount(sheet.totals.last_outgoing, audit.name, self.terms.domain, TOKEN_CHARACTERS)
         listing = await audit.list()
+        async with self.register.read() as tx:
+            restored = await restoring.accounted(tx, audit.name, listing.uidvalidity)
+        account = CopyAccount(
+            sheet.totals.last_outgoing, audit.name, self.terms.domain, TOKEN_CHARACTERS, restored=restored
+        )
         for uids in _pages(listing.uids):
             copies = await audit.look(listing, uids)
             async with self.register.read() as tx:

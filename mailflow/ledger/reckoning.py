@@ -127,10 +127,12 @@ def _in_order(candidates: Sequence[KnownMail]) -> Sequence[KnownMail]:
 class CopyAccount:
     """Copies in the audit mailbox, and what should have one."""
 
-    def __init__(self, last: int, folder: str, domain: str, token_characters: int) -> None:
+    def __init__(self, last: int, folder: str, domain: str, token_characters: int, *, restored: int = 0) -> None:
+        """`restored`: the UID up to which `mailflow restore` accounted for what a register that was lost had sent."""
         self._found = Bits(last)
         self._more: Counter[int] = Counter()
         self._folder = folder
+        self._restored = restored
         self._end = f"@{domain}>"
         self._length = token_characters + len(self._end) + 1
         self.ours = 0
@@ -143,7 +145,8 @@ class CopyAccount:
         if known is None:
             if len(copy.message_id) == self._length and copy.message_id.endswith(self._end):
                 self.ours += 1
-                self._tell(Kind.COPY_UNKNOWN, copy)
+                if copy.uid > self._restored:
+                    self._tell(Kind.COPY_UNKNOWN, copy)
             else:
                 self.others += 1
             return

@@ -83,10 +83,10 @@ async def survey(
     Raises Unavailable. The folders are read before the register: what is done meanwhile is known then.
     """
     async with register.read() as tx:
-        last, marks = await restoring.latest_entry(tx), await restoring.marks(tx)
+        last = await restoring.latest_entry(tx)
     day = since or (None if last is None else legal_day(last - MARGIN))
-    taken = await _read(processed, day, marks.get(processed.name), newest)
-    answered = await _read(audit, day, marks.get(audit.name), newest)
+    taken = await _read(register, processed, day, newest)
+    answered = await _read(register, audit, day, newest)
     async with register.read() as tx:
         unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
         names = {name for name in answered.headers.values() if name}
@@ -119,9 +119,10 @@ async def _strangers(register: Register, processed: Folder, taken: Seen, unknown
     return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
 
 
-async def _read(trail: Folder, day: date | None, mark: restoring.Mark | None, newest: int | None) -> Seen:
+async def _read(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
     listing = await trail.list(since=day)
-    after = mark.uid if mark is not None and mark.uidvalidity == listing.uidvalidity else 0
+    async with register.read() as tx:
+        after = await restoring.accounted(tx, trail.name, listing.uidvalidity)
     uids: Sequence[int] = [uid for uid in listing.uids if uid > after]
     if newest is not None:
         uids = uids[-newest:]

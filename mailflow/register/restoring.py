@@ -72,11 +72,11 @@ async def latest_entry(tx: Transaction) -> datetime | None:
     return rows[0].at if rows else None
 
 
-async def marks(tx: Transaction) -> dict[str, Mark]:
-    """By folder up to where the loss before this one was accounted for."""
-    return {
-        row.mailbox: Mark(uidvalidity=row.uidvalidity, uid=row.uid) for row in await tx.all(sa.select(mailbox_mark))
-    }
+async def accounted(tx: Transaction, mailbox: str, uidvalidity: int) -> int:
+    """The UID up to which the loss before this one was accounted for in this folder; 0 when there was none."""
+    which = (mailbox_mark.c.mailbox == mailbox, mailbox_mark.c.uidvalidity == uidvalidity)
+    rows = await tx.all(sa.select(mailbox_mark.c.uid).where(*which))
+    return int(rows[0].uid) if rows else 0
 
 
 async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set[str]:
@@ -101,6 +101,7 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
 
     A Message-ID is a token of what is answered, under a key that only the service has: nobody else can make one.
+    What it lost may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
     """
     unknown = set(message_ids)
     for batch in batches(sorted(unknown)):
@@ -110,9 +111,12 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
         return {}
     latest = await latest_intake(tx)
     open_ = await tx.all(sa.select(intake.c.id).where(intake.c.state != IntakeState.ANSWERED.value))
+    near = range(max(1, latest + 1 - INTAKES_AHEAD), latest + 1)
+    there = {row.id for row in await tx.all(sa.select(intake.c.id).where(intake.c.id >= near.start))}
+    left_out = (id_ for id_ in near if id_ not in there)
     domains = {one.rpartition("@")[2].rstrip(">") for one in unknown}
     found = {}
-    for id_ in chain((row.id for row in open_), range(latest + 1, latest + 1 + INTAKES_AHEAD)):
+    for id_ in chain((row.id for row in open_), range(latest + 1, latest + 1 + INTAKES_AHEAD), left_out):
         for domain in domains:
             if (name := message_id(tx.vault, kind=kind, key=str(id_), domain=domain)) in unknown:
                 found[name] = id_

@@ -5,27 +5,21 @@ Everything is done by the commands of the handbook; what desks were told is read
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mailflow.cli.main import call
-from mailflow.demo.applications import file_name
-from mailflow.demo.installation import DeskSoftware
-from mailflow.demo.pki import Pki
 from mailflow.register import copying
 from mailflow.register.key_store import beside
 from mailflow.settings import load
-from mailflow.wire.dispatch import read_creations
-from tests.integration.test_cli_mails import a_dem
 from tests.servers.postgres import PostgresServer
 from tests.support.available import require
 from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.losing import ARCHIVE_KEY, losing_world, post, told
 from tests.support.mail_world import AUDIT_USER, PROCESSED, SERVICE_USER, MailWorld
 
 DONE, SET_ASIDE = 0, 65
-PEOPLE = ("Durand", "Petit", "Moreau", "Roux")
 WHY = ("--why", "the disk is lost", "--apply")
 
 
@@ -38,16 +32,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MailWorld]
         databases = request.getfixturevalue("postgres_server")
         assert isinstance(databases, PostgresDatabases)
         server = databases.server
-    pki = Pki(at=datetime.now(UTC))
-    software = DeskSoftware(
-        sender="lille", desk="Z0001", territory="059", address="lille@lille.example", identity=pki.issue("lille")
-    )
-    archive = pki.archive
-    files = {name: tmp_path / f"archive.{name}" for name in ("pem", "key")}
-    files["pem"].write_bytes(archive.pem)
-    files["key"].write_bytes(archive.key_pem)
-    changes = {"keys": {"archive_certificate_file": str(files["pem"])}}
-    with MailWorld(tmp_path, pki, [software], postgres=server, changes=changes) as made:
+    with losing_world(tmp_path, server) as made:
         made.begin_anew()
         yield made
 
@@ -55,24 +40,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MailWorld]
 def run(world: MailWorld, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     code = call(["--config", str(world.installation.config), *arguments])
     return code, capsys.readouterr().out
-
-
-def post(world: MailWorld, *surnames: str) -> None:
-    (software,) = world.software
-    at, mails = datetime.now(UTC), []
-    for surname in surnames:
-        _, octets = a_dem(surname)
-        file = file_name(software.desk, at, PEOPLE.index(surname) + 1), octets
-        mails.append(world.installation.request(software, [file], message_id=f"<{surname}@lille.example>", at=at))
-    world.post(mails)
-
-
-def told(world: MailWorld) -> list[tuple[str, int, str]]:
-    """Digest of the file, position and number of every creation that the desk was told, in their order."""
-    (software,) = world.software
-    opened = [world.installation.open(software, raw, datetime.now(UTC)) for raw in world.dovecot.messages("lille")]
-    files = [read_creations(octets) for one in opened for name, octets in one.files.items() if name[:3] == "RET"]
-    return [(file.digest, position, number) for file in files for position, number in file.numbers]
 
 
 def lose(world: MailWorld, folder: Path) -> None:
@@ -102,7 +69,7 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
     before = told(world)
     assert sorted(number[7:13] for _, _, number in before) == ["000001", "000002", "000003"]
 
-    key = str(tmp_path / "archive.key")
+    key = str(tmp_path / ARCHIVE_KEY)
     for options in (("--archive-key", key), ()):
         code, said = run(world, capsys, "drill", "--backup", str(folder), *options, "--json")
         proofs = {one["what"]: one for one in json.loads(said)}
@@ -131,3 +98,4 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
     assert (code, "given again to the same requests: 2" in said) == (DONE, True), said
     assert len(world.dovecot.messages(SERVICE_USER, PROCESSED)) == 4
     assert len(world.dovecot.messages(AUDIT_USER)) == 6
+    assert run(world, capsys, "reconcile")[0] == DONE, "what went out in the lost time is accounted for"

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.core import numbers
 from mailflow.errors import Unavailable
@@ -116,6 +117,20 @@ async def test_with_the_archives_key_each_request_has_its_own_number_again(loser
         assert [one.given for one in await restoring.reserved(tx)] == [True] * 4
     message_ids = await rows(loser.house.register, "SELECT id FROM intake ORDER BY id DESC LIMIT 1")
     assert message_ids[0].id > restoring.INTAKES_AHEAD, "answers to come are not named as those that were lost"
+
+
+async def test_answers_are_found_that_are_named_after_numbers_which_mails_to_come_have_left_out(loser: Loser) -> None:
+    """PostgreSQL leaves up to 32 numbers out when it recovers."""
+    await lose(loser)
+    async with loser.house.register.begin() as tx:
+        if tx.has_only_writer:
+            await tx.run(sa.text("UPDATE sqlite_sequence SET seq = seq + 32 WHERE name = 'intake'"))
+        else:
+            await tx.all(sa.text("SELECT setval(pg_get_serial_sequence('intake', 'id'), 32)"))
+    loser.house.mailbox.deliver(a_letter(6))
+    await loser.work()
+    loss = await behind(loser)
+    assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
 
 
 async def test_a_number_whose_request_never_comes_again_goes_to_nobody(loser: Loser) -> None:

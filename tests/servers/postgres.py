@@ -6,7 +6,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,11 +36,55 @@ class PostgresServer:
     bin: Path
     folder: Path
     names: "count[int]"
+    user: pwd.struct_passwd | None
+    """Whose it is; None: ours."""
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
     @property
     def pid(self) -> int:
         """Of the postmaster; everything that PostgreSQL does, it and its descendants do."""
-        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """It takes connections then."""
+        log, patience = f"{self.folder}/log", f"{START_SECONDS_MAX}"
+        self._run(f"{self.bin}/pg_ctl", "-D", f"{self.data}", "-l", log, "-w", "-t", patience, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """`immediate`: as a crash would."""
+        self._run(f"{self.bin}/pg_ctl", "-D", f"{self.data}", "-m", mode, "-w", "stop")
+
+    def type(self, line: str) -> str:
+        """What a line at the terminal of its owner says, who has its programs and reaches it without saying where."""
+        return self._run("sh", "-c", line)
+
+    def set(self, lines: str) -> None:
+        """Lines at the end of `postgresql.conf`; read when it is started the next time."""
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(lines)
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            env={
+                "PATH": f"{self.bin}:/usr/bin:/bin",
+                "LC_ALL": "C.UTF-8",
+                "PGHOST": f"{self.folder}",
+                "PGUSER": "postgres",
+            },
+            user=self.user.pw_uid if self.user else None,
+            group=self.user.pw_gid if self.user else None,
+            extra_groups=[] if self.user else None,
+        )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.decode(errors='replace')}"
+        return done.stdout.decode()
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
@@ -73,19 +117,18 @@ def postgres(*, durable: bool = False, settings: Mapping[str, str] | None = None
     # The path of a socket has 107 octets at most: not below pytest's long folders.
     folder = Path(tempfile.mkdtemp(prefix="mailflow-pg-"))
     chosen = {k: v for k, v in SETTINGS.items() if not durable or v != "off"} | dict(settings or {})
+    chosen["unix_socket_directories"] = f"{folder}"
     try:
-        user = unprivileged(folder)
-        data = f"{folder}/data"
-        init = ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
-        _run(user, binaries, init)
-        options = " ".join(f"-c {key}={value}" for key, value in chosen.items()) + f" -k {folder}"
-        log = f"{folder}/log"
-        start = ["pg_ctl", "-D", data, "-l", log, "-w", "-t", str(START_SECONDS_MAX), "-o", options, "start"]
-        _run(user, binaries, start)
+        server = PostgresServer(bin=binaries, folder=folder, names=count(1), user=unprivileged(folder))
+        server.type(f"initdb -D {server.data} -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N")
+        # In its folder, as a server has them that is started anew, or is made of a copy of this one.
+        server.set("".join(f"{name} = '{value}'\n" for name, value in chosen.items()))
+        server.start()
         try:
-            yield PostgresServer(bin=binaries, folder=folder, names=count(1))
+            yield server
         finally:
-            _run(user, binaries, ["pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+            if (server.data / "postmaster.pid").exists():  # who restores one may have failed at it
+                server.stop("immediate")
     finally:
         shutil.rmtree(folder)
 
@@ -100,19 +143,3 @@ def unprivileged(folder: Path) -> pwd.struct_passwd | None:
             os.chown(folder, user.pw_uid, user.pw_gid)
             return user
     raise AssertionError("root finds no unprivileged user to run PostgreSQL as")
-
-
-def _run(user: pwd.struct_passwd | None, binaries: Path, command: Sequence[str]) -> None:
-    done = subprocess.run(
-        [f"{binaries}/{command[0]}", *command[1:]],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        user=user.pw_uid if user else None,
-        group=user.pw_gid if user else None,
-        extra_groups=[] if user else None,
-    )
-    assert done.returncode == 0, f"{command[0]}: {done.stderr.decode(errors='replace')}"

@@ -48,7 +48,7 @@ class Node:
         user = unprivileged(self.folder)
         assert user is not None, "namespaces want root"
         self._user = user
-        self.server = PostgresServer(bin=binaries, folder=self.folder, names=count(1))
+        self.server = PostgresServer(bin=binaries, folder=self.folder, names=count(1), user=user)
 
     @property
     def data(self) -> Path:

@@ -127,7 +127,7 @@ class MailWorld:
                 client.create(self.inbox)
         if self._postgres is not None:
             self._database = self._template = self._postgres.create_database()
-            changes["register"] = {"url": self._postgres.url(self._template)}
+            changes["register"] = {**changes.get("register", {}), "url": self._postgres.url(self._template)}
         with contextlib.redirect_stdout(sys.stderr):
             self.installation.create(changes)
             for one in self.software:
