@@ -13,9 +13,9 @@ SELFTEST = "mailflow_selftest"
 
 
 def within(url: str, schema: str) -> str:
-    """The URL of the register in that schema of the same database."""
-    given = sa.make_url(url)
-    return given.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+    """The URL of the register in that schema of the same database; its sessions bear the schema's name."""
+    ours = {"options": f"-csearch_path={schema}", "application_name": schema}
+    return sa.make_url(url).update_query_dict(ours).render_as_string(hide_password=False)
 
 
 async def make(url: str, schema: str) -> None:
@@ -29,6 +29,17 @@ async def drop(url: str, schema: str) -> None:
     """Drop the schema with all that is in it. Raises as `make` does."""
     async with _connected(url) as connection:
         await connection.execute(sa.schema.DropSchema(schema, cascade=True, if_exists=True))
+
+
+async def disconnect(url: str) -> int:
+    """End all sessions that bear the name of those of this URL (`within`), wherever they are; how many."""
+    sessions = sa.text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND usename = current_user AND application_name = current_setting('application_name')"
+        " AND pid <> pg_backend_pid()"
+    )
+    async with _connected(url) as connection:
+        return int(await connection.scalar(sessions) or 0)
 
 
 async def server_version(url: str) -> str:

@@ -18,6 +18,7 @@ from mailflow.demo.pki import Pki
 from mailflow.errors import Unavailable
 from mailflow.mail.ports import Outgoing, Sending
 from mailflow.mail.smtp import Security, SmtpMailer
+from mailflow.register import schemas
 from mailflow.selftest import grounds, lines, points
 from mailflow.selftest.boxes import Boxes
 from mailflow.selftest.crew import COMMAND, Crew, fault_of
@@ -38,6 +39,7 @@ PAUSES = (0.0, 0.5, 5.0)
 LINES = {"mailbox": "imap", "audit": "imap", "smtp": "smtp"}
 MOMENT, TOGETHER = "moment", "together"
 KILLED = "killed"
+DISCONNECTED = "sessions of PostgreSQL ended"
 MOMENTS = tuple(range(5, 105, 5))
 """In per cent of an undisturbed run: what lies between the lines, such as the commits, is met there."""
 CREWS = (2, 3, 4)
@@ -60,12 +62,22 @@ class Course:
     """Plays runs, one at a time."""
 
     def __init__(
-        self, *, installation: Installation, writer: Writer, crew: Crew, mailer: SmtpMailer, boxes: Boxes
+        self,
+        *,
+        installation: Installation,
+        register_url: str,
+        writer: Writer,
+        crew: Crew,
+        mailer: SmtpMailer,
+        boxes: Boxes,
     ) -> None:
         self.proxies: Mapping[str, FaultProxy] = {}
+        self.greetings: dict[str, bytes] = {}
+        """What each server said first."""
         self.seconds = 0.0
         """How long an undisturbed worker worked."""
         self._installation = installation
+        self._register_url = register_url
         self._writer = writer
         self._crew = crew
         self._mailer = mailer
@@ -151,15 +163,24 @@ class Course:
             if run.fault and kind in {MOMENT, TOGETHER}:
                 percent = int(run.fault.point.name.partition(" ")[0]) if kind == MOMENT else 50
                 await asyncio.sleep(self.seconds * percent / 100)
-                run.fired = how == AT_ONCE or self._crew.kill()
+                run.fired = await self._strike(how)
             codes = [await self._crew.wait(worker) for worker in workers]
         finally:
             points.begin(None)
-            for proxy in self.proxies.values():
+            for name, proxy in self.proxies.items():
                 proxy.drop_all()  # what was stalled ends at last for the server, too
+                if said := [line for trace in proxy.traces for side, _, line in trace if side is Side.SERVER]:
+                    self.greetings.setdefault(name, said[0])
+                proxy.traces.clear()
         if run.fault is None:
             self.seconds = time.monotonic() - begun
         return [fault_of(code, killed=how in {KILLED, ONE_KILLED}) for code in codes]
+
+    async def _strike(self, how: str) -> bool:
+        """What happens at a moment; whether there was anybody whom it met."""
+        if how == DISCONNECTED:
+            return await schemas.disconnect(self._register_url) > 0
+        return how == AT_ONCE or self._crew.kill()
 
     async def _finish(self) -> list[str]:
         """Batch after batch, undisturbed, until nothing is left to do."""
@@ -187,7 +208,14 @@ async def course(
     mailer = SmtpMailer(smtp_server(settings), connections=1)
     crew = Crew(installation.config, command)
     writer = Writer(installation, software, settings.service.address)
-    made = Course(installation=installation, writer=writer, crew=crew, mailer=mailer, boxes=boxes)
+    made = Course(
+        installation=installation,
+        register_url=ground.register_url,
+        writer=writer,
+        crew=crew,
+        mailer=mailer,
+        boxes=boxes,
+    )
     certificate, _ = pki.server.write(ground.folder)
     (ground.folder / "root.pem").write_bytes(pki.root.identity.pem)
     async with contextlib.AsyncExitStack() as closing:

@@ -47,7 +47,7 @@ class Crew:
             await self._end(process)
 
     def kill(self) -> bool:
-        """Kill the worker that was started last; whether it still worked."""
+        """Kill one that works; whether any did."""
         for process in self._working:
             if process.returncode is None:
                 process.kill()

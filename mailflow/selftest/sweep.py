@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from mailflow import __version__, app
@@ -16,6 +17,7 @@ from mailflow.selftest.boxes import Boxes, emptied
 from mailflow.selftest.course import (
     AT_ONCE,
     CREWS,
+    DISCONNECTED,
     KILLED,
     LINES,
     MOMENT,
@@ -28,7 +30,6 @@ from mailflow.selftest.course import (
 )
 from mailflow.selftest.crew import COMMAND
 from mailflow.selftest.points import Fault, Point, Portion
-from mailflow.selftest.proxy import FaultProxy, Side
 from mailflow.selftest.report import Report, Row
 from mailflow.settings import Settings
 
@@ -64,9 +65,9 @@ async def selftest(settings: Settings, bounds: Bounds, say: Callable[[str], None
         grounds.ground(settings) as ground,
         course(settings, ground, boxes, bounds.command) as played_on,
     ):
-        sweep = _Sweep(played_on, bounds, say)
+        sweep = _Sweep(played_on, bounds, say, with_sessions=not ground.register_url.startswith(grounds.SQLITE))
         await sweep.play()
-        servers = _servers(settings, played_on.proxies)
+        servers = _servers(settings, played_on.greetings)
         servers["register"] = await schemas.server_version(ground.register_url)
         return sweep.report(begun_at, servers)
 
@@ -88,7 +89,8 @@ async def plan(settings: Settings) -> list[str]:
 
 
 class _Sweep:
-    def __init__(self, played_on: Course, bounds: Bounds, say: Callable[[str], None]) -> None:
+    def __init__(self, played_on: Course, bounds: Bounds, say: Callable[[str], None], *, with_sessions: bool) -> None:
+        self._with_sessions = with_sessions
         self._course = played_on
         self._bounds = bounds
         self._say = say
@@ -124,7 +126,8 @@ class _Sweep:
         chosen: list[tuple[float, Fault]] = []
         for kind in KINDS:
             reached = _points(kind, passed)
-            cases = [Fault(point=point, how=how) for point in reached for how in _hows(point)]
+            hows = partial(_hows, with_sessions=self._with_sessions)
+            cases = [Fault(point=point, how=how) for point in reached for how in hows(point)]
             self._rows[kind].points, self._rows[kind].cases = len(reached), len(cases)
             some = Portion(every=self._bounds.every).of(cases, f"self-test {kind}")
             chosen += [(number / len(some), case) for number, case in enumerate(some)]
@@ -154,34 +157,31 @@ class _Sweep:
 
 
 def _points(kind: str, passed: Sequence[Point]) -> list[Point]:
-    match kind:
-        case "moment":
-            return [Point(kind=kind, name=f"{percent} % of a run", nth=1) for percent in MOMENTS]
-        case "together":
-            return [Point(kind=kind, name=f"{crew} workers", nth=1) for crew in CREWS]
-        case _:
-            return [point for point in passed if point.kind == kind]
+    """Those of this kind, where `passed` are those of an undisturbed run."""
+    if kind == MOMENT:
+        return [Point(kind=kind, name=f"{percent} % of a run", nth=1) for percent in MOMENTS]
+    if kind == TOGETHER:
+        return [Point(kind=kind, name=f"{crew} workers", nth=1) for crew in CREWS]
+    return [point for point in passed if point.kind == kind]
 
 
-def _hows(point: Point) -> Sequence[str]:
-    match point.kind:
-        case "moment":
-            return (KILLED,)
-        case "together":
-            return (AT_ONCE, ONE_KILLED)
-        case _:
-            return (*lines.hows(point), KILLED)
+def _hows(point: Point, *, with_sessions: bool) -> Sequence[str]:
+    """What can go wrong there; `with_sessions`: of a database server."""
+    if point.kind == MOMENT:
+        return (KILLED, DISCONNECTED) if with_sessions else (KILLED,)
+    if point.kind == TOGETHER:
+        return AT_ONCE, ONE_KILLED
+    return (*lines.hows(point), KILLED)
 
 
-def _servers(settings: Settings, proxies: Mapping[str, FaultProxy]) -> dict[str, str]:
+def _servers(settings: Settings, greetings: Mapping[str, bytes]) -> dict[str, str]:
     """How each is reached, and how it greets."""
     return {
-        name: f"{one.host}:{one.port} ({one.security}) {_greeting(proxies[name])}".strip()
+        name: f"{one.host}:{one.port} ({one.security}) {_told(greetings.get(name, b''))}".strip()
         for name, one in (("mailbox", settings.mailbox), ("audit", settings.audit), ("smtp", settings.smtp))
     }
 
 
-def _greeting(proxy: FaultProxy) -> str:
-    said = [octets for trace in proxy.traces for side, _, octets in trace if side is Side.SERVER]
-    words = re.sub(r"^(\* OK|220)|\[.*?\]", "", said[0].decode("ascii", "replace")) if said else ""
+def _told(greeting: bytes) -> str:
+    words = re.sub(r"^(\* OK|220)|\[.*?\]", "", greeting.decode("ascii", "replace"))
     return " ".join(words.split())[:BANNER_LENGTH_MAX]

@@ -106,12 +106,18 @@ def make(servers: tuple[Dovecot, Postfix], tmp_path: Path) -> Iterator[Make]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_it_plays_some_of_everything_and_leaves_nothing(
-    kind: str, make: Make, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    make: Make,
+    servers: tuple[Dovecot, Postfix],
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     changes: dict[str, dict[str, Any]] = {}
     if kind == "postgresql":
         databases: PostgresDatabases = request.getfixturevalue("postgres_server")
         changes["register"] = {"url": databases.fresh(migrated=False)}
+        changes["mailbox"] = {"security": "starttls", "port": servers[0].imap_port}
+        changes["smtp"] = {"security": "plain"}
     place = make(changes)
     before = sorted(path for path in place.installation.folder.rglob("*") if path.is_file())
     place.dovecot.append("demandes", b"Subject: a real one\r\n\r\nhello\r\n")
@@ -127,6 +133,7 @@ def test_it_plays_some_of_everything_and_leaves_nothing(
     assert rows["smtp"]["points"] > 10
     assert {kind: row["runs"] for kind, row in rows.items()} == RUNS
     assert rows["smtp"]["reached"] == 1
+    assert ("PostgreSQL" if kind == "postgresql" else "SQLite") in report["servers"]["register"]
     assert "Dovecot" in report["servers"]["mailbox"]
     assert "Postfix" in report["servers"]["smtp"]
     assert sorted(path for path in place.installation.folder.rglob("*") if path.is_file()) == before
