@@ -2,8 +2,8 @@
 
 `Processed` has every mail that was taken in, the audit mailbox every answer that left. When either has one of which
 the register knows nothing, the register closes the switch (`register.issuing`) before it decides anything. This is
-looked at by each process before its first turn, and again when the register itself has gone back: when a mail that
-was in it is not there any more, as after a fail-over to a database that had not kept up.
+looked at by each process before its first turn, and again when the register itself may have gone back: when entries of
+its journal are not there any more, or PostgreSQL is one that was a copy, as after a fail-over or to a point in time.
 """
 
 import asyncio
@@ -142,21 +142,21 @@ class Hindsight:
         """Whether folders that cannot be read are passed over: by who works without them."""
         self._turn = asyncio.Lock()
         self._looked = False
-        self._latest = 0
+        self._timeline, self._latest = "", 0
 
     async def look(self, register: Register, at: datetime) -> None:
         """Before anything is taken in or decided. Raises Unavailable."""
         async with self._turn:
             async with register.read() as tx:
-                latest = await restoring.latest_intake(tx)
-            if not self._looked or latest < self._latest:
+                timeline, latest = await restoring.standing(tx)
+            if not self._looked or timeline != self._timeline or latest < self._latest:
                 try:
                     await self._look_back(register, at)
                 except Unavailable:
                     if not self._tolerant:
                         raise
                     event(log, "not-looked-back", level=logging.WARNING)
-            self._looked, self._latest = True, latest
+            self._looked, self._timeline, self._latest = True, timeline, latest
 
     async def _look_back(self, register: Register, at: datetime) -> None:
         if self._trails is None:

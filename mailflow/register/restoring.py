@@ -28,6 +28,9 @@ INTAKES_AHEAD = 100_000
 _MONTHS = 14
 """Before today: no creation names a deposit that is further back (decision 13), but for one that was registered."""
 
+_TIMELINE_CHARACTERS = 8
+"""With which the name of each file of PostgreSQL's log begins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -64,6 +67,19 @@ async def latest_intake(tx: Transaction) -> int:
     """The last mail that was taken in; 0 when there was none. It never becomes less, but by a loss."""
     (row,) = await tx.all(sa.select(sa.func.max(intake.c.id).label("id")))
     return int(row.id or 0)
+
+
+async def standing(tx: Transaction) -> tuple[str, int]:
+    """Which life of the database this is, and its last entry in the journal, which never becomes less but by a loss.
+
+    PostgreSQL begins another life, a timeline, whenever a copy of a server becomes a server; of SQLite it is always "".
+    """
+    ((last,),) = await tx.all(sa.select(sa.func.max(journal.c.id)))
+    if tx.has_only_writer:
+        return "", int(last or 0)
+    file = sa.func.pg_walfile_name(sa.func.pg_current_wal_lsn())
+    ((timeline,),) = await tx.all(sa.select(sa.func.left(file, _TIMELINE_CHARACTERS)))
+    return str(timeline), int(last or 0)
 
 
 async def latest_entry(tx: Transaction) -> datetime | None:

@@ -5,17 +5,23 @@ Real servers. What is typed at them and written into their settings is what the 
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mailflow.cli.main import call
+from mailflow.errors import Unavailable
+from mailflow.mail.hindsight import Hindsight
+from mailflow.register import Register
 from tests.servers.postgres import PostgresServer, postgres
 from tests.support.available import require
-from tests.support.databases import PostgresDatabases
+from tests.support.databases import VAULT, PostgresDatabases
+from tests.support.doors import House
 from tests.support.handbook import settings_under, typed_under
 from tests.support.losing import ARCHIVE_KEY, losing_world, post, told
 from tests.support.mail_world import LATER_MINUTES, MailWorld
+from tests.support.restored import Loser
 
 HEADING = "PostgreSQL, to a point in time"
 DONE = 0
@@ -38,6 +44,12 @@ def server() -> Iterator[PostgresServer]:
         made.set(here(made, settings_under(HEADING)))
         made.start()
         yield made
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    """Of a migrated, empty register there."""
+    return PostgresDatabases(server=server).fresh(migrated=True)
 
 
 def here(server: PostgresServer, text: str, *, ends: str = "fast") -> str:
@@ -158,6 +170,25 @@ def test_at_the_end_of_the_log_nothing_is_lost_and_nothing_stops(server: Postgre
         *same, new = told(world)
         assert (same, new[2][7:13]) == (before, "000005")
         assert run(world, "reconcile") == DONE
+
+
+async def test_a_worker_that_lives_on_looks_back_when_its_server_is_one_that_was_restored(
+    server: PostgresServer, url: str
+) -> None:
+    loser = Loser(PostgresDatabases(server=server), url, House(Register.open(url, VAULT)))
+    await loser.house.enrol()
+    trails = loser.trails
+    door = replace(loser.house.door(), hindsight=Hindsight(lambda: trails))
+    take_base_backup(server)
+    await loser.work(door)
+    crash_and_restore(server)
+    with pytest.raises(Unavailable):
+        await loser.work(door)  # by its former connections
+    assert [trail.asked for trail in trails] == [1, 1]
+    await loser.work(door)
+    await loser.work(door)
+    assert [trail.asked for trail in trails] == [2, 2]
+    await loser.house.register.close()
 
 
 def test_who_regrets_the_time_begins_again_from_the_same_base_backup(server: PostgresServer) -> None:

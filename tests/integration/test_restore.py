@@ -210,6 +210,20 @@ async def test_a_register_that_goes_back_under_a_worker_is_noticed(loser: Loser)
     assert (await stopped(loser), done.registered) == (SERVICE, 0)
 
 
+async def test_a_register_that_has_lost_nothing_but_a_decision_is_noticed_under_a_worker(loser: Loser) -> None:
+    loser.house.mailbox.deliver(a_letter(1))
+    door = loser.door()
+    await worker.receive(door)
+    backup = await loser.back_up()
+    door = replace(door, register=loser.house.register)
+    await loser.work(door)
+    assert (await stopped(loser), len(loser.told())) == ("", 1)
+    await loser.house.register.close()
+    loser.use(backup)
+    done = await loser.work(replace(door, register=loser.house.register))
+    assert (await stopped(loser), done.registered) == (SERVICE, 0)
+
+
 async def test_a_register_that_is_not_behind_is_left_alone_and_looks_once(loser: Loser) -> None:
     trails = loser.trails
     door = replace(loser.house.door(), hindsight=Hindsight(lambda: trails))
