@@ -98,7 +98,7 @@ fuzz-guided: $(STAMP) ## one parser, coverage leading: make fuzz-guided TARGET=r
 
 # The tests that are about what decides who may register (which modules: pyproject.toml, [tool.coverage.run]).
 DECIDING := tests/unit $(wildcard tests/integration/test_registrar*.py tests/integration/test_revocation*.py) \
-  $(addprefix tests/integration/test_,case.py numbers_stopped.py openssl_cms.py person_rights.py) -k "not postgresql"
+  $(addprefix tests/integration/test_,case.py jobs_lifetimes.py numbers_stopped.py openssl_cms.py person_rights.py) -k "not postgresql"
 coverage: $(STAMP) ## every branch of what decides who may register is tried by a test (minutes)
 	mkdir -p build
 	$(BIN)/coverage run -m pytest -q $(DECIDING)

@@ -15,7 +15,7 @@ from mailflow.jobs.retention import RETENTION
 from mailflow.register import Register, attestations, intake, journal, requests
 from mailflow.register.journal import Act
 from mailflow.register.key_tables import content_key
-from mailflow.registrar import person
+from mailflow.registrar import ending, person
 from mailflow.registrar.attesting import attest
 from tests.support.jobs import do, night
 from tests.support.lives import with_nir
@@ -157,6 +157,12 @@ async def test_a_request_is_attested_as_it_stands_and_once_it_has_ended_no_more(
         date(2027, 1, 12),
     )
     assert attested.form == a_request("Durand")
+    async with register.begin() as tx:
+        await ending.end(tx, [number], "RADABA", AT, TODAY)
+        stored = await requests.find(tx, number)
+        assert await attest(tx, number, Environment.PRODUCTION) is None
+    assert stored is not None
+    assert stored.payload is not None
     await erase(register, number)
     async with register.read() as tx:
         assert await attest(tx, number, Environment.PRODUCTION) is None
@@ -240,7 +246,8 @@ async def test_mails_that_hold_it_yet_are_named_with_their_end(reception: Recept
 async def test_erasing_twice_does_no_more(reception: Reception) -> None:
     register = reception.register
     number = number_of(await reception.outcome(a_request("Durand"), sequence=1))
+    await settle_all(register)
     await erase(register, number)
     again = await erase(register, number)
-    assert (again.deregisters, again.content) == (False, False)
+    assert (again.deregisters, again.content, again.mails, again.shared) == (False, False, (), ())
     assert len(await rows(register, "SELECT * FROM history")) == 2

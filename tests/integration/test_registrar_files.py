@@ -19,7 +19,7 @@ from tests.support.reception import (
     renamed,
     sent,
 )
-from tests.support.records import execute, rows
+from tests.support.records import execute, lose_keys, rows
 
 
 def replayed(outcome: Outcome) -> Registered:
@@ -119,6 +119,15 @@ async def test_of_two_contents_under_one_name_in_one_chunk_the_first_mail_counts
     first, second = await reception.submit(sent(a_file(a_request("A"))), sent(a_file(a_request("B"))))
     assert number_of(first.files[0].outcomes[0])
     assert codes(second.files[0]) == [Code.FILE_NAME_TAKEN]
+
+
+async def test_a_file_of_which_nothing_is_kept_keeps_its_name(reception: Reception) -> None:
+    """What was decided of it was erased: then nobody can tell whether this is the same."""
+    file = a_file(a_request("Durand"))
+    await decide(reception, file)
+    await lose_keys(reception.register)
+    assert codes(await decide(reception, file)) == [Code.FILE_NAME_TAKEN]
+    assert await registered(reception) == 1
 
 
 async def test_names_belong_to_desks(reception: Reception) -> None:

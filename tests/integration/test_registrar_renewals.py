@@ -6,12 +6,13 @@ import pytest
 
 from mailflow.core.model import RequestState
 from mailflow.core.numbers import UniqueNumber
-from mailflow.register import Register
+from mailflow.register import Register, journal
 from mailflow.registrar import ending
 from tests.support.lives import (
     done,
     form_of,
     held,
+    life_of,
     past,
     registered,
     three_desks,
@@ -51,6 +52,31 @@ async def test_a_renewal_is_done_once_for_an_anniversary(reception: Reception) -
     reception.wait(days=60)
     (late,) = await reception.act("REN", about(number), sequence=4)
     assert codes_of(late) == ["RENEWAL_TOO_EARLY"]
+
+
+async def test_renewals_open_on_a_day(reception: Reception) -> None:
+    number = await registered(reception)
+    opens_on = (await life_of(reception, number)).renewal_opens_on()
+    reception.wait(days=(opens_on - reception.at.date()).days - 1)
+    (early,) = await reception.act("REN", about(number), sequence=2)
+    assert codes_of(early) == ["RENEWAL_TOO_EARLY"]
+    reception.wait(days=1)
+    (first,) = await reception.act("REN", about(number), sequence=3)
+    assert (warned(first), done(first).expires_on) == ([], opens_on.replace(year=opens_on.year + 1))
+
+
+async def test_a_request_lapses_on_the_day_after_its_last(reception: Reception) -> None:
+    number = UniqueNumber(await registered(reception))
+    last = (await life_of(reception, number)).expires_on
+    async with reception.register.begin() as tx:
+        assert await ending.end_lapsed(tx, [number], last, reception.at) == []
+        assert await ending.end_lapsed(tx, [number], last + timedelta(days=1), reception.at) == [number]
+        assert await ending.end_lapsed(tx, [number], last + timedelta(days=2), reception.at) == []
+        told = [kept.entry for kept in await journal.of_number(tx, number)]
+    life = await life_of(reception, number)
+    assert (life.state, life.ended_on) == (RequestState.DEREGISTERED, last + timedelta(days=1))
+    assert [(entry.kind, dict(entry.detail).get("motive")) for entry in told][1:] == [("expired", life.motive)]
+    assert [entry.revision for entry in await past(reception, number)] == [1, 2]
 
 
 async def test_a_renewal_may_bring_a_new_form(reception: Reception) -> None:

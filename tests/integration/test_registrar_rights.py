@@ -7,10 +7,11 @@ import pytest
 
 from mailflow import registrar
 from mailflow.core.anomalies import Code
-from mailflow.core.model import Environment, FileReceipt, RequestFile, Right, Standing
+from mailflow.core.model import Environment, FileReceipt, Registered, RequestFile, Right, Standing
 from mailflow.register import Register
 from mailflow.registrar import StaleDirectory
 from mailflow.wire.envelope import RequestElement
+from tests.support.lives import registered, three_desks
 from tests.support.reception import AT, TODAY, Reception, a_file, a_request, about, number_of, sent
 from tests.support.records import rows
 
@@ -119,6 +120,20 @@ async def test_a_mandate_without_creation_registers_nothing(reception: Reception
     await reception.enrol(desk="59777", rights=frozenset({Right.CONSULT, Right.RENEWAL}))
     assert await refused(reception, of("59777")) == [Code.OPERATION_NOT_MANDATED]
     assert await bound(reception) == 0
+
+
+async def test_who_may_not_create_may_do_what_else_it_may(register: Register) -> None:
+    opened = await three_desks(register)
+    await opened.enrol("agence", "59555", ["059"], rights=frozenset({Right.AMENDMENT, Right.RENEWAL}))
+    number = await registered(opened)
+    form = a_request("Durand", at="59512", desk="59555")
+    (amended,) = await opened.act("MOD", about(number, form=form), sequence=2, desk="59555")
+    assert number_of(amended) == number
+    opened.wait(days=330)
+    (renewed,) = await opened.act("REN", about(number), sequence=3, desk="59555")
+    assert number_of(renewed) == number
+    (ended,) = await opened.act("RAD", about(number, motive="RADABA"), sequence=4, desk="59555")
+    assert not isinstance(ended, Registered)
 
 
 async def test_a_suspended_desk_is_refused_until_it_is_released(reception: Reception) -> None:

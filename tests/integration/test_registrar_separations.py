@@ -73,6 +73,27 @@ async def test_only_one_of_a_couple_can_leave_it(reception: Reception) -> None:
     assert codes_of(moved) == ["TERRITORY_CHANGED"]
 
 
+async def test_after_a_renewal_nobody_leaves_with_less_than_the_year_it_gave(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    reception.wait(days=330)
+    (renewed,) = await reception.act("REN", about(couple), sequence=2)
+    reception.wait(days=10)
+    (left,) = await reception.act("CRS", about(couple, form=a_request("Petit", deposited="2026-11-01")), sequence=3)
+    assert done(left).expires_on == done(renewed).expires_on == date(2027, 12, 11)
+
+
+async def test_a_separation_that_is_refused_binds_no_reference(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    element = about(couple, form=a_request("Lefort")).model_copy(update={"reference": "d-9"})
+    (refused,) = await reception.act("CRS", element, sequence=2)
+    assert codes_of(refused) == ["NOT_OF_THE_COUPLE"]
+    other = about(couple, form=a_request("Petit")).model_copy(update={"reference": "d-9"})
+    (left,) = await reception.act("CRS", other, sequence=3)
+    assert not done(left).replayed
+    (again,) = await reception.act("CRS", other, sequence=4)
+    assert (done(again).number, done(again).replayed) == (done(left).number, True)
+
+
 async def test_a_separation_that_is_refused_leaves_the_couple_together(reception: Reception) -> None:
     couple = await registered(reception, a_request("Durand", "Petit"))
     await registered(reception, a_request("Moreau"), 2)
