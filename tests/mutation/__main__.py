@@ -91,7 +91,7 @@ class Trials:
     """How many of the `PARTS`."""
     seconds: float
     again: bool
-    """Only what was not seen the last time and has no reason; of modules that have changed since, the first part."""
+    """Only what was not seen yet and has no reason, or was not tried since the module has changed."""
 
     def run(self, survey: Survey) -> None:
         """Try the changes, and keep what came of them."""
@@ -107,12 +107,15 @@ class Trials:
                 sys.stderr.write(f"\n{trial.file}: {len(results)} changes, {unseen} unseen, {seconds:.0f} s")
 
     def _wanted(self, known: Kept, file: Path, part: int) -> Callable[[int], bool]:
-        if not self.again or str(file) not in known:
+        if not self.again:
             return lambda number: number % PARTS == part
         why = reasons()
-        left = [result for result in known[str(file)].results if result.killer is None]
-        unseen = {one.number for one in left if (str(file), one.function, one.what) not in why}
-        return unseen.__contains__
+        done = {
+            one.number
+            for one in (known[str(file)].results if str(file) in known else ())
+            if one.killer is not None or (str(file), one.function, one.what) in why
+        }
+        return lambda number: number not in done
 
 
 def main() -> int:
@@ -121,7 +124,7 @@ def main() -> int:
     parser.add_argument("--modules", type=Path, nargs="+", required=True, help="files and folders")
     parser.add_argument("--parts", type=int, default=PARTS, help="of three parts of the changes, so many")
     parser.add_argument("--seconds", type=float, default=TESTS_SECONDS, help="of tests that a change is shown to")
-    parser.add_argument("--again", action="store_true", help="only what was not seen the last time")
+    parser.add_argument("--again", action="store_true", help="only what was not tried, or not seen without a reason")
     parser.add_argument("tests", nargs="+", help="tests and options for pytest, after --")
     chosen = parser.parse_args()
     files = sorted({one for path in chosen.modules for one in (path.rglob("*.py") if path.is_dir() else [path])})
