@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills hosts fuzz fuzz-guided coverage simulation \
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills soak hosts fuzz fuzz-guided coverage simulation \
   schemas reference deb clean
 
 help: ## list the targets
@@ -75,6 +75,11 @@ bench-workers: $(STAMP) ## messages a second by one, two and four workers, and t
 KILLS ?= 10000
 kills: $(STAMP) ## two to four workers, killed at random under a load, on real servers
 	$(BIN)/python -m tests.hosts.kills --kills $(KILLS) --report build/kills.txt
+
+# Ends at the rate of the machine: two cores need half an hour. What it found is build/soak.md, with a plot beside it.
+MAILS ?= 100000
+soak: $(STAMP) ## that many mails, some hostile or repeated, while servers are restarted at random; memory must not grow
+	$(BIN)/python -m tests.hosts.soak --mails $(MAILS) --report build/soak.md
 
 hosts: $(STAMP) ## hosts cut off, and PostgreSQL failing over, under a load (half an hour; needs root)
 	mkdir -p build

@@ -1,9 +1,10 @@
 """The requests: each of another person, in a file of its own, signed and encrypted as a desk's software does."""
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 
 from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import Person, file_name, request_file, request_form
@@ -59,10 +60,21 @@ def make(
     software: Sequence[DeskSoftware], count: int, *, at: datetime, encrypt_to: bytes, recipient: str, processes: int
 ) -> list[bytes]:
     """`count` mails, the senders taking turns. No two of them name the same person or file."""
-    batches = [
-        Batch(
+    batches = batches_of(software, count, at=at, encrypt_to=encrypt_to, recipient=recipient)
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        made = pool.map(_make, batches, chunksize=1)
+    return _take_turns(made)
+
+
+def batches_of(
+    software: Sequence[DeskSoftware], count: int, *, at: datetime, encrypt_to: bytes, recipient: str, size: int = BATCH
+) -> Iterator[Batch]:
+    """`count` mails as batches of so many at the most."""
+    for number, first in enumerate(range(0, count, size)):
+        one, (_, _, _, municipality, _) = list(zip(software, DESKS, strict=True))[number % len(DESKS)]
+        yield Batch(
             first=first,
-            count=min(BATCH, count - first),
+            count=min(size, count - first),
             at=at,
             sender=one.sender,
             desk=one.desk,
@@ -73,12 +85,6 @@ def make(
             encrypt_to=encrypt_to,
             recipient=recipient,
         )
-        for number, first in enumerate(range(0, count, BATCH))
-        for one, (_, _, _, municipality, _) in [list(zip(software, DESKS, strict=True))[number % len(DESKS)]]
-    ]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        made = pool.map(_make, batches, chunksize=1)
-    return _take_turns(made)
 
 
 def _take_turns(made: Sequence[Sequence[bytes]]) -> list[bytes]:
@@ -87,16 +93,25 @@ def _take_turns(made: Sequence[Sequence[bytes]]) -> list[bytes]:
 
 
 def _make(batch: Batch) -> list[bytes]:
-    protection = Protection(
-        signing_key=cms.load_signing_key(batch.key, batch.certificate),
-        encrypt_to=batch.encrypt_to,
-        opaque=False,
-        legacy=False,
+    return [mail_of(batch, number) for number in range(batch.first, batch.first + batch.count)]
+
+
+@cache
+def protection_of(key: bytes, certificate: bytes, encrypt_to: bytes | None) -> Protection:
+    """Detached; loaded once in each process, since that costs more than to make a mail."""
+    return Protection(
+        signing_key=cms.load_signing_key(key, certificate), encrypt_to=encrypt_to, opaque=False, legacy=False
     )
-    return [_mail(batch, protection, number) for number in range(batch.first, batch.first + batch.count)]
 
 
-def _mail(batch: Batch, protection: Protection, number: int) -> bytes:
+def mail_of(batch: Batch, number: int) -> bytes:
+    """One of them."""
+    protection = protection_of(batch.key, batch.certificate, batch.encrypt_to)
+    return sealed(batch, number, request_of(batch, number), protection)
+
+
+def request_of(batch: Batch, number: int) -> bytes:
+    """The file that this mail of the batch carries."""
     form = request_form(
         _person(number),
         desk=batch.desk,
@@ -104,15 +119,24 @@ def _mail(batch: Batch, protection: Protection, number: int) -> bytes:
         municipalities=[batch.municipality],
         co_applicant=_person(number + 1_000_000) if number % 4 == 0 else None,
     )
-    file = (file_name(batch.desk, batch.at, number), request_file([form], made_at=batch.at))
+    return request_file([form], made_at=batch.at)
+
+
+def sealed(batch: Batch, number: int, content: bytes, protection: Protection) -> bytes:
+    """The mail of that number with this as its file."""
     return request_mail(
-        [file],
+        [(file_name(batch.desk, batch.at, number), content)],
         protection,
         sender=batch.address,
         recipient=batch.recipient,
-        message_id=f"<{number}.{batch.at:%Y%m%d%H%M%S}@{batch.address.rpartition('@')[2]}>",
+        message_id=message_id_of(batch, number),
         at=batch.at,
     )
+
+
+def message_id_of(batch: Batch, number: int) -> str:
+    """Of the mail of that number."""
+    return f"<{number}.{batch.at:%Y%m%d%H%M%S}@{batch.address.rpartition('@')[2]}>"
 
 
 def _person(number: int) -> Person:

@@ -68,7 +68,7 @@ def lone(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
     """Deliver mails one by one to an idle service; seconds from handing each in to its answer being accepted."""
     log = world.folder / "lone.log"
     samples = []
-    with _service(world, log):
+    with service(world, log):
         for number, mail in enumerate(mails, 1):
             handed_in = time.time()
             world.dovecot.deliver(SERVICE_USER, mail)
@@ -97,11 +97,16 @@ def stages(world: World, mails: Sequence[bytes]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _service(world: World, log: Path) -> Iterator[None]:
+def service(
+    world: World, log: Path, *, program: str = "mailflow", limited: Sequence[str] = ()
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker as a service, within the block; `limited`: what begins it with a share of the machine."""
     with log.open("wb") as errors:
-        worker = subprocess.Popen(command(world, "run"), stdout=errors, stderr=errors, env=AS_INSTALLED)
+        worker = subprocess.Popen(
+            [*limited, *command(world, "run", program=program)], stdout=errors, stderr=errors, env=AS_INSTALLED
+        )
         try:
-            yield
+            yield worker
         finally:
             worker.send_signal(signal.SIGTERM)
             worker.wait(STOP_SECONDS_MAX)

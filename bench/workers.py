@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import mails, processes
-from bench.runs import AS_INSTALLED, STOP_SECONDS_MAX, NotAsExpectedError, command, instants
+from bench.runs import NotAsExpectedError, instants, service
 from bench.share import share
 from bench.world import SERVICE, SERVICE_USER, World, world
 from mailflow.demo.pki import Pki
@@ -161,14 +160,11 @@ def _when(instant: Callable[[], Instant], true: Callable[[Instant], bool]) -> In
 
 @contextlib.contextmanager
 def _service(around: World, log: Path, cores: float, program: str) -> "Iterator[subprocess.Popen[bytes]]":
-    with share(f"mailflow-{around.folder.parent.name}-{log.stem}", cores) as limited, log.open("wb") as errors:
-        service = command(around, "run", program=program)
-        running = subprocess.Popen([*limited, *service], stdout=errors, stderr=errors, env=AS_INSTALLED)
-        try:
-            yield running
-        finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait(STOP_SECONDS_MAX)
+    with (
+        share(f"mailflow-{around.folder.parent.name}-{log.stem}", cores) as limited,
+        service(around, log, program=program, limited=limited) as running,
+    ):
+        yield running
 
 
 def _show(measured: Sequence[Scaled], share_cores: float) -> None:

@@ -13,7 +13,7 @@ from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
 from tests.servers.dovecot import DOMAIN, PASSWORD, Dovecot
 from tests.servers.postfix import Postfix
-from tests.servers.postgres import postgres
+from tests.servers.postgres import PostgresServer, postgres
 
 SERVICE_USER, AUDIT_USER = "svc", "audit"
 SERVICE = f"{SERVICE_USER}@{DOMAIN}"
@@ -54,6 +54,9 @@ class World:
     dovecot: Dovecot
     installation: Installation
     software: Sequence[DeskSoftware]
+    postfix: Postfix
+    postgres: PostgresServer | None
+    """None: the register is on SQLite."""
     servers: Mapping[str, int]
     """Process ids of the servers' masters, by name."""
 
@@ -108,7 +111,7 @@ def world(
             stack.enter_context(dovecot)
             stack.enter_context(postfix)
         servers = {"dovecot": dovecot.pid, "postfix": postfix.pid}
-        url = "sqlite:///register.db"
+        url, server = "sqlite:///register.db", None
         if database == "postgresql":
             server = stack.enter_context(postgres(durable=True))
             url = server.url(server.create_database())
@@ -134,4 +137,12 @@ def world(
             )
             for one in software:
                 installation.enrol(one)
-        yield World(folder=folder, dovecot=dovecot, installation=installation, software=software, servers=servers)
+        yield World(
+            folder=folder,
+            dovecot=dovecot,
+            installation=installation,
+            software=software,
+            postfix=postfix,
+            postgres=server,
+            servers=servers,
+        )

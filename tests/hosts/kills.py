@@ -7,7 +7,6 @@ every letter answered exactly once, one number for a person, sequences without a
 import argparse
 import contextlib
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from tests.hosts.crew import Worker, begin, stop_all
 from tests.hosts.load import Load, Register, drained, watched
+from tests.hosts.report import spread
 from tests.servers.postgres import postgres
 from tests.support.letters import verdict
 from tests.support.mail_world import MailWorld
@@ -144,29 +144,20 @@ def play(
 def _report(
     killing: Killing, load: Load, register: Register, seed: int, lasted: float, aside: int, wrong: Sequence[str]
 ) -> str:
-    waits, overs = sorted(register.waits()), sorted(killing.hand_overs)
     lines = [
         f"mailflow {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {seed}",
         "",
         f"{killing.kills} workers killed in {lasted:.0f} s, two to four at a time, each restarted at once;",
         f"{killing.held} of them had mails in their hands.",
         f"Letters sent: {len(load.letters)}; set aside or held: {aside}.",
-        f"Time until what a killed worker held was another's: {_spread(overs)}.",
-        f"Time from reception to the answer, kills included: {_spread(waits)}.",
+        f"Time until what a killed worker held was another's: {spread(killing.hand_overs)}.",
+        f"Time from reception to the answer, kills included: {spread(register.waits())}.",
         f"Workers that ended otherwise, by exit code: {dict(killing.died) or 'none'}.",
         "",
         "Lost, doubled, answered twice, holes in the sequences: " + ("none." if not wrong else f"{len(wrong)}"),
         *wrong[:50],
     ]
     return "\n".join(lines)
-
-
-def _spread(seconds: Sequence[float]) -> str:
-    if not seconds:
-        return "none"
-    rare = seconds[len(seconds) * 99 // 100]
-    middle, worst = statistics.median(seconds), seconds[-1]
-    return f"median {middle:.1f} s, of a hundred the worst {rare:.1f} s, worst of all {worst:.1f} s"
 
 
 def main() -> None:

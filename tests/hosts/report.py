@@ -1,5 +1,6 @@
 """What the commands of this folder found, as a document that is kept."""
 
+import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -16,3 +17,13 @@ def written(title: str, played: Sequence[Played]) -> str:
         "",
     ]
     return "\n".join([*head, *(one.text() + "\n" for one in played)])
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """What they come to, in words."""
+    if not seconds:
+        return "none"
+    ordered = sorted(seconds)
+    rare = ordered[len(ordered) * 99 // 100]
+    middle, worst = statistics.median(ordered), ordered[-1]
+    return f"median {middle:.1f} s, of a hundred the worst {rare:.1f} s, worst of all {worst:.1f} s"

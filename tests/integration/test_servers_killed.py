@@ -1,9 +1,7 @@
 """The worker while the mail servers are killed under it, or come back with other numbers for the same mails."""
 
 import asyncio
-import re
 import signal
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ from mailflow.selftest.proxy import Fault, Rule, Side
 from tests.faults.kills import Killings
 from tests.faults.played import Played
 from tests.faults.stage import Stage
+from tests.servers.postfix import times_taken
 from tests.support.available import require
 from tests.support.mail_world import AUDIT_USER, SERVICE_USER
 
@@ -61,12 +60,6 @@ async def test_postfix_killed_and_started_while_it_takes_answers(tmp_path: Path)
             unsure = ("identical copies", AUDIT_USER)
             assert not [sentence for sentence in played.wrong if not any(word in sentence for word in unsure)]
             assert set(times_taken(postfix.log()[log_before:]).values()) == {1}
-
-
-def times_taken(log: str) -> Counter[str]:
-    """How often Postfix took each answer into its queue, by envelope sender."""
-    taken = set(re.findall(r"qmgr\[\d+\]: (\w+): from=<(\S+)>", log))
-    return Counter(sender for _, sender in taken)
 
 
 @pytest.mark.slow

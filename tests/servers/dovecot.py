@@ -185,8 +185,8 @@ class Dovecot:
         self._process.stop()
         shutil.rmtree(self._run, ignore_errors=True)
 
-    def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) and start again with the same mails on the same ports."""
+    def restart(self, *, kill: bool = False, away_seconds: float = 0.0) -> None:
+        """Stop (or kill) and start again, after so long, with the same mails on the same ports."""
         if kill:
             self._process.kill()
             (self._run / "base" / "master.pid").unlink(missing_ok=True)
@@ -195,6 +195,7 @@ class Dovecot:
                 lock.unlink()
         else:
             self._process.stop()
+        time.sleep(away_seconds)
         self._start()
 
     def _start(self) -> None:
@@ -255,9 +256,9 @@ class Dovecot:
         """Of the master; everything that Dovecot does, it and its descendants do."""
         return self._process.pid
 
-    def count(self, user: str) -> int:
-        """How many mails lie in the inbox of `user`."""
-        found = self._admin("mailbox", "status", "-u", user, "messages", "INBOX")
+    def count(self, user: str, folder: str = "INBOX") -> int:
+        """How many mails lie in a folder of `user`, which there is."""
+        found = self._admin("mailbox", "status", "-u", user, "messages", folder)
         return int(found.rpartition("=")[2])
 
     def octets(self, user: str) -> int:

@@ -9,12 +9,14 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shutil
 import smtplib
 import stat
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -156,13 +158,14 @@ class Postfix:
         (self.folder / "postfix.log").write_text(self.log())
         shutil.rmtree(self._run, ignore_errors=True)
 
-    def restart(self, *, kill: bool = False) -> None:
-        """Stop (or kill) and start again with the same queue on the same port."""
+    def restart(self, *, kill: bool = False, away_seconds: float = 0.0) -> None:
+        """Stop (or kill) and start again, after so long, with the same queue on the same port."""
         if kill:
             self._process.kill()
         else:
             self._process.stop()
         self._log_before = len(self.log())
+        time.sleep(away_seconds)
         self._start()
 
     def _start(self) -> None:
@@ -195,14 +198,17 @@ class Postfix:
                 raise ServerFailedError(f"Postfix stays busy:\n{self.log()[-2000:]}")
             time.sleep(0.02)
 
-    def _is_quiet(self) -> bool:
-        queued = any(
+    def holds_mail(self) -> bool:
+        """Whether anything that was accepted is still to be delivered."""
+        return any(
             _is_complete(file)
             for name in ("maildrop", "incoming", "active", "deferred")
             for file in (self._run / "queue" / name).rglob("*")
         )
+
+    def _is_quiet(self) -> bool:
         log = self.log()[self._log_before :]
-        return not queued and log.count(": connect from") == log.count(": disconnect from")
+        return not self.holds_mail() and log.count(": connect from") == log.count(": disconnect from")
 
     def _configure(self) -> None:
         run = self._run
@@ -246,6 +252,12 @@ class Postfix:
             os.chown(folder, owner.pw_uid, postdrop)
             folder.chmod(mode)
         (self._run / "queue" / "pid").chmod(0o755)
+
+
+def times_taken(log: str) -> Counter[str]:
+    """How often Postfix took each mail into its queue, by envelope sender."""
+    taken = set(re.findall(r"qmgr\[\d+\]: (\w+): from=<(\S+)>", log))
+    return Counter(sender for _, sender in taken)
 
 
 def _is_complete(file: Path) -> bool:

@@ -4,8 +4,10 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -56,6 +58,27 @@ class PostgresServer:
     def stop(self, mode: str = "fast") -> None:
         """`immediate`: as a crash would."""
         self._run(f"{self.bin}/pg_ctl", "-D", f"{self.data}", "-m", mode, "-w", "stop")
+
+    def kill(self) -> None:
+        """Every process of it at once, as when the power goes."""
+        postmaster = self.pid
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        pids = [postmaster, *map(int, children)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(map(_lives, pids)):
+            time.sleep(0.02)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def restart(self, *, kill: bool = False, away_seconds: float = 0.0) -> None:
+        """Stop (or kill) and start again, after so long, with the same databases."""
+        if kill:
+            self.kill()
+        else:
+            self.stop()
+        time.sleep(away_seconds)
+        self.start()
 
     def type(self, line: str) -> str:
         """What a line at the terminal of its owner says, who has its programs and reaches it without saying where."""
@@ -143,3 +166,10 @@ def unprivileged(folder: Path) -> pwd.struct_passwd | None:
             os.chown(folder, user.pw_uid, user.pw_gid)
             return user
     raise AssertionError("root finds no unprivileged user to run PostgreSQL as")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,12 +1,9 @@
 """PostgreSQL on several hosts: a node is made, follows another, is killed, promoted, and comes back."""
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -83,15 +80,7 @@ class Node:
 
     def kill(self) -> None:
         """Every process of it at once, as when the power goes."""
-        postmaster = self.server.pid
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        pids = [postmaster, *map(int, children)]
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        while any(map(_lives, pids)):
-            time.sleep(0.02)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self.server.kill()
 
     def promote(self) -> None:
         self._run("pg_ctl", "-D", str(self.data), "-w", "promote")
@@ -122,10 +111,3 @@ class Node:
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"},
         )
         assert done.returncode == 0, f"{command[0]}: {done.stderr.decode(errors='replace')}"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

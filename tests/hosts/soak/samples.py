@@ -1,0 +1,124 @@
+"""Memory and open file descriptors of the workers while they work, and whether they became more."""
+
+import contextlib
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from bench.processes import memory
+from tests.hosts.soak.oracle import Finding, Wrong
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """All workers together, at one moment of the monotonic clock."""
+
+    at: float
+    main: float
+    """MiB, PSS."""
+    pool: float
+    descriptors: int
+
+    @property
+    def memory(self) -> float:
+        """MiB of all their processes."""
+        return self.main + self.pool
+
+
+MEASURES: dict[str, Callable[[Sample], float]] = {
+    "memory of the main processes (MiB)": lambda sample: sample.main,
+    "memory of the pools (MiB)": lambda sample: sample.pool,
+    "memory, all (MiB)": lambda sample: sample.memory,
+    "file descriptors": lambda sample: sample.descriptors,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """A measure in the second and in the last quarter of the soak, as medians. The first is the start."""
+
+    what: str
+    before: float
+    after: float
+
+    @property
+    def percent(self) -> float:
+        """How much more it is in the end."""
+        return 100 * (self.after / self.before - 1) if self.before else 0.0
+
+
+def growths(samples: Sequence[Sample]) -> list[Growth]:
+    """Of every measure; none of fewer than four samples."""
+    quarter = len(samples) // 4
+    if not quarter:
+        return []
+    second, last = samples[quarter : 2 * quarter], samples[-quarter:]
+    return [
+        Growth(what=what, before=statistics.median(map(measure, second)), after=statistics.median(map(measure, last)))
+        for what, measure in MEASURES.items()
+    ]
+
+
+def grown(measured: Sequence[Growth], percent_max: float) -> list[Finding]:
+    """What became more than may be."""
+    return [
+        Finding(wrong=Wrong.GROWN, what=f"{one.what}: from {one.before:.0f} to {one.after:.0f}, {one.percent:+.1f} %")
+        for one in measured
+        if one.percent > percent_max
+    ]
+
+
+@dataclass(kw_only=True)
+class Sampler:
+    """Looks every so often within the block, from a thread of its own."""
+
+    workers: Sequence[int]
+    """Process ids."""
+    every_seconds: float
+    samples: list[Sample] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(self.every_seconds):
+            # A worker that has ended is told by whoever waits for it.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                self.samples.append(_sample([psutil.Process(pid) for pid in self.workers]))
+
+
+def _sample(workers: Sequence[psutil.Process]) -> Sample:
+    held = [memory(worker) for worker in workers]
+    return Sample(
+        at=time.monotonic(),
+        main=sum(one["main"] for one in held) / MIB,
+        pool=sum(one["pool"] for one in held) / MIB,
+        descriptors=sum(map(_descriptors, workers)),
+    )
+
+
+def _descriptors(worker: psutil.Process) -> int:
+    total = worker.num_fds()
+    for child in worker.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+            total += child.num_fds()
+    return total
