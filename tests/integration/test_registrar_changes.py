@@ -7,8 +7,8 @@ import pytest
 from mailflow.core.model import Registered, RequestState
 from mailflow.register import Register
 from mailflow.wire.envelope import RequestElement
-from tests.support.lives import done, held, past, registered, three_desks
-from tests.support.reception import Reception, a_request, about, an_order, codes_of, sent
+from tests.support.lives import create, done, held, past, registered, stored, three_desks
+from tests.support.reception import Reception, a_request, about, an_order, codes_of, renamed, sent
 
 
 @pytest.fixture
@@ -43,6 +43,30 @@ async def test_an_older_file_comes_too_late(reception: Reception) -> None:
     reception.received_at += timedelta(hours=1)
     (same,) = await reception.act("MOD", about(number, form=a_request("Durand")), sequence=4)
     assert done(same).state is RequestState.ACTIVE
+
+
+async def test_a_change_that_is_refused_frees_nobody_and_nothing(reception: Reception) -> None:
+    element = RequestElement(reference="d-1", form=a_request("Durand", "Petit"))
+    (created,) = await reception.act("CRE", element, sequence=1)
+    (refused,) = await reception.act(
+        "MOD", about(done(created).number, form=a_request("Durand", at="75056")), sequence=2
+    )
+    assert codes_of(refused) == ["TERRITORY_CHANGED"]
+    for sequence, surname in enumerate(("Durand", "Petit"), 3):
+        assert codes_of(await create(reception, a_request(surname), sequence)) == ["REQUEST_EXISTS"]
+    (again,) = await reception.act("CRE", element, sequence=5)
+    assert (done(again).number, done(again).replayed) == (done(created).number, True)
+
+
+async def test_a_change_and_its_repetition_in_one_chunk_are_written_once(reception: Reception) -> None:
+    number = await registered(reception)
+    form = a_request("Durand", at="59512")
+    dated_at = reception.received_at + timedelta(minutes=1)
+    first = an_order("MOD", about(number, form=form), sequence=2, dated_at=dated_at)
+    told = await reception.submit(sent(first), sent(renamed(first, 3)))
+    assert [done(file.outcomes[0]).number for receipt in told for file in receipt.files] == [number] * 2
+    assert [entry.revision for entry in await past(reception, number)] == [1, 2]
+    assert (await stored(reception, number)).revision == 2
 
 
 async def test_a_number_goes_through_its_whole_life_in_one_chunk(reception: Reception) -> None:

@@ -55,6 +55,16 @@ async def test_each_thing_that_is_done_to_a_request_has_its_kind(reception: Rece
     assert beginning.said is None
 
 
+async def test_each_file_is_journalled_by_its_digest(reception: Reception) -> None:
+    file = a_file(a_request("Durand"))
+    await reception.submit(sent(file), sent(file))
+    told = await rows(reception.register, "SELECT kind, detail FROM journal WHERE kind LIKE 'file-%' ORDER BY id")
+    assert [(row.kind, json.loads(row.detail)["digest"]) for row in told] == [
+        ("file-decided", file.digest),
+        ("file-repeated", file.digest),
+    ]
+
+
 async def test_what_is_refused_is_journalled_with_its_codes(reception: Reception) -> None:
     await registered(reception)
     twice = a_request("Petit", complete=False)

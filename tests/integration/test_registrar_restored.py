@@ -74,11 +74,12 @@ async def test_which_mails_need_numbers(reception: Reception) -> None:
     broken = a_file(a_request("Martin", complete=False), sequence=3)
     half_broken = a_file(a_request("Martin", complete=False), a_request("Nguyen"), sequence=4)
     whole = a_file(a_request("Lefebvre"), sequence=5)
+    nameless = a_file(a_request("Moreau"), name="wrong.xml")
     assert {renewal.operation} - CREATIONS
     _, submissions = await reception.prepare(
-        sent(decided), sent(renewal), sent(broken), sent(half_broken), sent(whole), sent(renewal, whole)
+        *(sent(file) for file in (decided, renewal, broken, half_broken, whole, nameless)), sent(renewal, whole)
     )
     async with reception.register.begin() as tx:
         needs = await registrar.need_numbers(tx, submissions)
-    assert needs == [False, False, False, True, True, True]
+    assert needs == [False, False, False, True, True, False, True]
     assert len(await rows(reception.register, "SELECT number FROM request")) == 1

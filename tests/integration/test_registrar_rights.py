@@ -12,7 +12,7 @@ from mailflow.register import Register
 from mailflow.registrar import StaleDirectory
 from mailflow.wire.envelope import RequestElement
 from tests.support.lives import registered, three_desks
-from tests.support.reception import AT, TODAY, Reception, a_file, a_request, about, number_of, sent
+from tests.support.reception import AT, CORSICA, TODAY, Reception, a_file, a_request, about, number_of, sent
 from tests.support.records import rows
 
 DAY = timedelta(days=1)
@@ -120,6 +120,18 @@ async def test_a_mandate_without_creation_registers_nothing(reception: Reception
     await reception.enrol(desk="59777", rights=frozenset({Right.CONSULT, Right.RENEWAL}))
     assert await refused(reception, of("59777")) == [Code.OPERATION_NOT_MANDATED]
     assert await bound(reception) == 0
+
+
+async def test_in_no_known_territory_and_in_a_refused_file_no_right_is_told(
+    reception: Reception,
+) -> None:
+    nowhere = await decide(reception, a_file(a_request("A", at="99999")))
+    assert Code.TERRITORY_NOT_MANDATED not in {a.code for a in nowhere.outcomes[0].anomalies}
+    elsewhere = a_request("B", at=CORSICA)
+    other = await decide(reception, a_file(elsewhere, sequence=2))
+    assert [a.code for a in other.outcomes[0].anomalies] == [Code.TERRITORY_NOT_MANDATED]
+    wrong = await decide(reception, a_file(elsewhere, name="wrong.xml"))
+    assert wrong.outcomes[0].anomalies == ()
 
 
 async def test_who_may_not_create_may_do_what_else_it_may(register: Register) -> None:

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from mailflow.core import numbers
 from mailflow.core.model import RequestState
 from mailflow.register import Register, nir, requests
 from tests.support.lives import (
@@ -102,6 +103,15 @@ async def test_a_separation_that_is_refused_leaves_the_couple_together(reception
     assert len(await past(reception, couple)) == 1
     assert await held(reception) == 3
     assert codes_of(await create(reception, a_request("Petit"), 4)) == ["REQUEST_EXISTS"]
+
+
+async def test_a_separation_that_is_refused_takes_no_number(reception: Reception) -> None:
+    couple = await registered(reception, a_request("Durand", "Petit"))
+    await registered(reception, a_request("Moreau"), 2)
+    (outcome,) = await reception.act("CRS", about(couple, form=a_request("Petit", "Moreau")), sequence=3)
+    assert codes_of(outcome) == ["REQUEST_EXISTS"]
+    following = await registered(reception, a_request("Nguyen"), 4)
+    assert numbers.parse(following).sequence == numbers.parse(couple).sequence + 2
 
 
 async def test_a_separation_is_repeated_by_its_reference(reception: Reception) -> None:
