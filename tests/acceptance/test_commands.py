@@ -194,7 +194,8 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
         "sender decline",
         "upgrade",
         "reconcile",
-    }  # want an offer, a next version; have a sheet
+        "selftest",
+    }  # want an offer, a next version; have a sheet; want mailboxes of their own
     assert calls.keys() | while_stopped.keys() == commands_with("--apply") - acts - elsewhere
     before = state(world)
     for name in acts:
