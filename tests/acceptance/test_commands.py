@@ -61,6 +61,10 @@ def told(world: World, at: datetime, tmp_path: Path) -> Told:
     )
 
 
+ELSEWHERE = {"sender accept", "sender decline", "upgrade", "reconcile", "selftest"}
+"""Their plans are looked at where there is an offer, a next version, a sheet, or a mailbox for it."""
+
+
 def commands_with(option: str) -> set[str]:
     return {name for name, command in walk(cli) if any(option in parameter.opts for parameter in command.params)}
 
@@ -189,14 +193,7 @@ def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
     }
     put_keys(world)
     acts = {str(command.name) for command in acting.COMMANDS}  # which say what they left alone, too
-    elsewhere = {
-        "sender accept",
-        "sender decline",
-        "upgrade",
-        "reconcile",
-        "selftest",
-    }  # want an offer, a next version; have a sheet; want mailboxes of their own
-    assert calls.keys() | while_stopped.keys() == commands_with("--apply") - acts - elsewhere
+    assert calls.keys() | while_stopped.keys() == commands_with("--apply") - acts - ELSEWHERE
     before = state(world)
     for name in acts:
         telling = ("--tell", "nothing") if name == "reject" else ()
