@@ -1,5 +1,6 @@
 """The course of a soak: mails are delivered as fast as they are answered, and what comes back is taken down."""
 
+import smtplib
 import subprocess
 import threading
 import time
@@ -10,17 +11,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from bench.world import AUDIT_USER, SERVICE_USER, World
+from bench.world import AUDIT_USER, SERVICE, SERVICE_USER, World
 from mailflow.demo.installation import DeskSoftware
 from tests.hosts.soak.boxes import Box
 from tests.hosts.soak.mails import Mail, message_id_in, opened
 from tests.hosts.soak.oracle import Answer, Finding, Oracle, Wrong
+from tests.servers.dovecot import DOMAIN
 from tests.servers.postfix import times_taken
+from tests.servers.process import ServerFailedError
 
 DELIVERED_AT_ONCE = 25
 OPENING_MAX = 8
 """Lots of answers that are being opened; more are not read meanwhile."""
 PAUSE_SECONDS = 0.1
+REPLY_SECONDS_MAX = 120.0
+REFUSALS_MAX = 20
 NOTHING_SECONDS_MAX = 60.0 * 15
 """Without any answer for so long, those that are missing are lost."""
 EMPTY_SECONDS_MAX = 120.0
@@ -79,13 +84,17 @@ class Course:
 
     def _deliver(self, lot: Sequence[Mail], mails: Iterator[Mail]) -> Mail | None:
         """The mail that is next afterwards. While Dovecot is away it waits."""
-        with self.dovecot_lock:
+        dovecot = self.world.dovecot
+        with (
+            self.dovecot_lock,
+            smtplib.LMTP(dovecot.host, dovecot.lmtp_port, timeout=REPLY_SECONDS_MAX) as client,
+        ):
             for mail in lot:
                 self.oracle.sent(mail.message_id, mail.fate, mail.what, time.monotonic())
                 self.sent[mail.fate] += 1
                 self.repeated += mail.message_id in self._seen
                 self._seen.add(mail.message_id)
-            self.world.dovecot.deliver(SERVICE_USER, *(mail.raw for mail in lot))
+                _hand_in(client, mail)
         return next(mails, None)
 
     def _ended(self) -> bool:
@@ -145,3 +154,15 @@ class Course:
         # A server that is killed while it moves mails may do so again: then one lies there twice.
         if kept < self.delivered:
             yield Finding(wrong=Wrong.LOST, what=f"of {self.delivered} mails {kept} are kept")
+
+
+def _hand_in(client: smtplib.LMTP, mail: Mail) -> None:
+    """A server that was killed may refuse for a moment, while it looks what its mailbox holds: then nothing came."""
+    for _ in range(REFUSALS_MAX):
+        try:
+            client.sendmail(f"desk@{DOMAIN}", [SERVICE], mail.raw)
+        except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused):
+            time.sleep(1)
+        else:
+            return
+    raise ServerFailedError(f"Dovecot refuses {mail.what}")

@@ -90,7 +90,7 @@ def _growths(measured: Sequence[Growth], percent_max: float) -> list[str]:
     if not measured:
         return ["Too short to say whether memory grew.", ""]
     return [
-        f"Medians of the second and the last quarter; more than {percent_max:g} % of growth would be wrong.",
+        f"Medians of memory in the second and the last quarter; more than {percent_max:g} % of growth would be wrong.",
         "",
         "| | second quarter | last quarter | growth |",
         "|---|--:|--:|--:|",
