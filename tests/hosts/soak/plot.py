@@ -1,5 +1,6 @@
 """Memory and descriptors over time, as an SVG that needs nothing else."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ FONT = 'font-family="sans-serif" font-size="12"'
 POINTS_MAX = 1_000
 GRID = 4
 """Lines above the zero."""
+ROUND = 10
+"""They stand at multiples of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,8 @@ def _panel(
     title: str, measures: Sequence[Line], samples: Sequence[Sample], outages: Sequence[Outage], top: int
 ) -> list[str]:
     begun, lasted = samples[0].at, samples[-1].at - samples[0].at
-    highest = 1.1 * max(line.measure(sample) for line in measures for sample in samples) or 1.0
+    most = max(line.measure(sample) for line in measures for sample in samples)
+    highest = GRID * ROUND * (math.floor(most / (GRID * ROUND)) + 1)
     bottom = top + HEIGHT
 
     def across(at: float) -> float:
