@@ -62,6 +62,7 @@ class PostgresServer:
     def kill(self) -> None:
         """Every process of it at once, as when the power goes."""
         postmaster = self.pid
+        os.kill(postmaster, signal.SIGSTOP)  # or it might begin another that nobody would end
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         pids = [postmaster, *map(int, children)]
         for pid in pids:
@@ -69,7 +70,9 @@ class PostgresServer:
                 os.kill(pid, signal.SIGKILL)
         while any(map(_lives, pids)):
             time.sleep(0.02)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # Dead as they are, nobody may have awaited them yet: by their locks they would count as alive.
+        for lock in (self.data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)
 
     def restart(self, *, kill: bool = False, away_seconds: float = 0.0) -> None:
         """Stop (or kill) and start again, after so long, with the same databases."""
