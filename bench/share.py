@@ -4,12 +4,14 @@ Needs root. Of version 1 the `cpu` controller, as it is mounted usually; of vers
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PERIOD_MICROSECONDS = 100_000
 """In each, a group may use its share of it (kernel, sched-bwc)."""
 V1, V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+EMPTY_SECONDS_MAX = 30.0
 
 
 @contextlib.contextmanager
@@ -26,6 +28,10 @@ def share(name: str, cores: float) -> Iterator[list[str]]:
             (group / "cpu.max").write_text(f"{quota} {PERIOD_MICROSECONDS}")
         yield ["sh", "-c", 'echo $$ >"$0" && exec "$@"', str(group / "cgroup.procs")]
     finally:
+        # What it started may live a moment longer than it, and with its small share not a short one.
+        until = time.monotonic() + EMPTY_SECONDS_MAX
+        while (group / "cgroup.procs").read_text() and time.monotonic() < until:
+            time.sleep(0.1)
         group.rmdir()
 
 
