@@ -1,5 +1,6 @@
 """What is opened, and that every failure that hangs on a key looks the same."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -303,13 +304,14 @@ def test_wrong_padding_of_cbc_fails_alike(padded: bytes) -> None:
     uniform(cbc([transported(KEY32)], padded=padded))
 
 
-def test_a_truncated_ciphertext_fails_alike() -> None:
+@pytest.mark.parametrize("cut", [lambda octets: octets[:-1], lambda octets: octets + b"x"], ids=["short", "long"])
+def test_a_ciphertext_that_is_not_of_whole_blocks_fails_alike(cut: Callable[[bytes], bytes]) -> None:
     reader = ber.Reader(cbc([transported(KEY32)]))
     envelope = reader.only_child(reader.children(reader.root(), 0x30)[1], 0xA0)
     version, recipients, encrypted = reader.children(envelope, 0x30)
     kind, algorithm, ciphertext = reader.children(encrypted, 0x30)
-    short = ber.der(0x80, reader.value(ciphertext, 0x80)[:-1])
-    parts = ber.sequence(reader.raw(kind), reader.raw(algorithm), short)
+    other = ber.der(0x80, cut(reader.value(ciphertext, 0x80)))
+    parts = ber.sequence(reader.raw(kind), reader.raw(algorithm), other)
     body = ber.sequence(reader.raw(version), reader.raw(recipients), parts)
     uniform(ber.sequence(ber.oid(ENVELOPED), ber.der(0xA0, body)))
 

@@ -89,6 +89,12 @@ def test_a_list_from_the_future_refuses_but_does_not_vouch() -> None:
     assert revoked([PKI.crl(naming(LEAF.certificate.serial_number), published=future), PKI.crl(ISSUER)])
 
 
+def test_a_list_from_the_future_does_not_stand_before_that_of_now() -> None:
+    lists = [PKI.crl(ISSUER, published=AT + CLOCK_SKEW + SECOND), PKI.crl(ISSUER)]
+    assert vouched(lists)
+    assert vouched(lists[::-1])
+
+
 def test_the_newest_list_decides_whatever_the_order_of_files() -> None:
     on_hold = PKI.crl(naming(LEAF.certificate.serial_number), published=AT - 2 * DAY)
     lifted = PKI.crl(ISSUER, published=AT - DAY)

@@ -34,6 +34,7 @@ from tests.support.judging import (
 from tests.support.pki import AT, shared_pki
 from tests.support.trust import a_trust, enrolled
 
+OTHER = shared_pki().issue("another of the mairie")
 UNPROVEN = ("new certificate", "SUCCESSOR_UNPROVEN")
 REFUSED = ("new certificate", "SUCCESSOR_REFUSED")
 
@@ -136,6 +137,12 @@ def test_it_may_do_no_more_than_the_one_that_it_follows() -> None:
     verdict = accepted(offering(the_file(new())), judge)
     assert verdict.successor is not None
     assert verdict.successor.uses == (CertificateUse.SIGN,)
+    read_by_another = replace(
+        mairie().enrolment(), certificates=(enrolled(mairie().identity), enrolled(OTHER, CertificateUse.ENCRYPT))
+    )
+    verdict = accepted(offering(the_file(new())), a_judge(a_trust(read_by_another)))
+    assert verdict.successor is not None
+    assert verdict.successor.uses == (CertificateUse.SIGN,), "what is encrypted goes to the other one"
     only_signing_key = shared_pki().issue("signs-only", usage="sign")
     verdict = accepted(offering(the_file(only_signing_key)))
     assert verdict.successor is not None

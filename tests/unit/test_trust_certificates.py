@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 from mailflow.core.anomalies import Code
 from mailflow.demo.certificates import Kind
 from mailflow.demo.pki import DAY
+from mailflow.mail.cms import ber
 from mailflow.mail.trust import TrustError
 from mailflow.mail.trust.certificate import check_issued, describe, read
 from tests.support.pki import AT, shared_pki
@@ -75,6 +76,19 @@ def test_a_signature_that_was_altered_does_not_hold(kind: Kind, pss: bool) -> No
         der[place] ^= 1
         with pytest.raises(TrustError, match="does not hold"):
             check_issued(read(bytes(der)), issuer.certificate, AT)
+
+
+def test_what_stands_beside_the_signature_is_what_was_signed() -> None:
+    """The same algorithm in other octets: whoever reads only one of the two is told something else."""
+    issuer = PKI.issuing_rsa.identity
+    leaf = PKI.issue("x", by=PKI.issuing_rsa)
+    reader = ber.Reader(leaf.der)
+    body, algorithm, signature = (reader.raw(part) for part in reader.children(reader.root(), ber.SEQUENCE))
+    assert algorithm.endswith(b"\x05\x00")
+    without_null = ber.sequence(algorithm[2:-2])
+    check_issued(read(ber.sequence(body, algorithm, signature)), issuer.certificate, AT)
+    with pytest.raises(TrustError, match="does not hold"):
+        check_issued(read(ber.sequence(body, without_null, signature)), issuer.certificate, AT)
 
 
 @pytest.mark.parametrize("salt", [20, 31, 33])

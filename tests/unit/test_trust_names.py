@@ -98,6 +98,7 @@ MAIL, DNS, URI = x509.RFC822Name, x509.DNSName, x509.UniformResourceIdentifier
         (DNS("mairie.example"), DNS("www.mairie.example"), DNS("notmairie.example")),
         (URI("mairie.example"), URI("https://mairie.example/x"), URI("https://www.mairie.example/x")),
         (URI(".mairie.example"), URI("https://www.mairie.example/x"), URI("https://mairie.example/x")),
+        (DNS(".mairie.example"), DNS("www.mairie.example"), DNS("notmairie.example")),
         (network("192.0.2.0/24"), host("192.0.2.9"), host("198.51.100.1")),
         (network("192.0.2.0/24"), host("192.0.2.0"), host("2001:db8::1")),
     ],
@@ -110,6 +111,15 @@ def test_a_name_lies_inside_or_outside_a_subtree(
     assert "does not permit" in why(named(permitting, outside), permitting)
     assert "excludes" in why(named(excluding, inside), excluding)
     assert path_of(named(excluding, outside), excluding)
+
+
+@pytest.mark.parametrize(
+    ("subtree", "name"), [(DNS(""), DNS("www.mairie.example")), (URI(""), URI("https://mairie.example/x"))]
+)
+def test_an_empty_subtree_is_all_names_of_its_form(subtree: x509.GeneralName, name: x509.GeneralName) -> None:
+    permitting, excluding = constrained([subtree]), constrained(None, [subtree])
+    assert path_of(named(permitting, name), permitting)
+    assert "excludes" in why(named(excluding, name), excluding)
 
 
 @pytest.mark.parametrize(
