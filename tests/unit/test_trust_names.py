@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Code
 from mailflow.core.model import CertificateUse
-from mailflow.demo.certificates import Extensions, Identity, build, make_key, name_of
+from mailflow.demo.certificates import UNKNOWN_EXTENSION, Extensions, Identity, Kind, build, make_key, name_of
 from mailflow.demo.pki import DAY, Authority
 from mailflow.mail.cms import ber
 from mailflow.mail.trust import PathPolicy, TrustError
@@ -261,6 +261,31 @@ def test_the_settings_may_demand_that_a_certificate_is_for_mail_by_name() -> Non
     with pytest.raises(TrustError) as caught:
         check_leaf(by_silence.der, by_silence.certificate, CertificateUse.SIGN, AT, strict)
     assert caught.value.code is Code.KEY_USAGE_REFUSED
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+def test_a_holder_need_not_state_what_its_key_is_for(kind: Kind) -> None:
+    issuer, key = PKI.issuing_ec.identity, make_key(kind)
+    silent = build(
+        "silent holder",
+        key,
+        issuer=issuer,
+        validity=(AT - DAY, AT + DAY),
+        serial=None,
+        extensions=[],
+        pss=False,
+        hash_algorithm=None,
+    )
+    for use in CertificateUse:
+        check_leaf(silent.der, silent.certificate, use, AT)
+
+
+def test_an_anchor_that_demands_what_nobody_understands_anchors_nothing() -> None:
+    odd = PKI.authority("odd", by=None, extra=[(UNKNOWN_EXTENSION, True)])
+    leaf = PKI.issue("x", by=odd)
+    with pytest.raises(TrustError) as caught:
+        Paths([odd.identity.certificate], []).find(leaf.certificate, (), AT, PathPolicy())
+    assert UNKNOWN_EXTENSION.oid.dotted_string in caught.value.detail
 
 
 def test_an_authority_need_not_state_what_its_key_is_for() -> None:
