@@ -190,6 +190,11 @@ def test_a_set_of_is_written_in_the_order_of_der() -> None:
     assert ber.set_of(b"\x04\x01b", b"\x04\x01a", b"\x02\x01\x05") == b"\x31\x09\x02\x01\x05\x04\x01a\x04\x01b"
 
 
+def test_only_what_has_no_octets_ends_an_indefinite_length() -> None:
+    reader = Reader(bytes.fromhex("3080 0001aa 0000"))
+    assert [(one.tag, one.start, one.end) for one in reader.children(reader.root(), ber.SEQUENCE)] == [(0, 2, 5)]
+
+
 def test_a_primitive_has_no_elements() -> None:
     reader = Reader(ber.octet_string(ber.NULL))
     with pytest.raises(Malformed, match="primitive"):

@@ -14,6 +14,7 @@ from mailflow.demo.pki import DAY
 from mailflow.mail.cms import ber
 from mailflow.mail.trust import TrustError
 from mailflow.mail.trust.certificate import check_issued, describe, read
+from mailflow.mail.trust.names import organisation
 from tests.support.pki import AT, shared_pki
 
 PKI = shared_pki()
@@ -64,6 +65,11 @@ def test_a_certificate_is_told_to_a_person_by_its_names_number_and_dates() -> No
 def test_what_is_told_of_a_name_can_be_printed() -> None:
     told = describe(a_certificate("a\x1b[2Jb\u202ec é"))
     assert told.subject == told.issuer == "CN=a?[2Jb?c é"
+
+
+def test_without_any_organisation_the_whole_name_says_whose_it_is() -> None:
+    ours, theirs, again = (read(a_certificate(name, serial)) for name, serial in (("a", 1), ("b", 2), ("a", 3)))
+    assert organisation(ours) == organisation(again) != organisation(theirs)
 
 
 @pytest.mark.parametrize(("kind", "pss"), [("rsa", False), ("rsa", True), ("p256", False), ("ed25519", False)])
