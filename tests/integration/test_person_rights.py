@@ -60,7 +60,9 @@ async def test_an_export_tells_everything_and_whom_it_was_told_to(reception: Rec
     assert known["content"]["personnePhysique"]["demandeur"]["nom"] == "Durand"
     assert [entry["operation"] for entry in known["history"]] == ["CRE"]
     assert [entry["kind"] for entry in known["journal"]] == ["registered"]
-    assert [(one["desk"], one["dispatch"]) for one in known["told_to"]] == [("59777", 1)]
+    (told,) = known["told_to"]
+    assert told == {"desk": "59777", "sender": "agglo", "dispatch": 1, "at": told["at"]}
+    assert told["at"].date() == date(2026, 1, 16)
 
 
 async def test_an_export_names_what_each_thing_is(reception: Reception) -> None:

@@ -96,6 +96,9 @@ async def test_the_manager_ends_what_was_not_renewed_and_takes_it_back(reception
     assert (await life_of(reception, number)).ended_on == date(2027, 1, 13), "as of the day after the last"
     (outcome,) = await reception.act("RAD", about(number), sequence=4, desk="59000")
     assert done(outcome).expires_on == date(2028, 1, 20), "as if renewed that day"
+    async with reception.register.read() as tx:
+        kinds = [kept.entry.kind for kept in await journal.of_number(tx, number)]
+    assert kinds == ["registered", "expired", "reactivated"]
 
 
 async def erase(reception: Reception, number: str) -> None:

@@ -197,6 +197,22 @@ async def test_a_released_homonym_is_registered_once_by_that_desk(reception: Rec
     assert await pairs(reception.register) == [(second, first, "exact")]
 
 
+async def test_any_number_of_homonyms_stand_beside_each_other(reception: Reception) -> None:
+    numbers = [number_of(await reception.outcome(a_request("Durand"), sequence=1))]
+    for sequence in (2, 4, 6):
+        assert codes_of(await reception.outcome(again("Durand", sequence), sequence=sequence)) == ["REQUEST_EXISTS"]
+        async with reception.register.begin() as tx:
+            homonym = await releasing.find_homonym(tx, DeskCode("59123"), NAME.format(sequence), 1)
+            await releasing.release(tx, homonym, by="manager", why="cousins", at=AT)
+        assert sorted(homonym.beside) == sorted(numbers)
+        numbers.append(number_of(await reception.outcome(again("Durand", sequence + 1), sequence=sequence + 1)))
+    held = await rows(reception.register, "SELECT ordinal FROM active_identity ORDER BY ordinal")
+    assert [row.ordinal for row in held] == [0, 1, 2, 3]
+    told = await rows(reception.register, "SELECT number, detail FROM journal WHERE kind = 'near-match' ORDER BY id")
+    pairs = {(row.number, json.loads(row.detail)["other"], json.loads(row.detail)["likeness"]) for row in told}
+    assert pairs == {(later, earlier, "exact") for n, later in enumerate(numbers) for earlier in numbers[:n]}
+
+
 async def test_of_several_refused_the_one_that_is_named_is_released(reception: Reception) -> None:
     numbers = [number_of(await reception.outcome(a_request(name), sequence=n)) for n, name in ((1, "A"), (2, "B"))]
     await reception.outcomes(a_file(again("A", 2), again("B", 2), sequence=3))
