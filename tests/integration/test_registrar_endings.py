@@ -1,7 +1,7 @@
 """Deregistration, reactivation, removal: who is free afterwards, and who is not."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.support.lives import (
     registered,
     three_desks,
 )
-from tests.support.reception import Reception, a_request, about, codes_of, number_of
+from tests.support.reception import Reception, a_request, about, an_order, codes_of, number_of, sent
 
 
 @pytest.fixture
@@ -192,6 +192,22 @@ async def test_what_another_desk_has_acted_on_is_not_removed(reception: Receptio
     await reception.act("MOD", about(number, form=a_request("Durand", desk="59777")), sequence=2, desk="59777")
     (outcome,) = await reception.act("SUP", about(number), sequence=3)
     assert codes_of(outcome) == ["ACTED_ON_BY_OTHERS"]
+
+
+@pytest.mark.parametrize(("desk", "removed"), [("59123", True), ("59777", False)])
+async def test_what_has_acted_on_it_within_a_chunk_counts_too(reception: Reception, desk: str, removed: bool) -> None:
+    number = await registered(reception)
+    dated_at = reception.received_at + timedelta(minutes=1)
+    form = a_request("Durand", at="59512", desk=desk)
+    change = an_order("MOD", about(number, form=form), sequence=2, desk=desk, dated_at=dated_at)
+    removal = an_order("SUP", about(number), sequence=3, dated_at=dated_at + timedelta(minutes=1))
+    changed, ended = await reception.submit(sent(change, sender=reception.senders[desk]), sent(removal))
+    assert number_of(changed.files[0].outcomes[0]) == number
+    (outcome,) = ended.files[0].outcomes
+    if removed:
+        assert done(outcome).state is RequestState.REMOVED
+    else:
+        assert codes_of(outcome) == ["ACTED_ON_BY_OTHERS"]
 
 
 async def test_what_only_the_service_has_ended_is_still_removed_by_its_desk(reception: Reception) -> None:
