@@ -190,8 +190,8 @@ async def _give_reserved(tx: Transaction, creations: Sequence[Creation]) -> Sequ
         restoring.Place(desk=c.file.file.desk, digest=c.file.file.digest, position=c.position): c for c in creations
     }
     found = await restoring.give_reserved(tx, by_place.keys(), creations[0].file.decided_at)
-    for place, number in found.items():
-        by_place[place].number = number
+    for place, creation in by_place.items():
+        creation.number = found.get(place)
     return [c for c in creations if c.number is None]
 
 
