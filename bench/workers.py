@@ -161,7 +161,7 @@ def _when(instant: Callable[[], Instant], true: Callable[[Instant], bool]) -> In
 @contextlib.contextmanager
 def _service(around: World, log: Path, cores: float, program: str) -> "Iterator[subprocess.Popen[bytes]]":
     with (
-        share(f"mailflow-{around.folder.parent.name}-{log.stem}", cores) as limited,
+        share(cores) as limited,
         service(around, log, program=program, limited=limited) as running,
     ):
         yield running
