@@ -45,7 +45,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     path = os.fspath(arguments[0])
     if not isinstance(path, str) or not path.startswith(_heard_below[0]):
         return
-    how = reach("file", f"{event.rpartition('.')[2]} {path.removeprefix(_heard_below[0])}")
+    what = "listdir" if event == "os.scandir" else event.rpartition(".")[2]  # which of the two, Python decides
+    how = reach("file", f"{what} {path.removeprefix(_heard_below[0])}")
     if how is not None and event == "sqlite3.connect":
         raise sqlite3.OperationalError("unable to open database file")
     if how is not None:
