@@ -98,7 +98,7 @@ def main(count: int, workers: str, share_cores: float, program: str, json_file: 
     measured = []
     for number, lot in zip(numbers, lots, strict=True):
         with world(
-            folder.absolute() / str(number), pki, software, DATABASE, changes={"worker": {"processes": 1}}
+            folder.absolute() / str(number), pki, software, DATABASE, changes=SMALL
         ) as at_work:
             print(f"{number} workers: draining {len(lot)} mails", file=sys.stderr, flush=True)
             measured.append(_drain(at_work, lot, number, share_cores, program))
