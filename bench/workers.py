@@ -97,9 +97,7 @@ def main(count: int, workers: str, share_cores: float, program: str, json_file: 
     lots = [made[start : start + count] for start in range(0, whole, count)]
     measured = []
     for number, lot in zip(numbers, lots, strict=True):
-        with world(
-            folder.absolute() / str(number), pki, software, DATABASE, changes=SMALL
-        ) as at_work:
+        with world(folder.absolute() / str(number), pki, software, DATABASE, changes=SMALL) as at_work:
             print(f"{number} workers: draining {len(lot)} mails", file=sys.stderr, flush=True)
             measured.append(_drain(at_work, lot, number, share_cores, program))
     if json_file is not None:
