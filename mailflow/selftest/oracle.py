@@ -31,7 +31,8 @@ class Wrong(StrEnum):
 class Finding:
     """One thing that is wrong."""
 
-    wrong: Wrong
+    wrong: StrEnum
+    """Of what kind: `Wrong`, or what else an oracle tells apart."""
     what: str
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,7 +54,7 @@ def answer(name: str, *numbers: str, id_: str = "a") -> bytes:
     return f"Message-ID: <{id_}@service>\r\nIn-Reply-To: <{name}{MARK}\r\n\r\n{' '.join(numbers)}".encode()
 
 
-def judged(oracle: Oracle, name: str, *audit: bytes, **folders: list[bytes]) -> list[Wrong]:
+def judged(oracle: Oracle, name: str, *audit: bytes, **folders: list[bytes]) -> list[StrEnum]:
     lying: dict[str, list[bytes]] = {"inbox": [], "processed": [asked(name)], "quarantine": [], **folders}
     found = oracle.judge([letter(name)], Contents(audit=audit, **lying), AT)
     return [finding.wrong for finding in found]

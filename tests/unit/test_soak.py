@@ -4,11 +4,13 @@ import random
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 
 import pytest
 
+from mailflow.selftest.oracle import Finding
 from tests.hosts.soak.mails import KEPT_MAX, Mail, with_repeats
-from tests.hosts.soak.oracle import Answer, Fate, Finding, Oracle, Wrong
+from tests.hosts.soak.oracle import Answer, Fate, Oracle, Wrong
 from tests.hosts.soak.outages import Outage
 from tests.hosts.soak.plot import plot
 from tests.hosts.soak.report import Soaked, written
@@ -44,7 +46,7 @@ GOOD = (an_answer(request(1), FIRST), an_answer(request(2), SECOND), an_answer(D
 AGAIN = an_answer(request(1), FIRST, message_id="again")
 
 
-def told(oracle: Oracle) -> set[Wrong]:
+def told(oracle: Oracle) -> set[StrEnum]:
     return {finding.wrong for finding in oracle.findings()}
 
 

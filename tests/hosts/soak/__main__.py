@@ -23,10 +23,11 @@ from bench.runs import service
 from bench.world import SERVICE, World, world
 from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Pki
+from mailflow.selftest.oracle import Finding
 from tests.hosts.soak.course import Course
 from tests.hosts.soak.hostile import Stranger
 from tests.hosts.soak.mails import Mail, made_ahead, planned, with_repeats
-from tests.hosts.soak.oracle import Finding, Oracle, Wrong
+from tests.hosts.soak.oracle import Oracle, Wrong
 from tests.hosts.soak.outages import Outages, Server
 from tests.hosts.soak.plot import plot
 from tests.hosts.soak.report import Soaked, written

@@ -13,9 +13,10 @@ from itertools import islice
 
 from bench.world import AUDIT_USER, SERVICE, SERVICE_USER, World
 from mailflow.demo.installation import DeskSoftware
+from mailflow.selftest.oracle import Finding
 from tests.hosts.soak.boxes import Box
 from tests.hosts.soak.mails import Mail, message_id_in, opened
-from tests.hosts.soak.oracle import Answer, Finding, Oracle, Wrong
+from tests.hosts.soak.oracle import Answer, Oracle, Wrong
 from tests.servers.dovecot import DOMAIN
 from tests.servers.postfix import times_taken
 from tests.servers.process import ServerFailedError

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mailflow.selftest.oracle import Finding
+
 DEADLINE_SECONDS = 12 * 3600
 
 
@@ -30,17 +32,6 @@ class Wrong(StrEnum):
     GROWN = "grown"
     """Workers hold more than at the beginning."""
     OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is wrong."""
-
-    wrong: Wrong
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.wrong}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

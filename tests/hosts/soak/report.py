@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailflow import __version__
+from mailflow.selftest.oracle import Finding
 from tests.hosts.report import spread
-from tests.hosts.soak.oracle import Fate, Finding
+from tests.hosts.soak.oracle import Fate
 from tests.hosts.soak.outages import Outage
 from tests.hosts.soak.samples import Growth
 

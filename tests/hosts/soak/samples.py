@@ -12,7 +12,8 @@ from typing import Self
 import psutil
 
 from bench.processes import memory
-from tests.hosts.soak.oracle import Finding, Wrong
+from mailflow.selftest.oracle import Finding
+from tests.hosts.soak.oracle import Wrong
 
 MIB = 1 << 20
 
