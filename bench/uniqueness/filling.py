@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from bench import processes
-from bench.uniqueness.rows import NEXT_IDENTIFIER, Maker
+from bench.ahead import ahead
+from bench.uniqueness.rows import NEXT_IDENTIFIER, Maker, Rows
 from mailflow.core.numbers import TERRITORIES
 from mailflow.register import Register, masters, tables
 from mailflow.register.key_store import SCHEMA, beside
@@ -111,7 +112,7 @@ class Sqlite:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{CACHE_KIB}"):
                 connection.execute(f"PRAGMA {pragma}")
             with multiprocessing.get_context("spawn").Pool(workers, _take, [maker]) as pool:
-                for written in pool.imap_unordered(_values, _tasks(blocks)):
+                for written in ahead(pool, _values, _tasks(blocks), most=2 * workers):
                     connection.execute("BEGIN")
                     for table, columns, values in written:
                         connection.executemany(_insert(table, columns), values)
@@ -151,7 +152,7 @@ class Postgresql:
             connection.execute("ALTER SYSTEM SET max_wal_size = '8GB'")
             connection.execute("SELECT pg_reload_conf()")
             with multiprocessing.get_context("spawn").Pool(workers, _connect, [maker, self.url]) as pool:
-                for _ in pool.imap_unordered(_copy, _tasks(blocks)):
+                for _ in ahead(pool, _copy, _tasks(blocks), most=2 * workers):
                     pass
             connection.execute("ALTER SYSTEM RESET max_wal_size")
             connection.execute("SELECT pg_reload_conf()")
@@ -191,7 +192,7 @@ _connection: psycopg.Connection[Any]
 def _take(maker: Maker) -> None:
     global _maker
     _maker = maker
-    gc.disable()  # nothing here is a cycle, and it looks at each of a million rows
+    gc.disable()  # it would look at each of a million rows, again and again; `_made` has it look once
 
 
 def _connect(maker: Maker, url: str) -> None:
@@ -208,8 +209,14 @@ def _values(blocks: range) -> list[tuple[str, list[str], list[tuple[Any, ...]]]]
     """Rows as SQLite keeps them: table, columns, values."""
     return [
         (table.name, list(rows[0]), [tuple(map(_plain, row.values())) for row in rows])
-        for table, rows in _maker.rows(blocks).items()
+        for table, rows in _made(blocks).items()
     ]
+
+
+def _made(blocks: range) -> Rows:
+    """What was made before is gone by now, but for its cycles."""
+    gc.collect()
+    return _maker.rows(blocks)
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -226,7 +233,7 @@ def _plain(value: Any) -> Any:
 
 def _copy(blocks: range) -> None:
     with _connection.transaction(), _connection.cursor() as cursor:
-        for table, rows in _maker.rows(blocks).items():
+        for table, rows in _made(blocks).items():
             if table.name in _TWICE:
                 _copy_rows(cursor, "claims", rows)
                 cursor.execute("INSERT INTO active_identity SELECT * FROM claims ORDER BY 1, 2 ON CONFLICT DO NOTHING")
