@@ -37,7 +37,7 @@ demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, 
 	$(BIN)/python -m mailflow.demo
 
 check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
-	$(BIN)/pytest -q -m "not slow" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto -m "not slow" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
 IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)

@@ -20,7 +20,7 @@ from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
 SEEDS = range(int(FIRST or 0), int(LAST))
-QUICK = 8
+QUICK = 5
 """Seeds of `make check`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""

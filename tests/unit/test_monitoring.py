@@ -46,6 +46,7 @@ def use(meter: Meter) -> None:
     meter.level("job_done_at", AT.timestamp(), task="notices")
 
 
+@pytest.mark.slow
 def test_the_rules_pass_their_tests() -> None:
     require("promtool")
     done = subprocess.run(
