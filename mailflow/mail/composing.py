@@ -218,13 +218,12 @@ async def _freeze(door: MailDoor, portion: Portion, composed: Mapping[int, Compo
         await _freeze_returns(tx, returns)
         await outbox.freeze(tx, octets)
         await lateness.withdraw(tx, RECEIPT, answered, "answered")
-        for id_, reason in held.items():
-            await outbox.hold(tx, [id_], reason, door.clock())
+        stopped = {id_ for id_, why in held.items() if await outbox.hold(tx, door.owner, [id_], why, door.clock())}
     for id_, parts in mails.items():
         event(log, "composed", outbox=id_, parts=len(parts) if len(parts) > 1 else None)
-    for id_, reason in held.items():
-        event(log, "held", level=logging.ERROR, outbox=id_, reason=reason.replace(" ", "-"))
-    return Progress(composed=len(mails), held=len(held))
+    for id_ in sorted(stopped):
+        event(log, "held", level=logging.ERROR, outbox=id_, reason=held[id_].replace(" ", "-"))
+    return Progress(composed=len(mails), held=len(stopped))
 
 
 async def _freeze_returns(tx: Transaction, returns: Mapping[str, bytes]) -> None:

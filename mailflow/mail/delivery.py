@@ -17,7 +17,7 @@ from mailflow.mail import audit
 from mailflow.mail.door import MailDoor, Progress, next_attempt
 from mailflow.mail.kinds import ANSWER, RECEIPT
 from mailflow.mail.ports import Outgoing, Sending, SendResult
-from mailflow.register import lateness, outbox
+from mailflow.register import doubt, lateness, outbox
 
 CHUNKS_A_TURN = 4
 """How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs. And what is
@@ -183,7 +183,7 @@ class Marks:
                     assert mark.until is not None
                     await outbox.defer(tx, self._door.owner, [mark.id], mark.until, mark.detail)
                 elif mark.state is Sending.REFUSED:
-                    await outbox.hold(tx, [mark.id], f"refused: {mark.detail}", at)
+                    await outbox.hold(tx, self._door.owner, [mark.id], f"refused: {mark.detail}", at)
         return ours
 
 
@@ -200,7 +200,7 @@ async def settle_doubtful(door: MailDoor) -> Progress:
     """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable."""
     at, pace = door.clock(), door.pace
     async with door.register.read() as tx:
-        doubtful = await outbox.doubtful(tx, pace.chunk, at)
+        doubtful = await doubt.doubtful(tx, pace.chunk, at)
     done = Progress()
     for row in doubtful:
         verdict = audit.decide(
@@ -221,7 +221,7 @@ async def settle_doubtful(door: MailDoor) -> Progress:
             if once and not sent:
                 await lateness.give_up(tx, row.id, "cut off", door.clock())
             else:
-                await outbox.resolve(tx, row.id, sent=sent, at=door.clock())
+                await doubt.resolve(tx, row.id, sent=sent, at=door.clock())
         event(log, "found-sent" if sent else "given-up" if once else "sent-again", outbox=row.id)
         done += Progress(sent=1) if sent else Progress(deferred=1)
     return done

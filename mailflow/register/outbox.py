@@ -18,6 +18,9 @@ ORDERS_BYTES_MAX = 16 * 1024 * 1024
 
 TOKEN_CHARACTERS = 40
 
+BOUNCED = "bounced"
+"""Why a mail is held that had left, and came back."""
+
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 _SHARED_BY_PARTS = (
     "kind", "key", "intake_id", "received_at", "recipient", "dated_at", "queued_at", "key_id", "next_at",
@@ -83,20 +86,6 @@ class Composed:
     received_at: datetime
     """From here the time for the answer runs: reception of the mail that it answers, else when it was ordered."""
     intake_id: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubtful:
-    """A mail whose sending was cut off after the data began."""
-
-    id: int
-    kind: str
-    message_id: str
-    body_digest: str
-    since: datetime
-    received_at: datetime
-    copies_before: int
-    """How many copies may lie in the audit mailbox that say nothing of this send: it was sent again by an operator."""
 
 
 def envelope_id(message_id: str) -> str:
@@ -177,7 +166,7 @@ async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, le
             intake_id=row.intake_id,
             attempts=row.attempts,
         )
-        for row, payload in await _opened(tx, rows, "payload", at)
+        for row, payload in await _opened(tx, owner, rows, "payload", at)
     ]
 
 
@@ -235,14 +224,14 @@ async def parts_frozen(tx: Transaction, id_: int) -> set[int]:
 async def give_back(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     """They could not be composed, through no fault of theirs: whoever comes next may try, if they are still ours."""
     ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
-    await _change(tx, ours, (OutboxState.QUEUED.value,), _FREE)
+    await change(tx, ours, (OutboxState.QUEUED.value,), _FREE)
 
 
 async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, reason: str) -> None:
     """It could not be composed now: claimed again at `until`, if it is still leased to `owner`."""
     ours = sa.and_(outbox.c.id == id_, outbox.c.lease_owner == owner)
     values = {"next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **_FREE}
-    await _change(tx, ours, (OutboxState.QUEUED.value,), values)
+    await change(tx, ours, (OutboxState.QUEUED.value,), values)
 
 
 # Deliver
@@ -265,7 +254,7 @@ async def claim_composed(
             received_at=row.received_at,
             intake_id=row.intake_id,
         )
-        for row, raw in await _opened(tx, rows, "raw", at)
+        for row, raw in await _opened(tx, owner, rows, "raw", at)
     ]
 
 
@@ -283,8 +272,10 @@ async def _oldest(
     return ids
 
 
-async def _opened(tx: Transaction, rows: Sequence[Any], column: str, at: datetime) -> list[tuple[Any, bytes]]:
-    """The rows with what is sealed in a column. One that does not open any more is held: the others go on."""
+async def _opened(
+    tx: Transaction, owner: str, rows: Sequence[Any], column: str, at: datetime
+) -> list[tuple[Any, bytes]]:
+    """What `owner` has leased, with what is sealed in a column. A row that does not open is held: the others go on."""
     content_keys = await keys.find(tx, {row.key_id for row in rows})
     found: list[tuple[Any, bytes]] = []
     for row in rows:
@@ -292,7 +283,7 @@ async def _opened(tx: Transaction, rows: Sequence[Any], column: str, at: datetim
             where = context(column, row.kind, row.key, row.part)
             found.append((row, tx.vault.open(content_keys[row.key_id], getattr(row, column) or b"", where)))
         except (KeyError, SealBroken):
-            await hold(tx, [row.id], "seal broken", at)
+            await hold(tx, owner, [row.id], "seal broken", at)
     return found
 
 
@@ -341,23 +332,34 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
 
 
 async def mark_sent(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
-    """The server took it."""
-    await _change(tx, outbox.c.id.in_(ids), (_COMPOSED, _SENDING), _sent(at))
+    """The server took it: whatever was done to it meanwhile, these octets have left. A bounce may have come since."""
+    held = sa.and_(outbox.c.state == OutboxState.HELD.value, outbox.c.reason.is_distinct_from(BOUNCED))
+    on_its_way = sa.or_(outbox.c.state.in_((_COMPOSED, _SENDING)), held)
+    await tx.run(sa.update(outbox).where(outbox.c.id.in_(ids), on_its_way).values(**sent(at)))
 
 
 async def defer(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, reason: str) -> None:
     """The server would not have it now: sent again at `until`. Rows that are no longer leased to `owner` stay."""
     ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
-    await _change(tx, ours, (_COMPOSED, _SENDING), {**_again(until, reason), "sends": _SENDS_IN_VAIN})
+    await change(tx, ours, (_COMPOSED, _SENDING), {**again(until, reason), "sends": _SENDS_IN_VAIN})
 
 
-async def hold(tx: Transaction, ids: Sequence[int], reason: str, at: datetime) -> None:
-    """Stop until an operator looks: it cannot be composed, or the server refused it for good."""
+async def hold(tx: Transaction, owner: str, ids: Sequence[int], reason: str, at: datetime) -> set[int]:
+    """Stop until an operator looks: it cannot be composed, or the server refused it for good. Returns those held.
+
+    Rows that are no longer leased to `owner` stay: whoever has them now may be sending them.
+    """
     values = {"state": OutboxState.HELD.value, "reason": reason, "next_at": None, "sending_at": None, **_FREE}
     values["sends"] = _SENDS_IN_VAIN
-    await _change(tx, outbox.c.id.in_(ids), (OutboxState.QUEUED.value, _COMPOSED, _SENDING), values)
-    entries = [journal.Entry(kind="outbox-held", detail={"outbox": id_, "reason": reason}) for id_ in ids]
+    stopped: set[int] = set()
+    for batch in batches(ids):
+        ours = (outbox.c.id.in_(batch), outbox.c.lease_owner == owner)
+        waiting = outbox.c.state.in_((OutboxState.QUEUED.value, _COMPOSED, _SENDING))
+        held = sa.update(outbox).where(*ours, waiting).values(**values).returning(outbox.c.id)
+        stopped |= {row.id for row in await tx.all(held)}
+    entries = [journal.Entry(kind="outbox-held", detail={"outbox": id_, "reason": reason}) for id_ in sorted(stopped)]
     await journal.append(tx, entries, at)
+    return stopped
 
 
 async def release_all(tx: Transaction, owner: str) -> None:
@@ -366,35 +368,20 @@ async def release_all(tx: Transaction, owner: str) -> None:
     await tx.run(sa.update(outbox).where(ours).values(**_FREE))
 
 
-async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
-    """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
-    names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
-    statement = (
-        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
-        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
-        .order_by(outbox.c.sending_at, outbox.c.id)
-        .limit(limit)
-    )
-    return [Doubtful(**row._mapping) for row in await tx.all(statement)]
-
-
-async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
-    """Decide a doubtful mail: it was sent, or the same octets go again. One that is being sent anew is left alone."""
-    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
-    await _change(tx, still, (_SENDING,), _sent(at) if sent else _again(at, "cut off"))
-
-
-def _sent(at: datetime) -> dict[str, Any]:
+def sent(at: datetime) -> dict[str, Any]:
+    """What a row says once the server took the mail."""
     state, sent_at = OutboxState.SENT.value, sa.func.coalesce(outbox.c.sent_at, sa.bindparam(None, at, Instant()))
     return {"state": state, "sent_at": sent_at, "reason": None, "next_at": None, "sending_at": None, **_FREE}
 
 
-def _again(until: datetime, reason: str) -> dict[str, Any]:
-    again = {"state": _COMPOSED, "next_at": until, "sending_at": None}
-    return {**again, "reason": reason, "attempts": outbox.c.attempts + 1, **_FREE}
+def again(until: datetime, reason: str) -> dict[str, Any]:
+    """What a row says whose octets are to go another time."""
+    free = {"sending_at": None, **_FREE}
+    return {"state": _COMPOSED, "next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **free}
 
 
-async def _change(
+async def change(
     tx: Transaction, which: sa.ColumnElement[bool], states: Sequence[str], values: Mapping[str, Any]
 ) -> None:
+    """Write these values into rows that are in one of these states."""
     await tx.run(sa.update(outbox).where(which, outbox.c.state.in_(states)).values(**values))

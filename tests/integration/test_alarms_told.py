@@ -28,7 +28,7 @@ async def held(register: Register) -> None:
     async with register.begin() as tx:
         await outbox.queue(tx, [replace(a_draft(None), kind="notice")], NOW)
         ids = [row.id for row in await outbox.claim_queued(tx, "me", 1, NOW, NOW)]
-        await outbox.hold(tx, ids, "refused: RCPT 550 5.1.1", NOW)
+        await outbox.hold(tx, "me", ids, "refused: RCPT 550 5.1.1", NOW)
 
 
 async def test_several_that_watch_tell_once(register: Register, register_url: str) -> None:

@@ -40,7 +40,7 @@ async def told(register: Register) -> list[tuple[str, CertificateEnding]]:
     """The orders since the last call, with the address that each goes to."""
     async with register.begin() as tx:
         queued = await outbox.claim_queued(tx, "me", 100, LONG_AFTER, LONG_AFTER + DAY)
-        await outbox.hold(tx, [mail.id for mail in queued], "looked at", LONG_AFTER)
+        await outbox.hold(tx, "me", [mail.id for mail in queued], "looked at", LONG_AFTER)
     return [(mail.recipient, CERTIFICATE_ENDINGS.validate_json(mail.payload)) for mail in queued]
 
 

@@ -29,7 +29,7 @@ async def send(register: Register, *, held: int | None = None) -> None:
         sent = [mail.id for mail in composed if mail.intake_id is None or mail.intake_id != held]
         await outbox.mark_sending(tx, "me", sent, NOW)
         await outbox.mark_sent(tx, sent, NOW)
-        await outbox.hold(tx, [mail.id for mail in composed if mail.id not in sent], "refused", NOW)
+        await outbox.hold(tx, "me", [mail.id for mail in composed if mail.id not in sent], "refused", NOW)
 
 
 @pytest.fixture

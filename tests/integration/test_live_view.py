@@ -43,7 +43,7 @@ async def filled(register: Register) -> None:
         aside = settlement(ids[0], "set_aside", "CTRL_SIG_0001")
         await intake.settle(tx, "me", [aside, *(settlement(id_) for id_ in ids[1:])], now)
         (order, *_) = await outbox.claim_queued(tx, "me", 1, now, now + timedelta(minutes=5))
-        await outbox.hold(tx, [order.id], "certificate", now)
+        await outbox.hold(tx, "me", [order.id], "certificate", now)
 
 
 @asynccontextmanager

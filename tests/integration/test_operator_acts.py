@@ -136,7 +136,8 @@ async def an_outgoing_in(register: Register, state: OutboxState, verb: Verb) -> 
                 if state is OutboxState.SENT:
                     await outbox.mark_sent(tx, [id_], NOW)
             case OutboxState.HELD:
-                await outbox.hold(tx, [id_], "550", NOW)
+                await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)
+                await outbox.hold(tx, "me", [id_], "550", NOW)
                 if verb is Verb.RESEND:  # it came back
                     await tx.run(sa.update(tables.outbox).values(sent_at=NOW))
             case OutboxState.WITHDRAWN:

@@ -15,6 +15,7 @@ from tests.support.operating import operate
 from tests.support.records import (
     LATER,
     NOW,
+    ROOMY,
     a_draft,
     a_file,
     arrival,
@@ -163,8 +164,9 @@ async def test_the_rate_is_that_of_the_answers_that_left(register: Register) -> 
 async def test_what_is_held_is_told_apart_by_its_reason_without_the_words_of_a_server(register: Register) -> None:
     ids = await frozen(register, 3)
     async with register.begin() as tx:
-        await outbox.hold(tx, ids[:2], "refused: RCPT 550 5.1.1", NOW)
-        await outbox.hold(tx, ids[2:], "seal broken", NOW)
+        await outbox.claim_composed(tx, "me", 3, NOW, LATER, size_bytes_max=ROOMY)
+        await outbox.hold(tx, "me", ids[:2], "refused: RCPT 550 5.1.1", NOW)
+        await outbox.hold(tx, "me", ids[2:], "seal broken", NOW)
     async with register.read() as tx:
         assert await backlog.held_reasons(tx) == {"refused": 2, "seal broken": 1}
 

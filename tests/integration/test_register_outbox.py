@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from mailflow.register import Register, intake, journal, outbox, queues
+from mailflow.register import Register, doubt, intake, journal, outbox, queues
 from mailflow.register.acts import Verb
 from tests.support.operating import ids, operate
 from tests.support.records import (
@@ -173,26 +173,26 @@ async def test_a_deferred_mail_goes_again_with_the_same_octets(register: Registe
 async def test_a_mail_cut_off_is_doubtful_once_its_lease_has_run_out(register: Register) -> None:
     id_ = await _sending(register)
     async with register.read() as tx:
-        assert await outbox.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
-        (row,) = await outbox.doubtful(tx, 10, LATER)
+        assert await doubt.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
+        (row,) = await doubt.doubtful(tx, 10, LATER)
     assert (row.id, row.since, row.body_digest, row.message_id) == (id_, NOW, f"digest {id_}", name_of("0"))
 
 
 async def test_a_doubtful_mail_that_arrived_is_sent(register: Register) -> None:
     id_ = await _sending(register)
     async with register.begin() as tx:
-        await outbox.resolve(tx, id_, sent=True, at=LATER)
+        await doubt.resolve(tx, id_, sent=True, at=LATER)
     assert (await _find(register, id_)).state == "sent"
 
 
 async def test_a_doubtful_mail_is_decided_once(register: Register) -> None:
     id_ = await _sending(register)
     async with register.begin() as tx:
-        await outbox.resolve(tx, id_, sent=False, at=LATER)
+        await doubt.resolve(tx, id_, sent=False, at=LATER)
         (again,) = await outbox.claim_composed(tx, "next", 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
         assert again.attempts == 1
         await outbox.mark_sending(tx, "next", [id_], LATER)
-        await outbox.resolve(tx, id_, sent=True, at=LATER)
+        await doubt.resolve(tx, id_, sent=True, at=LATER)
     assert (await _find(register, id_)).state == "sending", "the second answer to the first question changes nothing"
 
 
@@ -201,9 +201,10 @@ async def test_a_held_mail_waits_for_an_operator(register: Register) -> None:
     async with register.begin() as tx:
         await outbox.queue(tx, [a_draft(None, key="uncomposed")], NOW)
     (order,) = await _compose(register)
+    await _deliver(register)
     async with register.begin() as tx:
-        await outbox.hold(tx, [id_], "550 5.1.1", NOW)
-        await outbox.hold(tx, [order.id], "no certificate", NOW)
+        assert await outbox.hold(tx, "me", [id_], "550 5.1.1", NOW) == {id_}
+        assert await outbox.hold(tx, "me", [order.id], "no certificate", NOW) == {order.id}
     assert await _deliver(register) == []
     assert await _compose(register) == []
     async with register.read() as tx:
@@ -214,6 +215,50 @@ async def test_a_held_mail_waits_for_an_operator(register: Register) -> None:
     assert ids(await operate(register, Verb.RELEASE, states=["held"])) == [id_, order.id]
     assert [row.id for row in await _deliver(register)] == [id_]
     assert [row.id for row in await _compose(register)] == [order.id]
+
+
+async def _sending_again(register: Register, owner: str) -> int:
+    """The first one's lease ran out in the middle; it is not known to have arrived, and `owner` sends it."""
+    id_ = await _sending(register)
+    async with register.begin() as tx:
+        await doubt.resolve(tx, id_, sent=False, at=LATER)
+        await outbox.claim_composed(tx, owner, 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
+        assert await outbox.mark_sending(tx, owner, [id_], LATER) == {id_}
+    return id_
+
+
+async def test_a_refusal_is_not_for_who_has_lost_the_mail_to_tell(register: Register) -> None:
+    id_ = await _sending_again(register, "next")
+    async with register.begin() as tx:
+        assert await outbox.hold(tx, "me", [id_], "refused: DATA 550", LATER) == set()
+    assert (await _find(register, id_)).state == "sending"
+    assert await rows(register, "SELECT id FROM journal WHERE kind = 'outbox-held'") == []
+    assert ids(await operate(register, Verb.RELEASE, LATER, outgoing=[id_])) == [], "or it would go a second time"
+    async with register.begin() as tx:
+        assert await outbox.hold(tx, "next", [id_], "refused: DATA 550", LATER) == {id_}
+    assert (await _find(register, id_)).state == "held"
+
+
+async def test_what_the_server_took_has_left_whoever_held_it_meanwhile(register: Register) -> None:
+    id_ = await _sending_again(register, "next")
+    async with register.begin() as tx:
+        await outbox.hold(tx, "next", [id_], "refused: DATA 550", LATER)
+        await outbox.mark_sent(tx, [id_], LATER)
+    row = await _find(register, id_)
+    assert (row.state, row.reason, row.sent_at) == ("sent", None, LATER)
+    assert ids(await operate(register, Verb.RELEASE, LATER, outgoing=[id_])) == []
+
+
+async def test_what_came_back_stays_held_though_another_send_of_it_was_taken(register: Register) -> None:
+    mail = await a_mail(register)
+    id_ = await _sending_again(register, "next")
+    async with register.begin() as tx:
+        await outbox.mark_sent(tx, [id_], LATER)
+    assert await _bounce(register, mail, verp=ENVID) == id_
+    async with register.begin() as tx:
+        await outbox.mark_sent(tx, [id_], LONG_AFTER)
+    row = await _find(register, id_)
+    assert (row.state, row.reason, row.sent_at) == ("held", "bounced", LATER)
 
 
 async def _bounce(register: Register, mail: int, **names: str) -> int | None:

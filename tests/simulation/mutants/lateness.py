@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from mailflow.register import Transaction, lateness, outbox
+from mailflow.register import Transaction, doubt, lateness
 from tests.simulation.mutants.planting import mutant
 
 
@@ -24,6 +24,6 @@ def a_receipt_sets_out_after_the_answer(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_doubtful_receipt_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     async def again(tx: Transaction, outbox_id: int, reason: str, at: datetime) -> None:
-        await outbox.resolve(tx, outbox_id, sent=False, at=at)
+        await doubt.resolve(tx, outbox_id, sent=False, at=at)
 
     patch.setattr(lateness, "give_up", again)

@@ -13,7 +13,7 @@ from mailflow.mail.composer import Composer
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Reply
 from mailflow.mail.ports import Sending
-from mailflow.register import Transaction, files, keys, outbox
+from mailflow.register import Transaction, doubt, files, keys, outbox
 from mailflow.register.tables import outbox as outbox_table
 from tests.simulation.mutants.planting import mutant
 
@@ -186,16 +186,16 @@ def the_first_copy_is_taken_for_the_one_that_an_operator_ordered(patch: pytest.M
 
 @mutant
 def who_is_still_sending_is_taken_for_doubtful(patch: pytest.MonkeyPatch) -> None:
-    doubtful = outbox.doubtful
+    doubtful = doubt.doubtful
 
-    async def too_early(tx: Transaction, limit: int, at: datetime) -> list[outbox.Doubtful]:
+    async def too_early(tx: Transaction, limit: int, at: datetime) -> list[doubt.Doubtful]:
         return await doubtful(tx, limit, at + timedelta(days=1))
 
-    patch.setattr(outbox, "doubtful", too_early)
-    patch.setattr(outbox, "resolve", _resolve_at_once)
+    patch.setattr(doubt, "doubtful", too_early)
+    patch.setattr(doubt, "resolve", _resolve_at_once)
     _verdict(patch, lambda v: audit.Verdict.RESEND if v is audit.Verdict.WAIT else v)
 
 
 async def _resolve_at_once(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
-    values = outbox._sent(at) if sent else outbox._again(at, "cut off")
-    await outbox._change(tx, outbox_table.c.id == id_, ("sending",), values)
+    values = outbox.sent(at) if sent else outbox.again(at, "cut off")
+    await outbox.change(tx, outbox_table.c.id == id_, ("sending",), values)

@@ -1,0 +1,45 @@
+"""Sends that were cut off in the middle of the data: nobody saw how they ended, and each is decided once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mailflow.register import outbox as outgoing
+from mailflow.register.tables import outbox
+from mailflow.register.transaction import Transaction
+from mailflow.register.types import OutboxState
+
+_SENDING = OutboxState.SENDING.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubtful:
+    """A mail whose sending was cut off after the data began."""
+
+    id: int
+    kind: str
+    message_id: str
+    body_digest: str
+    since: datetime
+    received_at: datetime
+    copies_before: int
+    """How many copies may lie in the audit mailbox that say nothing of this send: it was sent again by an operator."""
+
+
+async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
+    """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
+    names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
+    statement = (
+        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
+        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
+        .order_by(outbox.c.sending_at, outbox.c.id)
+        .limit(limit)
+    )
+    return [Doubtful(**row._mapping) for row in await tx.all(statement)]
+
+
+async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
+    """Decide a doubtful mail: it was sent, or the same octets go again. One that is being sent anew is left alone."""
+    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
+    await outgoing.change(tx, still, (_SENDING,), outgoing.sent(at) if sent else outgoing.again(at, "cut off"))
