@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from mailflow.core.rates import Budget
 from mailflow.mail.door import Pace
+from mailflow.mail.smtp import sending_seconds_max
 from mailflow.settings import Settings
 from mailflow.settings.amounts import Rates
 
@@ -30,6 +31,7 @@ def pace_of(settings: Settings) -> Pace:
         successor_at_once=settings.trust.successor_at_once,
         late=timedelta(minutes=settings.service.receipt_minutes),
         deadline=timedelta(hours=settings.service.deadline_hours),
+        sending_max=timedelta(seconds=sending_seconds_max(settings.smtp.data_timeout_seconds)),
         audit_wait=timedelta(minutes=worker.audit_wait_minutes),
         audit_reserve=timedelta(minutes=worker.audit_reserve_minutes),
         defer_first=DEFER_FIRST,

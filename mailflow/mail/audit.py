@@ -35,6 +35,7 @@ def decide(
     since: datetime,
     at: datetime,
     deadline_at: datetime,
+    sending_max: timedelta,
     wait: timedelta,
     reserve: timedelta,
 ) -> Verdict:
@@ -43,11 +44,13 @@ def decide(
     A copy counts only with the body that was sent (`expected_digest`, of `body_digest`): anybody may write a
     Message-ID. Without one it goes again after `wait`, longer than a server may still deliver what it accepted
     in silence, or once no more than `reserve` is left before `deadline_at`: then a second identical copy is the
-    lesser evil. Of a mail that an operator sends once more, `copies_before` may be there from before and prove
-    nothing; nor is it in a hurry, since it left in time.
+    lesser evil, but not before `sending_max`, since until then its sender may be about to hear that it was accepted.
+    Of a mail that an operator sends once more, `copies_before` may be there from before and prove nothing; nor is it
+    in a hurry, since it left in time.
     """
     if sum(body_digest(copy) == expected_digest for copy in copies) > copies_before:
         return Verdict.SENT
-    if at - since >= wait or (not copies_before and deadline_at - at <= reserve):
+    urgent = not copies_before and deadline_at - at <= reserve
+    if at - since >= (sending_max if urgent else wait):
         return Verdict.RESEND
     return Verdict.WAIT

@@ -210,6 +210,7 @@ async def settle_doubtful(door: MailDoor) -> Progress:
             since=row.since,
             at=at,
             deadline_at=row.received_at + pace.deadline,
+            sending_max=pace.sending_max,
             wait=pace.audit_wait,
             reserve=pace.audit_reserve,
         )

@@ -90,6 +90,8 @@ class Pace:
     """How long a mail may wait with us before its sender is told that it is here."""
     deadline: timedelta
     """From reception to answer: the 12 hours."""
+    sending_max: timedelta
+    """How long one send may take from its record on: so long its sender may still be in the middle of it."""
     audit_wait: timedelta
     """How long a doubtful send may still turn up in the audit mailbox before it is sent again."""
     audit_reserve: timedelta

@@ -20,6 +20,9 @@ IDLE_SECONDS_MAX = 60.0
 QUIT_SECONDS_MAX = 3.0
 """Longest wait for the reply to QUIT."""
 
+AROUND_DATA_SECONDS_MAX = 20.0
+"""What a send takes, after it was put on record, beside the two replies that it waits for."""
+
 ENVELOPE_ID_LENGTH_MAX = 100
 """RFC 3461, 4.4: of the ENVID parameter, encoded."""
 
@@ -305,6 +308,11 @@ async def _quit(connection: _Connection) -> None:
     with contextlib.suppress(*_LOST):
         await connection.client.quit(timeout=QUIT_SECONDS_MAX)
     connection.abort()
+
+
+def sending_seconds_max(data_timeout_seconds: float) -> float:
+    """Longest time from the record that a mail is being sent until its sender has let go of it."""
+    return 2 * data_timeout_seconds + AROUND_DATA_SECONDS_MAX
 
 
 def is_addr_spec(address: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from mailflow.core.model import Environment
 from mailflow.mail.imap_session import Authentication
-from mailflow.mail.smtp import Security
+from mailflow.mail.smtp import AROUND_DATA_SECONDS_MAX, Security, sending_seconds_max
 from mailflow.settings.amounts import Limits, Rates
 from mailflow.settings.section import Section
 from mailflow.settings.trust import Revocation, Trust
@@ -216,7 +216,8 @@ class Worker(Section):
     audit_wait_minutes: Count = 75
     """How long a doubtful send is looked for in the audit mailbox before the same bytes go again."""
     audit_reserve_minutes: Count = 120
-    """The same bytes go again earlier when only this much is left of the deadline."""
+    """The same bytes go again earlier when only this much is left of the deadline; never while the first may still be
+    under way (twice `smtp.data_timeout_seconds`)."""
     stop_seconds: Count = 30
     """Time to finish what is under way after SIGTERM; then it is released."""
 
@@ -374,6 +375,9 @@ class Settings(Section):
             raise PydanticCustomError("audit", "audit.address and service.address should be two mailboxes")
         if self.worker.audit_reserve_minutes >= self.service.deadline_hours * 60:
             raise PydanticCustomError("reserve", "worker.audit_reserve_minutes should be less than the deadline")
+        if self.worker.audit_wait_minutes * 60 <= sending_seconds_max(self.smtp.data_timeout_seconds):
+            longest = f"twice smtp.data_timeout_seconds and {AROUND_DATA_SECONDS_MAX:.0f} seconds"
+            raise PydanticCustomError("wait", f"worker.audit_wait_minutes should be more than {longest}")
         ours = {self.service.address, self.service.bounce_address, self.audit.address}
         if ours & {*self.alerts.mail_to, *self.alerts.escalation_mail_to}:
             raise PydanticCustomError("loop", "alerts should go to persons, not to a mailbox of the service")

@@ -37,7 +37,7 @@ DRAIN_SECONDS_MAX = 600
 SETTINGS = {
     "worker": {"chunk": 10, "attempts_max": 1000, "audit_wait_minutes": 1},
     "mailbox": {"poll_seconds": 2},
-    "smtp": {"connections": 4},
+    "smtp": {"connections": 4, "data_timeout_seconds": 15},
 }
 """Leases are those of production, ten minutes: nobody waits for them to run out. A mail may be in the hands of many
 killed workers; Postfix delivers within seconds, so that a doubtful answer need not be looked for during an hour."""

@@ -24,7 +24,7 @@ from tests.simulation.answers import Opened, OpenedNotice, OpenedReceipt, Return
 from tests.simulation.cast import KNOWN, the_cast
 from tests.simulation.letters import Document, Expected, Letter, Wish
 from tests.simulation.lives import Life, explanations
-from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE
+from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE, SENDING_MAX
 from tests.simulation.simulation import Run
 from tests.simulation.world import STALL, Transfer
 from tests.support.pki import AT
@@ -131,6 +131,8 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
                 continue
             late = [at for at in asked if at < second.at and at - first.at >= patience and at <= first.copy_at]
             urgent = [at for at in asked if first.at <= at < second.at and at >= AT + DEADLINE - RESERVE]
+            if second.at - first.at < SENDING_MAX - STALL - SLACK:
+                yield f"{id_} was sent again while the first sending could be under way"
             if not late and not urgent:
                 yield f"{id_} was sent again although its copy could be seen, or too early"
 

@@ -30,6 +30,7 @@ from tests.simulation.nights import VAULT
 from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
 
 LEASE = timedelta(minutes=10)
+SENDING_MAX = timedelta(minutes=20)
 AUDIT_WAIT = timedelta(minutes=75)
 DEADLINE = timedelta(hours=12)
 RESERVE = timedelta(hours=2)
@@ -276,5 +277,6 @@ def _pace(chunk: int, mails_an_hour: int) -> Pace:
         defer_most=timedelta(minutes=30),
         mail_bytes_max=1 << 23,
         gather=timedelta(0),
+        sending_max=SENDING_MAX,
         **times,
     )

@@ -36,6 +36,7 @@ PACE = Pace(
     successor_at_once=False,
     late=timedelta(minutes=15),
     deadline=timedelta(hours=12),
+    sending_max=timedelta(minutes=20),
     audit_wait=timedelta(minutes=75),
     audit_reserve=timedelta(hours=2),
     defer_first=timedelta(minutes=1),

@@ -11,6 +11,7 @@ from mailflow.mail.audit import Verdict, body_digest, decide
 SINCE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WAIT = timedelta(minutes=75)
 RESERVE = timedelta(hours=2)
+SENDING_MAX = timedelta(minutes=20)
 SENT = b"From: a@example.test\r\nMessage-ID: <1@example.test>\r\n\r\nNumber 059\r\n\r\n.\r\n"
 TRACE = b"Return-Path: <b@example.test>\r\nReceived: from x\r\n\tby y; today\r\n"
 
@@ -25,6 +26,7 @@ def judge(
         since=SINCE,
         at=at,
         deadline_at=deadline_at,
+        sending_max=SENDING_MAX,
         wait=WAIT,
         reserve=RESERVE,
     )
@@ -65,7 +67,15 @@ def test_without_a_copy_the_same_octets_go_again_after_the_wait(after: timedelta
     ],
 )
 def test_without_a_copy_the_same_octets_go_again_while_the_reserve_is_left(left: timedelta, verdict: Verdict) -> None:
-    assert judge(deadline_at=SINCE + left) is verdict
+    at = SINCE + SENDING_MAX
+    assert judge(at=at, deadline_at=at + left) is verdict
+
+
+@pytest.mark.parametrize("left", [RESERVE, timedelta(0), timedelta(hours=-1)])
+def test_however_urgent_nothing_goes_again_while_its_sender_may_be_at_it(left: timedelta) -> None:
+    at = SINCE + SENDING_MAX - timedelta(seconds=1)
+    assert judge(at=at, deadline_at=at + left) is Verdict.WAIT
+    assert judge(SENT, at=at, deadline_at=at + left) is Verdict.SENT
 
 
 def test_the_digest_ignores_how_a_server_stores_line_ends() -> None:

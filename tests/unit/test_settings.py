@@ -143,6 +143,10 @@ def test_the_audit_mailbox_is_where_the_mailbox_is_unless_it_says_otherwise(tmp_
         (('processed = "Processed"', 'processed = "INBOX"'), "should be three folders"),
         (('"audit@example.org"', '"demandes@example.org"'), "should be two mailboxes"),
         (("deadline_hours = 12", "deadline_hours = 2"), "should be less than the deadline"),
+        (
+            ("audit_wait_minutes = 75", "audit_wait_minutes = 20"),
+            "worker.audit_wait_minutes should be more than twice smtp.data_timeout_seconds and 20 seconds",
+        ),
         (("sqlite:///mailflow.db", "postgresql://me:secret@db/mailflow"), "should hold no password"),
         (("sqlite:///mailflow.db", "postgresql://me@db/mailflow?password=secret"), "should hold no password"),
         (("sqlite:///mailflow.db", "sqlite:///:memory:"), "should be sqlite:///FILE or postgresql://"),

@@ -37,6 +37,8 @@ from tests.servers.dovecot import DOMAIN
 RATES = {"mails_an_hour": 100_000_000, "mails_a_day": 100_000_000, "requests_an_hour": 100_000_000}
 """Four desks send what many do, and may."""
 AUDIT_WAIT_MINUTES = 2
+DATA_SECONDS_MAX = 45
+"""As long as the wait for the audit mailbox lets a sending take."""
 """Postfix delivers within seconds, so that a doubtful answer need not be looked for during an hour."""
 AUDIT_KEPT_SECONDS = 60
 """Longer than that and the lease."""
@@ -155,7 +157,8 @@ def _soaked(
 
 def _settings(options: argparse.Namespace) -> dict[str, dict[str, int]]:
     """What is not as in production; the number of attempts at a mail is."""
-    return {"rates": RATES, "worker": {"audit_wait_minutes": AUDIT_WAIT_MINUTES, "lease_seconds": options.lease}}
+    worker = {"audit_wait_minutes": AUDIT_WAIT_MINUTES, "lease_seconds": options.lease}
+    return {"rates": RATES, "worker": worker, "smtp": {"data_timeout_seconds": DATA_SECONDS_MAX}}
 
 
 def _servers(around: World, names: str) -> dict[str, Server]:
