@@ -94,16 +94,17 @@ async def _stored(
 ) -> dict[tuple[str, str], StoredFile]:
     wanted = set(pairs)
     found: dict[tuple[str, str], StoredFile] = {}
+    # One content may have come under thousands of names: a single row of each is read and opened.
+    last = sa.func.row_number().over(
+        partition_by=(file.c.desk, column), order_by=(file.c.settled.desc(), file.c.id.desc())
+    )
     for batch in batches(sorted({value for _, value in wanted})):
-        statement = (
-            sa.select(file, column.label("value"))
-            .where(column.in_(batch), file.c.desk.in_(sorted({desk for desk, _ in wanted})))
-            .order_by(file.c.settled.desc(), file.c.id.desc())
-        )
-        rows = [row for row in await tx.all(statement) if (row.desk, row.value) in wanted]
+        which = (column.in_(batch), file.c.desk.in_(sorted({desk for desk, _ in wanted})))
+        ranked = sa.select(file.c.id, last.label("rank")).where(*which).subquery()
+        statement = sa.select(file, column.label("value")).join(ranked, ranked.c.id == file.c.id)
+        rows = [row for row in await tx.all(statement.where(ranked.c.rank == 1)) if (row.desk, row.value) in wanted]
         opened = await _open(tx, rows)
-        for row in rows:
-            found.setdefault((row.desk, row.value), opened[row.record])
+        found |= {(row.desk, row.value): opened[row.record] for row in rows}
     return found
 
 
@@ -162,7 +163,7 @@ async def _keys_of(tx: Transaction, records: Sequence[str], which: sa.ColumnElem
         )
         found |= {row.record: row.key_id for row in await tx.all(statement)}
     by_id = {key.id: key for key in tx.intake_keys.values()}
-    by_id |= await keys.find(tx, set(found.values()) - by_id.keys())
+    by_id |= await keys.sound(tx, set(found.values()) - by_id.keys())
     return {record: by_id[key_id] for record, key_id in found.items() if key_id in by_id}
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mailflow.register import ConstraintViolated, Register, files
+from mailflow.register.vault import ContentKey, Vault
 from tests.support.records import DESK, a_file, a_mail, another, rows, take_in
 
 NAME = a_file("f", 1).name
@@ -56,6 +57,28 @@ async def test_content_under_two_names_is_that_of_the_last_settled(register: Reg
         assert (await files.by_digest(tx, [(DESK, "d")]))[DESK, "d"].record == "f1"
         await files.settle(tx, [("f2", b"receipt 2")])
         assert (await files.by_digest(tx, [(DESK, "d")]))[DESK, "d"].record == "f2"
+
+
+async def test_of_one_content_under_many_names_one_file_is_opened(
+    register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = await a_mail(register)
+    names = [a_file(f"f{n}", mail, sequence=n) for n in range(1, 6)]
+    async with register.begin() as tx:
+        await files.claim(tx, [*names, a_file("other", mail, sequence=9, digest="y")])
+        await files.settle(tx, [(one.record, one.record.encode()) for one in names[:4]])
+    opened: list[str] = []
+    open_ = Vault.open
+
+    def counted(self: Vault, key: ContentKey, sealed: bytes, context: str) -> bytes:
+        opened.append(context)
+        return open_(self, key, sealed, context)
+
+    monkeypatch.setattr(Vault, "open", counted)
+    async with register.read() as tx:
+        found = await files.by_digest(tx, [(DESK, "d"), (DESK, "y")])
+    assert {digest: stored.receipt for (_, digest), stored in found.items()} == {"d": b"f4", "y": b""}
+    assert opened == ["file.receipt:f4"]
 
 
 async def test_a_claim_that_was_let_go_binds_nothing(register: Register) -> None:
