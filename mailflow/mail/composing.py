@@ -25,8 +25,11 @@ from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.splitting import mails_for
 from mailflow.register import Transaction, files, lateness, outbox
+from mailflow.register.vault import SealBroken
 
 CANNOT_COMPOSE = "cannot be composed"
+SEAL_BROKEN = "seal broken"
+"""The reason of an order when what goes along with it does not open any more."""
 ATTESTATIONS_MAX = 100
 """Of the letters that are composed together; a letter with more is composed mail by mail."""
 COMPOSE_ATTEMPTS_MAX = 8
@@ -155,6 +158,9 @@ async def _compose(door: MailDoor, orders: Sequence[Order], at: datetime) -> dic
     except TaskFailed as error:
         if len(orders) == 1:
             return await _try_later(door, orders[0].row, error)
+    except SealBroken:
+        if len(orders) == 1:
+            return {orders[0].row.id: Composed(reason=SEAL_BROKEN)}
     one_by_one: dict[int, Composed] = {}
     for order in orders:
         one_by_one |= await _compose(door, [order], at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from mailflow.errors import Unavailable
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail.door import Progress
 
 CLAIMS_MAX = 4
@@ -60,7 +60,7 @@ async def overlapped(
         done.append(finishing.result())
     progress = sum((one.value for one in done if one.value is not None), Progress())
     for one in done:
-        if one.error is not None and not (progress and isinstance(one.error, Unavailable)):
+        if one.error is not None and not (progress and isinstance(one.error, Unavailable | Misconfigured)):
             raise one.error
     return progress
 

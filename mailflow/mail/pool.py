@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from mailflow.attestation import Attestation, typeset
-from mailflow.errors import MailflowError, Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.composer import Composer
 from mailflow.mail.judge import Judge, Unjudged
 from mailflow.mail.letter import Composed, Composition
@@ -152,7 +152,7 @@ class Pool:
         except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
             self.served = None
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
-        except Unavailable:  # a key is away: whoever has a session with its token begins anew
+        except (Unavailable, Misconfigured):  # a key is away: whoever has a session with its token begins anew
             self.served = None
             raise
         finally:
@@ -163,7 +163,7 @@ def _result(future: "Future[list[U]]") -> list[U]:
     error = future.exception()
     if error is None:
         return future.result()
-    if isinstance(error, BrokenProcessPool | Unavailable):
+    if isinstance(error, BrokenProcessPool | Unavailable | Misconfigured):
         raise error
     if isinstance(error, TaskTimeout):
         raise TaskFailed("timeout") from None

@@ -4,6 +4,7 @@ Like a worker's decision it is one transaction, after which the mail is answered
 looked into, so that a mail that breaks the judge can be refused, and no file name is bound.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,10 @@ from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Recognised, Recognition, Reply
 from mailflow.mail.recognising import recognise
-from mailflow.register import Transaction, acts, cases, directory, intake, journal, outbox, queues
+from mailflow.register import Transaction, acts, cases, directory, fitting, intake, journal, outbox, queues
 from mailflow.register.acts import Left, Verb, Weighed
 from mailflow.register.cases import MAIL, Filter, Item
+from mailflow.register.vault import SealBroken
 from mailflow.registrar import StaleDirectory
 
 
@@ -66,20 +68,31 @@ async def reject(door: MailDoor, which: Filter, refusal: Refusal) -> Rejection:
 
 
 async def _recognised(door: MailDoor, items: Sequence[Item]) -> dict[int, Recognition]:
-    """Who sent these mails, a chunk at a time; what does not open any more is left out."""
+    """Who sent these mails, as many at a time as a chunk holds; what does not open any more is left out."""
     known: dict[int, Recognition] = {}
-    for start in range(0, len(items), door.pace.chunk):
-        portion = items[start : start + door.pace.chunk]
+    received = {item.id: item.received_at for item in items}
+    async with door.register.read() as tx:
+        left = await queues.sizes(tx, list(received))
+    while left:
+        ids = fitting(dict(itertools.islice(left.items(), door.pace.chunk)), door.pace.chunk_bytes_max)
         async with door.register.read() as tx:
-            octets = {item.id: await queues.raw(tx, item.id) for item in portion}
-        mails = [
-            Unjudged(intake=item.id, raw=raw, received_at=item.received_at)
-            for item in portion
-            if (raw := octets[item.id]) is not None
-        ]
+            mails = [
+                Unjudged(intake=id_, raw=raw, received_at=received[id_])
+                for id_ in ids
+                if (raw := await _opened(tx, id_)) is not None
+            ]
         found = await recognise(door.judges, mails, at=door.clock())
         known |= {mail.intake: one for mail, one in zip(mails, found, strict=True)}
+        for id_ in ids:
+            del left[id_]
     return known
+
+
+async def _opened(tx: Transaction, intake_id: int) -> bytes | None:
+    try:
+        return await queues.raw(tx, intake_id)
+    except SealBroken:
+        return None
 
 
 def _sorted(weighed: Weighed, known: Mapping[int, Recognition]) -> Rejection:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mailflow.core.anomalies import Code
-from mailflow.errors import MailflowError, Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event, fault
 from mailflow.mail import room
 from mailflow.mail.deciding import Decision, Judged, decide, judge
@@ -101,7 +101,7 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
 
 
 async def process(door: MailDoor) -> Progress:
-    """Decide chunks of waiting mails, then one mail of those that must run alone. Raises Unavailable."""
+    """Decide chunks of waiting mails, then mails that must run alone. Raises Unavailable, Misconfigured."""
     await door.hindsight.look(door.register, door.clock())
     terms = await current_terms(door)
 
@@ -120,10 +120,7 @@ async def process(door: MailDoor) -> Progress:
         return [mails] if mails else []
 
     done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
-    at = door.clock()
-    async with door.register.begin() as tx:
-        alone = await intake.claim_solo(tx, door.owner, at, at + door.pace.lease, door.pace.attempts_max)
-    return done + (await _attempt_alone(door, terms, alone) if alone else Progress())
+    return await _go_on_alone(door, terms, done)
 
 
 async def _attempt_chunk(
@@ -138,7 +135,7 @@ async def _attempt_chunk(
         for portion in judged.get():
             done += await decide(door, terms, portion)
             left -= {mail.id for mail, _ in portion}
-    except Unavailable as error:
+    except (Unavailable, Misconfigured) as error:
         await _give_back(door, sorted(left), None if done else error, refund=False)
     except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
         _tell("chunk-failed", error, mails=len(left))
@@ -152,27 +149,47 @@ async def _attempt_chunk(
     return done + Progress(retried=len(left))
 
 
-async def _attempt_alone(door: MailDoor, terms: Terms, mail: intake.Claimed) -> Progress:
-    """The attempt is on record already, so that even a mail that kills the process runs out of them."""
-    try:
-        (portion,) = await judge(door, [mail])
-        return await decide(door, terms, portion)
-    except Unavailable as error:
-        await _give_back(door, [mail.id], error, refund=True)
-        return Progress(retried=1)
-    except Exception as error:  # noqa: BLE001  the third strike sets this mail aside, the queue moves on
-        _tell("attempt-failed", error, intake=mail.id, attempt=mail.attempts)
+async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress:
+    """Mails that must run alone, one after the other, until one fails: that may have cost a process of the pool.
+
+    As many as a chunk has, and about as long as a lease lasts, since whatever else waits is to have its turn. `done`:
+    what the turn has come to so far; with it.
+    """
+    until = door.clock() + door.pace.lease
+    for _ in range(door.pace.chunk):
+        at = door.clock()
+        if at > until:
+            break
         async with door.register.begin() as tx:
-            if mail.attempts < door.pace.attempts_max:
-                await intake.release(tx, door.owner, [mail.id], door.clock(), refund=False)
-                return Progress(retried=1)
-            decision = Decision(door=door, at=door.clock())
-            decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
-            await decision.write(tx)
-        return decision.announce()
+            mail = await intake.claim_solo(tx, door.owner, at, at + door.pace.lease, door.pace.attempts_max)
+        if mail is None:
+            break
+        # The attempt is on record already, so that even a mail that kills the process runs out of them.
+        try:
+            (portion,) = await judge(door, [mail])
+            done += await decide(door, terms, portion)
+        except (Unavailable, Misconfigured) as error:
+            await _give_back(door, [mail.id], None if done else error, refund=True)
+            return done + Progress(retried=1)
+        except Exception as error:  # noqa: BLE001  the third strike sets this mail aside, the queue moves on
+            return done + await _strike(door, mail, error)
+    return done
 
 
-async def _give_back(door: MailDoor, ids: Sequence[int], error: Unavailable | None, *, refund: bool) -> None:
+async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Progress:
+    """An attempt at a mail that runs alone has failed: it has another one, or was the last."""
+    _tell("attempt-failed", error, intake=mail.id, attempt=mail.attempts)
+    async with door.register.begin() as tx:
+        if mail.attempts < door.pace.attempts_max:
+            await intake.release(tx, door.owner, [mail.id], door.clock(), refund=False)
+            return Progress(retried=1)
+        decision = Decision(door=door, at=door.clock())
+        decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
+        await decision.write(tx)
+    return decision.announce()
+
+
+async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | None, *, refund: bool) -> None:
     """The mails are not to blame: they are free again at once, and the stage backs off.
 
     When even that fails the leases run out by themselves. Enrolments that changed are no reason to back off, nor is

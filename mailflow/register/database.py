@@ -30,6 +30,7 @@ ROWS_A_STATEMENT = 1_000
 """Longer lists are cut up: SQLite binds 32,766 parameters, PostgreSQL 65,535."""
 
 T = TypeVar("T")
+Id = TypeVar("Id")
 S = TypeVar("S", bound="Statements")
 _READS = "mailflow_reads"
 
@@ -262,3 +263,15 @@ def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """`items` cut up for statements that bind each of them."""
     for start in range(0, len(items), ROWS_A_STATEMENT):
         yield items[start : start + ROWS_A_STATEMENT]
+
+
+def fitting(sizes: Mapping[Id, int], size_bytes_max: int) -> list[Id]:
+    """Of values by their sizes those, in their order, that together have so many octets at most; at least one."""
+    chosen: list[Id] = []
+    total = 0
+    for id_, size in sizes.items():
+        total += size
+        if chosen and total > size_bytes_max:
+            break
+        chosen.append(id_)
+    return chosen

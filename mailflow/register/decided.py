@@ -75,7 +75,7 @@ async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:
         rows = await tx.all(sa.select(intake).where(intake.c.id.in_(batch)))
         orders = await _orders(tx, kind, [str(id_) for id_ in batch])
         for row in rows:
-            with contextlib.suppress(SealBroken):
+            with contextlib.suppress(KeyError, SealBroken):
                 found[row.id] = Decided(
                     id=row.id,
                     received_at=row.received_at,
@@ -98,7 +98,7 @@ async def _orders(tx: Transaction, kind: str, names: Sequence[str]) -> dict[str,
     table = outgoing.c
     which = (table.kind == kind, table.part == 1, table.key.in_(names), table.payload.is_not(None))
     rows = await tx.all(sa.select(outgoing).where(*which))
-    content_keys = await keys.find(tx, [row.key_id for row in rows])
+    content_keys = await keys.sound(tx, [row.key_id for row in rows])
     found: dict[str, bytes] = {}
     for row in rows:
         if row.key_id in content_keys:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from mailflow.core.anomalies import Code
 from mailflow.register import journal, keys, rounds
 from mailflow.register.tables import intake
-from mailflow.register.transaction import LeaseLost, Transaction, batches
+from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
 from mailflow.register.types import IntakeState
 from mailflow.register.vault import SealBroken
 
@@ -203,13 +203,7 @@ async def claim_chunk(
         candidates |= {row.id: row.size_bytes for row in await tx.all(urgent)}
     if len(candidates) < limit:
         candidates |= {row.id: row.size_bytes for row in await tx.all(free.order_by(intake.c.round, *first))}
-    ids: list[int] = []
-    size = 0
-    for id_, size_bytes in itertools.islice(candidates.items(), limit):
-        size += size_bytes
-        if ids and size > size_bytes_max:
-            break
-        ids.append(id_)
+    ids = fitting(dict(itertools.islice(candidates.items(), limit)), size_bytes_max)
     return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until}, at)
 
 
@@ -257,7 +251,7 @@ async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime
 async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any], at: datetime) -> list[Claimed]:
     """A mail whose octets do not open any more is set aside: it must not stand in the way of the others for ever.
 
-    A content key that does not open is another matter: the master key may be the wrong one, for all of them.
+    A master key that is missing, or another one, is no mail's fault, and all wait: raises Misconfigured.
     """
     rows: list[Any] = []
     for batch in batches(ids):

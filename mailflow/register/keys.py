@@ -15,7 +15,7 @@ from mailflow.register import masters
 from mailflow.register.key_tables import content_key
 from mailflow.register.tables import intake, nir, outbox, request
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.vault import ContentKey, WrappedKey
+from mailflow.register.vault import ContentKey, SealBroken, WrappedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +63,41 @@ async def keep(tx: Transaction, made: Sequence[tuple[ContentKey, Owner]], at: da
 
 
 async def find(tx: Transaction, ids: Iterable[str | None]) -> Mapping[str, ContentKey]:
-    """Those content keys of `ids` that have not been deleted."""
+    """Those content keys of `ids` that have not been deleted. Raises SealBroken when one is damaged.
+
+    Raises Misconfigured when the master key is missing, or another one: that is the fault of no content key.
+    """
+    found, damaged = await _unwrapped(tx, ids)
+    if damaged:
+        raise SealBroken(f"a content key does not open: {damaged[0]}")
+    return found
+
+
+async def sound(tx: Transaction, ids: Iterable[str | None]) -> Mapping[str, ContentKey]:
+    """As `find`, without those that are damaged: where one row that does not open keeps no other one waiting."""
+    found, _ = await _unwrapped(tx, ids)
+    return found
+
+
+async def _unwrapped(tx: Transaction, ids: Iterable[str | None]) -> tuple[dict[str, ContentKey], list[str]]:
+    """Those of `ids` that have not been deleted, and which of them do not open though their master key is right."""
     wanted = sorted({key_id for key_id in ids if key_id is not None})
     found: dict[str, ContentKey] = {}
+    damaged: dict[str, str] = {}
     if not wanted:
-        return found
+        return found, []
     tx.vault.require_open()
     async with tx.keys.read() as store:
         for batch in batches(wanted):
             columns = sa.select(content_key.c.id, content_key.c.master, content_key.c.wrapped)
             for row in await store.all(columns.where(content_key.c.id.in_(batch))):
-                found[row.id] = tx.vault.unwrap(WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped))
-    return found
+                try:
+                    found[row.id] = tx.vault.unwrap(WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped))
+                except SealBroken:
+                    damaged[row.id] = row.master
+        for master in sorted(set(damaged.values())):
+            await masters.require_right(store, tx.vault, master)
+    return found, sorted(damaged)
 
 
 async def existing(tx: Transaction, ids: Iterable[str | None]) -> set[str]:
@@ -94,13 +117,13 @@ async def count_lost(tx: Transaction, mails: int) -> int:
 
 
 async def of_intakes(tx: Transaction, ids: Collection[int]) -> Mapping[int, ContentKey]:
-    """The content keys of these intakes, as far as there are any; kept for the rest of the transaction."""
+    """The content keys of these intakes that are there and open; kept for the rest of the transaction."""
     missing = sorted(set(ids) - tx.intake_keys.keys())
     key_ids: dict[int, str] = {}
     for batch in batches(missing):
         statement = sa.select(intake.c.id, intake.c.key_id).where(intake.c.id.in_(batch), intake.c.key_id.is_not(None))
         key_ids |= {row.id: row.key_id for row in await tx.all(statement)}
-    found = await find(tx, key_ids.values())
+    found = await sound(tx, key_ids.values())
     tx.intake_keys |= {id_: found[key_id] for id_, key_id in key_ids.items() if key_id in found}
     return tx.intake_keys
 

@@ -1,5 +1,6 @@
 """Mails whose answer is late: each is looked at once, to see whether its sender can be told that it is here."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from mailflow.core.numbers import DeskCode
 from mailflow.register import keys
 from mailflow.register.intake import context
 from mailflow.register.tables import awaited_file, intake, outbox
-from mailflow.register.transaction import Transaction, batches
+from mailflow.register.transaction import Transaction, batches, fitting
 from mailflow.register.types import IntakeState, OutboxState
 from mailflow.register.vault import SealBroken
 
@@ -36,39 +37,31 @@ async def find(tx: Transaction, answer: str, taken_before: datetime, limit: int,
     Whatever somebody works on just now is left out: its answer may come in a moment.
     """
     waits = sa.and_(intake.c.late_at.is_(None), intake.c.taken_at <= taken_before)
-    undecided = sa.select(intake).where(waits, intake.c.state != _ANSWERED, intake.c.lease_owner.is_(None))
+    named = sa.select(intake.c.id, intake.c.size_bytes)
+    undecided = named.where(waits, intake.c.state != _ANSWERED, intake.c.lease_owner.is_(None))
     rows = await tx.all(undecided.order_by(intake.c.taken_at, intake.c.id).limit(limit))
-    uncomposed = (
-        sa.select(intake)
-        .join(outbox, outbox.c.intake_id == intake.c.id)
-        .where(
-            waits,
-            outbox.c.kind == answer,
-            outbox.c.state == OutboxState.QUEUED.value,
-            outbox.c.received_at <= taken_before,
-            outbox.c.lease_owner.is_(None),
-        )
+    uncomposed = named.join(outbox, outbox.c.intake_id == intake.c.id).where(
+        waits,
+        outbox.c.kind == answer,
+        outbox.c.state == OutboxState.QUEUED.value,
+        outbox.c.received_at <= taken_before,
+        outbox.c.lease_owner.is_(None),
     )
     rows += await tx.all(uncomposed.order_by(outbox.c.received_at, outbox.c.id).limit(limit - len(rows)))
-    return await _opened(tx, rows, size_bytes_max)
+    return await _opened(tx, fitting({row.id: row.size_bytes for row in rows}, size_bytes_max))
 
 
-async def _opened(tx: Transaction, rows: Sequence[sa.Row[tuple[object, ...]]], size_bytes_max: int) -> list[Late]:
-    content_keys = await keys.of_intakes(tx, [row.id for row in rows])
-    late: list[Late] = []
-    size = 0
-    for row in rows:
-        size += row.size_bytes
-        if late and size > size_bytes_max:
-            break
-        raw = None
-        if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
-            try:
-                raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
-            except (KeyError, SealBroken):
-                raw = None
-        late.append(Late(id=row.id, received_at=row.received_at, turn_at=row.turn_at, raw=raw))
-    return late
+async def _opened(tx: Transaction, ids: Sequence[int]) -> list[Late]:
+    content_keys = await keys.of_intakes(tx, ids)
+    late: dict[int, Late] = {}
+    for batch in batches(ids):
+        for row in await tx.all(sa.select(intake).where(intake.c.id.in_(batch))):
+            raw = None
+            if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
+                with contextlib.suppress(KeyError, SealBroken):
+                    raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
+            late[row.id] = Late(id=row.id, received_at=row.received_at, turn_at=row.turn_at, raw=raw)
+    return [late[id_] for id_ in ids if id_ in late]
 
 
 async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -> set[int]:

@@ -4,6 +4,7 @@ Which one is said here and not in a file, so that all workers on all machines ch
 goes while it wraps anything is a foreign key; so it is also refused to who still wraps by one that is gone.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -12,6 +13,9 @@ from mailflow.errors import Misconfigured
 from mailflow.register.database import Statements
 from mailflow.register.key_tables import content_key, master_key
 from mailflow.register.vault import SealBroken, Vault, WrappedKey
+
+SAMPLE = 100
+"""Content keys that are looked at to tell whether a master key is the right one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,24 @@ async def known(store: Statements) -> list[Master]:
         .order_by(master_key.c.name)
     )
     return [Master(**row._mapping) for row in await store.all(statement)]
+
+
+async def require_right(store: Statements, vault: Vault, name: str) -> None:
+    """Raises Misconfigured when a master key opens less than half of what it is said to wrap: it is another one then.
+
+    Asked when a content key does not open. That the master key opens the others shows that this one is damaged.
+    """
+    statement = sa.select(content_key.c.id, content_key.c.master, content_key.c.wrapped)
+    rows = await store.all(statement.where(content_key.c.master == name).limit(SAMPLE))
+    opened = 0
+    for row in rows:
+        with contextlib.suppress(SealBroken):
+            vault.unwrap(WrappedKey(**row._mapping))
+            opened += 1
+    if 2 * opened < len(rows):
+        raise Misconfigured(
+            f"the master key named {name!r} is another one: it opens {opened} of {len(rows)} content keys"
+        )
 
 
 async def make_current(store: Statements, vault: Vault, name: str) -> None:

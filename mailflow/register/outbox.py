@@ -276,7 +276,7 @@ async def _opened(
     tx: Transaction, owner: str, rows: Sequence[Any], column: str, at: datetime
 ) -> list[tuple[Any, bytes]]:
     """What `owner` has leased, with what is sealed in a column. A row that does not open is held: the others go on."""
-    content_keys = await keys.find(tx, {row.key_id for row in rows})
+    content_keys = await keys.sound(tx, {row.key_id for row in rows})
     found: list[tuple[Any, bytes]] = []
     for row in rows:
         try:

@@ -136,8 +136,17 @@ async def find_intake(tx: Transaction, intake_id: int) -> IntakeRow | None:
     return _intake_row(rows[0]) if rows else None
 
 
+async def sizes(tx: Transaction, intake_ids: Sequence[int]) -> dict[int, int]:
+    """How many octets these mails have, in their order."""
+    found: dict[int, int] = {}
+    for batch in batches(intake_ids):
+        rows = await tx.all(sa.select(intake.c.id, intake.c.size_bytes).where(intake.c.id.in_(batch)))
+        found |= {row.id: row.size_bytes for row in rows}
+    return {id_: found[id_] for id_ in intake_ids if id_ in found}
+
+
 async def raw(tx: Transaction, intake_id: int) -> bytes | None:
-    """The octets of a mail; None when it was too large to be read, or they were erased."""
+    """The octets of a mail; None when it was too large to be read, or its content key is no more, or damaged."""
     rows = await tx.all(sa.select(intake).where(intake.c.id == intake_id))
     key = (await keys.of_intakes(tx, [intake_id])).get(intake_id)
     if not rows or key is None or rows[0].raw is None:

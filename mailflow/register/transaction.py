@@ -19,6 +19,7 @@ from mailflow.register.database import (
     Statements,
     batches,
     engine_of,
+    fitting,
     translated,
     unbroken,
 )
@@ -26,7 +27,7 @@ from mailflow.register.key_store import KeyStore
 from mailflow.register.key_tables import key_home
 from mailflow.register.vault import ContentKey, Vault
 
-__all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Transaction", "batches"]
+__all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Transaction", "batches", "fitting"]
 
 
 class LeaseLost(Unavailable):

@@ -19,6 +19,7 @@ from mailflow.mail.model import Recognition
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register
+from mailflow.register.database import Statements
 from tests.support.doors import PACE, House, InProcess
 from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.judging import a_mail, dem_part, mairie
@@ -72,6 +73,30 @@ async def test_whoever_waits_too_long_has_a_receipt_and_then_the_answer(house: H
     assert [sorted(answer.files) for answer in told(house)[1:]] == [
         ["ATT59123-202603021000-000001.pdf", "RET59123-202603021000-000001.xml", "accuse-1.xml"]
     ]
+
+
+async def test_no_more_octets_are_read_at_once_than_a_chunk_may_have(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2, 6):
+        house.mailbox.deliver(a_mail(dem_part(number)))
+    await worker.receive(house.door())
+    size = len(a_mail(dem_part(1)))
+    door = house.door(pace=replace(PACE, chunk_bytes_max=2 * size + size // 2))
+    read: list[int] = []
+    all_ = Statements.all
+
+    async def counted(self: Statements, *arguments: Any) -> list[Any]:
+        found = await all_(self, *arguments)
+        read.append(sum(len(row.raw or b"") for row in found if "raw" in getattr(row, "_fields", ())))
+        return found
+
+    monkeypatch.setattr(Statements, "all", counted)
+    house.now += PACE.late
+    turns = [await acknowledge(door) for _ in range(5)]
+    assert sum(turns, Progress()) == Progress(late=6)
+    assert size < max(read) <= door.pace.chunk_bytes_max
+    assert await outbox(house) == [("receipt", "queued")] * 5
 
 
 async def test_no_receipt_sets_out_once_there_is_an_answer(house: House) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from mailflow.errors import Misconfigured, Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.letter import Composition
@@ -26,6 +26,7 @@ from tests.support.pool_parts import (
     EXIT_CODE,
     HANGS,
     KEYLESS,
+    LOCKED,
     MakeComposer,
     MakeStumblingJudge,
 )
@@ -131,10 +132,16 @@ async def test_others_that_are_judged_at_the_same_time_are_not_harmed(pool: Pool
     assert intakes(good) == [0]
 
 
-async def test_a_key_that_is_away_blames_no_mail_and_has_new_processes_made(pool: Pool) -> None:
+@pytest.mark.parametrize(
+    ("mail", "error", "why"),
+    [(KEYLESS, Unavailable, "token t: DeviceRemoved"), (LOCKED, Misconfigured, "token t: the PIN is locked")],
+)
+async def test_a_key_that_is_away_blames_no_mail_and_has_new_processes_made(
+    pool: Pool, mail: bytes, error: type[MailflowError], why: str
+) -> None:
     served = pool.served
-    with pytest.raises(Unavailable, match="token t: DeviceRemoved"):
-        await judged(pool, a_mail(), KEYLESS)
+    with pytest.raises(error, match=why):
+        await judged(pool, a_mail(), mail)
     assert pool.served is None, "so the next turn serves anew"
     pool.served = served
 

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from mailflow.register import Register, intake, outbox, queues
+from mailflow.errors import Misconfigured
+from mailflow.register import Register, decided, intake, outbox, queues, requests
+from mailflow.register.vault import KEY_BYTES, SealBroken, Vault
 from tests.support.records import (
     LATER,
     NOW,
@@ -12,24 +14,30 @@ from tests.support.records import (
     arrival,
     claim,
     claim_solo,
+    damage_keys,
     execute,
     frozen,
     lose_keys,
+    registered,
     rows,
+    settlement,
     take_in,
 )
 
+LOOKUP = b"l" * KEY_BYTES
+
 
 async def _spoil(register: Register, table: str, column: str, how: str = "spoilt") -> None:
-    """Lose the content key of row 1, or change what it sealed."""
-    if how == "lost":
-        await lose_keys(register, f"SELECT key_id FROM {table} WHERE id = 1")
+    """Lose or damage the content key of row 1, or change what it sealed."""
+    if how in ("lost", "damaged"):
+        change = lose_keys if how == "lost" else damage_keys
+        await change(register, f"SELECT key_id FROM {table} WHERE id = 1")
     else:
         for octets in (None, b"spoilt in some way"):  # what is written once can only be emptied
             await execute(register, f"UPDATE {table} SET {column} = :octets WHERE id = 1", octets=octets)
 
 
-@pytest.mark.parametrize("how", ["lost", "spoilt"])
+@pytest.mark.parametrize("how", ["lost", "damaged", "spoilt"])
 async def test_a_mail_that_does_not_open_is_set_aside_and_the_others_go_on(register: Register, how: str) -> None:
     await take_in(register, 3)
     await _spoil(register, "intake", "raw", how)
@@ -42,17 +50,18 @@ async def test_a_mail_that_does_not_open_is_set_aside_and_the_others_go_on(regis
     assert await rows(register, "SELECT kind FROM journal WHERE intake_id = 1") == [("mail-set-aside",)]
 
 
-async def test_a_mail_that_does_not_open_is_set_aside_when_it_runs_alone_too(register: Register) -> None:
+@pytest.mark.parametrize("how", ["lost", "damaged", "spoilt"])
+async def test_a_mail_that_does_not_open_is_set_aside_when_it_runs_alone_too(register: Register, how: str) -> None:
     await take_in(register, 2)
     await execute(register, "UPDATE intake SET solo = :yes", yes=True)
-    await _spoil(register, "intake", "raw")
+    await _spoil(register, "intake", "raw", how)
     assert await claim_solo(register) is None
     alone = await claim_solo(register)
     assert alone is not None
     assert alone.id == 2
 
 
-@pytest.mark.parametrize("how", ["lost", "spoilt"])
+@pytest.mark.parametrize("how", ["lost", "damaged", "spoilt"])
 async def test_an_order_that_does_not_open_is_held_and_the_others_go_on(register: Register, how: str) -> None:
     async with register.begin() as tx:
         await outbox.queue(tx, [a_draft(None, key=str(key)) for key in range(2)], NOW)
@@ -62,13 +71,46 @@ async def test_an_order_that_does_not_open_is_held_and_the_others_go_on(register
     assert await rows(register, "SELECT state, reason FROM outbox WHERE id = 1") == [("held", "seal broken")]
 
 
-async def test_an_answer_that_does_not_open_is_held_and_the_others_go_on(register: Register) -> None:
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+async def test_an_answer_that_does_not_open_is_held_and_the_others_go_on(register: Register, how: str) -> None:
     await frozen(register, 2)
-    await _spoil(register, "outbox", "raw", "lost")
+    await _spoil(register, "outbox", "raw", how)
     async with register.begin() as tx:
         found = await outbox.claim_composed(tx, "me", 50, LATER, LATER + timedelta(hours=1), size_bytes_max=1 << 20)
     assert [row.id for row in found] == [2]
     assert await rows(register, "SELECT state, reason FROM outbox WHERE id = 1") == [("held", "seal broken")]
+
+
+@pytest.mark.parametrize("master_keys", [{"test": b"x" * KEY_BYTES}, {"next": b"n" * KEY_BYTES}])
+async def test_without_the_right_master_key_all_wait_and_nothing_is_set_aside(
+    register: Register, register_url: str, master_keys: dict[str, bytes]
+) -> None:
+    """It may come any moment, when one follows another."""
+    await take_in(register, 3)
+    stranger = Register.open(register_url, Vault(master_keys, first=next(iter(master_keys)), lookup_key=LOOKUP))
+    with pytest.raises(Misconfigured):
+        await claim(stranger)
+    await stranger.close()
+    assert [mail.id for mail in await claim(register)] == [1, 2, 3]
+
+
+async def test_a_key_that_is_damaged_is_not_taken_for_one_that_was_destroyed(register: Register) -> None:
+    """What its request says is not here, but was not erased: whoever asks is not to be told that it was."""
+    number = await registered(register)
+    await damage_keys(register, "SELECT key_id FROM request")
+    async with register.read() as tx:
+        with pytest.raises(SealBroken):
+            await requests.find(tx, number)
+
+
+async def test_of_decided_mails_one_whose_key_is_damaged_is_left_out(register: Register) -> None:
+    await take_in(register, 3)
+    ids = [mail.id for mail in await claim(register)]
+    async with register.begin() as tx:
+        await intake.settle(tx, "me", [settlement(id_) for id_ in ids], NOW)
+    await damage_keys(register, "SELECT key_id FROM intake WHERE id = 2")
+    async with register.read() as tx:
+        assert [mail.id for mail in await decided.read(tx, ids, "answer")] == [1, 3]
 
 
 async def test_few_orders_are_composed_together_when_they_are_large(register: Register) -> None:

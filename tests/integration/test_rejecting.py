@@ -24,7 +24,7 @@ from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.operating import ids, operate
 from tests.support.pki import shared_pki
 from tests.support.pool_parts import BREAKS
-from tests.support.records import DESK, LONG_AFTER, rows
+from tests.support.records import DESK, LONG_AFTER, execute, rows
 
 STRANGER = b"From: a@b.example\r\n\r\nBonjour\r\n"
 REFUSAL = Refusal(act=journal.Act(by="anna", why="agreed by telephone"), note="Envoi d'essai.\nÀ refaire.")
@@ -83,6 +83,33 @@ async def test_who_is_proven_is_told_and_nobody_else_is(house: House) -> None:
     assert answer.in_reply_to == "<1@mairie.example>"
     assert await rows(house.register, "SELECT number FROM request") == []
     assert await rows(house.register, "SELECT name FROM file") == [], "its file's name stays free"
+
+
+async def test_no_more_octets_are_read_at_once_than_a_chunk_may_have(house: House) -> None:
+    read: list[int] = []
+
+    class Watched(InProcess):
+        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
+            read.append(sum(len(mail.raw) for mail in mails))
+            return await InProcess.recognise(self, mails, at)
+
+    for number in range(2, 6):
+        house.mailbox.deliver(a_mail(dem_part(number)))
+    door = replace(house.door("operator"), judges=Watched())
+    await worker.receive(door)
+    size = len(a_mail(dem_part(1)))
+    door = replace(door, pace=replace(PACE, chunk_bytes_max=2 * size + size // 2))
+    rejection = await rejecting.plan(door, Filter(intakes=[1, 4, 5, 6, 7]))
+    assert len(rejection.told) == 5
+    assert (len(read), max(read) <= door.pace.chunk_bytes_max) == (3, True)
+
+
+async def test_one_that_does_not_open_any_more_keeps_no_other_from_being_refused(house: House) -> None:
+    for octets in (None, b"spoilt in some way"):  # what is written once can only be emptied
+        await execute(house.register, "UPDATE intake SET raw = :octets WHERE id = 2", octets=octets)
+    rejection = await reject(house)
+    assert ids(rejection.weighed) == [1]
+    assert {item.id: why for item, why in rejection.weighed.left} == {2: Left.UNCLEAR, 3: Left.UNCLEAR}
 
 
 async def test_each_is_in_the_journal_with_who_why_and_whether_anybody_was_told(house: House) -> None:

@@ -16,7 +16,8 @@ from mailflow.mail.model import Verdict
 from mailflow.mail.trust import Trust
 from tests.support.judging import LIMITS, SERVICE
 
-HANGS, DIES, EATS, BREAKS, DAWDLES, KEYLESS = b"hangs", b"dies", b"eats", b"breaks", b"dawdles", b"keyless"
+HANGS, DIES, EATS, BREAKS, DAWDLES = b"hangs", b"dies", b"eats", b"breaks", b"dawdles"
+KEYLESS, LOCKED = b"keyless", b"locked"
 EXIT_CODE = 7
 
 
@@ -35,6 +36,8 @@ class StumblingJudge(Judge):
             raise ValueError(mail.raw.decode())
         elif mail.raw.startswith(KEYLESS):
             raise Unavailable("token t: DeviceRemoved")
+        elif mail.raw.startswith(LOCKED):
+            raise Misconfigured("token t: the PIN is locked")
         elif mail.raw.startswith(DAWDLES):
             time.sleep(0.5)
         return Judge.judge(self, mail, at)

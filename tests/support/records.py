@@ -169,6 +169,14 @@ async def lose_keys(register: Register, query: str = "") -> None:
     await register.keys.destroy(ids)
 
 
+async def damage_keys(register: Register, query: str) -> None:
+    """Spoil those content keys whose ids a query of the register finds, though their master key is the right one."""
+    ids = [row[0] for row in await rows(register, query)]
+    spoilt = sa.update(content_key).where(content_key.c.id.in_(ids)).values(wrapped=b"spoilt in some way" * 4)
+    async with register.keys.begin() as store:
+        assert await store.run(spoilt) == len(ids) > 0
+
+
 async def execute(register: Register, statement: str, **values: object) -> None:
     """Plain SQL, past every module of ours; instants are bound as our columns keep them."""
     binds = [sa.bindparam(k, type_=Instant() if isinstance(v, datetime) else None) for k, v in values.items()]

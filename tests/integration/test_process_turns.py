@@ -1,0 +1,142 @@
+"""One turn that decides: mails that must run alone follow one another, and nobody pays for what the surroundings do."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mailflow import registrar
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
+from mailflow.mail import composing, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.register import LeaseLost, intake
+from tests.support.doors import PACE, House
+from tests.support.judging import a_mail, dem_part
+from tests.support.pool_parts import BREAKS
+from tests.support.records import damage_keys, rows
+
+SURROUNDINGS = [Unavailable, Misconfigured]
+
+
+def letter(number: int) -> bytes:
+    """A mail about somebody of its own."""
+    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
+
+
+async def left_by_a_killed_worker(house: House, *mails: bytes) -> MailDoor:
+    """The door of another worker; these mails are to run alone."""
+    for raw in mails:
+        house.mailbox.deliver(raw)
+    door = house.door()
+    await worker.receive(door)
+    async with house.register.begin() as tx:
+        until = house.now + PACE.lease
+        await intake.claim_chunk(tx, "killed", 50, house.now, until, size_bytes_max=PACE.chunk_bytes_max)
+    house.now += PACE.lease
+    return door
+
+
+async def attempts(house: House) -> list[tuple[str, int]]:
+    """State and attempts of each mail, none of which is leased to anybody."""
+    found = await rows(house.register, "SELECT state, attempts, lease_owner FROM intake ORDER BY id")
+    assert {row.lease_owner for row in found} == {None}
+    return [(row.state, row.attempts) for row in found]
+
+
+async def test_what_a_killed_worker_had_in_hand_is_decided_in_one_turn_each_alone(house: House) -> None:
+    door = await left_by_a_killed_worker(house, *map(letter, range(5)))
+    assert await worker.process(door) == Progress(answered=5, registered=5)
+    assert house.judges.chunks == [1] * 5
+    assert await attempts(house) == [("answered", 1)] * 5
+
+
+async def test_as_many_run_alone_in_a_turn_as_a_chunk_has(house: House) -> None:
+    door = await left_by_a_killed_worker(house, *map(letter, range(5)))
+    door = replace(door, pace=replace(PACE, chunk=2))
+    assert [(await worker.process(door)).answered for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_a_turn_of_slow_mails_ends_after_about_a_lease(house: House) -> None:
+    door = await left_by_a_killed_worker(house, *map(letter, range(5)))
+
+    def slow() -> None:
+        house.now += PACE.lease / 2 - timedelta(seconds=1)
+
+    house.judges.trouble = slow
+    assert [(await worker.process(door)).answered for _ in range(3)] == [3, 2, 0]
+
+
+async def test_the_first_that_fails_ends_the_turn(house: House) -> None:
+    door = await left_by_a_killed_worker(house, letter(0), BREAKS + b": the judge\r\n" + letter(1), letter(2))
+    assert await worker.process(door) == Progress(answered=1, registered=1, retried=1)
+    assert await attempts(house) == [("answered", 1), ("received", 1), ("received", 0)]
+    assert await worker.process(door) == Progress(retried=1)
+    assert await worker.process(door) == Progress(set_aside=1)
+    assert await attempts(house) == [("answered", 1), ("set_aside", 3), ("received", 0)]
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+@pytest.mark.parametrize("error", [*SURROUNDINGS, LeaseLost])
+async def test_surroundings_that_fail_end_the_turn_and_cost_no_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: type[MailflowError]
+) -> None:
+    door = await left_by_a_killed_worker(house, *map(letter, range(3)))
+    begun = 0
+    submit = registrar.submit
+
+    async def fails_later(*arguments: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun > 1:
+            raise error("away")
+        return await submit(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registrar, "submit", fails_later)
+        assert await worker.process(door) == Progress(answered=1, registered=1, retried=1)
+        with pytest.raises(error):
+            await worker.process(door)
+        assert begun == 3
+    assert await attempts(house) == [("answered", 1), ("received", 0), ("received", 0)]
+    assert await worker.process(door) == Progress(answered=2, registered=2)
+
+
+@pytest.mark.parametrize("error", SURROUNDINGS)
+@pytest.mark.parametrize("where", ["judge", "register"])
+async def test_no_chunk_is_blamed_for_its_surroundings(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: type[MailflowError], where: str
+) -> None:
+    """A master key that is not here yet, say, while one follows another."""
+    for number in range(2):
+        house.mailbox.deliver(letter(number))
+    door = house.door()
+    await worker.receive(door)
+
+    def fails(*_: object) -> Any:
+        raise error("away")
+
+    with monkeypatch.context() as patch:
+        if where == "judge":
+            house.judges.trouble = fails
+        else:
+            patch.setattr(registrar, "submit", fails)
+        for _ in range(PACE.attempts_max + 1):
+            with pytest.raises(error):
+                await worker.process(door)
+    assert await attempts(house) == [("received", 0)] * 2
+    assert not any(row.solo for row in await rows(house.register, "SELECT solo FROM intake"))
+    house.judges.trouble = lambda: None
+    assert await worker.process(door) == Progress(answered=2, registered=2)
+
+
+async def test_an_order_whose_enclosure_does_not_open_is_held_and_the_others_go_on(house: House) -> None:
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    await damage_keys(house.register, "SELECT key_id FROM request ORDER BY number LIMIT 1")
+    assert await composing.compose(door) == Progress(composed=2, held=1)
+    found = await rows(house.register, "SELECT state, reason FROM outbox WHERE state <> 'composed'")
+    assert [tuple(row) for row in found] == [("held", "seal broken")]
