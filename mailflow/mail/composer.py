@@ -27,7 +27,7 @@ class Composer:
     """DER of the offline certificate that every mail is encrypted to as well."""
     letterhead: Letterhead
     mail_bytes_max: int
-    """Of one mail; a larger letter is split."""
+    """Of one mail, unless it is said with what is to be composed; a larger letter is split."""
 
     def compose(self, composition: Composition, at: datetime) -> Composed:
         """The complete mails. `at` only serves to find a certificate that is valid now, when none was at hand."""
@@ -41,7 +41,7 @@ class Composer:
             entities.text_part(letter.text),
             distinct(letter.attachments),
             composition.enclosures,
-            mail_bytes_max=self.mail_bytes_max,
+            mail_bytes_max=composition.mail_bytes_max or self.mail_bytes_max,
         )
         of = composition.part - 1 + len(attached) + composition.parts_after
         mails = [

@@ -24,7 +24,7 @@ from mailflow.mail.letter import Composed, Composition, Mail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.splitting import mails_for
-from mailflow.register import Transaction, files, lateness, outbox
+from mailflow.register import Transaction, files, lateness, outbox, piecemeal
 from mailflow.register.vault import SealBroken
 
 CANNOT_COMPOSE = "cannot be composed"
@@ -173,25 +173,32 @@ async def _returned(door: MailDoor, orders: Sequence[Order]) -> dict[str, bytes]
 
 
 async def _mail_by_mail(door: MailDoor, order: Order, wanted: Sequence[Wanted], at: datetime) -> Composed:
-    """Issue all, plan the mails that they fill, write the letter, freeze those mails; the letter itself comes last."""
+    """Issue all, plan the mails that they fill, write the letter, freeze those mails; the letter itself comes last.
+
+    The plan is that of those who began: under another limit other attestations would go in a part that is frozen.
+    """
     sizes: list[int] = []
     for start in range(0, len(wanted), PORTION):
         sizes += [len(file.content) for file in await issue(door, wanted[start : start + PORTION])]
-    plan = mails_for(sizes, door.pace.mail_bytes_max)
-    returned = await _returned(door, [order])
-    (composed,) = await door.judges.compose([order.composition(returned, parts_after=len(plan))], at)
-    before, whole = len(composed.mails), len(composed.mails) + len(plan)
     async with door.register.read() as tx:
-        frozen = await outbox.parts_frozen(tx, order.row.id)
+        begun = await piecemeal.begun(tx, order.row.id)
+    limit = begun.bytes_max or door.pace.mail_bytes_max
+    plan = mails_for(sizes, limit)
+    returned = await _returned(door, [order])
+    letter = order.composition(returned, parts_after=len(plan), mail_bytes_max=limit)
+    (composed,) = await door.judges.compose([letter], at)
+    before, whole = len(composed.mails), len(composed.mails) + len(plan)
     for part, positions in enumerate(plan, before + 1):
-        if not composed.mails or part in frozen:
+        if not composed.mails or part in begun.frozen:
             continue
         enclosed = tuple(await issue(door, [wanted[position] for position in positions]))
         details = {"order": composed.letter, "enclosures": enclosed, "part": part, "parts_after": whole - part}
-        (one,) = await door.judges.compose([order.composition({}, **details)], at)
+        (one,) = await door.judges.compose([order.composition({}, mail_bytes_max=limit, **details)], at)
         if not one.mails:
             return one
         async with door.register.begin() as tx:
+            if not await piecemeal.keep_to(tx, order.row.id, limit):
+                raise Unavailable("somebody else has begun it meanwhile, with mails of another size")
             await outbox.freeze(tx, {order.row.id: [_octets(mail) for mail in one.mails]}, begin=part)
         event(log, "composed", outbox=order.row.id, part=part, parts=whole)
     return composed

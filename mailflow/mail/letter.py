@@ -104,6 +104,8 @@ class Composition:
     """Of the first mail that is composed now."""
     parts_after: int = 0
     """Mails of the letter that are composed by themselves, after these."""
+    mail_bytes_max: int | None = None
+    """Of one mail. None: as the settings say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,13 +214,6 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
     await tx.run(tx.insert(outbox).on_conflict_do_nothing(index_elements=named), further)
 
 
-async def parts_frozen(tx: Transaction, id_: int) -> set[int]:
-    """The parts of an order that have their octets."""
-    order = sa.select(outbox.c.kind, outbox.c.key).where(outbox.c.id == id_).subquery()
-    same = sa.and_(outbox.c.kind == order.c.kind, outbox.c.key == order.c.key)
-    return {row.part for row in await tx.all(sa.select(outbox.c.part).where(same, outbox.c.raw.is_not(None)))}
-
-
 async def give_back(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     """They could not be composed, through no fault of theirs: whoever comes next may try, if they are still ours."""
     ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)

@@ -122,6 +122,7 @@ outbox = sa.Table(
     sa.Column("sends", sa.Integer, nullable=False, server_default="0"),  # how often it was sent, or perhaps sent
     # Of those, how many were when it was last ordered to be sent again: so many copies prove nothing of what came then.
     sa.Column("copies_before", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("part_bytes_max", sa.Integer),  # of an order in parts: what the parts that were frozen first were cut to
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),
     sa.Column("sending_at", Instant),

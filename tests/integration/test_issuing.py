@@ -10,12 +10,13 @@ import pytest
 
 from mailflow.attestation import Attestation
 from mailflow.core.reference import Landlord
+from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, worker
 from mailflow.mail.desk import joined, open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
-from mailflow.register import Register, attestations, directory, reference
+from mailflow.register import Register, Transaction, attestations, directory, piecemeal, reference
 from tests.support.attestations import text
 from tests.support.doors import PACE, House, InProcess
 from tests.support.judging import a_mail, dem_part, mairie
@@ -229,28 +230,89 @@ async def test_one_with_more_than_few_mails_hold_is_composed_mail_by_mail(
     assert len(counting(house).typeset_for) == 6
 
 
-async def test_a_kill_between_its_mails_is_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(Counting):
-        async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
-            if compositions[0].part > 2:
-                raise KeyboardInterrupt
-            return await Counting.compose(self, compositions, at)
+class KilledAfter(Counting):
+    """Its process is killed before it has composed a part beyond `part`."""
 
-    door = await composed_in_small_mails(house, monkeypatch, together=2)
-    killed = Killed(served=house.judges.served, mail_bytes_max=SMALL.mail_bytes_max)
+    part: int
+
+    async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+        if compositions[0].part > self.part:
+            raise KeyboardInterrupt
+        return await Counting.compose(self, compositions, at)
+
+
+async def killed_after(part: int, house: House, door: MailDoor) -> None:
+    """Some parts are frozen, the first one last; somebody else may go on an hour later."""
+    killed = KilledAfter(served=house.judges.served, mail_bytes_max=house.judges.mail_bytes_max)
+    killed.part = part
     assert door.judges.served is not None
     await killed.serve(door.judges.served)
     with pytest.raises(KeyboardInterrupt):
         await composing.compose(replace(door, judges=killed))
-    assert [row.part for row in await outbox_rows(house, "composed")] == [2]
+    assert [row.part for row in await outbox_rows(house, "composed")] == list(range(2, part + 1))
     assert [row.part for row in await outbox_rows(house, "queued")] == [1]
     house.now += timedelta(hours=1)
+
+
+async def test_a_kill_between_its_mails_is_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    await killed_after(2, house, door)
     (kept,) = [row.raw for row in await outbox_rows(house, "composed")]
     assert await composing.compose(door) == Progress(composed=1)
     assert (await outbox_rows(house, "composed"))[1].raw == kept
     assert await outbox_rows(house, "queued") == []
     await delivery.deliver(door)
     assert enclosed(answers(house)) == SIX
+
+
+@pytest.mark.parametrize("later", [200_000, 420_000, 1 << 23])
+async def test_what_was_begun_in_mails_of_one_size_ends_in_those(
+    house: House, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    """Or an attestation would be in a part that is frozen and in one that comes after it, or in none."""
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    await killed_after(3, house, door)
+    house.judges.mail_bytes_max = later
+    assert await composing.compose(replace(door, pace=replace(SMALL, mail_bytes_max=later))) == Progress(composed=1)
+    await delivery.deliver(door)
+    raw = [mail.raw for mail in house.mailer.accepted]
+    opened = [open_answer(one, [mairie().decryption_key], [shared_pki().service_ec.der], house.now) for one in raw]
+    assert enclosed([part.files for part in opened]) == SIX
+    assert {part.parts for part in opened} == {len(raw)}
+    assert sorted(part.part for part in opened) == list(range(1, len(raw) + 1))
+
+
+async def test_what_was_not_begun_is_composed_as_the_settings_say_now(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    await killed_after(1, house, door)
+    house.judges.mail_bytes_max = 1 << 23
+    assert await composing.compose(replace(door, pace=PACE)) == Progress(composed=1)
+    await delivery.deliver(door)
+    assert len(house.mailer.accepted) == 2
+    assert enclosed(answers(house)) == SIX
+
+
+async def test_who_is_overtaken_with_mails_of_another_size_keeps_his_to_himself(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    begun = piecemeal.begun
+
+    async def overtaken(tx: Transaction, id_: int) -> piecemeal.Begun:
+        """Somebody else begins just now."""
+        seen = await begun(tx, id_)
+        monkeypatch.setattr(piecemeal, "begun", begun)
+        async with house.register.begin() as other:
+            assert await piecemeal.keep_to(other, id_, SMALL.mail_bytes_max + 1)
+        return seen
+
+    monkeypatch.setattr(piecemeal, "begun", overtaken)
+    with pytest.raises(Unavailable, match="of another size"):
+        await composing.compose(door)
+    assert await outbox_rows(house, "composed") == []
+    assert await composing.compose(door) == Progress(composed=1), "in mails of that size"
 
 
 async def outbox_rows(house: House, state: str) -> Sequence[Any]:

@@ -308,6 +308,7 @@ CREATE TABLE outbox (
     reason TEXT,
     sends INTEGER DEFAULT '0' NOT NULL,
     copies_before INTEGER DEFAULT '0' NOT NULL,
+    part_bytes_max INTEGER,
     attempts INTEGER DEFAULT '0' NOT NULL,
     next_at TIMESTAMP WITH TIME ZONE,
     sending_at TIMESTAMP WITH TIME ZONE,
