@@ -13,7 +13,7 @@ from mailflow.core.reference import Landlord
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, worker
 from mailflow.mail.desk import joined, open_answer
-from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.door import MailDoor, Pace, Progress
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.pool import TaskFailed
 from mailflow.register import Register, Transaction, attestations, directory, piecemeal, reference
@@ -184,12 +184,14 @@ async def test_a_kill_in_the_middle_costs_one_portion(house: House, monkeypatch:
 SMALL = replace(PACE, mail_bytes_max=300_000)
 
 
-async def composed_in_small_mails(house: House, monkeypatch: pytest.MonkeyPatch, *, together: int = 100) -> MailDoor:
+async def composed_in_small_mails(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, together: int = 100, pace: Pace = SMALL
+) -> MailDoor:
     """Six requests are decided; their answer is composed by a door whose mails are small."""
     monkeypatch.setattr("mailflow.mail.composing.ATTESTATIONS_MAX", together)
-    house.judges = Counting(mail_bytes_max=SMALL.mail_bytes_max)
+    house.judges = Counting(mail_bytes_max=pace.mail_bytes_max)
     house.mailbox.deliver(a_mail(dem_part(1, count=6)))
-    door = house.door(pace=SMALL)
+    door = house.door(pace=pace)
     await worker.receive(door)
     await worker.process(door)
     return door
@@ -265,15 +267,16 @@ async def test_a_kill_between_its_mails_is_made_up_for(house: House, monkeypatch
     assert enclosed(answers(house)) == SIX
 
 
-@pytest.mark.parametrize("later", [200_000, 420_000, 1 << 23])
+@pytest.mark.parametrize(("first", "then"), [(300_000, 420_000), (300_000, 1 << 23), (420_000, 200_000)])
 async def test_what_was_begun_in_mails_of_one_size_ends_in_those(
-    house: House, monkeypatch: pytest.MonkeyPatch, later: int
+    house: House, monkeypatch: pytest.MonkeyPatch, first: int, then: int
 ) -> None:
     """Or an attestation would be in a part that is frozen and in one that comes after it, or in none."""
-    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    pace = replace(PACE, mail_bytes_max=first)
+    door = await composed_in_small_mails(house, monkeypatch, together=2, pace=pace)
     await killed_after(3, house, door)
-    house.judges.mail_bytes_max = later
-    assert await composing.compose(replace(door, pace=replace(SMALL, mail_bytes_max=later))) == Progress(composed=1)
+    house.judges.mail_bytes_max = then
+    assert await composing.compose(replace(door, pace=replace(pace, mail_bytes_max=then))) == Progress(composed=1)
     await delivery.deliver(door)
     raw = [mail.raw for mail in house.mailer.accepted]
     opened = [open_answer(one, [mairie().decryption_key], [shared_pki().service_ec.der], house.now) for one in raw]
