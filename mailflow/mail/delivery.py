@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from mailflow.errors import Unavailable
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
 from mailflow.mail.door import MailDoor, Progress, next_attempt
@@ -22,6 +22,8 @@ from mailflow.register import doubt, lateness, outbox
 CHUNKS_A_TURN = 4
 """How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs. And what is
 in memory at once is bounded: the last chunk, and half of each one before it."""
+NOBODYS = "<none@mailflow.invalid>"
+"""A Message-ID that no mail has: to look for it tells whether the audit mailbox can be searched at all."""
 
 log = logging.getLogger(__name__)
 
@@ -198,31 +200,48 @@ def _fail(batch: Sequence[tuple[Mark, asyncio.Future[bool]]], error: Exception) 
 
 async def settle_doubtful(door: MailDoor) -> Progress:
     """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable."""
-    at, pace = door.clock(), door.pace
+    at = door.clock()
     async with door.register.read() as tx:
-        doubtful = await doubt.doubtful(tx, pace.chunk, at)
+        doubtful = await doubt.doubtful(tx, door.pace.chunk, at)
     done = Progress()
     for row in doubtful:
-        verdict = audit.decide(
-            await door.copies.find(row.message_id),
-            row.body_digest,
-            copies_before=row.copies_before,
-            since=row.since,
-            at=at,
-            deadline_at=row.received_at + pace.deadline,
-            sending_max=pace.sending_max,
-            wait=pace.audit_wait,
-            reserve=pace.audit_reserve,
-        )
-        if verdict is audit.Verdict.WAIT:
-            continue
-        sent = verdict is audit.Verdict.SENT
-        once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it
-        async with door.register.begin() as tx:
-            if once and not sent:
-                await lateness.give_up(tx, row.id, "cut off", door.clock())
-            else:
-                await doubt.resolve(tx, row.id, sent=sent, at=door.clock())
-        event(log, "found-sent" if sent else "given-up" if once else "sent-again", outbox=row.id)
-        done += Progress(sent=1) if sent else Progress(deferred=1)
+        copies = await _copies(door, row)
+        if copies is not None:
+            done += await _settle(door, row, copies, at)
     return done
+
+
+async def _copies(door: MailDoor, row: doubt.Doubtful) -> Sequence[bytes] | None:
+    """None when they cannot be had though the mailbox can be searched: the others need not wait for this one."""
+    try:
+        return await door.copies.find(row.message_id)
+    except (Unavailable, Misconfigured):
+        await door.copies.find(NOBODYS)  # raises when it is not this mail that is to blame
+        event(log, "not-looked-for", level=logging.ERROR, outbox=row.id)
+        return None
+
+
+async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], at: datetime) -> Progress:
+    pace = door.pace
+    verdict = audit.decide(
+        copies,
+        row.body_digest,
+        copies_before=row.copies_before,
+        since=row.since,
+        at=at,
+        deadline_at=row.received_at + pace.deadline,
+        sending_max=pace.sending_max,
+        wait=pace.audit_wait,
+        reserve=pace.audit_reserve,
+    )
+    if verdict is audit.Verdict.WAIT:
+        return Progress()
+    sent = verdict is audit.Verdict.SENT
+    once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it
+    async with door.register.begin() as tx:
+        if once and not sent:
+            await lateness.give_up(tx, row.id, "cut off", door.clock())
+        else:
+            await doubt.resolve(tx, row.id, sent=sent, at=door.clock())
+    event(log, "found-sent" if sent else "given-up" if once else "sent-again", outbox=row.id)
+    return Progress(sent=1) if sent else Progress(deferred=1)
