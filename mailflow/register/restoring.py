@@ -4,6 +4,8 @@ Numbers that went out in that time are reserved for the requests that had them, 
 position; the counters go beyond them. Where nobody can tell which went out, the counters jump.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,7 +18,7 @@ from mailflow.core.calendar import legal_day
 from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
 from mailflow.register import journal as journals
 from mailflow.register.intake import message_token
-from mailflow.register.outbox import message_id
+from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState
@@ -27,7 +29,7 @@ INTAKES_AHEAD = 100_000
 """How many mails a register is at most behind, and how far their numbering jumps: answers are named after it."""
 _MONTHS = 14
 """Before today: no creation names a deposit that is further back (decision 13), but for one that was registered."""
-
+_TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_CHARACTERS}}}")
 _TIMELINE_CHARACTERS = 8
 """With which the name of each file of PostgreSQL's log begins."""
 
@@ -117,9 +119,10 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
 
     A Message-ID is a token of what is answered, under a key that only the service has: nobody else can make one.
-    What it lost may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
+    What does not look like one is somebody else's mail, of which there may be any number, of any domain. What it lost
+    may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
     """
-    unknown = set(message_ids)
+    unknown = {one for one in message_ids if _TOKEN.fullmatch(envelope_id(one))}
     for batch in batches(sorted(unknown)):
         known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
         unknown -= {row.message_id for row in await tx.all(known)}
@@ -130,12 +133,13 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     near = range(max(1, latest + 1 - INTAKES_AHEAD), latest + 1)
     there = {row.id for row in await tx.all(sa.select(intake.c.id).where(intake.c.id >= near.start))}
     left_out = (id_ for id_ in near if id_ not in there)
-    domains = {one.rpartition("@")[2].rstrip(">") for one in unknown}
-    found = {}
+    tokens: defaultdict[str, set[str]] = defaultdict(set)
+    for one in unknown:
+        tokens[envelope_id(one)].add(one)
+    found: dict[str, int] = {}
     for id_ in chain((row.id for row in open_), range(latest + 1, latest + 1 + INTAKES_AHEAD), left_out):
-        for domain in domains:
-            if (name := message_id(tx.vault, kind=kind, key=str(id_), domain=domain)) in unknown:
-                found[name] = id_
+        token = envelope_id(message_id(tx.vault, kind=kind, key=str(id_), domain=""))
+        found |= dict.fromkeys(tokens.get(token, ()), id_)
         if len(found) == len(unknown):
             break
     return found

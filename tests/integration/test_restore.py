@@ -1,5 +1,7 @@
 """A register that is behind its mailboxes gives no numbers; after `restore` no number that went out goes to another."""
 
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,9 +12,12 @@ from mailflow.core import numbers
 from mailflow.errors import Unavailable
 from mailflow.mail import recovery, worker
 from mailflow.mail.hindsight import SERVICE, Hindsight, Loss, survey
+from mailflow.mail.kinds import ANSWER
+from mailflow.mail.mime import glance
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.register import Register, acts, issuing, restoring
 from mailflow.register.restoring import JUMP
+from mailflow.register.vault import Vault
 from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
 from tests.support.judging import dem_part, mailed, mairie, multipart, signed
@@ -235,6 +240,32 @@ async def test_a_register_that_is_not_behind_is_left_alone_and_looks_once(loser:
     loser.house.mailer.mailboxes["audit"].append(b"Message-ID: <0123456789012345678901234567890123456789@x.y>\r\n\r\n")
     await loser.work(loser.door())
     assert await stopped(loser) == "", "a stranger's mail to the audit mailbox stops nothing"
+
+
+async def test_what_lies_in_the_audit_mailbox_and_is_not_ours_costs_nothing_and_hides_nothing(
+    loser: Loser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lose(loser)
+    audit = loser.house.mailer.mailboxes["audit"]
+    alike = [re.sub(rb"Message-ID: <(\w{40})@[^>]+>", rb"Message-ID: <\1@elsewhere.example>", audit[-1])]
+    forged = [b"Message-ID: <%040x@d%d.example>\r\n\r\n" % (number, number) for number in range(40)]
+    others = [b"Message-ID: <%d.news@d%d.example>\r\n\r\n" % (number, number) for number in range(40)]
+    audit += [*others, *forged, *alike]
+    made = Counter[str]()
+    token = Vault.token
+
+    def counted(vault: Vault, kind: str, value: str) -> str:
+        made[value] += 1
+        return token(vault, kind, value)
+
+    monkeypatch.setattr(Vault, "token", counted)
+    monkeypatch.setattr(restoring, "INTAKES_AHEAD", 100)
+    async with loser.house.register.read() as tx:
+        assert await restoring.lost_answers(tx, ANSWER, {glance(mail).message_id for mail in others}) == {}
+    assert not made
+    loss = await behind(loser)
+    assert sorted(loss.answers.values()) == [2, 3, 4, 4], "whatever the domain: the token is the proof"
+    assert set(made.values()) == {1}, "each token is made once, however many mails and domains there are"
 
 
 async def test_a_mail_whose_header_we_cannot_read_and_its_server_can_stops_nothing(loser: Loser) -> None:
