@@ -1,14 +1,14 @@
 """`mailflow attestation`: what an applicant has received, to be looked at, and handed out again."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import click
 
 from mailflow import app
 from mailflow.attestation import typeset
-from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, show_rows, wait_for
+from mailflow.cli.invocation import Exit, Invocation, by_option, json_option, say, show_json, show_rows, wait_for
+from mailflow.cli.placing import handed_out
 from mailflow.core.calendar import PARIS
 from mailflow.register import Register, attestations, journal
 from mailflow.registrar.attesting import attest
@@ -22,7 +22,7 @@ NOT_ACTIVE = "there is no active request of that number"
 @click.argument("number")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; it must not exist yet.")
 @click.option("--anew", is_flag=True, help="Make one of the request as it stands, with today's reference data.")
-@click.option("--by", default="operator", show_default=True, help="Who does it, for the journal.")
+@by_option
 @json_option
 @click.pass_obj
 def attestation(invocation: Invocation, number: str, out: Path | None, anew: bool, by: str, as_json: bool) -> int:
@@ -61,10 +61,11 @@ async def _write(invocation: Invocation, number: str, out: Path, by: str, *, ane
         pdf = await (_anew(register, number, invocation) if anew else _kept(register, number))
         digest = hashlib.sha256(pdf).hexdigest()
         detail: dict[str, str | bool] = {"by": by, "digest": digest, "anew": anew}
-        async with register.begin() as tx:
-            entry = journal.Entry(kind="attestation-printed", number=number, detail=detail)
-            await journal.append(tx, [entry], app.now())
-            _put(out, pdf)
+        with handed_out(out) as file:
+            async with register.begin() as tx:
+                entry = journal.Entry(kind="attestation-printed", number=number, detail=detail)
+                await journal.append(tx, [entry], app.now())
+            file.write(pdf)
     if as_json:
         show_json({"number": number, "file": str(out), "sha256": digest})
     else:
@@ -88,11 +89,3 @@ async def _anew(register: Register, number: str, invocation: Invocation) -> byte
     if made is None:
         raise click.ClickException(NOT_ACTIVE)
     return typeset(made)
-
-
-def _put(out: Path, octets: bytes) -> None:
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(octets)
-    except OSError as error:
-        raise click.ClickException(f"{out}: {error.strerror}") from None

@@ -90,16 +90,25 @@ def signed(by: str) -> str:
     return by if by == caller() else f"{by} ({caller()})"
 
 
+def by_option(command: Callable[..., T]) -> Callable[..., T]:
+    """`--by`: who does it, as it goes into the journal, as parameter `by`."""
+
+    @functools.wraps(command)
+    def with_by(*arguments: Any, by: str, **options: Any) -> T:
+        return command(*arguments, by=signed(by), **options)
+
+    return click.option("--by", default=caller, show_default="the user", help="Who does it, for the journal.")(with_by)
+
+
 def act_options(command: Callable[..., T]) -> Callable[..., T]:
     """`--by`, `--why`, `--apply` and `--json`, as one parameter `act`: changes are recorded with who and why."""
 
     @functools.wraps(command)
     def with_act(*arguments: Any, by: str, why: str, apply: bool, as_json: bool, **options: Any) -> T:
-        return command(*arguments, act=Act(by=signed(by), why=why, apply=apply, as_json=as_json), **options)
+        return command(*arguments, act=Act(by=by, why=why, apply=apply, as_json=as_json), **options)
 
     why = click.option("--why", default="", help="The reason, for the journal.")
-    by = click.option("--by", default=caller, show_default="the user", help="Who does it, for the journal.")
-    return json_option(apply_option(by(why(with_act))))
+    return json_option(apply_option(by_option(why(with_act))))
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:

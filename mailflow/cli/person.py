@@ -1,7 +1,6 @@
 """`mailflow person`: what an applicant may ask for: all that is known of a request, and its erasure."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
@@ -10,7 +9,19 @@ from pathlib import Path
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Act, Exit, Invocation, act_options, json_option, say, show_json, show_plan, wait_for
+from mailflow.cli.invocation import (
+    Act,
+    Exit,
+    Invocation,
+    act_options,
+    by_option,
+    json_option,
+    say,
+    show_json,
+    show_plan,
+    wait_for,
+)
+from mailflow.cli.placing import handed_out
 from mailflow.core.calendar import legal_day
 from mailflow.jobs.orders import DISPATCH
 from mailflow.register import journal
@@ -27,7 +38,7 @@ def person() -> None:
 @person.command()
 @click.argument("number")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; it must not exist yet.")
-@click.option("--by", default="operator", show_default=True, help="Who does it, for the journal.")
+@by_option
 @json_option
 @click.pass_obj
 def export(invocation: Invocation, number: str, out: Path, by: str, as_json: bool) -> int:
@@ -39,26 +50,21 @@ def export(invocation: Invocation, number: str, out: Path, by: str, as_json: boo
 
 
 async def _export(invocation: Invocation, number: str, out: Path, by: str, *, as_json: bool) -> int:
-    async with app.register_of(invocation.settings) as register, register.begin() as tx:
-        known = await rights.export(tx, number)
+    at = app.now()
+    async with app.register_of(invocation.settings) as register:
+        async with register.read() as tx:
+            known = await rights.export(tx, number)
         if known is None:
             raise click.ClickException(UNKNOWN)
-        _write(out, json.dumps(known, ensure_ascii=False, indent=2, default=str))
-        entry = journal.Entry(kind="person-exported", number=number, detail={"by": by})
-        await journal.append(tx, [entry], app.now())
+        with handed_out(out) as file:
+            async with register.begin() as tx:
+                await journal.append(tx, [journal.Entry(kind="person-exported", number=number, detail={"by": by})], at)
+            file.write(json.dumps(known, ensure_ascii=False, indent=2, default=str).encode())
     if as_json:
         show_json({"number": number, "file": str(out)})
     else:
         say(f"Written to {out}. It holds personal data: hand it over safely, then delete it.")
     return Exit.DONE
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise click.ClickException(f"{out}: {error.strerror}") from None
 
 
 @person.command()

@@ -1,10 +1,14 @@
 """Files that commands put where the service finds them."""
 
 import base64
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from mailflow.errors import MailflowError
 from mailflow.register.key_store import beside
 from mailflow.settings.model import Register
 
@@ -30,6 +34,24 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def handed_out(path: Path) -> Iterator[BinaryIO]:
+    """A new file with personal data, which its owner alone can read; it is gone again when the block fails.
+
+    So the block can first put on record who reads it, and then write: nothing is read that is not on record.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
+            try:
+                yield file
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise MailflowError(f"{path}: {error.strerror}") from None
 
 
 def write_random_key(path: Path, like: Path | None = None) -> None:

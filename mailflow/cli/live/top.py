@@ -3,14 +3,14 @@
 import click
 
 from mailflow import app
-from mailflow.cli.invocation import Exit, Invocation, caller, wait_for
+from mailflow.cli.invocation import Exit, Invocation, by_option, wait_for
 
 LIMIT = 200
 
 
 @click.command()
 @click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(min=0.5), help="Between two looks.")
-@click.option("--by", default=caller, show_default="the user", help="Who acts, for the journal.")
+@by_option
 @click.pass_obj
 def top(invocation: Invocation, seconds: float, by: str) -> int:
     """The queue as it moves: deadlines, mails, ages by desk; one mail with its history; the usual acts.
