@@ -75,6 +75,7 @@ def steps(known: Directory, wanted: Directory, today: date) -> list[Step]:
 
 async def carry_out(tx: Transaction, known: Directory, found: Sequence[Step], change: Change) -> None:
     """Do the steps that lead away from `known`. Raises Outdated."""
+    await directory.have_alone(tx)
     if await directory.generation(tx) != known.generation:
         raise Outdated("enrolments were changed meanwhile: look at the plan again")
     for step in found:

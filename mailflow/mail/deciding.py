@@ -22,7 +22,8 @@ from mailflow.mail.keeping import keep_proofs
 from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.model import Accepted, Rejected, Reply, ReplyContext, Undetermined, Verdict
 from mailflow.meter import Meter
-from mailflow.register import Transaction, evidence, intake, issuing, journal, outbox, queues, rates
+from mailflow.register import Transaction, evidence, gates, intake, issuing, journal, outbox, queues, rates
+from mailflow.register.gates import Gate
 from mailflow.registrar import Terms
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Decision:
 
     async def register(self, tx: Transaction, terms: Terms, judged: Sequence[Judged]) -> None:
         """Have the registrar decide what was accepted and is within its sender's rates; sort the rest."""
+        await self._hold_enrolments(tx, judged)
         if await issuing.hold(tx) is not None:
             judged = await self._without_numbers(tx, judged)
         judged = await self._within_rates(tx, judged)
@@ -115,6 +117,14 @@ class Decision:
                     self._answer(mail, context, (), verdict.anomalies, reason)
                 case Undetermined():
                     self.undetermined.append((mail, verdict))
+
+    async def _hold_enrolments(self, tx: Transaction, judged: Sequence[Judged]) -> None:
+        """As they are, before a sender is locked; and alone when a certificate may be enrolled at once."""
+        offers = any(isinstance(verdict, Accepted) and verdict.successor is not None for _, verdict in judged)
+        if offers and self.door.pace.successor_at_once:
+            await gates.have_alone(tx, Gate.TRUST)
+        else:
+            await gates.hold(tx, Gate.TRUST)
 
     async def _without_numbers(self, tx: Transaction, judged: Sequence[Judged]) -> Sequence[Judged]:
         """Those that can be decided while no numbers are given. The others wait, and none of it is an attempt."""

@@ -27,7 +27,8 @@ from mailflow.core.model import (
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.core.rates import Budget, Rates
 from mailflow.errors import MailflowError
-from mailflow.register import journal, rates, service_keys
+from mailflow.register import gates, journal, rates, service_keys
+from mailflow.register.gates import Gate
 from mailflow.register.tables import certificate, desk, mandate, sender, sender_address, spending, trust_generation
 from mailflow.register.transaction import Transaction
 
@@ -56,13 +57,19 @@ class Change:
 async def generation(tx: Transaction) -> int:
     """The present generation: it grows with each change of an enrolment and of the fetched revocation data.
 
-    In a transaction that writes, such changes wait until it has ended.
+    In a transaction that writes, such changes wait until it has ended: it comes before all else that others wait for.
     """
-    statement = sa.select(trust_generation.c.generation, trust_generation.c.revocations)
     if tx.writes:
-        statement = statement.with_for_update(read=True)
-    ((enrolments, revocations),) = await tx.all(statement)
+        await gates.hold(tx, Gate.TRUST)
+    ((enrolments, revocations),) = await tx.all(
+        sa.select(trust_generation.c.generation, trust_generation.c.revocations)
+    )
     return int(enrolments) + int(revocations)
+
+
+async def have_alone(tx: Transaction) -> None:
+    """Wait until nobody decides by the enrolments, nor changes them. Every change does so before it locks anything."""
+    await gates.have_alone(tx, Gate.TRUST)
 
 
 async def set_generation(tx: Transaction, generation: int) -> None:
@@ -190,6 +197,7 @@ async def set_answer_address(tx: Transaction, code: SenderCode, address: str, ch
 
 async def add_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
     """Enrol a From address. Raises AlreadyEnrolled, NotEnrolled when there is no such sender."""
+    await have_alone(tx)
     await _require_sender(tx, code)
     await _add(tx, sender_address, {"sender": code, "address": address.lower()})
     await _changed(tx, "address-added", change, sender=code, address=address.lower())
@@ -197,6 +205,7 @@ async def add_address(tx: Transaction, code: SenderCode, address: str, change: C
 
 async def remove_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
     """Take a From address away. Raises NotEnrolled."""
+    await have_alone(tx)
     which = sa.and_(sender_address.c.sender == code, sender_address.c.address == address.lower())
     if not await tx.run(sa.delete(sender_address).where(which)):
         raise NotEnrolled("there is no such address")
@@ -207,6 +216,7 @@ async def add_certificate(
     tx: Transaction, code: SenderCode, *, fingerprint: str, der: bytes, use: CertificateUse, change: Change
 ) -> None:
     """Enrol a certificate for one use, active. Raises AlreadyEnrolled, NotEnrolled when there is no such sender."""
+    await have_alone(tx)
     await _require_sender(tx, code)
     row = {
         "fingerprint": fingerprint,
@@ -258,6 +268,7 @@ async def add_mandate(tx: Transaction, code: SenderCode, added: Mandate, change:
     """
     if not keeps_canary_apart(code, added):
         raise Reserved(CANARY_APART)
+    await have_alone(tx)
     await _require_sender(tx, code)
     if not await tx.all(sa.select(desk.c.code).where(desk.c.code == added.desk)):
         raise NotEnrolled(f"there is no desk {added.desk}")
@@ -324,6 +335,7 @@ async def _require_sender(tx: Transaction, code: SenderCode) -> None:
 
 
 async def _add(tx: Transaction, table: sa.Table, row: Mapping[str, Any]) -> None:
+    await have_alone(tx)
     identity: Iterable[sa.Column[Any]] = table.primary_key.columns
     new = tx.insert(table).values(**row).on_conflict_do_nothing().returning(*identity)
     if not await tx.all(new):
@@ -331,6 +343,7 @@ async def _add(tx: Transaction, table: sa.Table, row: Mapping[str, Any]) -> None
 
 
 async def _set(tx: Transaction, table: sa.Table, which: sa.ColumnElement[bool], **values: Any) -> None:
+    await have_alone(tx)
     if not await tx.run(sa.update(table).where(which).values(**values)):
         raise NotEnrolled(f"there is no such {table.name}")
 

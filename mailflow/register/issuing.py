@@ -2,8 +2,6 @@
 
 Whoever gives a number holds the switch until its transaction ends, together with others that give numbers. Whoever
 stops writes first, so that what begins from then on gives none, and then waits until all that held it before are over.
-On PostgreSQL this is an advisory lock: a row's lock lets those that share it overtake for ever the one that waits to
-have it alone. SQLite has one writer.
 """
 
 from datetime import datetime
@@ -13,16 +11,14 @@ import sqlalchemy as sa
 
 from mailflow.core.waiting import Stop
 from mailflow.errors import Unavailable
-from mailflow.register import journal
+from mailflow.register import gates, journal
+from mailflow.register.gates import Gate
 from mailflow.register.tables import intake, issuing
 from mailflow.register.transaction import Register, Transaction
 from mailflow.register.types import IntakeState
 
 WAITS = "stopped"
 """Reason of a mail that waits until numbers are given again."""
-
-_LOCK = (0x6E756D62, 0)
-"""Of PostgreSQL's advisory locks with two keys; contents of files have others (`files.lock_contents`)."""
 
 
 class NumbersStopped(Unavailable):
@@ -42,10 +38,9 @@ async def read(tx: Transaction) -> Stop | None:
 async def hold(tx: Transaction) -> Stop | None:
     """Likewise; and while they are given nobody has stopped them until this transaction ends.
 
-    Comes before all that others may wait for: who waits here holds nothing.
+    Comes before all that others may wait for, but the enrolments: who waits here holds no rows.
     """
-    if not tx.has_only_writer:
-        await tx.all(sa.select(sa.func.pg_advisory_xact_lock_shared(*_LOCK)))
+    await gates.hold(tx, Gate.NUMBERS)
     columns = (issuing.c.stopped_at, issuing.c.stopped_by, issuing.c.stopped_why, issuing.c.reserved)
     ((at, by, why, tx.reserved),) = await tx.all(sa.select(*columns).where(issuing.c.id == 1))
     tx.may_number = at is None
@@ -70,13 +65,13 @@ async def stop(register: Register, act: journal.Act, at: datetime) -> Stop | Non
             await tx.run(sa.update(issuing).where(issuing.c.stopped_at.is_(None)).values(**values))
             await journal.append(tx, [_entry("numbers-stopped", act)], at)
     async with register.begin() as tx:
-        await _have_alone(tx)
+        await gates.have_alone(tx, Gate.NUMBERS)
     return before
 
 
 async def resume(tx: Transaction, act: journal.Act, at: datetime) -> bool:
     """Have numbers given again; mails that wait for it are due at once. False when they are given already."""
-    await _have_alone(tx)  # so that nobody puts off a mail for a stop that is over
+    await gates.have_alone(tx, Gate.NUMBERS)  # so that nobody puts off a mail for a stop that is over
     if await read(tx) is None:
         return False
     await tx.run(sa.update(issuing).values(stopped_at=None, stopped_by=None, stopped_why=None))
@@ -93,12 +88,6 @@ async def waiting(tx: Transaction) -> int:
 
 
 _waiting = (intake.c.next_at.is_not(None), intake.c.state == IntakeState.RECEIVED.value, intake.c.reason == WAITS)
-
-
-async def _have_alone(tx: Transaction) -> None:
-    """Wait until no other transaction holds the switch, and let none hold it until this one ends."""
-    if not tx.has_only_writer:
-        await tx.all(sa.select(sa.func.pg_advisory_xact_lock(*_LOCK)))
 
 
 def _entry(kind: str, act: journal.Act) -> journal.Entry:

@@ -11,6 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.revocation import Fetched, KeptSource, Says, SourceKey, SourceKind
+from mailflow.register import gates
+from mailflow.register.gates import Gate
 from mailflow.register.revocation_tables import revocation
 from mailflow.register.tables import trust_generation
 from mailflow.register.transaction import Transaction
@@ -106,5 +108,6 @@ async def _record(tx: Transaction, key: SourceKey, **values: Any) -> None:
 
 
 async def _begin_generation(tx: Transaction) -> None:
+    await gates.have_alone(tx, Gate.TRUST)  # last: who decides never waits for the rows of sources
     now = trust_generation.c.revocations
     await tx.run(sa.update(trust_generation).values(revocations=now + 1))

@@ -46,8 +46,6 @@ ACTS: Mapping[str, tuple[str, ...]] = {
 KEYS = (content_key, master_key)
 """Of the key store, where it is in the same database. In another one the service needs the same."""
 SCHEMAS = ("public", SCHEMA)
-LOCKED = ("trust_generation", "reference_edition")
-"""What transactions that write hold still: for that PostgreSQL wants a right to change, here of the key, which is 1."""
 
 
 def statements(*, successor_at_once: bool = False) -> Iterator[str]:
@@ -88,8 +86,6 @@ def granted(role: Role) -> Iterator[tuple[str, str]]:
             yield "INSERT", "outbox, journal, homonym_release"
             yield "UPDATE", "alarm, issuing"
             yield "DELETE", "alarm_notice"
-            for table in LOCKED:
-                yield "UPDATE (id)", table
         case Role.SERVICE:
             theirs = [name for name in sorted(metadata.tables) if name not in (*ENROLMENT, *FOR_EVER, *OWNERS)]
             yield "INSERT, UPDATE, DELETE", ", ".join(theirs)

@@ -7,7 +7,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from mailflow.core.service_keys import KeyUse, ServiceKey
-from mailflow.register import journal
+from mailflow.register import gates, journal
+from mailflow.register.gates import Gate
 from mailflow.register.tables import intake, service_key, trust_generation
 from mailflow.register.transaction import Transaction
 
@@ -30,6 +31,7 @@ async def read(tx: Transaction) -> tuple[ServiceKey, ...]:
 
 async def stage(tx: Transaction, key: ServiceKey, act: journal.Act, at: datetime) -> bool:
     """Have it serve from its time on; whether it was not on record yet."""
+    await gates.have_alone(tx, Gate.TRUST)
     row = {"fingerprint": key.fingerprint, "use": key.use, "active_from": key.active_from}
     new = tx.insert(service_key).values(**row).on_conflict_do_nothing().returning(service_key.c.fingerprint)
     if not await tx.all(new):
@@ -40,6 +42,7 @@ async def stage(tx: Transaction, key: ServiceKey, act: journal.Act, at: datetime
 
 async def retire(tx: Transaction, key: ServiceKey, act: journal.Act, at: datetime) -> None:
     """It is not used for anything from now on; a key of the settings gets its record by this."""
+    await gates.have_alone(tx, Gate.TRUST)
     row = {"fingerprint": key.fingerprint, "use": key.use, "active_from": max(key.active_from, at), "retired_at": at}
     await tx.run(
         tx.insert(service_key)

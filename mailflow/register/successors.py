@@ -65,6 +65,7 @@ async def enrol(tx: Transaction, code: SenderCode, fingerprint: str, change: Cha
 
     What it follows, and its sender, must still be active: who was suspended meanwhile names no successor.
     """
+    await directory.have_alone(tx)
     offered = await _waiting(tx, code, fingerprint)
     signs = sa.select(certificate.c.use).join(sender, sender.c.code == certificate.c.sender)
     former = signs.where(

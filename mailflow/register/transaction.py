@@ -37,7 +37,7 @@ class LeaseLost(Unavailable):
 class Transaction(Statements):
     """One transaction on the register; the modules beside this one work with it."""
 
-    __slots__ = ("doomed", "intake_keys", "keys", "may_number", "reserved", "vault", "writes")
+    __slots__ = ("doomed", "gates", "intake_keys", "keys", "may_number", "reserved", "vault", "writes")
 
     def __init__(self, connection: AsyncConnection, vault: Vault, keys: KeyStore, *, writes: bool) -> None:
         super().__init__(connection)
@@ -47,6 +47,8 @@ class Transaction(Statements):
         self.writes = writes
         self.intake_keys: dict[int, ContentKey] = {}
         """Content keys of intakes that this transaction has unwrapped already."""
+        self.gates: dict[int, bool] = {}
+        """Those that it has passed, and whether it has them alone (`gates`)."""
         self.may_number = False
         """It holds the switch, which nobody has thrown (`issuing.hold`)."""
         self.reserved = False

@@ -43,8 +43,8 @@ async def submit(tx: Transaction, submissions: Sequence[Submission], terms: Term
     StaleDirectory when a sender was proven against enrolments that have changed since, and
     `issuing.NumbersStopped` when one of them needs a number while none is given.
     """
-    await issuing.hold(tx)  # before all else that is locked; whether it matters is asked where numbers are taken
     await require_current(tx, terms, [submission.submitter for submission in submissions])
+    await issuing.hold(tx)  # before all else that is locked; whether it matters is asked where numbers are taken
     senders = {sender.code: sender for sender in terms.directory.senders}
     works = [open_files(submission, senders[submission.submitter.sender], terms, at) for submission in submissions]
     everything = [work for group in works for work in group]

@@ -100,6 +100,7 @@ def sorted_desks(desks: list[EnrolledDesk]) -> list[EnrolledDesk]:
 async def carried_out(register: Register, wanted: Directory, today: date = TODAY) -> list[str]:
     """Make the register so; what was done."""
     async with register.begin() as tx:
+        await directory.have_alone(tx)
         known = await directory.read(tx)
         found = steps(known, wanted, today)
         await carry_out(tx, known, found, CHANGE)
