@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.log import event
 from mailflow.mail import imap_syntax
-from mailflow.mail.imap_session import ImapAccount, ImapSession, RefusedError, ServerFailedError
+from mailflow.mail.imap_halves import Clock, Halving, Troubles
+from mailflow.mail.imap_session import ImapAccount, ImapSession, NoAnswerError, RefusedError, ServerFailedError
 from mailflow.mail.imap_syntax import FetchedItems, Quota
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
@@ -22,16 +23,15 @@ IDLE_SECONDS_MAX = 300.0
 """Of one IDLE: middle boxes forget silent connections long before RFC 2177's 29 minutes."""
 SIZES_BATCH = 500
 """Mails whose sizes are asked for in one command."""
+SIZES = "(UID RFC822.SIZE INTERNALDATE)"
 LOOK_BATCH = 500
 """Mails whose headers are looked at in one command."""
 HEADER_BYTES = 1_024
 """Of the fields of one mail, as far as is known beforehand."""
 FETCH_BYTES_MAX = 32 * 1024 * 1024
 """Of the bodies in one FETCH, as far as their sizes are known beforehand."""
-FAILURES_MAX = 3
-"""At so many mails one after the other a server does not fail because of the mails."""
-
-log = logging.getLogger(__name__)
+UNREADABLE, UNMOVABLE = "unreadable-in-mailbox", "unmovable-in-mailbox"
+"""What the log says of a mail at which the server fails."""
 
 
 class _Folder:
@@ -59,16 +59,22 @@ class _Folder:
             session = self._session
             if session is None or not session.alive:
                 self._session = None
-                session = await ImapSession.connect(self.account)
-                self._session = session
-                self._uidvalidity = await session.select(self.name, read_only=self._read_only)
+                session = self._session = await self._opened()
             if uidvalidity not in {None, self._uidvalidity}:
                 raise Unavailable("imap: the folder's UIDVALIDITY has changed")
             try:
                 yield session
             except RefusedError as refused:
                 session.abort()
-                raise ServerFailedError(f"imap: {refused}") from None
+                raise ServerFailedError(f"imap: {refused}", why=refused.word) from None
+
+    async def _opened(self) -> ImapSession:
+        try:
+            session = await ImapSession.connect(self.account)
+            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
+        except ServerFailedError as error:
+            raise Unavailable(str(error)) from None  # no mail was asked for yet, so none is to blame
+        return session
 
     @contextlib.asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -91,7 +97,7 @@ class _Folder:
         try:
             return len(await session.run("LIST", '""', imap_syntax.mailbox_name(self.name))) > 1
         except RefusedError as refused:
-            raise ServerFailedError(f"imap: {refused}") from None
+            raise ServerFailedError(f"imap: {refused}", why=refused.word) from None
         finally:
             await session.log_out()
 
@@ -105,29 +111,41 @@ class _Folder:
             lines = await session.run("SEARCH", *criteria, uid=True)
             return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
 
-    async def fetch(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets."""
-        for some in _slices(sorted(set(uids)), SIZES_BATCH):
-            sizes = await self._items(uidvalidity, dict.fromkeys(some, 0), "(UID RFC822.SIZE INTERNALDATE)")
-            known = [items for items in sizes.values() if items.size_bytes is not None]
-            for batch in self._batches(known):
-                bodies = await self._bodies(uidvalidity, batch)
-                for items in batch:
-                    mail = self._mail(uidvalidity, items, bodies.get(items.uid) or b"")
-                    if mail is not None:
-                        yield mail
+    async def fetch(self, uidvalidity: int, uids: Sequence[int], troubles: Troubles) -> AsyncIterator[FetchedMail]:
+        """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets.
+
+        Mails at which the server fails are left out, and noted.
+        """
+        together, apart = troubles.due(uids)
+        sizing, reading = Halving(troubles, UNREADABLE), Halving(troubles, UNREADABLE)
+        items: dict[int, FetchedItems] = {}
+        sets = [*_slices(together, SIZES_BATCH), *apart]
+        async for _, told in sizing.each(sets, lambda some: self._items(uidvalidity, some, SIZES)):
+            items |= {uid: mail for uid, mail in told.items() if mail.received_at and mail.size_bytes is not None}
+        left = {uid for some in sets for uid in some} - sizing.unread
+        known = [[items[uid] for uid in some if uid in items] for some in (together, *apart)]
+        sets = [[mail.uid for mail in batch] for some in known for batch in self._batches(some)]
+        async for some, bodies in reading.each(sets, lambda some: self._bodies(uidvalidity, [items[u] for u in some])):
+            for uid in some:
+                if (mail := self._mail(uidvalidity, items[uid], bodies.get(uid) or b"")) is not None:
+                    troubles.well([uid])
+                    left.discard(uid)
+                    yield mail
+        if left := left - reading.unread:
+            still = await self.search("UID", imap_syntax.uid_set(sorted(left)), "UNDELETED")
+            # What is not there any more somebody else took away.
+            reading.left_out([uid for uid in still.uids if uid in left and still.uidvalidity == uidvalidity])
 
     def _mail(self, uidvalidity: int, items: FetchedItems, body: bytes) -> FetchedMail | None:
-        if items.received_at is None:
-            raise Unavailable("imap: the server gives a mail no INTERNALDATE")
+        """None when it has no octets: it is gone, or the server cannot read it."""
         too_large = self._too_large(items) or len(body) > self.account.size_bytes_max
-        if not body and not too_large:
-            return None  # NIL, empty or missing: somebody else took it away
+        if items.received_at is None or items.size_bytes is None or not (body or too_large):
+            return None
         return FetchedMail(
             uid=items.uid,
             uidvalidity=uidvalidity,
             raw=None if too_large else body,
-            size_bytes=max(items.size_bytes or 0, len(body)) if too_large else len(body),
+            size_bytes=max(items.size_bytes, len(body)) if too_large else len(body),
             received_at=items.received_at,
         )
 
@@ -150,38 +168,17 @@ class _Folder:
 
     async def _bodies(self, uidvalidity: int, batch: Sequence[FetchedItems]) -> dict[int, bytes]:
         wanted = {mail.uid: mail.size_bytes or 0 for mail in batch if not self._too_large(mail)}
+        if not wanted:
+            return {}
         # One octet more than the limit shows a mail that is larger than its RFC822.SIZE says.
-        items = await self._items(uidvalidity, wanted, f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)")
+        what = f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)"
+        items = await self._items(uidvalidity, [*wanted], what, expected_bytes=sum(wanted.values()))
         return {uid: mail.body for uid, mail in items.items() if mail.body is not None}
 
-    async def _items(self, uidvalidity: int, expected: Mapping[int, int], what: str) -> dict[int, FetchedItems]:
-        """What the server tells of these mails, of each of which so many octets are expected.
-
-        A mail at which it fails is left out and looked for by halves, so that it keeps no other one waiting.
-        Raises Unavailable when the server fails at several one after the other.
-        """
-        found: dict[int, FetchedItems] = {}
-        failures = 0
-        sets = [sorted(expected)] if expected else []
-        while sets:
-            uids = sets.pop()
-            try:
-                found |= await self._fetched(uidvalidity, uids, what, sum(expected[uid] for uid in uids))
-                failures = 0
-            except ServerFailedError as error:
-                if len(uids) > 1:
-                    half = len(uids) // 2
-                    sets += [uids[half:], uids[:half]]
-                    continue
-                event(log, "unreadable-in-mailbox", level=logging.ERROR, uid=uids[0], error=str(error))
-                failures += 1
-                if failures == FAILURES_MAX:
-                    raise
-        return found
-
-    async def _fetched(
-        self, uidvalidity: int, uids: Sequence[int], what: str, expected_bytes: int
+    async def _items(
+        self, uidvalidity: int, uids: Sequence[int], what: str, *, expected_bytes: int = 0
     ) -> dict[int, FetchedItems]:
+        """What the server tells of these mails in one command."""
         async with self.session(uidvalidity) as session:
             try:
                 lines = await session.run(
@@ -190,7 +187,7 @@ class _Folder:
                 found = list(imap_syntax.fetched(lines[:-1]))
             except imap_syntax.UnreadableResponseError as error:
                 session.abort()
-                raise Unavailable(f"imap: {error}") from None
+                raise ServerFailedError(f"imap: {error}", why="unreadable-response") from None
         merged: dict[int, FetchedItems] = {}
         asked = frozenset(uids)
         for items in found:  # a server may tell of one mail in several responses
@@ -198,25 +195,38 @@ class _Folder:
                 merged[items.uid] = _merged(merged.get(items.uid), items)
         return merged
 
-    async def move(self, uidvalidity: int, uids: Sequence[int], folder: str) -> None:
-        for some in _slices(sorted(set(uids)), self.account.move_batch):
-            async with self.session(uidvalidity) as session:
-                try:
-                    await _move(session, some, folder)
-                except RefusedError as refused:
-                    if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
-                        await session.run("NOOP")
-                    elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
-                        await _create(session, folder)
-                    else:
-                        raise
-                    await _move(session, some, folder)
+    async def move(self, uidvalidity: int, uids: Sequence[int], folder: str, troubles: Troubles) -> Mapping[int, str]:
+        """Which of them the server would not move, and why. That they are gone is no error."""
+        together, apart = troubles.due(uids)
+        moving = Halving(troubles, UNMOVABLE)
+        sets = [*_slices(together, self.account.move_batch), *apart]
+        async for some, _ in moving.each(sets, lambda some: self._moved(uidvalidity, some, folder)):
+            troubles.well(some)
+        return moving.failed
+
+    async def _moved(self, uidvalidity: int, uids: Sequence[int], folder: str) -> bool:
+        async with self.session(uidvalidity) as session:
+            try:
+                await _move(session, uids, folder)
+            except RefusedError as refused:
+                if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
+                    await session.run("NOOP")
+                elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
+                    await _create(session, folder)
+                else:
+                    raise
+                await _move(session, uids, folder)
+        return True
 
     async def look(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[Lying]:
         """By the fields that a server has at hand; those that are gone are left out."""
         what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
-        for some in _slices(sorted(set(uids)), LOOK_BATCH):
-            found = await self._items(uidvalidity, dict.fromkeys(some, HEADER_BYTES), what)
+        sets = [*_slices(sorted(set(uids)), LOOK_BATCH)]
+
+        async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
+            return await self._items(uidvalidity, some, what, expected_bytes=HEADER_BYTES * len(some))
+
+        async for _, found in Halving(Troubles(), UNREADABLE).each(sets, look):
             for items in found.values():
                 if items.received_at is not None:
                     yield Lying(
@@ -245,17 +255,19 @@ class _Folder:
 class ImapMailbox:
     """The port `Mailbox`: the folder that desks write to. Times, sizes and sets are bounded by the account."""
 
-    def __init__(self, account: ImapAccount, inbox: str) -> None:
+    def __init__(self, account: ImapAccount, inbox: str, *, clock: Clock = time.monotonic) -> None:
         self._folder = _Folder(account, inbox, read_only=False)
+        self._troubles = Troubles(clock)
 
     async def list(self) -> Listing:
-        return await self._folder.search("UNDELETED")
+        found = await self._folder.search("UNDELETED")
+        return replace(found, uids=self._troubles.order(found.uidvalidity, found.uids))
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        return self._folder.fetch(listing.uidvalidity, uids)
+        return self._folder.fetch(listing.uidvalidity, uids, self._troubles)
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        await self._folder.move(listing.uidvalidity, uids, folder)
+        await self._folder.move(listing.uidvalidity, uids, folder, self._troubles)
 
     async def quotas(self) -> tuple[Quota, ...]:
         """What limits the mailbox, when the server tells (RFC 9208). Raises Unavailable."""
@@ -299,10 +311,11 @@ class ImapFolder:
         return [one async for one in self._folder.look(listing.uidvalidity, uids)]
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        return self._folder.fetch(listing.uidvalidity, uids)
+        return self._folder.fetch(listing.uidvalidity, uids, Troubles())
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        await self._folder.move(listing.uidvalidity, uids, folder)
+        if await self._folder.move(listing.uidvalidity, uids, folder, Troubles()):
+            raise Unavailable("imap: some mails cannot be moved")
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
         for some in _slices(sorted(set(uids)), LOOK_BATCH):
@@ -330,7 +343,7 @@ class ImapCopies:
 
     async def find(self, message_id: str) -> Sequence[bytes]:
         listing = await self._folder.search("HEADER", "Message-ID", imap_syntax.quoted(message_id))
-        mails = self._folder.fetch(listing.uidvalidity, listing.uids)
+        mails = self._folder.fetch(listing.uidvalidity, listing.uids, Troubles())
         return [mail.raw async for mail in mails if mail.raw is not None]
 
     async def close(self) -> None:
@@ -340,15 +353,22 @@ class ImapCopies:
 async def _move(session: ImapSession, uids: Sequence[int], folder: str) -> None:
     """UID MOVE (RFC 6851), else its parts. UIDs that are gone are no error to servers (RFC 3501 section 6.4.8)."""
     uid_set, name = imap_syntax.uid_set(uids), imap_syntax.mailbox_name(folder)
-    if "MOVE" in session.capabilities:
-        await session.run("MOVE", uid_set, name, uid=True)
-    elif "UIDPLUS" in session.capabilities:
+    try:
+        if "MOVE" in session.capabilities:
+            await session.run("MOVE", uid_set, name, uid=True)
+            return
+        if "UIDPLUS" not in session.capabilities:
+            # A plain EXPUNGE would also remove what other clients have marked.
+            raise Misconfigured("imap: the server offers neither MOVE nor UIDPLUS")
         await session.run("COPY", uid_set, name, uid=True)
+    except NoAnswerError as error:
+        raise Unavailable(str(error)) from None  # it may still be at it: not a second time beside the first
+    try:
         await session.run("STORE", uid_set, "+FLAGS.SILENT", r"(\Deleted)", uid=True)
         await session.run("EXPUNGE", uid_set, uid=True)
-    else:
-        # A plain EXPUNGE would also remove what other clients have marked.
-        raise Misconfigured("imap: the server offers neither MOVE nor UIDPLUS")
+    except (RefusedError, ServerFailedError) as error:
+        session.abort()
+        raise Unavailable(f"imap: {error}") from None  # copied already: parts of them would be copied once more
 
 
 async def _create(session: ImapSession, folder: str) -> None:

@@ -74,10 +74,25 @@ class RefusedError(Exception):
         super().__init__(f"{command}: {result}{f' [{code}]' if code else ''}")
         self.code = code
         """Response code (RFC 5530), or an empty string."""
+        self.word = f"refused-{code.lower()}" if code else "refused"
+        """For the log."""
 
 
 class ServerFailedError(Unavailable):
-    """The server refused a command, or hung up on it; perhaps because of what was asked for."""
+    """The server refused a command, or answered nonsense; perhaps because of what was asked for."""
+
+    def __init__(self, text: str, *, why: str) -> None:
+        super().__init__(text)
+        self.why = why
+        """A word for the log."""
+
+
+class ConnectionCutError(ServerFailedError):
+    """The connection ended within a command."""
+
+
+class NoAnswerError(ServerFailedError):
+    """The server did not answer in time, and may still be at it."""
 
 
 class ImapSession:
@@ -294,11 +309,12 @@ class ImapSession:
             yield
         except (TimeoutError, aioimaplib.CommandTimeout):
             self.abort()
-            raise Unavailable(f"imap: {what}: no answer in time") from None
+            raise NoAnswerError(f"imap: {what}: no answer in time", why="no-answer") from None
         except aioimaplib.AioImapException:
             reason = self._protocol.lost
             self.abort()
-            raise ServerFailedError(f"imap: {what}: {reason or 'the server broke the protocol'}") from None
+            text = f"imap: {what}: {reason or 'the server broke the protocol'}"
+            raise ConnectionCutError(text, why="connection-lost") from None
         except ssl.SSLCertVerificationError as error:
             self.abort()
             raise Unavailable(f"imap: {what}: certificate not trusted: {error.verify_message}") from None

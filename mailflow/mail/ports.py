@@ -21,18 +21,22 @@ class Mailbox(Protocol):
     """One IMAP folder of incoming mail. Any method raises `Unavailable`; the next call then connects anew."""
 
     async def list(self) -> Listing:
-        """Every UID in the inbox that is not marked deleted, in ascending order."""
+        """Every UID in the inbox that is not marked deleted, in ascending order; those that gave trouble last."""
         ...
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        """Read those mails without marking them seen. What somebody else took away meanwhile is left out.
+        """Read those mails without marking them seen. A mail over the size limit comes without its octets.
 
-        A mail over the size limit comes without its octets.
+        What somebody else took away meanwhile is left out. So is a mail that the server cannot read, which is told in
+        the log and tried again at times; a server that can read none of them is unavailable.
         """
         ...
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        """Put those mails into `folder`, which is made when missing. UIDs that are gone are no error."""
+        """Put those mails into `folder`, which is made when missing. UIDs that are gone are no error.
+
+        A mail that the server cannot move stays, is told in the log and tried again at times, when others can be moved.
+        """
         ...
 
     async def wait(self, seconds: float) -> bool:
@@ -87,7 +91,7 @@ class Folder(Protocol):
         ...
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        """As `Mailbox.move`."""
+        """As `Mailbox.move`, but any mail that stays raises Unavailable, once the others are moved."""
         ...
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:

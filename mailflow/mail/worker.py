@@ -6,7 +6,8 @@ The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the s
 """
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from mailflow.core.anomalies import Code
@@ -19,11 +20,14 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.pool import TaskFailed
+from mailflow.mail.ports import Listing
 from mailflow.register import Hold, intake
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
+FETCH_SECONDS_MAX = 900.0
+"""How long one poll reads mails of a slow server: what is left comes with the next one, so that a turn is bounded."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ Chunk = Sequence[intake.Claimed]
 
 
 async def receive(door: MailDoor) -> Progress:
-    """Take in the oldest mails of the inbox, then move them to where they belong. Raises Unavailable.
+    """Take in the first mails of the inbox, then move them to where they belong. Raises Unavailable.
 
     One worker at a time and inbox: two that move the same mail leave two copies of it behind.
     """
@@ -53,21 +57,36 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
         return Progress()
     async with door.register.begin() as tx:
         known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
-    fresh = [uid for uid in uids if uid not in known]
+    taken: dict[int, bool] = {}
+    try:
+        async for some in _brought_in(door, listing, [uid for uid in uids if uid not in known]):
+            taken |= some
+        # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
+        for folder, whole in ((door.processed, True), (door.quarantine, False)):
+            if to_move := [uid for uid, kept in (known | taken).items() if kept is whole]:
+                await ours.confirm()  # cut off from the database we are not: another worker may be at it by now
+                await door.mailbox.move(listing, to_move, folder)
+    except Unavailable as error:
+        if not taken:
+            raise
+        # What was taken in counts, and the next turn, which follows at once, tells whether it lasts.
+        event(log, "broken-off", level=logging.WARNING, taken=len(taken), why=type(error).__name__.lower())
+    return Progress(received=len(taken))
+
+
+async def _brought_in(door: MailDoor, listing: Listing, uids: Sequence[int]) -> AsyncIterator[dict[int, bool]]:
+    """Those of them that the server gives are taken in; as much as fits into the time of one turn."""
+    end = time.monotonic() + FETCH_SECONDS_MAX
     batch: list[FetchedMail] = []
-    async for mail in door.mailbox.fetch(listing, fresh):
+    async for mail in door.mailbox.fetch(listing, uids):
         batch.append(mail)
         octets = sum(len(one.raw or b"") for one in batch)
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
-            known |= await _take_in(door, batch)
+            yield await _take_in(door, batch)
             batch = []
-    known |= await _take_in(door, batch)
-    # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
-    for folder, whole in ((door.processed, True), (door.quarantine, False)):
-        if to_move := [uid for uid, kept in known.items() if kept is whole]:
-            await ours.confirm()  # cut off from the database we are not: another worker may be at it by now
-            await door.mailbox.move(listing, to_move, folder)
-    return Progress(received=len(fresh))
+        if time.monotonic() > end:
+            break
+    yield await _take_in(door, batch)
 
 
 async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:

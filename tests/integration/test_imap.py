@@ -199,31 +199,6 @@ async def test_a_mail_that_is_larger_than_the_server_says_is_not_kept(folder: Se
 # What only a server can do
 
 
-async def test_a_mail_that_the_server_cannot_read_keeps_no_other_one_waiting(
-    dovecot: Dovecot, folder: ServerPlace
-) -> None:
-    mails = [a_mail(f"m{number}") for number in range(7)]
-    folder.put(*mails)
-    async with closing(folder.mailbox()) as mailbox:
-        listing = await mailbox.list()
-        third = dovecot.file_of("svc", folder.folder, 3)
-        third.chmod(0)
-        assert [mail.uid for mail in await read(mailbox, listing)] == [uid for uid in listing.uids if uid != 3]
-        assert (await mailbox.list()).uids == listing.uids
-        third.chmod(0o600)
-        assert [mail.raw for mail in await read(mailbox, listing)] == mails
-
-
-async def test_a_server_that_can_read_nothing_is_unavailable(dovecot: Dovecot, folder: ServerPlace) -> None:
-    folder.put(*(a_mail(f"m{number}") for number in range(7)))
-    async with closing(folder.mailbox()) as mailbox:
-        listing = await mailbox.list()
-        for uid in listing.uids:
-            dovecot.file_of("svc", folder.folder, uid).chmod(0)
-        with pytest.raises(Unavailable):
-            await read(mailbox, listing)
-
-
 async def test_reading_leaves_mails_unseen_and_deleted_ones_are_not_listed(folder: ServerPlace) -> None:
     folder.put(a_mail("one"), a_mail("two"), a_mail("three"))
     folder.flag(2, r"\Deleted")

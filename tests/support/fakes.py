@@ -28,7 +28,7 @@ def _no_trouble(seam: str) -> None:
 
 
 class FakeMailbox:
-    """One account. What the server does is told by `deliver`, `remove` and `renumber`.
+    """One account. What the server does is told by `deliver`, `remove` and `renumber`, and by `unreadable`.
 
     `trouble` is called with the name of every seam (`list`, `fetch`, `fetch:next`, `move`, `move:next`,
     `move:end`, `find`); it may raise, or change the mailbox: what happened before the seam stays so.
@@ -43,6 +43,8 @@ class FakeMailbox:
         self.inbox: dict[int, _Stored] = {}
         self.folders: dict[str, list[_Stored]] = {}
         self.uidvalidity = 1
+        self.unreadable: set[int] = set()
+        self._troubled: set[int] = set()
         self._next_uid = 1
         self._arrived = asyncio.Event()
 
@@ -80,13 +82,16 @@ class FakeMailbox:
     async def list(self) -> Listing:
         self.trouble("list")
         self._arrived.clear()
-        return Listing(uidvalidity=self.uidvalidity, uids=tuple(sorted(self.inbox)))
+        uids = sorted(self.inbox, key=lambda uid: (uid in self._troubled, uid))
+        return Listing(uidvalidity=self.uidvalidity, uids=tuple(uids))
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         self.trouble("fetch")
         for uid in sorted(set(uids)):
             self._check(listing)
-            if (stored := self.inbox.get(uid)) is not None:
+            if uid in self.unreadable:
+                self._troubled.add(uid)
+            elif (stored := self.inbox.get(uid)) is not None:
                 size = len(stored.raw)
                 yield FetchedMail(
                     uid=uid,

@@ -1,0 +1,357 @@
+"""Mails that an IMAP server cannot read or move, in every way in which it may fail at them: on two servers."""
+
+import asyncio
+import imaplib
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.mail import imap_syntax
+from mailflow.mail.door import MailDoor
+from mailflow.mail.imap import ImapFolder, ImapMailbox
+from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
+from mailflow.mail.stages import Drained, Stages
+from mailflow.mail.worker import receive
+from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
+from tests.servers.dovecot import Dovecot
+from tests.support.doors import House
+from tests.support.judging import RECEIVED_AT, dem_part
+from tests.support.judging import a_mail as a_request
+from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name, an_account, closing, read
+
+SECONDS_MAX = 60
+NEVER_SECONDS = 3600.0
+SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY", rb"UID MOVE (\S+) "
+
+WAYS = [
+    *((way, command) for way in ("refused", "cut", "left out") for command in (SIZES, BODIES)),
+    *((way, SIZES) for way in ("no date", "nonsense date", "no size", "an open list")),
+]
+
+
+class Failing:
+    """What a server does that fails at some mails; `FaultProxy` asks it at each line."""
+
+    def __init__(self, way: str, command: bytes, bad: Collection[int]) -> None:
+        self.way, self.command, self.bad = way, command, set(bad)
+        self.commands = 0
+
+    def __call__(self, side: Side, line: bytes) -> Break | None:
+        if side is Side.CLIENT:
+            return self._at_command(line)
+        told = re.match(rb"\* \d+ FETCH \(.*\bUID (\d+)\b.*INTERNALDATE", line)
+        if told is None or int(told[1]) not in self.bad:
+            return None
+        spoilt = {
+            "no date": re.sub(rb' ?INTERNALDATE "[^"]*"', b"", line),
+            "nonsense date": re.sub(rb'INTERNALDATE "[^"]*"', b'INTERNALDATE "soon"', line),
+            "no size": re.sub(rb" ?RFC822.SIZE \d+", b"", line),
+            "an open list": line.replace(b"FETCH (", b"FETCH (X (", 1),
+        }.get(self.way)
+        return None if spoilt is None else Break(fault=Fault.REPLACE, replacement=spoilt)
+
+    def _at_command(self, line: bytes) -> Break | None:
+        asked = re.search(self.command, line)
+        if asked is None:
+            return None
+        self.commands += 1
+        uids = _uids(asked[1])
+        tag = line.split()[0]
+        if not uids & self.bad:
+            return None
+        match self.way:
+            case "refused":
+                return Break(fault=Fault.REPLACE, replacement=tag + b" NONSENSE\r\n")
+            case "cut":
+                return Break(fault=Fault.RESET_BEFORE)
+            case "left out":
+                others = sorted(uids - self.bad)
+                fewer = (
+                    line.replace(asked[1], imap_syntax.uid_set(others).encode(), 1) if others else tag + b" NOOP\r\n"
+                )
+                return Break(fault=Fault.REPLACE, replacement=fewer)
+        return None
+
+
+def _uids(text: bytes) -> set[int]:
+    ranges = [part.split(b":") for part in text.split(b",")]
+    return {uid for part in ranges for uid in range(int(part[0]), int(part[-1]) + 1)}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=["dovecot", "cyrus"])
+def place(request: pytest.FixtureRequest) -> ServerPlace:
+    server: ImapServer = request.getfixturevalue(request.param)
+    return ServerPlace(server, a_name("In"))
+
+
+def a_mailbox(place: ServerPlace, port: int, clock: Clock | None = None) -> ImapMailbox:
+    return ImapMailbox(an_account(port=port, fetch_batch=50), place.folder, clock=clock or Clock())
+
+
+# Reading
+
+
+@pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
+async def test_what_cannot_be_read_comes_last_until_it_can(place: ServerPlace, way: str, command: bytes) -> None:
+    """Three among good ones, the oldest too. The second failure may be at once; from then on only now and then."""
+    mails, clock = [a_mail(f"m{number}") for number in range(9)], Clock()
+    place.put(*mails)
+    failing = Failing(way, command, ())
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port, clock)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        uids = listing.uids
+        bad, good = [uids[0], uids[3], uids[4]], [uids[n] for n in (1, 2, 5, 6, 7, 8)]
+        failing.bad.update(bad)
+        assert sorted(mail.uid for mail in await read(mailbox, listing)) == good
+        assert (await mailbox.list()).uids == (*good, *bad)
+        again = replace(listing, uids=tuple(bad))
+        assert await read(mailbox, again) == []
+        failing.bad.clear()
+        assert await read(mailbox, again) == [], "twice is enough for now"
+        clock.now += AGAIN_FIRST_SECONDS
+        assert [mail.raw for mail in await read(mailbox, again)] == [mails[0], *mails[3:5]]
+        assert (await mailbox.list()).uids == uids
+
+
+@pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
+async def test_a_server_that_fails_at_every_mail_is_unavailable(place: ServerPlace, way: str, command: bytes) -> None:
+    mails = [a_mail(f"m{number}") for number in range(20)]
+    place.put(*mails)
+    failing = Failing(way, command, ())
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        failing.bad.update(listing.uids)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await read(mailbox, listing)
+        assert failing.commands < 3 * 10
+        failing.bad.clear()
+        assert sorted(mail.raw or b"" for mail in await read(mailbox, listing)) == sorted(mails), "none was to blame"
+
+
+async def test_a_mail_whose_file_cannot_be_read_keeps_no_other_one_waiting(
+    dovecot: Dovecot, folder: ServerPlace
+) -> None:
+    mails = [a_mail(f"m{number}") for number in range(7)]
+    folder.put(*mails)
+    async with closing(folder.mailbox()) as mailbox:
+        listing = await mailbox.list()
+        third = dovecot.file_of("svc", folder.folder, 3)
+        third.chmod(0)
+        assert sorted(mail.uid for mail in await read(mailbox, listing)) == [uid for uid in listing.uids if uid != 3]
+        assert (await mailbox.list()).uids == (*(uid for uid in listing.uids if uid != 3), 3)
+        third.chmod(0o600)
+        assert [mail.raw for mail in await read(mailbox, listing)] == [*mails[:2], *mails[3:], mails[2]]
+        assert (await mailbox.list()).uids == listing.uids
+
+
+async def test_a_server_whose_files_cannot_be_read_is_unavailable(dovecot: Dovecot, folder: ServerPlace) -> None:
+    folder.put(*(a_mail(f"m{number}") for number in range(7)))
+    async with closing(folder.mailbox()) as mailbox:
+        listing = await mailbox.list()
+        for uid in listing.uids:
+            dovecot.file_of("svc", folder.folder, uid).chmod(0)
+        with pytest.raises(Unavailable):
+            await read(mailbox, listing)
+
+
+async def test_a_server_that_is_away_is_no_fault_of_a_mail(
+    place: ServerPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hangs up when the mail is asked for, and is not there any more when it is asked for again."""
+    place.put(a_mail("one"))
+    away = False
+
+    def hangs_up(side: Side, line: bytes) -> Break | None:
+        asks = side is Side.CLIENT and re.search(rb"LOGIN|FETCH", line)
+        return Break(fault=Fault.RESET_BEFORE) if away and asks else None
+
+    async with (
+        FaultProxy(place.server.imap_port, at_line=hangs_up) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        away = True
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await read(mailbox, listing)
+        away = False
+        assert len(await read(mailbox, listing)) == 1
+    assert "unreadable-in-mailbox" not in caplog.text
+
+
+# Moving
+
+
+@pytest.mark.parametrize("way", ["refused", "cut"])
+async def test_what_cannot_be_moved_keeps_no_other_one_from_it(place: ServerPlace, way: str) -> None:
+    mails, clock, done = [a_mail(f"m{number}") for number in range(9)], Clock(), a_name("Done")
+    place.put(*mails)
+    failing = Failing(way, MOVE, ())
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port, clock)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        bad = [listing.uids[n] for n in (0, 3, 4)]
+        failing.bad.update(bad)
+        for _ in range(3):
+            await mailbox.move(listing, listing.uids, done)
+            assert (await mailbox.list()).uids == tuple(bad)
+        assert sorted(place.moved(done, done)) == sorted([*mails[1:3], *mails[5:]])
+        failing.bad.clear()
+        clock.now += AGAIN_FIRST_SECONDS
+        await mailbox.move(listing, listing.uids, done)
+        assert (await mailbox.list()).uids == ()
+    assert sorted(place.moved(done, done)) == sorted(mails)
+
+
+async def test_a_server_that_moves_nothing_is_unavailable(place: ServerPlace) -> None:
+    place.put(*(a_mail(f"m{number}") for number in range(9)))
+    failing, done = Failing("refused", MOVE, range(1, 1000)), a_name("Done")
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        with pytest.raises(Unavailable):
+            await mailbox.move(listing, listing.uids, done)
+        failing.bad.clear()
+        await mailbox.move(listing, listing.uids, done)
+        assert (await mailbox.list()).uids == ()
+
+
+async def test_who_moves_mails_of_a_folder_hears_of_one_that_stays(place: ServerPlace) -> None:
+    place.put(*(a_mail(f"m{number}") for number in range(4)))
+    failing, done = Failing("refused", MOVE, ()), a_name("Done")
+    async with FaultProxy(place.server.imap_port, at_line=failing) as proxy:
+        folder = ImapFolder(an_account(port=proxy.port), place.folder, read_only=False)
+        listing = await folder.list()
+        failing.bad.add(listing.uids[1])
+        with pytest.raises(Unavailable):
+            await folder.move(listing, listing.uids, done)
+        assert (await folder.list()).uids == listing.uids[1:2]
+        await folder.close()
+
+
+async def test_a_move_whose_connection_is_cut_once_is_made_over_a_fresh_one(place: ServerPlace) -> None:
+    place.put(a_mail("one"))
+    cut, done = Rule(side=Side.CLIENT, fault=Fault.RESET_BEFORE, match=MOVE), a_name("Done")
+    async with (
+        FaultProxy(place.server.imap_port, cut) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        await mailbox.move(listing, listing.uids, done)
+        assert (await mailbox.list()).uids == ()
+    assert cut.fired
+    assert place.moved(done, done) == [a_mail("one")]
+
+
+async def test_mails_that_a_server_has_copied_and_cannot_remove_are_copied_once(place: ServerPlace) -> None:
+    """Without MOVE. To do it by halves would copy each of them again and again."""
+    mails, done = [a_mail(f"m{number}") for number in range(8)], a_name("Done")
+    place.put(*mails)
+    copying = Failing("refused", rb"UID COPY (\S+) ", ())
+
+    def without_move(side: Side, line: bytes) -> Break | None:
+        if side is Side.SERVER and b"CAPABILITY" in line:
+            return Break(fault=Fault.REPLACE, replacement=re.sub(rb" MOVE\b", b"", line))
+        if side is Side.CLIENT and b"UID STORE" in line:
+            return Break(fault=Fault.REPLACE, replacement=line.split()[0] + b" NONSENSE\r\n")
+        return copying(side, line)
+
+    async with (
+        FaultProxy(place.server.imap_port, at_line=without_move) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        with pytest.raises(Unavailable):
+            await mailbox.move(listing, listing.uids, done)
+    assert copying.commands == 2, "the first made the folder"
+    assert sorted(place.moved(done, done)) == sorted(mails)
+
+
+# The worker
+
+
+async def drain(door: MailDoor) -> Drained:
+    async with asyncio.timeout(SECONDS_MAX):
+        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
+
+
+def requests(place: ServerPlace, count: int) -> list[bytes]:
+    """So many request mails, received when the door's clock says so."""
+    mails = [a_request(dem_part(number, surname="Nom" + chr(97 + number))) for number in range(count)]
+    with place.server.session("svc") as client:
+        for raw in mails:
+            assert client.append(place.folder, "", imaplib.Time2Internaldate(RECEIVED_AT), raw)[0] == "OK"
+    return mails
+
+
+@pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
+async def test_a_batch_ends_though_mails_cannot_be_read(
+    folder: ServerPlace, house: House, way: str, command: bytes
+) -> None:
+    requests(folder, 6)
+    failing, clock = Failing(way, command, (1, 2, 4)), Clock()
+    async with (
+        FaultProxy(folder.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(folder, proxy.port, clock)) as mailbox,
+    ):
+        door = replace(house.door(), mailbox=mailbox, processed=a_name("Processed"))
+        drained = await drain(door)
+        assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (3, 3, ())
+        assert not await receive(door), "no progress"
+        failing.bad.clear()
+        clock.now += AGAIN_FIRST_SECONDS
+        drained = await drain(door)
+    assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (3, 3, ())
+    assert folder.inbox() == []
+
+
+@pytest.mark.parametrize("way", ["refused", "cut"])
+async def test_a_batch_ends_though_a_mail_cannot_be_moved(folder: ServerPlace, house: House, way: str) -> None:
+    mails, processed = requests(folder, 4), a_name("Processed")
+    async with (
+        FaultProxy(folder.server.imap_port, at_line=Failing(way, MOVE, {1})) as proxy,
+        closing(a_mailbox(folder, proxy.port)) as mailbox,
+    ):
+        door = replace(house.door(), mailbox=mailbox, processed=processed)
+        drained = await drain(door)
+        assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (4, 4, ())
+        assert not await receive(door), "no progress"
+    assert folder.inbox() == mails[:1]
+    assert sorted(folder.moved(processed, processed)) == sorted(mails[1:])
+
+
+async def test_a_batch_during_which_the_connection_is_cut_at_the_move_leaves_nothing(
+    folder: ServerPlace, house: House
+) -> None:
+    requests(folder, 1)
+    cut = Rule(side=Side.CLIENT, fault=Fault.RESET_BEFORE, match=MOVE)
+    async with (
+        FaultProxy(folder.server.imap_port, cut) as proxy,
+        closing(a_mailbox(folder, proxy.port)) as mailbox,
+    ):
+        drained = await drain(replace(house.door(), mailbox=mailbox, processed=a_name("Processed")))
+    assert cut.fired
+    assert (drained.progress.received, drained.progress.sent) == (1, 1)
+    assert (drained.unavailable, drained.waiting) == ((), 0)
+    assert folder.inbox() == []
