@@ -343,8 +343,12 @@ class ImapCopies:
 
     async def find(self, message_id: str) -> Sequence[bytes]:
         listing = await self._folder.search("HEADER", "Message-ID", imap_syntax.quoted(message_id))
-        mails = self._folder.fetch(listing.uidvalidity, listing.uids, Troubles())
-        return [mail.raw async for mail in mails if mail.raw is not None]
+        troubles = Troubles()
+        mails = self._folder.fetch(listing.uidvalidity, listing.uids, troubles)
+        found = [mail.raw async for mail in mails if mail.raw is not None]
+        if troubles:
+            raise Unavailable("imap: a copy is there that cannot be read")  # it may be the one that is looked for
+        return found
 
     async def close(self) -> None:
         await self._folder.close()

@@ -52,7 +52,7 @@ class Copies(Protocol):
     """The audit mailbox: every answer that left has a copy here."""
 
     async def find(self, message_id: str) -> Sequence[bytes]:
-        """The octets of every copy with this Message-ID. Raises `Unavailable`."""
+        """The octets of every copy with this Message-ID. Raises `Unavailable`, also when one cannot be read."""
         ...
 
     async def close(self) -> None: ...

@@ -11,7 +11,7 @@ import pytest
 from mailflow.errors import Unavailable
 from mailflow.mail import imap_syntax
 from mailflow.mail.door import MailDoor
-from mailflow.mail.imap import ImapFolder, ImapMailbox
+from mailflow.mail.imap import ImapCopies, ImapFolder, ImapMailbox
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
 from mailflow.mail.stages import Drained, Stages
 from mailflow.mail.worker import receive
@@ -143,6 +143,22 @@ async def test_a_server_that_fails_at_every_mail_is_unavailable(place: ServerPla
         assert failing.commands < 3 * 10
         failing.bad.clear()
         assert sorted(mail.raw or b"" for mail in await read(mailbox, listing)) == sorted(mails), "none was to blame"
+
+
+@pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
+async def test_a_copy_that_cannot_be_read_is_not_taken_for_none(place: ServerPlace, way: str, command: bytes) -> None:
+    """Else the answer would be sent once more."""
+    place.put(a_mail("other"), a_mail("sent"))
+    failing = Failing(way, command, ())
+    async with FaultProxy(place.server.imap_port, at_line=failing) as proxy:
+        copies = ImapCopies(an_account(port=proxy.port), place.folder)
+        assert list(await copies.find("<sent@example.test>")) == [a_mail("sent")]
+        failing.bad.update(range(1, 1000))
+        with pytest.raises(Unavailable):
+            await copies.find("<sent@example.test>")
+        failing.bad.clear()
+        assert len(await copies.find("<sent@example.test>")) == 1
+        await copies.close()
 
 
 async def test_a_mail_whose_file_cannot_be_read_keeps_no_other_one_waiting(
