@@ -59,10 +59,10 @@ async def stop(register: Register, act: journal.Act, at: datetime) -> Stop | Non
     Raises Unavailable: when it did only in waiting for a transaction from before, `read` tells that it is stopped.
     """
     async with register.begin() as tx:
+        await tx.all(sa.select(issuing.c.id).with_for_update())  # of several workers that look back at once one stops
         before = await read(tx)
         if before is None:
-            values = {"stopped_at": at, "stopped_by": act.by, "stopped_why": act.why}
-            await tx.run(sa.update(issuing).where(issuing.c.stopped_at.is_(None)).values(**values))
+            await tx.run(sa.update(issuing).values(stopped_at=at, stopped_by=act.by, stopped_why=act.why))
             await journal.append(tx, [_entry("numbers-stopped", act)], at)
     async with register.begin() as tx:
         await gates.have_alone(tx, Gate.NUMBERS)

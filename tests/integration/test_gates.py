@@ -12,7 +12,7 @@ from mailflow.core.rates import Budget
 from mailflow.core.revocation import SourceKey, SourceKind
 from mailflow.core.service_keys import KeyUse, ServiceKey
 from mailflow.mail import worker
-from mailflow.register import Register, Transaction, directory, gates, issuing, revocations, service_keys
+from mailflow.register import Register, Transaction, directory, gates, issuing, revocations, service_keys, tables
 from mailflow.register.gates import Gate
 from tests.support.databases import VAULT, PostgresDatabases
 from tests.support.doors import House
@@ -141,6 +141,21 @@ async def test_who_decides_has_locked_no_sender_when_it_waits_for_a_change(house
     while await worker.process(door):
         pass
     assert [row.state for row in await rows(house.register, "SELECT state FROM intake")] == ["answered"]
+
+
+async def test_of_several_who_stop_the_numbers_at_once_one_does_and_the_others_are_told(
+    register: Register, url: str
+) -> None:
+    """As workers do that find at their start that the register is behind."""
+    async with AsyncExitStack() as opened:
+        workers = [await opened.enter_async_context(another(url)) for _ in range(3)]
+        async with register.begin() as tx:
+            await tx.all(sa.select(tables.issuing).with_for_update())
+            stops = [asyncio.create_task(issuing.stop(one, ACT, NOW)) for one in workers]
+            await others_wait(workers[0], len(workers))
+        before = await asyncio.gather(*stops)
+    assert sorted(one is None for one in before) == [False, False, True]
+    assert len(await rows(register, "SELECT id FROM journal WHERE kind = 'numbers-stopped'")) == 1
 
 
 async def test_two_registers_in_one_database_do_not_wait_for_each_other(register: Register, url: str) -> None:
