@@ -200,7 +200,7 @@ async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Pro
     _tell("attempt-failed", error, intake=mail.id, attempt=mail.attempts)
     async with door.register.begin() as tx:
         if mail.attempts < door.pace.attempts_max:
-            await intake.release(tx, door.owner, [mail.id], door.clock(), refund=False)
+            await intake.release(tx, door.owner, [mail.id], refund=False)
             return Progress(retried=1)
         decision = Decision(door=door, at=door.clock())
         decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
@@ -215,7 +215,7 @@ async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | 
     what befell the rest of a chunk (None): the next turn finds out whether it lasts.
     """
     async with door.register.begin() as tx:
-        await intake.release(tx, door.owner, ids, door.clock(), refund=refund)
+        await intake.release(tx, door.owner, ids, refund=refund)
     if error is not None and not isinstance(error, StaleDirectory):
         raise error
 

@@ -284,12 +284,9 @@ async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     await _give_back(tx, owner, ids, solo=True)
 
 
-async def release(tx: Transaction, owner: str, ids: Sequence[int], next_at: datetime, *, refund: bool) -> None:
-    """Give mails back untouched, due at `next_at`. With `refund` a solo attempt is not counted after all."""
-    values: dict[str, Any] = {"next_at": next_at}
-    if refund:
-        values["attempts"] = REFUNDED
-    await _give_back(tx, owner, ids, **values)
+async def release(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
+    """Give mails back untouched, due as before. With `refund` a solo attempt is not counted after all."""
+    await _give_back(tx, owner, ids, **({"attempts": REFUNDED} if refund else {}))
 
 
 async def release_all(tx: Transaction, owner: str) -> None:

@@ -19,6 +19,7 @@ from mailflow.register import (
     directory,
     files,
     intake,
+    issuing,
     journal,
     lateness,
     outbox,
@@ -78,13 +79,13 @@ async def a_mail_in(register: Register, state: IntakeState) -> int:
     async with register.begin() as tx:
         match state:
             case IntakeState.RECEIVED:
-                await intake.release(tx, "me", [mail], LATER, refund=False)
+                await intake.await_numbers(tx, "me", [mail], LATER, reason=issuing.WAITS)
             case IntakeState.UNDETERMINED:
                 await intake.postpone(tx, "me", [mail], LATER, reason="CTRL_SIG_0016", detail="")
             case IntakeState.ANSWERED | IntakeState.SET_ASIDE:
                 await intake.settle(tx, "me", [settlement(mail, state.value, "CTRL_SIG_0012")], NOW)
             case IntakeState.HELD:
-                await intake.release(tx, "me", [mail], NOW, refund=False)
+                await intake.release(tx, "me", [mail], refund=False)
                 await acts.perform(tx, Verb.HOLD, Filter(intakes=[mail]), ACT, NOW)
     return mail
 
@@ -184,7 +185,7 @@ async def some_mails(register: Register) -> tuple[int, int, int]:
         await files.settle(tx, [("f1", b"receipt")])
         await outbox.queue(tx, [a_draft(decided, key=str(decided))], NOW)
         await intake.settle(tx, "me", [settlement(decided)], NOW)
-        await intake.release(tx, "me", [late, fresh], NOW, refund=False)
+        await intake.release(tx, "me", [late, fresh], refund=False)
         await lateness.remember_files(tx, [(late, DeskCode("59777"), "DEM59777-202611250930-000002.xml", "d")])
     return decided, late, fresh
 

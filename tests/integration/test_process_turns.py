@@ -14,7 +14,7 @@ from mailflow.register import LeaseLost, intake
 from tests.support.doors import PACE, House
 from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
-from tests.support.records import damage_keys, rows
+from tests.support.records import damage_keys, execute, rows
 
 SURROUNDINGS = [Unavailable, Misconfigured]
 
@@ -100,6 +100,25 @@ async def test_surroundings_that_fail_end_the_turn_and_cost_no_attempt(
         assert begun == 3
     assert await attempts(house) == [("answered", 1), ("received", 0), ("received", 0)]
     assert await worker.process(door) == Progress(answered=2, registered=2)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_what_is_given_back_by_a_clock_that_was_ahead_waits_for_nothing(house: House, alone: bool) -> None:
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    await execute(house.register, "UPDATE intake SET solo = :alone", alone=alone)
+    right = house.now
+    house.now += timedelta(days=365)
+
+    def away() -> None:
+        raise Unavailable("away")
+
+    house.judges.trouble = away
+    with pytest.raises(Unavailable):
+        await worker.process(door)
+    house.now, house.judges.trouble = right, lambda: None
+    assert await worker.process(door) == Progress(answered=1, registered=1)
 
 
 @pytest.mark.parametrize("error", SURROUNDINGS)

@@ -96,7 +96,7 @@ async def test_what_is_to_be_tried_later_or_held_is_stuck(register: Register) ->
         await intake.postpone(tx, "me", [mails[0].id], LATER, reason="CTRL_SIG_0016", detail="")
         broken = settlement(mails[1].id, "set_aside", "CTRL_SYS_0001")
         await intake.settle(tx, "me", [broken], NOW)
-        await intake.release(tx, "me", [mails[2].id], NOW, refund=False)
+        await intake.release(tx, "me", [mails[2].id], refund=False)
     await operate(register, Verb.HOLD, intakes=[mails[2].id])
     view = await look(register)
     assert (view.moving, {one.state: one.count for one in view.stuck}) == (0, {"retry": 1, "set_aside": 1, "held": 1})

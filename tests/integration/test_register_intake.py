@@ -167,7 +167,7 @@ async def test_a_spent_mail_does_not_keep_the_next_one_waiting(register: Registe
             poison = await intake.claim_solo(tx, "me", NOW, LATER, 3)
             assert poison is not None
             assert poison.id == ids[0]
-            await intake.release(tx, "me", [poison.id], NOW, refund=False)
+            await intake.release(tx, "me", [poison.id], refund=False)
     after = await claim_solo(register)
     assert after is not None
     assert after.id == ids[1]
@@ -180,28 +180,32 @@ async def test_an_attempt_that_was_nobodys_fault_is_given_back(register: Registe
         assert claimed is not None
         assert claimed.attempts == 1
         async with register.begin() as tx:
-            await intake.release(tx, "me", [intake_id], NOW, refund=True)
+            await intake.release(tx, "me", [intake_id], refund=True)
 
 
 async def test_a_refund_never_goes_below_no_attempt(register: Register) -> None:
     intake_id = await a_mail(register)
     async with register.begin() as tx:
-        await intake.release(tx, "me", [intake_id], NOW, refund=True)
+        await intake.release(tx, "me", [intake_id], refund=True)
     assert [mail.attempts for mail in await claim(register)] == [0]
 
 
-async def test_a_mail_given_back_for_later_is_not_claimed_before(register: Register) -> None:
-    intake_id = await a_mail(register)
+@pytest.mark.parametrize("refund", [False, True])
+async def test_a_mail_that_is_given_back_is_due_as_before(register: Register, refund: bool) -> None:
+    """Though the clock of whoever claimed it was ahead: for anybody else it would wait until then."""
+    await take_in(register, 1)
+    due = await rows(register, "SELECT next_at FROM intake")
+    (mail,) = await claim(register, at=LONG_AFTER)
     async with register.begin() as tx:
-        await intake.release(tx, "me", [intake_id], LATER, refund=False)
-    assert await claim(register) == []
-    assert len(await claim(register, at=LATER)) == 1
+        await intake.release(tx, "me", [mail.id], refund=refund)
+    assert await rows(register, "SELECT next_at FROM intake") == due
+    assert [one.id for one in await claim(register)] == [mail.id]
 
 
 async def test_nobody_gives_back_what_another_holds(register: Register) -> None:
     intake_id = await a_mail(register)
     async with register.begin() as tx:
-        await intake.release(tx, "stranger", [intake_id], NOW, refund=False)
+        await intake.release(tx, "stranger", [intake_id], refund=False)
         await intake.make_solo(tx, "stranger", [intake_id])
     assert await claim(register) == []
     assert await claim_solo(register) is None

@@ -144,18 +144,17 @@ class IntakeModel(RuleBasedStateMachine):
         for mail in self._ours(owner, ids):
             mail.free(solo=True)
 
-    @rule(owner=OWNERS, pick=PICK, minutes=st.integers(min_value=0, max_value=6), refund=st.booleans())
-    def some_are_given_back(self, owner: str, pick: tuple[int, int], minutes: int, refund: bool) -> None:
+    @rule(owner=OWNERS, pick=PICK, refund=st.booleans())
+    def some_are_given_back(self, owner: str, pick: tuple[int, int], refund: bool) -> None:
         ids = self._pick(owner, *pick)
-        due = self.at + timedelta(minutes=minutes)
 
         async def step() -> None:
             async with self.register.begin() as tx:
-                await intake.release(tx, owner, sorted(ids), due, refund=refund)
+                await intake.release(tx, owner, sorted(ids), refund=refund)
 
         self._do(step())
         for mail in self._ours(owner, ids):
-            mail.free(due=due, attempts=max(0, mail.attempts - refund))
+            mail.free(attempts=max(0, mail.attempts - refund))
 
     @rule(owner=OWNERS, pick=PICK, minutes=st.integers(min_value=1, max_value=6))
     def some_cannot_be_told_yet(self, owner: str, pick: tuple[int, int], minutes: int) -> None:

@@ -297,7 +297,7 @@ async def test_outgoing_mails_are_found_by_what_operators_know(register: Registe
     mail = await a_mail(register)
     async with register.begin() as tx:
         await outbox.queue(tx, [a_draft(mail), a_draft(mail, key="2")], NOW)
-        await intake.release(tx, "me", [mail], NOW, refund=False)
+        await intake.release(tx, "me", [mail], refund=False)
         assert len(await queues.find_outbox(tx, intake_id=mail)) == 2
         assert [row.key for row in await queues.find_outbox(tx, message_id=name_of("2"))] == ["2"]
         assert await queues.find_outbox(tx) == []

@@ -124,9 +124,9 @@ def attempts_are_counted_after_the_attempt(patch: pytest.MonkeyPatch) -> None:
             await count(args[0], [claimed.id], -1)
         return claimed
 
-    async def only_now(tx: Transaction, owner: str, ids: Sequence[int], at: datetime, *, refund: bool) -> None:
+    async def only_now(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
         await count(tx, ids, 0 if refund else 1)
-        await release(tx, owner, ids, at, refund=False)
+        await release(tx, owner, ids, refund=False)
 
     patch.setattr(intake, "claim_solo", not_yet)
     patch.setattr(intake, "release", only_now)
@@ -136,8 +136,8 @@ def attempts_are_counted_after_the_attempt(patch: pytest.MonkeyPatch) -> None:
 def the_surroundings_cost_an_attempt(patch: pytest.MonkeyPatch) -> None:
     release = intake.release
 
-    async def without_refund(tx: Transaction, owner: str, ids: Sequence[int], at: datetime, *, refund: bool) -> None:
-        await release(tx, owner, ids, at, refund=False)
+    async def without_refund(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
+        await release(tx, owner, ids, refund=False)
 
     patch.setattr(intake, "release", without_refund)
 
