@@ -12,7 +12,7 @@ import click
 from mailflow import app
 from mailflow.cli.invocation import Exit, Invocation, json_option, say, show_json, wait_for
 from mailflow.cli.restore import archive_key_of
-from mailflow.errors import MailflowError
+from mailflow.errors import MailflowError, Misconfigured
 from mailflow.mail import hindsight, recovery
 from mailflow.mail.hindsight import Loss
 from mailflow.mail.kinds import ANSWER
@@ -23,13 +23,14 @@ from mailflow.register.journal import Act
 from mailflow.settings import Settings
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
 LATEST = 200
 """So many mails, requests and attestations of the copy are opened."""
 DRILL = Act(by="mailflow drill", why="drill, in a copy")
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=NEW_FOLDER)
 @json_option
 @click.pass_obj
 def backup(invocation: Invocation, folder: Path, as_json: bool) -> int:
@@ -40,6 +41,10 @@ def backup(invocation: Invocation, folder: Path, as_json: bool) -> int:
     Example: mailflow backup /var/backups/mailflow/2026-11-25
     """
     where = invocation.settings.register_
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"{folder}: {error.strerror}") from error
     copy = copying.take(where.url, where.keys_url, folder)
     facts = {name: {"file": f"{file}", "bytes": file.stat().st_size} for name, file in asdict(copy).items()}
     if as_json:

@@ -54,11 +54,13 @@ async def _list(settings: Settings) -> list[Row]:
     async with app.register_of(settings) as register, register.keys.read() as store:
         known = {master.name: master for master in await masters.known(store)}
     here = _here(settings)
+    # In a register that has sealed nothing yet none is on record: the last one is the one that it begins with.
+    begins = "" if any(one.current for one in known.values()) else max(here, default="")
     return [
         {
             "name": name,
             "file": name in here,
-            "current": name in known and known[name].current,
+            "current": name == begins or (name in known and known[name].current),
             "wraps": known[name].wraps if name in known else 0,
         }
         for name in sorted(here | known.keys())

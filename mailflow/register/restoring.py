@@ -19,6 +19,7 @@ from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNum
 from mailflow.register import journal as journals
 from mailflow.register.intake import message_token
 from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
+from mailflow.register.sequences import JUMPED
 from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState
@@ -201,13 +202,23 @@ async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime
 
 
 async def jump(tx: Transaction, at: datetime) -> int:
-    """Let every counter that may have given numbers leave `JUMP` of them out; how many counters there are then."""
+    """Let every counter that may have given numbers leave `JUMP` of them out; how many counters there are then.
+
+    What each leaves out is in the journal: the reconciliation would else look for those numbers.
+    """
     today = legal_day(at)
     months = {numbers.month_key(_month_before(today, back)) for back in range(_MONTHS)}
     rows = await tx.all(sa.select(counter))
     last = {(territory, month): 0 for territory in TERRITORIES for month in months}
     last |= {(row.territory, row.month): row.last for row in rows}
-    await _raise_counters(tx, {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()})
+    new = {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()}
+    await _raise_counters(tx, new)
+    left_out = [
+        journals.Entry(kind=JUMPED, detail={"territory": t, "month": month, "first": last[t, month] + 1, "last": upto})
+        for (t, month), upto in sorted(new.items())
+        if upto > last[t, month]
+    ]
+    await journals.append(tx, left_out, at)
     return len(last)
 
 

@@ -38,6 +38,14 @@ def check(run: Run) -> tuple[bool, str]:
     return one["ok"], one["detail"]
 
 
+def test_a_new_register_is_not_told_to_remove_its_only_key(run: Run) -> None:
+    """Nothing was sealed yet, so the register has none on record."""
+    ((name, state),) = told(run).items()
+    assert state == (True, True, 0)
+    assert check(run) == (True, f"{name} is current")
+    assert run("master-key", "remove", name, *WHY)[0] == SET_ASIDE
+
+
 def test_a_rotation_from_its_plan_to_the_end_of_the_former_key(run: Run, installation: Installation) -> None:
     order(installation, "before")
     ((first, state),) = told(run).items()

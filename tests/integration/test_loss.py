@@ -61,9 +61,9 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
 ) -> None:
     post(world, "Durand")
     world.finish()
-    folder = tmp_path / "backup"
-    folder.mkdir()
+    folder = tmp_path / "backups" / "2026-11-25"
     assert run(world, capsys, "backup", str(folder))[0] == DONE
+    assert folder.stat().st_mode & 0o777 == 0o700
     post(world, "Petit", "Moreau")
     world.finish()
     before = told(world)
