@@ -209,7 +209,7 @@ async def jump(tx: Transaction, at: datetime) -> int:
     today = legal_day(at)
     months = {numbers.month_key(_month_before(today, back)) for back in range(_MONTHS)}
     rows = await tx.all(sa.select(counter))
-    last = {(territory, month): 0 for territory in TERRITORIES for month in months}
+    last: dict[tuple[str, str], int] = {(territory, month): 0 for territory in TERRITORIES for month in months}
     last |= {(row.territory, row.month): row.last for row in rows}
     new = {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()}
     await _raise_counters(tx, new)
