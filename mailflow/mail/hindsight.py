@@ -27,6 +27,8 @@ SERVICE = "mailflow"
 """Who has stopped the numbers, when nobody did."""
 NEWEST = 200
 """So many of the latest mails of each folder tell whether anything is lost: a loss is of the latest."""
+OTHERS_MAX = 2_000
+"""So many mails are looked at for them at most, where mails of others lie between."""
 LOOKED_AT = 1_000
 """Mails that are asked for together."""
 PARTS_MAX = 1_000
@@ -85,8 +87,8 @@ async def survey(
     async with register.read() as tx:
         last = await restoring.latest_entry(tx)
     day = since or (None if last is None else legal_day(last - MARGIN))
-    taken = await _read(register, processed, day, newest)
-    answered = await _read(register, audit, day, newest)
+    taken = await _read(register, processed, day, newest, lambda _: True)
+    answered = await _read(register, audit, day, newest, restoring.may_be_ours)
     async with register.read() as tx:
         unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
         names = {name for name in answered.headers.values() if name}
@@ -119,17 +121,22 @@ async def _strangers(register: Register, processed: Folder, taken: Seen, unknown
     return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
 
 
-async def _read(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
+async def _read(
+    register: Register, trail: Folder, day: date | None, newest: int | None, counts: Callable[[str], bool]
+) -> Seen:
+    """The latest first. Of `newest` only what counts by its Message-ID is counted, so that others hide nothing."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
         after = await restoring.accounted(tx, trail.name, listing.uidvalidity)
     uids: Sequence[int] = [uid for uid in listing.uids if uid > after]
     if newest is not None:
-        uids = uids[-newest:]
+        uids = uids[-OTHERS_MAX:]
     names: dict[int, str] = {}
-    for start in range(0, len(uids), LOOKED_AT):
-        some = await trail.look(listing, uids[start : start + LOOKED_AT])
+    together = newest or LOOKED_AT
+    while uids and (newest is None or sum(map(counts, names.values())) < newest):
+        some = await trail.look(listing, uids[-together:])
         names |= {one.uid: one.message_id for one in some}
+        uids = uids[:-together]
     return Seen(name=trail.name, listing=listing, headers=dict(sorted(names.items())))
 
 

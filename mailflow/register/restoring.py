@@ -116,6 +116,11 @@ async def known_digests(tx: Transaction, digests: Collection[str]) -> set[str]:
     return found
 
 
+def may_be_ours(message_id: str) -> bool:
+    """Whether a Message-ID looks like those that we give."""
+    return _TOKEN.fullmatch(envelope_id(message_id)) is not None
+
+
 async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str]) -> dict[str, int]:
     """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
 
@@ -123,7 +128,7 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     What does not look like one is somebody else's mail, of which there may be any number, of any domain. What it lost
     may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
     """
-    unknown = {one for one in message_ids if _TOKEN.fullmatch(envelope_id(one))}
+    unknown = {one for one in message_ids if may_be_ours(one)}
     for batch in batches(sorted(unknown)):
         known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
         unknown -= {row.message_id for row in await tx.all(known)}

@@ -13,7 +13,7 @@ from mailflow.errors import Unavailable
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Kind
 from mailflow.mail import recovery, worker
-from mailflow.mail.hindsight import SERVICE, Hindsight, Loss, survey
+from mailflow.mail.hindsight import NEWEST, OTHERS_MAX, SERVICE, Hindsight, Loss, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
@@ -283,6 +283,17 @@ async def test_what_lies_in_the_audit_mailbox_and_is_not_ours_costs_nothing_and_
     loss = await behind(loser)
     assert sorted(loss.answers.values()) == [2, 3, 4, 4], "whatever the domain: the token is the proof"
     assert set(made.values()) == {1}, "each token is made once, however many mails and domains there are"
+
+
+async def test_mails_of_others_in_the_audit_mailbox_do_not_hide_that_answers_are_lost(loser: Loser) -> None:
+    await lose(loser)
+    others = [b"Message-ID: <%d.news@d%d.example>\r\n\r\n" % (number, number) for number in range(2 * NEWEST)]
+    loser.house.mailer.mailboxes["audit"] += others
+    loss = await survey(loser.house.register, *loser.trails, newest=NEWEST)
+    assert sorted(loss.answers.values()) == [2, 3, 4]
+    loser.house.mailer.mailboxes["audit"] += others * (OTHERS_MAX // len(others))
+    loss = await survey(loser.house.register, *loser.trails, newest=NEWEST)
+    assert (len(loss.answers), len(loss.audit.headers)) == (0, OTHERS_MAX), "looking back has an end"
 
 
 async def test_a_mail_whose_header_we_cannot_read_and_its_server_can_stops_nothing(loser: Loser) -> None:
