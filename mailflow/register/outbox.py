@@ -357,7 +357,7 @@ async def hold(tx: Transaction, owner: str, ids: Sequence[int], reason: str, at:
 
 async def release_all(tx: Transaction, owner: str) -> None:
     """Give back whatever is leased to `owner`: it stops. What is being sent stays doubtful until it is looked for."""
-    ours = sa.and_(outbox.c.lease_owner == owner, outbox.c.state != _SENDING)
+    ours = sa.and_(outbox.c.lease_until.is_not(None), outbox.c.lease_owner == owner, outbox.c.state != _SENDING)
     await tx.run(sa.update(outbox).where(ours).values(**_FREE))
 
 

@@ -140,7 +140,17 @@ outbox = sa.Table(
     sa.CheckConstraint("attempts >= 0", name="attempts"),
     sqlite_autoincrement=True,
 )
-partial_index("ix_outbox_due", outbox.c.state, outbox.c.received_at, outbox.c.id, where=outbox.c.next_at.is_not(None))
+# All that a claim asks is in the index, as with the intake: what is deferred, or leased, is passed over unread.
+partial_index(
+    "ix_outbox_due",
+    outbox.c.state,
+    outbox.c.received_at,
+    outbox.c.id,
+    outbox.c.next_at,
+    outbox.c.lease_until,
+    outbox.c.lease_owner,
+    where=outbox.c.next_at.is_not(None),
+)
 on_its_way = sa.and_(outbox.c.state != sa.literal_column("'sent'"), outbox.c.state != sa.literal_column("'withdrawn'"))
 partial_index(
     "ix_outbox_on_its_way",
@@ -166,11 +176,21 @@ partial_index(
     outbox.c.id,
     where=sa.and_(outbox.c.raw.is_not(None), outbox.c.intake_id.is_(None)),
 )
-sa.Index(
+partial_index(
     "ix_outbox_sending",
+    outbox.c.state,
     outbox.c.sending_at,
-    sqlite_where=outbox.c.sending_at.is_not(None),
-    postgresql_where=outbox.c.sending_at.is_not(None),
+    outbox.c.id,
+    outbox.c.lease_until,
+    outbox.c.lease_owner,
+    where=outbox.c.sending_at.is_not(None),
+)
+partial_index(
+    "ix_outbox_lease",
+    outbox.c.lease_owner,
+    outbox.c.lease_until,
+    outbox.c.state,
+    where=outbox.c.lease_until.is_not(None),
 )
 
 journal = sa.Table(

@@ -1,14 +1,18 @@
 """A long queue costs what is worked on, not what waits: claims look at an index, never at the mails themselves."""
 
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register
+from mailflow.register import Register, doubt, outbox
+from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
-from tests.support.records import NOW, claim, claim_solo, take_in
+from tests.support.records import LATER, NOW, ROOMY, claim, claim_solo, frozen, take_in
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
@@ -19,26 +23,74 @@ def test_sealed_values_stand_behind_all_others(table: sa.Table) -> None:
         assert large == sorted(large)
 
 
-async def test_a_claim_passes_over_what_waits_without_reading_it(register: Register) -> None:
-    await take_in(register, 3)
-    plans: list[str] = []
+@contextmanager
+def listening(wanted: Callable[[str], bool]) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that are sent meanwhile, with their parameters."""
     asked: list[tuple[str, Any]] = []
 
     def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT intake.") and "next_at <=" in statement:
+        if wanted(statement):
             asked.append((statement, parameters))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", remember)
     try:
-        assert len(await claim(register, limit=1, urgent_before=NOW - timedelta(days=1))) == 1
-        assert await claim_solo(register) is None
+        yield asked
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", remember)
+
+
+async def plans(register: Register, asked: Sequence[tuple[str, Any]]) -> list[str] | None:
+    """How SQLite finds the rows. None of PostgreSQL, which keeps large values apart, and plans by what it counted."""
+    found: list[str] = []
     async with register.read() as tx:
-        if tx.connection.dialect.name == "postgresql":  # keeps large values apart, and plans by what it counted
-            return
+        if tx.connection.dialect.name == "postgresql":
+            return None
         for statement, parameters in asked:
-            found = await tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(parameters))
-            plans += [str(row.detail) for row in found.all()]
-    assert len(plans) == 4
-    assert all("USING COVERING INDEX ix_intake_" in plan for plan in plans), plans
+            plan = await tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(parameters))
+            found += [str(row.detail) for row in plan.all()]
+    return found
+
+
+async def test_a_claim_passes_over_what_waits_without_reading_it(register: Register) -> None:
+    await take_in(register, 3)
+    with listening(lambda statement: statement.startswith("SELECT intake.") and "next_at <=" in statement) as asked:
+        assert len(await claim(register, limit=1, urgent_before=NOW - timedelta(days=1))) == 1
+        assert await claim_solo(register) is None
+    if (found := await plans(register, asked)) is not None:
+        assert len(found) == 4
+        assert all("USING COVERING INDEX ix_intake_" in plan for plan in found), found
+
+
+async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_over(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: statement.startswith("SELECT outbox.id, length(")) as claims:
+        async with register.begin() as tx:
+            assert len(await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)) == 1
+            assert await outbox.claim_queued(tx, "me", 1, NOW, LATER) == []
+    # The size is only asked of what is claimed.
+    due = [(re.sub(r", length\(.*\) AS size", "", statement), parameters) for statement, parameters in claims]
+    if (found := await plans(register, due)) is not None:
+        assert len(found) == 2
+        assert all("USING COVERING INDEX ix_outbox_due (state=?)" in plan for plan in found), found
+
+
+async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: "outbox.sending_at AS since" in statement) as asked:
+        async with register.read() as tx:
+            assert await doubt.doubtful(tx, 9, NOW) == []
+    shown = [(re.sub(r"SELECT .* AS since", "SELECT outbox.id", s, flags=re.DOTALL), given) for s, given in asked]
+    if (found := await plans(register, shown)) is not None:
+        (plan,) = found
+        assert "USING COVERING INDEX ix_outbox_sending (state=?" in plan
+
+
+async def test_what_a_worker_holds_is_found_without_looking_at_what_nobody_holds(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: "outbox" in statement and "lease_owner" in statement) as asked:
+        async with register.begin() as tx:
+            await outbox.release_all(tx, "me")
+        await take_over(register, "me", NOW)
+    if (found := await plans(register, asked)) is not None:
+        assert len(found) == 2
+        assert all("INDEX ix_outbox_lease" in plan for plan in found), found

@@ -332,15 +332,17 @@ CREATE TABLE outbox (
     CONSTRAINT uq_outbox_envelope_id UNIQUE (envelope_id)
 )
 
-CREATE INDEX ix_outbox_due ON outbox (state, received_at, id) WHERE next_at IS NOT NULL
+CREATE INDEX ix_outbox_due ON outbox (state, received_at, id, next_at, lease_until, lease_owner) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
 
 CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND intake_id IS NULL
 
+CREATE INDEX ix_outbox_lease ON outbox (lease_owner, lease_until, state) WHERE lease_until IS NOT NULL
+
 CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
 
-CREATE INDEX ix_outbox_sending ON outbox (sending_at) WHERE sending_at IS NOT NULL
+CREATE INDEX ix_outbox_sending ON outbox (state, sending_at, id, lease_until, lease_owner) WHERE sending_at IS NOT NULL
 
 CREATE INDEX ix_outbox_sent ON outbox (kind, sent_at, received_at, intake_id) WHERE sent_at IS NOT NULL
 
