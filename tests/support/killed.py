@@ -132,7 +132,7 @@ def _on_smtp(points: Points) -> None:
 
 def _on_commits(points: Points) -> None:
     """A point before and one after each COMMIT, for each thing that it commits; empty ones are none."""
-    from mailflow.register import Register, intake, outbox
+    from mailflow.register import Register, doubt, intake, outbox
 
     doing: ContextVar[dict[str, None]] = ContextVar("doing")
 
@@ -170,9 +170,9 @@ def _on_commits(points: Points) -> None:
         ("mark_sending", found),
         ("mark_sent", wanted(1)),
         ("defer", wanted(2)),
-        ("resolve", wanted(1)),
     ):
         note(outbox, function, at_work)
+    note(doubt, "resolve", wanted(1))
 
     original = Register.begin
 
