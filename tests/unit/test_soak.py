@@ -29,6 +29,10 @@ def an_answer(to: str, *numbers: str, message_id: str = "", unread: str = "") ->
     return Answer(message_id=message_id or f"answer to {to}", in_reply_to=to, numbers=numbers, unread=unread)
 
 
+def a_receipt(to: str, message_id: str = "receipt") -> Answer:
+    return Answer(message_id=message_id, in_reply_to=to, numbers=(), is_receipt=True)
+
+
 def a_soak(*answers: Answer, repeated: bool = False, seconds: float = 1.0) -> Oracle:
     """Two requests, the first perhaps sent twice, and two hostile mails; these answers, all after so many seconds."""
     oracle = Oracle(deadline_seconds=DEADLINE)
@@ -94,6 +98,18 @@ def test_copies_of_an_answer_are_counted_and_their_numbers_looked_at() -> None:
     assert a_soak(*GOOD, GOOD[0]).copies == 1
     assert not told(a_soak(*GOOD, GOOD[0]))
     assert told(a_soak(*GOOD, an_answer(request(1), THIRD))) == {Wrong.DOUBLED}
+
+
+def test_a_receipt_ahead_of_an_answer_is_no_second_answer() -> None:
+    oracle = a_soak(a_receipt(request(1)), *GOOD)
+    assert not oracle.findings()
+    assert (oracle.unanswered, oracle.answers, oracle.receipts) == (0, 3, 1)
+    assert told(a_soak(a_receipt(request(1)), *GOOD[1:])) == {Wrong.LOST}, "nor is it an answer"
+
+
+def test_more_than_one_receipt_is_too_much_and_nobody_who_is_not_proven_has_one() -> None:
+    assert told(a_soak(a_receipt(request(1)), a_receipt(request(1), "again"), *GOOD)) == {Wrong.SECOND}
+    assert told(a_soak(a_receipt(BAD), *GOOD)) == {Wrong.HOSTILE}
 
 
 def test_what_was_given_to_the_mail_server_twice_is_a_second_answer() -> None:
@@ -174,6 +190,7 @@ def a_report(*findings: Finding) -> str:
         sent=Counter({Fate.NUMBER: 1_900, Fate.SILENCE: 70, Fate.REFUSED: 30}),
         repeated=40,
         answers=1_930,
+        receipts=17,
         copies=1,
         waits=[1.0, 2.0, 3.0],
         deadline_seconds=43_200,
@@ -188,7 +205,7 @@ def a_report(*findings: Finding) -> str:
 
 def test_the_report_says_what_was_sent_and_what_is_wrong() -> None:
     text = a_report()
-    for part in ("2,000", "100, of which 70", "12 h", "| dovecot | 0 | 1 |", "(soak.svg)", "**none**"):
+    for part in ("2,000", "100, of which 70", "| 17 |", "12 h", "| dovecot | 0 | 1 |", "(soak.svg)", "**none**"):
         assert part in text
     text = a_report(Finding(wrong=Wrong.LOST, what="request 7"), Finding(wrong=Wrong.LOST, what="request 8"))
     assert "**Wrong: lost 2.**" in text

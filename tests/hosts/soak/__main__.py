@@ -144,6 +144,7 @@ def _soaked(
         sent=course.sent,
         repeated=course.repeated,
         answers=course.oracle.answers,
+        receipts=course.oracle.receipts,
         copies=course.oracle.copies,
         waits=course.oracle.waits,
         deadline_seconds=course.oracle.deadline_seconds,

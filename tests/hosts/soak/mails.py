@@ -129,7 +129,8 @@ def _opened(raw: bytes, key: DecryptionKey, service: bytes) -> Answer:
         numbers = tuple(told.number for octets in returns for told in read_told(octets))
     except (AnswerRefused, NotOfTheService) as error:
         return Answer(message_id=message_id, in_reply_to="", numbers=(), unread=str(error))
-    return Answer(message_id=message_id, in_reply_to=answer.in_reply_to, numbers=numbers)
+    is_receipt = any(name.startswith("accuse-technique-") for name in answer.files)
+    return Answer(message_id=message_id, in_reply_to=answer.in_reply_to, numbers=numbers, is_receipt=is_receipt)
 
 
 def message_id_in(raw: bytes) -> str:

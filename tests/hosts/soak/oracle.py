@@ -41,6 +41,8 @@ class Answer:
     message_id: str
     in_reply_to: str
     numbers: tuple[str, ...]
+    is_receipt: bool = False
+    """It says only that the mail has arrived: a technical receipt, which goes ahead of an answer that is late."""
     unread: str = ""
     """Why it could not be opened."""
 
@@ -54,6 +56,7 @@ class _Course:
     sent: list[float] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """Their Message-IDs, as they came."""
+    receipts: int = 0
     numbers: set[str] = field(default_factory=set)
     without: int = 0
     """Answers that do not give exactly one number."""
@@ -72,6 +75,7 @@ class Oracle:
     """Answers that lay in a desk's mailbox more than once: whoever restarts mail servers has them deliver again."""
     _courses: dict[str, _Course] = field(default_factory=dict)
     _answers: set[str] = field(default_factory=set)
+    _receipts: set[str] = field(default_factory=set)
     _audited: set[str] = field(default_factory=set)
     _strays: list[Finding] = field(default_factory=list)
 
@@ -80,6 +84,11 @@ class Oracle:
         """Different ones that came."""
         return len(self._answers)
 
+    @property
+    def receipts(self) -> int:
+        """Different technical receipts that came."""
+        return len(self._receipts)
+
     def sent(self, message_id: str, fate: Fate, what: str, at: float) -> None:
         """A mail is handed over now; one that was sent before has its Message-ID again."""
         course = self._courses.setdefault(message_id, _Course(what=what, fate=fate))
@@ -87,13 +96,16 @@ class Oracle:
         self.unanswered += course.fate is not Fate.SILENCE
 
     def answered(self, answer: Answer, at: float) -> None:
-        """An answer was found in a desk's mailbox."""
+        """An answer was found in a desk's mailbox, or a receipt."""
         if answer.unread:
             self._stray(f"an answer cannot be read: {answer.unread}")
-        elif answer.message_id in self._answers:
+        elif answer.message_id in self._answers | self._receipts:
             self.copies += 1
         elif (course := self._courses.get(answer.in_reply_to)) is None:
             self._stray("a desk got a mail that answers none of ours")
+        elif answer.is_receipt:
+            self._receipts.add(answer.message_id)
+            course.receipts += 1
         else:
             self._answers.add(answer.message_id)
             course.answers.append(answer.message_id)
@@ -120,9 +132,9 @@ class Oracle:
         if twice := [times for times in (taken or {}).values() if times > 1]:
             what = f"{len(twice)} answers were given to the mail server up to {max(twice)} times"
             found.append(Finding(wrong=Wrong.SECOND, what=what))
-        if self._audited != self._answers:
-            missing, more = len(self._answers - self._audited), len(self._audited - self._answers)
-            what = f"of {missing} answers there is no copy in the audit mailbox, of {more} nothing else"
+        if self._audited != (told := self._answers | self._receipts):
+            missing, more = len(told - self._audited), len(self._audited - told)
+            what = f"of {missing} answers and receipts there is no copy in the audit mailbox, of {more} nothing else"
             found.append(Finding(wrong=Wrong.OTHER, what=what))
         return [*found, *self._strays]
 
@@ -150,6 +162,9 @@ def _judged(course: _Course) -> Iterator[Finding]:
     if len(course.answers) > due:
         wrong = Wrong.SECOND if due else Wrong.HOSTILE
         yield Finding(wrong=wrong, what=f"{course.what}: sent {len(course.sent)} times, {len(course.answers)} answers")
+    if course.receipts > due:
+        wrong = Wrong.SECOND if due else Wrong.HOSTILE
+        yield Finding(wrong=wrong, what=f"{course.what}: sent {len(course.sent)} times, {course.receipts} receipts")
     if course.fate is Fate.NUMBER:
         if len(course.numbers) > 1:
             yield Finding(wrong=Wrong.DOUBLED, what=f"{course.what}: {len(course.numbers)} numbers")

@@ -29,6 +29,8 @@ class Soaked:
     repeated: int
     """Of them, those that had been sent before."""
     answers: int
+    receipts: int
+    """Technical ones, which went ahead of answers that were late."""
     copies: int
     waits: Sequence[float]
     deadline_seconds: float
@@ -54,6 +56,7 @@ def written(soaked: Soaked, plot_name: str) -> str:
         ("lasted", f"{seconds / 60:.1f} min, {total / seconds:.0f} mails a second"),
         ("from delivery until the answer was read", spread(soaked.waits)),
         ("deadline", f"{late:g} h; {sum(wait > soaked.deadline_seconds for wait in soaked.waits)} answers were later"),
+        ("technical receipts ahead of an answer", f"{soaked.receipts:,}"),
         ("copies of an answer in a desk's mailbox, made by the mail servers", str(soaked.copies)),
     ]
     lines = [
