@@ -8,11 +8,13 @@ from functools import cache
 from mailflow.core.model import CertificateUse, Mandate, Right, SenderCode
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.demo.certificates import Identity
+from mailflow.demo.pki import Pki
 from mailflow.mail import cms
 from mailflow.mail.cms import DecryptionKey, SigningKey
 from mailflow.mail.trust import SigningWindow
 from mailflow.register import Register, directory
-from tests.support.pki import AT, shared_pki
+from tests.simulation.chance import chance_of
+from tests.support.pki import AT
 
 SERVICE = "demandes@service.example"
 AUDIT = "audit@service.example"
@@ -90,8 +92,12 @@ def _software(code: str, identity: Identity, *desks: tuple[str, Territory]) -> S
 
 @cache
 def the_cast() -> Cast:
-    """Everybody; keys on P-256, because they are quick."""
-    pki = shared_pki()
+    """Everybody, each time the same; keys on P-256, because they are quick."""
+    with chance_of("cast"):
+        return _cast(Pki(at=AT))
+
+
+def _cast(pki: Pki) -> Cast:
     late = pki.authority("issuing-late", by=pki.root)
     return Cast(
         service=pki.service_ec,

@@ -6,9 +6,12 @@ from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.work import Job, JobTerms
+from mailflow.mail.cms import KeyPair, PemKey
 from mailflow.mail.door import MailDoor
+from mailflow.mail.notary import ServiceNotary
 from mailflow.register import Register, masters
 from mailflow.register.vault import Vault
+from tests.simulation.cast import the_cast
 from tests.support.jobs import TERMS
 
 MASTERS = ("test", "next", "third")
@@ -16,7 +19,12 @@ MASTERS = ("test", "next", "third")
 VAULT = Vault(
     {name: name[:1].encode() * 32 for name in MASTERS} | {"test": b"m" * 32}, first="test", lookup_key=b"l" * 32
 )
-JOB_TERMS: JobTerms = replace(TERMS, domain="service.example")
+SERVICE = the_cast().service
+NOTARY = ServiceNotary(
+    signs=lambda keys, at: KeyPair(key=PemKey(SERVICE.key_pem), certificates=SERVICE.pem), known=lambda: [SERVICE.der]
+)
+"""With a key of the cast: one that is made when it is first asked for would be made by the chance of that story."""
+JOB_TERMS: JobTerms = replace(TERMS, domain="service.example", notary=NOTARY)
 
 
 class JobTurn:

@@ -14,6 +14,7 @@ from mailflow.registrar import Terms
 from mailflow.wire.reader import read_file
 from tests.servers.postgres import PostgresServer
 from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, enrol, the_cast
+from tests.simulation.chance import chance_of
 from tests.simulation.letters import Wish, creations
 from tests.simulation.service import LIMITS
 from tests.support.databases import VAULT, copy_register, drop_register
@@ -69,11 +70,12 @@ class PostgresCopies:
 
 
 async def _make(url: str) -> None:
-    register = Register.open(url, VAULT)
+    cast, register = the_cast(), Register.open(url, VAULT)
     try:
-        await register.migrate()
-        await enrol(register, the_cast().senders)
-        await _register_known(register)
+        with chance_of("register"):
+            await register.migrate()
+            await enrol(register, cast.senders)
+            await _register_known(register)
     finally:
         await register.close()
 
