@@ -134,6 +134,21 @@ async def test_what_cannot_be_composed_now_is_claimed_again_later(register: Regi
     assert (again.id, again.attempts) == (order.id, 1)
 
 
+@pytest.mark.parametrize("stops", [False, True])
+async def test_what_is_given_back_is_due_as_before(register: Register, stops: bool) -> None:
+    await frozen(register)
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(None, key="uncomposed")], NOW)
+    due = await rows(register, "SELECT id, next_at FROM outbox ORDER BY id")
+    async with register.begin() as tx:
+        (order,) = await outbox.claim_queued(tx, "me", 1, LATER, LONG_AFTER)
+        (mail,) = await outbox.claim_composed(tx, "me", 1, LATER, LONG_AFTER, size_bytes_max=ROOMY)
+        await (outbox.release_all(tx, "me") if stops else outbox.give_back(tx, "me", [order.id]))
+    assert await rows(register, "SELECT id, next_at FROM outbox ORDER BY id") == due
+    assert [row.id for row in await _compose(register)] == [order.id]
+    assert [row.id for row in await _deliver(register)] == ([mail.id] if stops else [])
+
+
 async def test_a_chunk_of_mails_stays_below_its_octets(register: Register) -> None:
     ids = await frozen(register, 3)
     size = len((await rows(register, "SELECT raw FROM outbox"))[0].raw)
