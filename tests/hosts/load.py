@@ -1,23 +1,22 @@
 """A steady load of letters, and what the register shows meanwhile: who holds what, how much has left."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 
+from tests.hosts.beside import Beside
 from tests.support.letters import Letter, Writer, without_end
 from tests.support.mail_world import MailWorld
 
 
 @dataclass(kw_only=True)
-class Load:
-    """Lays a letter into the mailbox every `pause_seconds`, from a thread of its own, within the block.
+class Load(Beside):
+    """Lays a letter into the mailbox every `pause_seconds`, within the block.
 
     It waits while more than `ahead_max` letters lie before the one that was last answered: a load, not a flood.
     """
@@ -32,31 +31,13 @@ class Load:
 
     def __post_init__(self) -> None:
         self._source = without_end(Writer(self.world.installation, self.at), self.world.software)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._post, daemon=True)
-        self._error: BaseException | None = None
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
-
-    def _post(self) -> None:
-        try:
-            while not self._over.wait(self.pause_seconds):
-                if len(self.letters) - self.answered < self.ahead_max:
-                    letter = next(self._source)
-                    self.world.post([letter.raw])
-                    self.letters.append(letter)
-        except BaseException as error:  # noqa: BLE001  told by whoever waits for the end of the load
-            self._error = error
+    def _go_on(self) -> None:
+        while not self._over.wait(self.pause_seconds):
+            if len(self.letters) - self.answered < self.ahead_max:
+                letter = next(self._source)
+                self.world.post([letter.raw])
+                self.letters.append(letter)
 
 
 class Register:

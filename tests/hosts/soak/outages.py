@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from tests.hosts.beside import Beside
 from tests.servers.process import ServerFailedError
 
 AWAY_SECONDS_MIN = 0.5
@@ -34,8 +34,8 @@ class Outage:
 
 
 @dataclass(kw_only=True)
-class Outages:
-    """Happen within the block, from a thread of their own: every so often on average, each so long on average."""
+class Outages(Beside):
+    """Happen within the block: every so often on average, each so long on average."""
 
     servers: Mapping[str, Server]
     chance: random.Random
@@ -47,41 +47,14 @@ class Outages:
     """They begin once this is set."""
     told: list[Outage] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._happen, daemon=True)
-        self._error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        if self.servers:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        if self.servers:
-            self._thread.join()
-        if error is None:
-            self.look()
-
-    def look(self) -> None:
-        """Raises what went wrong with an outage: a server that did not come back."""
-        if self._error is not None:
-            raise self._error
-
-    def _happen(self) -> None:
-        try:
-            while not self.after.wait(LOOK_SECONDS):
-                if self._over.is_set():
-                    return
-            pause = self.chance.uniform(0, self.every_seconds)
-            while not self._over.wait(pause):
-                self._take_away(self.chance.choice(sorted(self.servers)))
-                pause = self.chance.expovariate(1 / self.every_seconds)
-        except BaseException as error:  # noqa: BLE001  told by whoever waits for the end
-            self._error = error
+    def _go_on(self) -> None:
+        while not self.after.wait(LOOK_SECONDS):
+            if self._over.is_set():
+                return
+        pause = self.chance.uniform(0, self.every_seconds)
+        while self.servers and not self._over.wait(pause):
+            self._take_away(self.chance.choice(sorted(self.servers)))
+            pause = self.chance.expovariate(1 / self.every_seconds)
 
     def _take_away(self, name: str) -> None:
         killed = self.chance.random() < 0.5

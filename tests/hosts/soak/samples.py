@@ -2,17 +2,15 @@
 
 import contextlib
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import psutil
 
 from bench.processes import memory
 from mailflow.selftest.oracle import Finding
+from tests.hosts.beside import Beside
 from tests.hosts.soak.oracle import Wrong
 
 MIB = 1 << 20
@@ -89,29 +87,15 @@ def grown(measured: Sequence[Growth], percent_max: float) -> list[Finding]:
 
 
 @dataclass(kw_only=True)
-class Sampler:
-    """Looks every so often within the block, from a thread of its own."""
+class Sampler(Beside):
+    """Looks every so often within the block."""
 
     workers: Sequence[int]
     """Process ids."""
     every_seconds: float
     samples: list[Sample] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
+    def _go_on(self) -> None:
         while not self._over.wait(self.every_seconds):
             # A worker that has ended is told by whoever waits for it.
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
