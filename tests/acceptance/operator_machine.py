@@ -16,7 +16,7 @@ from mailflow.ops.alarms import Alarm
 from tests.acceptance.operator import Operator, trouble
 from tests.servers.process import free_ports
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 @trouble("the disk is full", alarm=Alarm.DISK_FULL, view="alarms list", shows=r"The disk of \S+ is 97 % full\.")

@@ -64,7 +64,7 @@ def sql(world: World, *statements: str) -> list[Any]:
 
 
 def client(world: World, user: str, folder: str) -> imaplib.IMAP4:
-    session = imaplib.IMAP4(world.dovecot.host, world.dovecot.imap_port, timeout=10)
+    session = imaplib.IMAP4(world.dovecot.host, world.dovecot.imap_port, timeout=60)
     session.login(user, world.dovecot.users[user])
     assert session.select(folder)[0] == "OK"
     return session

@@ -121,10 +121,10 @@ async def test_a_mail_that_was_moved_is_in_the_folder_and_no_longer_in_the_inbox
 
 async def test_waiting_ends_when_a_mail_arrives(host: MailHost, mailbox: ImapMailbox) -> None:
     await mailbox.list()
-    waiting = asyncio.create_task(mailbox.wait(30))
+    waiting = asyncio.create_task(mailbox.wait(300))
     await asyncio.sleep(0.2)
     await host.deliver("svc", MAIL)
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_copy_is_found_by_its_message_id(host: MailHost, mailer: SmtpMailer) -> None:

@@ -25,7 +25,7 @@ from tests.support.restored import Loser
 
 HEADING = "PostgreSQL, to a point in time"
 DONE = 0
-RECOVERY_SECONDS_MAX = 30
+RECOVERY_SECONDS_MAX = 120
 KEEPS_ITS_WORD = {"synchronous_commit": "on", "full_page_writes": "on"}
 """What was committed outlives a process that is killed."""
 WHY = ("--why", "the register was spoilt", "--apply")

@@ -24,7 +24,7 @@ LETTERS = 60
 SEED = 20261125
 POINTS_MAX = 60
 """Far enough into the work of one portion to be anywhere in it."""
-DRAIN_SECONDS = 30
+DRAIN_SECONDS = 300
 POST_SECONDS = 0.2
 """Between two mails: IDLE wakes both workers for each of them."""
 SHORT_LEASES = {

@@ -123,7 +123,7 @@ class Cyrus:
     @contextmanager
     def session(self, user: str) -> Iterator[imaplib.IMAP4]:
         """A second client, written by somebody else: the standard library's."""
-        with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
+        with imaplib.IMAP4(self.host, self.imap_port, timeout=60) as client:
             client.login(user, self.users[user])
             yield client
 

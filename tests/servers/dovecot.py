@@ -202,7 +202,7 @@ class Dovecot:
         self._process.start()
         try:
             # A server that is stopped, or used, before its helpers have settled takes five seconds over it.
-            with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
+            with imaplib.IMAP4(self.host, self.imap_port, timeout=60) as client:
                 client.noop()
         except BaseException:
             self._process.stop()
@@ -343,14 +343,14 @@ class Dovecot:
 
     def deliver(self, user: str, *mails: bytes, sender: str = f"ann@{DOMAIN}") -> None:
         """Hand mails in by LMTP, as an MTA would; Dovecot puts Return-Path and Received before them."""
-        with smtplib.LMTP(self.host, self.lmtp_port, timeout=10) as client:
+        with smtplib.LMTP(self.host, self.lmtp_port, timeout=60) as client:
             for raw in mails:
                 client.sendmail(sender, [f"{user}@{DOMAIN}"], raw)
 
     @contextmanager
     def session(self, user: str) -> Iterator[imaplib.IMAP4]:
         """A second client, written by somebody else: the standard library's."""
-        with imaplib.IMAP4(self.host, self.imap_port, timeout=10) as client:
+        with imaplib.IMAP4(self.host, self.imap_port, timeout=60) as client:
             client.login(user, self.users[user])
             yield client
 

@@ -26,7 +26,7 @@ from tests.servers.process import START_SECONDS_MAX, ServerFailedError, ServerPr
 from tests.servers.tls import ServerCertificate
 
 DOMAIN = "example.test"
-QUIET_SECONDS_MAX = 20.0
+QUIET_SECONDS_MAX = 120.0
 
 _MAIN = """\
 compatibility_level = 3.6

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-START_SECONDS_MAX = 15.0
+START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 5.0
 
 

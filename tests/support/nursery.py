@@ -22,7 +22,7 @@ from tests.support import killed
 
 LOADED = ("mailflow.cli.main", "mailflow.mail.makers", "alembic.runtime.migration", "tests.support.clock")
 RUN_SECONDS_MAX = 600
-ORPHAN_SECONDS_MAX = 10
+ORPHAN_SECONDS_MAX = 60
 """How long a process of the pool may outlive its killed worker."""
 
 _context = multiprocessing.get_context("forkserver")

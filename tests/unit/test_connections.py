@@ -118,7 +118,7 @@ async def test_who_is_cancelled_takes_nothing_away() -> None:
     shared.put_back(held)
     waiting.cancel()
     await asyncio.wait({waiting})
-    assert await asyncio.wait_for(shared.take(), 1) is held
+    assert await asyncio.wait_for(shared.take(), 60) is held
 
 
 async def test_after_the_end_nothing_is_kept() -> None:
@@ -160,6 +160,6 @@ async def test_everybody_is_served_by_no_more_than_are_needed_whatever_happens(s
         task.cancel()
         await asyncio.wait({task})
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(cancelled() if rng.random() < 0.2 else one() for _ in range(60)))
     assert 1 <= most <= min(at_once, server.room)

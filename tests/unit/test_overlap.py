@@ -9,7 +9,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail.door import Progress
 from mailflow.mail.overlap import CLAIMS_MAX, Outcome, overlapped
 
-HANGS_SECONDS = 10.0
+HANGS_SECONDS = 60.0
 
 
 class Line:

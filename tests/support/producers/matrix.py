@@ -14,7 +14,7 @@ from typing import ClassVar
 from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import SERVICE, DeskSoftware
 
-TOOL_SECONDS_MAX = 30
+TOOL_SECONDS_MAX = 120
 
 
 class Form(StrEnum):
