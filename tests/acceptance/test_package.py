@@ -1,4 +1,4 @@
-"""The Debian package on a machine with systemd: install, first number, hang, wrong setting, upgrade, purge.
+"""The Debian package on a machine with systemd: install, first number, hang, wrong setting, upgrade, keys, purge.
 
 One test, since each step needs the one before it and only the first is dear. The way to the first number is typed from
 the handbook's own lines. Not shown: a Debian that was only just installed, mail servers elsewhere and by TLS, and what
@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from email import message_from_bytes
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import mailflow
 from mailflow.demo.installation import DeskSoftware, decryption_key
-from mailflow.demo.story import LEFEBVRE, MARTIN, NGUYEN
+from mailflow.demo.story import LEFEBVRE, MARTIN, NGUYEN, OSEI, PEREIRA
 from mailflow.mail import pem
 from mailflow.mail.desk import open_answer
 from tests.acceptance.world import World
@@ -105,11 +106,20 @@ def test_from_the_package_to_the_first_number_and_back(
         second = writer.letter("second", lille, writer.file(lille, NGUYEN), encrypted=False)
         world.send(second.raw, lille)
         until(lambda: second.message_id in world.answers(lille), "no answer came after the upgrade")
+        for given, person in zip(a_key_that_systemd_hands_over(machine), (OSEI, PEREIRA), strict=True):
+            letter = writer.letter(given, lille, writer.file(lille, person), encrypted=False)
+            world.send(letter.raw, lille)
+            until(partial(is_answered, world, letter), f"no answer came with {given}")
+            the_answer_is_sealed_and_has_a_number(machine, world, letter, at)
         third = writer.letter("third", lille, writer.file(lille, LEFEBVRE), encrypted=False)
         a_batch_does_the_same(machine, world, third)
         what_is_not_ours_outlives_a_purge(machine)
         said, _ = lintian.communicate(timeout=PATIENCE_SECONDS * 3)
     assert lintian.returncode == 0, said
+
+
+def is_answered(world: World, letter: Letter) -> bool:
+    return letter.message_id in world.answers(letter.software)
 
 
 def first_day(machine: Machine, world: World, package: Path) -> DeskSoftware:
@@ -195,6 +205,54 @@ def it_is_confined(machine: Machine) -> None:
     reading = ("runuser", "-u", "mailflow", "--", "cat")
     assert machine.run(*reading, "/etc/mailflow/secrets/mailbox", check=False).returncode != 0
     assert machine.run(*reading, "/etc/mailflow/keys/lookup.key", check=False).returncode == 0
+
+
+SECRET_KEY = "/etc/mailflow/secrets/signing.key"
+DROP_IN = "/etc/systemd/system/mailflow.service.d/key.conf"
+
+
+def a_key_that_systemd_hands_over(machine: Machine) -> Iterator[str]:
+    """The signing key is a credential, first as it is, then encrypted to the machine; the service runs with each."""
+    before = machine.run("cat", CONFIG).stdout
+    machine.run("mv", "/etc/mailflow/keys/signing.key", SECRET_KEY)
+    machine.run("chmod", "600", SECRET_KEY)
+    machine.run("sed", "-i", 's|^signing_key_file = .*|signing_key_file = "%d/signing.key"|', CONFIG)
+    machine.run("mkdir", "-p", str(Path(DROP_IN).parent))
+    encrypted = "/etc/mailflow/secrets/signing.cred"
+    for given, file in (("LoadCredential", SECRET_KEY), ("LoadCredentialEncrypted", encrypted)):
+        if file == encrypted:
+            encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=signing.key")
+            machine.run(*encrypt, SECRET_KEY, encrypted)
+            machine.run("mv", SECRET_KEY, f"{SECRET_KEY}.elsewhere")
+            assert machine.run("grep", "--quiet", "PRIVATE", encrypted, check=False).returncode != 0
+        machine.write(DROP_IN, f"[Service]\n{given}=signing.key:{file}\n".encode())
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "mailflow")
+        the_service_alone_reads_it(machine, file)
+        root_looks_for_it_in_secrets(machine, there=file == SECRET_KEY)
+        yield given
+    machine.run("mv", f"{SECRET_KEY}.elsewhere", "/etc/mailflow/keys/signing.key")
+    machine.run("chmod", "640", "/etc/mailflow/keys/signing.key")
+    machine.write(CONFIG, before.encode())
+    machine.run("rm", DROP_IN)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "mailflow")
+
+
+def the_service_alone_reads_it(machine: Machine, file: str) -> None:
+    """By what systemd made of it; the file is nothing for the service's user, and the copy nothing for others."""
+    as_user = ("runuser", "-u", "mailflow", "--")
+    assert machine.run(*as_user, "cat", file, check=False).returncode != 0
+    pid = machine.property_of("mailflow", "MainPID")
+    inside = ("nsenter", "--target", pid, "--mount")
+    handed = "/run/credentials/mailflow.service/signing.key"
+    assert machine.run(*inside, *as_user, "head", "-n1", handed).stdout == "-----BEGIN PRIVATE KEY-----\n"
+    others = ("runuser", "-u", "nobody", "--", "cat", handed)
+    assert machine.run(*inside, *others, check=False).returncode != 0
+
+
+def root_looks_for_it_in_secrets(machine: Machine, *, there: bool) -> None:
+    assert machine.run("mailflow", "check-config", check=False).returncode == (0 if there else 78)
 
 
 def a_hanging_process_is_replaced(machine: Machine) -> None:
