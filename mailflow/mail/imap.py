@@ -261,7 +261,8 @@ class ImapMailbox:
 
     async def list(self) -> Listing:
         found = await self._folder.search("UNDELETED")
-        return replace(found, uids=self._troubles.order(found.uidvalidity, found.uids))
+        uids = self._troubles.order(found.uidvalidity, found.uids)
+        return replace(found, uids=uids, troubled=len(self._troubles))
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         return self._folder.fetch(listing.uidvalidity, uids, self._troubles)

@@ -52,8 +52,8 @@ class Troubles:
         self._uidvalidity = 0
         self._known: dict[int, _Trouble] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._known)
+    def __len__(self) -> int:
+        return len(self._known)
 
     def order(self, uidvalidity: int, uids: Uids) -> tuple[int, ...]:
         """These mails, which are all that lie there; those that gave trouble last, by when they are due."""

@@ -15,6 +15,8 @@ class Listing:
 
     uidvalidity: int
     uids: tuple[int, ...]
+    troubled: int = 0
+    """How many of them the server could not read or move when it was asked to."""
 
 
 class Mailbox(Protocol):

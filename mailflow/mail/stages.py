@@ -64,7 +64,8 @@ class Drained:
     unavailable: tuple[str, ...]
     """Stages that gave up because their surroundings were unavailable, or a fault of ours came again and again."""
     waiting: int = 0
-    """Mails, in or out, that work is left for and nobody is at: put off, perhaps sent, or left by a stage above."""
+    """Mails, in or out, that work is left for and nobody is at: put off, perhaps sent, left by a stage above, or in the
+    mailbox because its server cannot read or move them."""
 
 
 class Stages:
@@ -111,7 +112,8 @@ class Stages:
         await self._acknowledge_what_is_left(stop)
         left = await self._take_what_is_free(stop)
         stuck = tuple(s.name for s in self.all if s.failures)
-        return Drained(progress=self.progress, unavailable=stuck, waiting=left.due + left.later)
+        troubled = 0 if stuck else await self._troubled()
+        return Drained(progress=self.progress, unavailable=stuck, waiting=left.due + left.later + troubled)
 
     async def _take_what_is_free(self, stop: asyncio.Event) -> queues.Left:
         """Another worker may have received or decided meanwhile what nobody is at by now. What is left after that."""
@@ -131,6 +133,12 @@ class Stages:
             async with self._door.register.read() as tx:
                 return await queues.left(tx, self._door.owner, self._door.clock())
         return queues.Left(due=0, later=0)
+
+    async def _troubled(self) -> int:
+        """Mails that lie in the mailbox and cannot be read or moved, as far as it can be told."""
+        with contextlib.suppress(Unavailable, Misconfigured):
+            return (await self._door.mailbox.list()).troubled
+        return 0
 
     async def _keep_acknowledging(self, stop: asyncio.Event) -> None:
         """Only once we have worked for as long as a mail may wait: after a stop, most are answered before that."""

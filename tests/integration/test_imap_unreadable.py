@@ -334,6 +334,7 @@ async def test_a_batch_ends_though_mails_cannot_be_read(
         door = replace(house.door(), mailbox=mailbox, processed=a_name("Processed"))
         drained = await drain(door)
         assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (3, 3, ())
+        assert drained.waiting == 3, "they wait to be mended"
         assert not await receive(door), "no progress"
         failing.bad.clear()
         clock.now += AGAIN_FIRST_SECONDS
@@ -352,6 +353,7 @@ async def test_a_batch_ends_though_a_mail_cannot_be_moved(folder: ServerPlace, h
         door = replace(house.door(), mailbox=mailbox, processed=processed)
         drained = await drain(door)
         assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (4, 4, ())
+        assert drained.waiting == 1, "it waits to be moved"
         assert not await receive(door), "no progress"
     assert folder.inbox() == mails[:1]
     assert sorted(folder.moved(processed, processed)) == sorted(mails[1:])

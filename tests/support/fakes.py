@@ -83,7 +83,9 @@ class FakeMailbox:
         self.trouble("list")
         self._arrived.clear()
         uids = sorted(self.inbox, key=lambda uid: (uid in self._troubled, uid))
-        return Listing(uidvalidity=self.uidvalidity, uids=tuple(uids))
+        return Listing(
+            uidvalidity=self.uidvalidity, uids=tuple(uids), troubled=len(self._troubled.intersection(self.inbox))
+        )
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         self.trouble("fetch")
