@@ -43,9 +43,12 @@ async def shadow_of(settings: Settings) -> AsyncIterator[Shadow]:
 
 
 @contextlib.asynccontextmanager
-async def archive_of(settings: Settings) -> AsyncIterator[tuple[Register, Archive]]:
-    """The evidence of this register, which is only read. Raises Misconfigured and Unavailable."""
-    async with register_of(settings, read_only=True) as register:
+async def archive_of(settings: Settings, *, on_record: bool = False) -> AsyncIterator[tuple[Register, Archive]]:
+    """The evidence of this register, which is only read; the journal can be written to if who reads goes `on_record`.
+
+    Raises Misconfigured and Unavailable.
+    """
+    async with register_of(settings, read_only=not on_record) as register:
         yield register, archive_on(settings, register)
 
 

@@ -12,8 +12,8 @@ import click
 
 from mailflow import app
 from mailflow.cli.finding import LocalTime
-from mailflow.cli.invocation import Exit, Invocation, Row, say, show_json, wait_for
-from mailflow.register import Register, cases
+from mailflow.cli.invocation import Exit, Invocation, Row, by_option, say, show_json, wait_for
+from mailflow.register import Register, cases, journal
 from mailflow.register.evidence import Period
 from mailflow.review.archive import Checked
 from mailflow.review.exporting import Export
@@ -35,6 +35,8 @@ class Wanted:
     """Intakes, or Message-IDs."""
     export: Path | None = None
     with_content: bool = False
+    by: str
+    """Who is to read the contents."""
 
 
 _OPTIONS = (
@@ -47,7 +49,12 @@ _OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         help="With --archive: also write the evidence into this new folder, for whoever has openssl and not mailflow.",
     ),
-    click.option("--with-content", is_flag=True, help="With --export: the signed contents too, personal data and all."),
+    click.option(
+        "--with-content",
+        is_flag=True,
+        help="With --export: the signed contents too, personal data and all. It is put on record.",
+    ),
+    by_option,
 )
 
 
@@ -63,6 +70,7 @@ def archive_options(command: Callable[..., T]) -> Callable[..., T]:
         messages: Sequence[str],
         export: Path | None,
         with_content: bool,
+        by: str,
         **options: Any,
     ) -> T:
         if not archive and (since or until or messages or export):
@@ -72,7 +80,7 @@ def archive_options(command: Callable[..., T]) -> Callable[..., T]:
         if export and export.exists() and any(export.iterdir()):
             raise click.UsageError(f"{export} is not empty")
         period = Period(since=since, until=until)
-        wanted = Wanted(period=period, messages=messages, export=export, with_content=with_content)
+        wanted = Wanted(period=period, messages=messages, export=export, with_content=with_content, by=by)
         return command(*arguments, which=wanted if archive else None, **options)
 
     for option in reversed(_OPTIONS):
@@ -106,20 +114,30 @@ def verify_archive(invocation: Invocation, which: Wanted, *, as_json: bool) -> i
 
 async def _look(invocation: Invocation, which: Wanted) -> _Seen:
     seen = _Seen()
-    async with app.archive_of(invocation.settings) as (register, archive):
+    async with app.archive_of(invocation.settings, on_record=which.with_content) as (register, archive):
         intakes = await _intakes(register, which.messages)
         export = Export(register, which.export) if which.export else None
         if export:
             export.begin()
         async for mail in archive.check(which.period, intakes):
             if export:
-                await export.add(mail, content=mail.signed if which.with_content else None)
+                content = mail.signed if which.with_content else None
+                if content is not None:
+                    await _put_on_record(register, mail, which.by)
+                await export.add(mail, content=content)
             _count(seen, mail)
             if 0 < len(intakes) <= STEPS_MAX:
                 seen.mails.append(mail)
     if which.messages and not seen.contents:
         raise click.ClickException("none of these mails was accepted, in that period")
     return seen
+
+
+async def _put_on_record(register: Register, mail: Checked, by: str) -> None:
+    """That somebody is about to read what it says. Raises Unavailable."""
+    async with register.begin() as tx:
+        entry = journal.Entry(kind="content-exported", intake_id=mail.intake, detail={"by": by})
+        await journal.append(tx, [entry], app.now())
 
 
 async def _intakes(register: Register, messages: Sequence[str]) -> list[int]:

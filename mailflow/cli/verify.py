@@ -1,6 +1,6 @@
 """`mailflow verify`: the whole checklist for one mail, step by step, or past acceptances from their evidence.
 
-Nothing is changed by either.
+Nothing is changed by either; who takes signed contents out is on record.
 """
 
 from dataclasses import asdict

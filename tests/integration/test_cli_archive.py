@@ -1,9 +1,12 @@
 """`mailflow verify --archive` at the command line."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
+from mailflow.cli.invocation import caller
 from mailflow.demo.installation import DeskSoftware, Installation
 from tests.integration.test_cli import DONE, NOW, SET_ASIDE, USAGE, Run, installation, pki, run, software, template
 from tests.integration.test_cli_audit import harm
@@ -31,6 +34,13 @@ def test_what_an_operator_does_with_it(
     folder = tmp_path / "evidence"
     assert run("verify", "--archive", "--export", folder, "--with-content")[0] == DONE
     assert (folder / "README.md").is_file()
+    assert (folder / "mails" / "1" / "content").is_file()
+    without = tmp_path / "without"
+    assert run("verify", "--archive", "--export", without, "--by", "anna")[0] == DONE
+    assert not (without / "mails" / "1" / "content").exists()
+    with closing(sqlite3.connect(installation.folder / "register.db")) as register:
+        read = register.execute("SELECT intake_id, detail FROM journal WHERE kind = 'content-exported'").fetchall()
+    assert [(id_, json.loads(detail)) for id_, detail in read] == [(1, {"by": caller()})], "who took the content out"
     assert subprocess.run(["/bin/sh", "check.sh"], cwd=folder / "mails" / "1", capture_output=True).returncode == 0
     assert run("verify", "--archive", "--export", folder)[0] == USAGE, "nothing is written over"
 
