@@ -35,18 +35,19 @@ class Watch:
             self.broken.append(f"cannot be read: {report.nodeid}")
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str) -> None:
-        self.broken.append(f"crashed its worker: {crashitem}")
+    def pytest_testnodedown(self, error: object) -> None:
+        if error is not None:  # which test that was xdist prints, as far as it knows
+            self.broken.append("a worker crashed")
 
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 when every test passed, be it only alone."""
     watch = Watch()
     ended = int(pytest.main(list(arguments), plugins=[watch]))
-    if ended != pytest.ExitCode.TESTS_FAILED:
-        return ended
     if watch.broken:
         _say("not tried again:", watch.broken)
+        return ended or pytest.ExitCode.TESTS_FAILED
+    if ended != pytest.ExitCode.TESTS_FAILED:
         return ended
     _say("once more, alone:", watch.failed)
     alone = subprocess.run([sys.executable, "-m", "pytest", *ALONE], check=False).returncode
