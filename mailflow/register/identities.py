@@ -172,9 +172,10 @@ async def settle(tx: Transaction, held: Sequence[Held]) -> None:
                 await tx.run(sa.update(table).where(*which).values(ordinal=0))
 
 
-async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
-    """The persons of these requests may have others, and are found no more."""
-    await likeness.forget(tx, request_ids)
+async def release(tx: Transaction, request_ids: Sequence[str], *, forget: bool = True) -> None:
+    """The persons of these requests may have others, and are found no more, unless that comes later."""
+    if forget:
+        await likeness.forget(tx, request_ids)
     table = active_identity
     for batch in batches(request_ids):
         gone = sa.delete(table).where(table.c.request_id.in_(batch)).returning(*table.c)

@@ -117,9 +117,12 @@ async def known_references(
     return found
 
 
-async def release(tx: Transaction, request_ids: Sequence[str]) -> None:
-    """Let go of the references and identities of requests that are not registered after all, or removed."""
-    await identities.release(tx, request_ids)
+async def release(tx: Transaction, request_ids: Sequence[str], *, forget: bool = True) -> None:
+    """Let go of the references and identities of requests that are not registered after all, or removed.
+
+    Without `forget` their persons are found, as before, until somebody has them forgotten (`likeness.forget`).
+    """
+    await identities.release(tx, request_ids, forget=forget)
     for batch in batches(request_ids):
         await tx.run(sa.delete(request_reference).where(request_reference.c.request_id.in_(batch)))
 

@@ -158,7 +158,9 @@ async def _claim_turn(tx: Transaction, candidates: Sequence[Creation | Change], 
     kept = {change.id for change in changes} - {change.id for change in done}
     await identities.restore(tx, [held for held in withdrawn if held.request_id in kept])
     await identities.settle(tx, [held for held in withdrawn if held.request_id not in kept])
-    await requests.release(tx, [change.subject.id for change in done if change.action is Action.REMOVAL])
+    # Who comes before the removal in the chunk is still to be told of its persons; `remember` has them forgotten.
+    removed = [change.subject.id for change in done if change.action is Action.REMOVAL]
+    await requests.release(tx, removed, forget=False)
     for change in done:
         change.apply()
 

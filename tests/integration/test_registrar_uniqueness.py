@@ -84,16 +84,21 @@ async def test_near_matches_within_one_chunk_are_told_to_the_later(reception: Re
     assert [warning.number for warning in warnings_of(later)] == [number_of(first)]
 
 
-async def test_within_a_chunk_persons_are_found_where_they_are_when_a_requests_turn_comes(register: Register) -> None:
+@pytest.mark.parametrize(("operation", "motive"), [("RAD", "RADABA"), ("SUP", None)])
+async def test_within_a_chunk_persons_are_found_where_they_are_when_a_requests_turn_comes(
+    register: Register, operation: str, motive: str | None
+) -> None:
     reception = await three_desks(register)
     known = number_of(await reception.outcome(a_request("Durand", "Petit"), sequence=1))
     before = a_file(consulting("Durant"), sequence=2, desk="59777")
-    ending = an_order("RAD", about(known, motive="RADABA"), sequence=3)
+    ending = an_order(operation, about(known, motive=motive), sequence=3)
     after = a_file(consulting("Petid"), sequence=4, desk="59777")
     mails = sent(before, sender="conseil"), sent(ending), sent(after, sender="conseil")
     first, ended, later = [r.files[0].outcomes[0] for r in await reception.submit(*mails)]
     assert number_of(ended) == known
     assert [[warning.number for warning in warnings_of(outcome)] for outcome in (first, later)] == [[known], []]
+    found = f"SELECT n.id FROM near_person n JOIN request r ON r.id = n.request_id WHERE r.number = '{known}'"
+    assert await rows(register, found) == [], "and nowhere afterwards"
 
 
 async def test_a_co_applicant_is_looked_for_too(reception: Reception) -> None:
