@@ -50,6 +50,7 @@ DOCUMENTS: dict[str, type[WireModel]] = {
 
 _FORM = "demande/demandeLogement"
 _PERSONS = f"{_FORM}/personnePhysique"
+_WRITTEN_BY_DESKS = (_FORM, "demande/radiation")
 SECTIONS = {
     "": "Le fichier",
     "demande": "La demande",
@@ -132,9 +133,12 @@ def of_receipts() -> str:
 
 def _section(title: str, rows: Iterable[Row], base: str, *, with_presence: bool) -> str:
     lines = []
+    rows = list(rows)
     for row in rows:
         said = _presence(row) if with_presence else ""
-        line = [f"`{row.path.removeprefix(base).lstrip('/')}`", _kind(row), _number(row.shape, said == MANDATORY)]
+        # The members of a list are named with it where nothing in this table stands inside them.
+        path = row.path if any(_is_below(other.path, row.inside) for other in rows) else row.inside
+        line = [f"`{path.removeprefix(base).lstrip('/')}`", _kind(row), _number(row.shape, said == MANDATORY)]
         lines.append([*line, *filter(None, [said]), meaning(row.model, row.shape.wire_name), _example(row)])
     head = ["élément", "type", "nombre", *(["présence"] if with_presence else []), "sens", "exemple"]
     return f"### {title}\n\n{table(head, lines)}"
@@ -154,8 +158,8 @@ def _is_asked_for(row: Row) -> bool:
 
 
 def _presence(row: Row) -> str:
-    """As the samples show it. What none of them has is not missed in a form, and elsewhere comes from the service."""
-    return presence().get(row.path, OPTIONAL if row.path.startswith(_FORM) else "réponse")
+    """As the samples show it. What none of them has is not missed where a desk writes, else comes from the service."""
+    return presence().get(row.path, OPTIONAL if row.path.startswith(_WRITTEN_BY_DESKS) else "réponse")
 
 
 def _kind(row: Row) -> str:
@@ -184,15 +188,16 @@ def _example(row: Row) -> str:
         return ""
     by_path, by_name = _examples()
     names = [(declaring.__name__, row.shape.wire_name) for declaring in row.model.__mro__]
-    found = by_path.get(row.path) or next((by_name[name] for name in names if name in by_name), None)
+    here = by_path.get((row.model.__name__, row.path))
+    found = here or next((by_name[name] for name in names if name in by_name), None)
     assert found, f"no sample has a {row.path}"
     return f"`{found}`"
 
 
 @cache
-def _examples() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
-    """The first value in our samples by path, and by the model that declares it and its name."""
-    by_path: dict[str, str] = {}
+def _examples() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+    """The first value in our samples by model and path, as documents share paths, and by a model and its name."""
+    by_path: dict[tuple[str, str], str] = {}
     by_name: dict[tuple[str, str], str] = {}
 
     def collect(model: WireModel, path: str) -> None:
@@ -202,7 +207,7 @@ def _examples() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
                 if isinstance(one, WireModel):
                     collect(one, row.inside)
                 elif one is not None:
-                    by_path.setdefault(row.path, _written(one))
+                    by_path.setdefault((type(model).__name__, row.path), _written(one))
                     for declaring in type(model).__mro__:
                         by_name.setdefault((declaring.__name__, row.shape.wire_name), _written(one))
 
