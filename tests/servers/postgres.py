@@ -18,17 +18,16 @@ import psycopg
 BINARIES = "usr/lib/postgresql/*/bin/initdb"
 """Where Debian puts each version's programs; they are not on the PATH."""
 START_SECONDS_MAX = 120
-# Tests want speed, not durability: a power cut ends them anyway.
-SETTINGS = {
+SETTINGS = {"listen_addresses": "", "max_connections": "200"}
+QUICK = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "listen_addresses": "",
-    "max_connections": "200",
     "shared_buffers": "64MB",
     "deadlock_timeout": "200ms",
     "max_wal_size": "128MB",
 }
+"""Tests want speed and little memory, not durability: a power cut ends them anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +136,12 @@ def find_binaries() -> Path | None:
 
 @contextlib.contextmanager
 def postgres(*, durable: bool = False, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
-    """Start a server and end it. `durable` leaves on what survives a power cut, for measuring."""
+    """Start a server and end it. `durable`: for measuring, it survives a power cut, and is set up as it comes."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not installed"
     # The path of a socket has 107 octets at most: not below pytest's long folders.
     folder = Path(tempfile.mkdtemp(prefix="mailflow-pg-"))
-    chosen = {k: v for k, v in SETTINGS.items() if not durable or v != "off"} | dict(settings or {})
+    chosen = SETTINGS | ({} if durable else QUICK) | dict(settings or {})
     chosen["unix_socket_directories"] = f"{folder}"
     try:
         server = PostgresServer(bin=binaries, folder=folder, names=count(1), user=unprivileged(folder))

@@ -10,11 +10,12 @@ from itertools import count
 from pathlib import Path
 
 from tests.hosts.network import SUBNET, Host
-from tests.servers.postgres import SETTINGS, START_SECONDS_MAX, PostgresServer, find_binaries, unprivileged
+from tests.servers.postgres import QUICK, SETTINGS, START_SECONDS_MAX, PostgresServer, find_binaries, unprivileged
 
 PORT = 5432
 REPLICATING = {
     **SETTINGS,
+    **QUICK,
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "wal_level": "replica",
