@@ -22,9 +22,9 @@ class Limits(Section):
     request_bytes_max: Count = 262_144
     """Size of one request."""
     zip_ratio_max: Count = 200
-    """How much larger an entry of a zip file may be than its compressed form."""
+    """How much larger than itself a zip file may unpack to."""
     zip_bytes_max: Count = 67_108_864
-    """Size of all that a zip file unpacks to."""
+    """Size of all that the zip files of a mail unpack to."""
     answer_bytes_max: int = Field(default=8_388_608, strict=True, ge=262_144)
     """Size of one mail that we send; an answer that would be larger comes in several."""
 
