@@ -81,9 +81,9 @@ def write_certificate_ending(order: CertificateEnding, letterhead: Letterhead, _
         "Ensuite, les messages signés avec l'ancien sont refusés, et aucune réponse n'est chiffrée pour lui.",
         "",
         f"[en] The certificate above (use: {english}) ends on {ends:%Y-%m-%d}, and none is enrolled to follow it.",
-        "     Propose its successor before that day in a mail signed with the old one (file NCE), or hand it (PEM, without",
-        "     the private key) to the operator; both work at once during the change. Then mails signed with the old one",
-        "     are refused, and no answer is encrypted to it.",
+        "     Propose its successor before that day in a mail signed with the old one (file NCE), or hand it (PEM,",
+        "     without the private key) to the operator; both work at once during the change. Then mails signed with",
+        "     the old one are refused, and no answer is encrypted to it.",
     ]
     letter = _letter(order.sender, "Fin de validité d'un certificat", text, None, letterhead)
     return replace(letter, confidential=False)
