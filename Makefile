@@ -13,8 +13,8 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-workers kills soak hosts fuzz fuzz-guided coverage simulation \
-  schemas reference deb clean
+.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-silence bench-workers kills soak hosts fuzz \
+  fuzz-guided coverage simulation schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -68,6 +68,9 @@ bench: $(STAMP) ## measure end to end; prints a table and JSON
 
 bench-uniqueness: $(STAMP) ## measure uniqueness in registers of up to five million requests (20 GB of disk for a time)
 	$(BIN)/python -m bench.uniqueness
+
+bench-silence: $(STAMP) ## how long a mail that is answered by silence lies in the inbox, for each reason why
+	$(BIN)/python -m bench.silence
 
 bench-workers: $(STAMP) ## messages a second by one, two and four workers, and the share of the database
 	$(BIN)/python -m bench.workers

@@ -9,17 +9,14 @@ from datetime import UTC, datetime
 import pytest
 
 from mailflow import app
-from mailflow.core.anomalies import Code
-from mailflow.demo.applications import file_name, request_file, request_form
-from mailflow.demo.installation import DeskSoftware
-from mailflow.demo.pki import Fault, Pki
-from mailflow.demo.story import LILLE, MARTIN
+from mailflow.demo.pki import Pki
 from mailflow.register import backlog
 from mailflow.selftest.proxy import FaultProxy, Side
 from mailflow.settings import Settings, load
 from tests.support.available import require
 from tests.support.judges_here import JudgesHere
 from tests.support.mail_world import AUDIT_USER, INBOX, PROCESSED, SERVICE_USER, MailWorld
+from tests.support.silent_mails import WHY, Writer, desks
 
 AT = datetime.now(UTC).replace(microsecond=0)
 BATCH_SECONDS_MAX = 60
@@ -27,47 +24,16 @@ BATCH_SECONDS_MAX = 60
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailWorld]:
-    """A good desk, and one whose certificate has been revoked since it was enrolled."""
     require("dovecot")
     require("postfix")
     pki = Pki(at=AT)
-    software = [
-        DeskSoftware(sender=name, desk=desk, territory="059", address=f"{name}@desks.example", identity=identity)
-        for name, desk, identity in (
-            ("lille", "Z0001", pki.issue("lille")),
-            ("volee", "Z0002", pki.faulty(Fault.REVOKED)),
-        )
-    ]
-    with MailWorld(tmp_path_factory.mktemp("world"), pki, software) as made:
+    with MailWorld(tmp_path_factory.mktemp("world"), pki, desks(pki)) as made:
         yield made
 
 
-def written(world: MailWorld, software: DeskSoftware, number: int = 1, *, encrypted: bool = True) -> bytes:
-    request = request_form(MARTIN, desk=software.desk, deposited_on=AT.date(), municipalities=[LILLE])
-    files = [(file_name(software.desk, AT, number), request_file([request], made_at=AT))]
-    message_id = f"<{number}@desk.example>"
-    return world.installation.request(software, files, message_id=message_id, at=AT, encrypted=encrypted)
-
-
-def silent(world: MailWorld, why: Code) -> bytes:
-    """A mail that is right in all but this; each says that it is of an enrolled address."""
+def writer(world: MailWorld) -> Writer:
     good, revoked = world.software
-    match why:
-        case Code.SIGNER_NOT_ENROLLED:
-            return written(world, replace(good, identity=world.installation.pki.issue("inconnue")))
-        case Code.CERTIFICATE_REVOKED:
-            return written(world, revoked)
-        case Code.CONTENT_ALTERED:
-            raw = written(world, good, encrypted=False)
-            return raw.replace(b"Content-Disposition: attachment", b"Content-Disposition: Attachment", 1)
-        case _:
-            raw = written(world, good)
-            last = raw.rindex(b"\r\n", 0, len(raw) - 200)
-            other = b"B" if raw[last - 1 : last] == b"A" else b"A"
-            return raw[: last - 1] + other + raw[last:]
-
-
-WHY = (Code.SIGNER_NOT_ENROLLED, Code.CERTIFICATE_REVOKED, Code.CONTENT_ALTERED, Code.DECRYPTION_FAILED)
+    return Writer(installation=world.installation, good=good, revoked=revoked, at=AT)
 
 
 def spoken(proxy: FaultProxy) -> list[str]:
@@ -131,7 +97,7 @@ async def batch(world: MailWorld, *mails: bytes) -> tuple[Seen, dict[str, int]]:
 async def test_alone_each_leaves_the_same_trace_and_no_mail(world: MailWorld) -> None:
     traces = []
     for why in WHY:
-        seen, reasons = await batch(world, silent(world, why))
+        seen, reasons = await batch(world, writer(world).silent(why))
         assert reasons == {why.value: 1}, "the mail is wrong in what it is meant to be wrong in"
         assert seen.smtp == [], "not even a connection"
         assert seen.folders == {SERVICE_USER: 0, AUDIT_USER: 0, "lille": 0, "volee": 0, PROCESSED: 1}
@@ -141,10 +107,10 @@ async def test_alone_each_leaves_the_same_trace_and_no_mail(world: MailWorld) ->
 
 
 async def test_beside_a_good_mail_each_leaves_the_same_trace(world: MailWorld) -> None:
-    good = written(world, world.software[0], 2)
+    good = writer(world).written(world.software[0], 2)
     traces = []
     for why in WHY:
-        seen, reasons = await batch(world, good, silent(world, why))
+        seen, reasons = await batch(world, good, writer(world).silent(why))
         assert reasons == {why.value: 1}
         assert seen.folders == {SERVICE_USER: 0, AUDIT_USER: 1, "lille": 1, "volee": 0, PROCESSED: 2}
         assert sum(line.startswith("FROM:") for line in seen.smtp) == 1, "one answer, to the good one"
