@@ -69,6 +69,24 @@ async def test_a_change_and_its_repetition_in_one_chunk_are_written_once(recepti
     assert (await stored(reception, number)).revision == 2
 
 
+async def test_who_joins_and_leaves_within_one_chunk_is_free_for_who_comes_after(reception: Reception) -> None:
+    number = await registered(reception)
+    orders = [
+        ("MOD", about(number, form=a_request("Durand", "Petit"))),
+        ("MOD", about(number, form=a_request("Durand"))),
+        ("CRE", RequestElement(form=a_request("Petit"))),
+    ]
+    made = [
+        an_order(operation, element, sequence=n, dated_at=reception.received_at + timedelta(seconds=n))
+        for n, (operation, element) in enumerate(orders, 2)
+    ]
+    (receipt,) = await reception.submit(sent(*made))
+    joined, left, after = (done(file.outcomes[0]) for file in receipt.files)
+    assert joined.number == left.number == number
+    assert after.number != number
+    assert await held(reception) == 2
+
+
 async def test_a_number_goes_through_its_whole_life_in_one_chunk(reception: Reception) -> None:
     couple = await registered(reception, a_request("Durand", "Petit"))
     files = [
