@@ -5,6 +5,7 @@ look into the mailbox may see. One kind after the other is handed to an idle wor
 """
 
 import argparse
+import asyncio
 import json
 import random
 import statistics
@@ -19,8 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.runs import NotAsExpectedError
+from mailflow import app
 from mailflow.core.anomalies import Code
 from mailflow.demo.pki import Pki
+from mailflow.register import backlog
+from mailflow.settings import load
 from tests.support.mail_world import INBOX, SERVICE_USER, MailWorld
 from tests.support.silent_mails import WHY, Writer, desks
 
@@ -46,6 +50,9 @@ def main() -> None:
         good, revoked = world.software
         writer = Writer(installation=world.installation, good=good, revoked=revoked, at=at)
         seconds = _measure(world, writer, options.mails)
+        reasons = asyncio.run(_reasons(world))
+    if reasons != dict.fromkeys(WHY, options.mails + 1):
+        raise NotAsExpectedError(f"mails were set aside for other reasons: {reasons}")
     if options.json is not None:
         options.json.write_text(json.dumps({"at": at.isoformat(), "seconds": seconds}, indent=2) + "\n")
     _show(seconds)
@@ -71,6 +78,13 @@ def _measure(world: MailWorld, writer: Writer, mails: int) -> Mapping[Code, Sequ
     finally:
         worker.stop()
     return {why: found[1:] for why, found in seconds.items()}
+
+
+async def _reasons(world: MailWorld) -> Mapping[str, int]:
+    """For which reasons how many mails were set aside."""
+    settings = load(world.installation.config)
+    async with app.register_of(settings) as register, register.read() as tx:
+        return await backlog.set_aside_reasons(tx)
 
 
 def _show(seconds: Mapping[Code, Sequence[float]]) -> None:
