@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.pq import Format
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -222,6 +224,14 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
     return engine
 
 
+class _BinaryCursor(psycopg.AsyncCursor[Any]):
+    """Values come as PostgreSQL holds them. As text, which is what is usual, octets take twice their length."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = Format.BINARY
+
+
 def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> AsyncEngine:
     options = {
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
@@ -255,7 +265,10 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         pool_timeout=POOL_WAIT_SECONDS_MAX,
         isolation_level="READ COMMITTED",
         connect_args={name: value for name, value in wanted.items() if name not in url.query}
-        | {"options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())])},
+        | {
+            "options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())]),
+            "cursor_factory": _BinaryCursor,
+        },
     )
 
 

@@ -25,6 +25,8 @@ _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 _SHARED_BY_PARTS = (
     "kind", "key", "intake_id", "received_at", "recipient", "dated_at", "queued_at", "key_id", "next_at",
 )  # fmt: skip
+_UNSEALED = [column for column in outbox.c if not isinstance(column.type, sa.LargeBinary)]
+"""Orders and octets are many times as long as the rest: they are read only where they are opened."""
 _SENDS_IN_VAIN = sa.case((outbox.c.state == OutboxState.SENDING.value, outbox.c.sends - 1), else_=outbox.c.sends)
 """The server has said that it did not take it."""
 _COMPOSED = OutboxState.COMPOSED.value
@@ -152,7 +154,6 @@ def context(column: str, kind: str, key: str, part: int) -> str:
 async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime) -> list[Queued]:
     """Lease the oldest orders without octets that are due. A lease that ran out is nobody's."""
     ids = await _oldest(tx, OutboxState.QUEUED, outbox.c.payload, limit, at, size_bytes_max=ORDERS_BYTES_MAX)
-    rows = await _lease(tx, ids, owner, lease_until)
     return [
         Queued(
             id=row.id,
@@ -166,7 +167,7 @@ async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, le
             intake_id=row.intake_id,
             attempts=row.attempts,
         )
-        for row, payload in await _opened(tx, owner, rows, "payload", at)
+        for row, payload in await _leased(tx, ids, outbox.c.payload, owner, at, lease_until)
     ]
 
 
@@ -179,7 +180,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
     rows = []
     for batch in batches(sorted(mails)):
         rows += await tx.all(
-            sa.select(outbox)
+            sa.select(*_UNSEALED)
             .where(outbox.c.id.in_(batch), outbox.c.state == OutboxState.QUEUED.value)
             .order_by(outbox.c.id)
             .with_for_update()
@@ -235,7 +236,6 @@ async def claim_composed(
 ) -> list[Composed]:
     """Lease the frozen mails that are due, those whose time runs longest first; at least one, however large."""
     ids = await _oldest(tx, OutboxState.COMPOSED, outbox.c.raw, limit, at, size_bytes_max=size_bytes_max)
-    rows = await _lease(tx, ids, owner, lease_until)
     return [
         Composed(
             id=row.id,
@@ -247,7 +247,7 @@ async def claim_composed(
             received_at=row.received_at,
             intake_id=row.intake_id,
         )
-        for row, raw in await _opened(tx, owner, rows, "raw", at)
+        for row, raw in await _leased(tx, ids, outbox.c.raw, owner, at, lease_until)
     ]
 
 
@@ -265,16 +265,17 @@ async def _oldest(
     return ids
 
 
-async def _opened(
-    tx: Transaction, owner: str, rows: Sequence[Any], column: str, at: datetime
+async def _leased(
+    tx: Transaction, ids: Sequence[int], sealed: sa.Column[bytes], owner: str, at: datetime, lease_until: datetime
 ) -> list[tuple[Any, bytes]]:
-    """What `owner` has leased, with what is sealed in a column. A row that does not open is held: the others go on."""
+    """Lease these, and open what is sealed in a column. A row that does not open is held: the others go on."""
+    rows = await _lease(tx, ids, sealed, owner, lease_until)
     content_keys = await keys.sound(tx, {row.key_id for row in rows})
     found: list[tuple[Any, bytes]] = []
     for row in rows:
         try:
-            where = context(column, row.kind, row.key, row.part)
-            found.append((row, tx.vault.open(content_keys[row.key_id], getattr(row, column) or b"", where)))
+            where = context(sealed.name, row.kind, row.key, row.part)
+            found.append((row, tx.vault.open(content_keys[row.key_id], row.sealed or b"", where)))
         except (KeyError, SealBroken):
             await hold(tx, owner, [row.id], "seal broken", at)
     return found
@@ -293,7 +294,9 @@ def _due(state: OutboxState, at: datetime) -> sa.Select[Any]:
     )
 
 
-async def _lease(tx: Transaction, ids: Sequence[int], owner: str, lease_until: datetime) -> list[Any]:
+async def _lease(
+    tx: Transaction, ids: Sequence[int], sealed: sa.Column[bytes], owner: str, lease_until: datetime
+) -> list[Any]:
     """An answer goes to the address that its sender has now: it may have come back from the one before."""
     present = sa.select(sender.c.answer_address).join(intake, intake.c.sender == sender.c.code)
     present = present.where(intake.c.id == outbox.c.intake_id).correlate(outbox)
@@ -301,7 +304,7 @@ async def _lease(tx: Transaction, ids: Sequence[int], owner: str, lease_until: d
     rows: list[Any] = []
     for batch in batches(ids):
         lease = sa.update(outbox).values(lease_owner=owner, lease_until=lease_until, recipient=recipient)
-        rows += await tx.all(lease.where(outbox.c.id.in_(batch)).returning(*outbox.c))
+        rows += await tx.all(lease.where(outbox.c.id.in_(batch)).returning(*_UNSEALED, sealed.label("sealed")))
     return sorted(rows, key=lambda row: (row.received_at, row.id))
 
 
