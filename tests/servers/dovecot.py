@@ -55,7 +55,7 @@ mail_home = {run}/mail/%{{user}}
 mail_path = %{{home}}/{driver}
 mailbox_list_layout = fs
 mail_fsync = {fsync}
-{rootless}{capability}{settings}
+{users}{capability}{settings}
 passdb passwd-file {{
   passwd_file_path = {run}/users
   default_password_scheme = plain
@@ -108,6 +108,13 @@ protocol lmtp {{
   auth_username_format = %{{user | username | lower}}
 }}
 """
+
+_AS_ROOT = """\
+service lmtp {{
+  user = {user}
+}}
+"""
+"""All mails belong to one user: to become that user anew for each of them takes time."""
 
 _ROOTLESS = """\
 default_login_user = {user}
@@ -214,14 +221,14 @@ class Dovecot:
         self._run.chmod(0o711)
         for name in ("base", "state", "mail"):
             (self._run / name).mkdir()
-        rootless = ""
         uid, gid = os.geteuid(), os.getegid()
         if uid == 0:
             owner = pwd.getpwnam(MAIL_USER)
             uid, gid = owner.pw_uid, owner.pw_gid
             os.chown(self._run / "mail", uid, gid)
+            users = _AS_ROOT.format(user=MAIL_USER)
         else:
-            rootless = _ROOTLESS.format(user=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name)
+            users = _ROOTLESS.format(user=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name)
         keys = self._run / "oauth2-keys" / "default" / "HS256"
         keys.mkdir(parents=True, exist_ok=True)
         (keys / "default").write_bytes(base64.b64encode(_TOKEN_KEY))
@@ -240,7 +247,7 @@ class Dovecot:
                 key=self.certificate.key.resolve(),
                 uid=uid,
                 gid=gid,
-                rootless=rootless,
+                users=users,
                 driver=self.driver,
                 fsync="optimized" if self.durable else "never",
                 capability=f"imap_capability {{\n{hidden}}}\n" if hidden else "",
@@ -250,6 +257,11 @@ class Dovecot:
             )
         )
         return config
+
+    @property
+    def lmtp_socket(self) -> Path:
+        """Where it takes mails in as well, for programs of this machine."""
+        return self._run / "base" / "lmtp"
 
     @property
     def pid(self) -> int:
