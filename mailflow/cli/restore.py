@@ -124,7 +124,7 @@ async def _tell_reserved(register: Register, act: Act) -> int:
 
 
 async def require_up_to_date(settings: Settings, register: Register) -> None:
-    """Raises MailflowError when the register is behind its mailboxes."""
+    """Raises MailflowError when the register is behind its mailboxes, which are looked through from end to end."""
     async with hindsight.closing(app.trails_of(settings)) as (processed, audit):
-        if loss := await hindsight.survey(register, processed, audit, newest=hindsight.NEWEST):
+        if loss := await hindsight.survey(register, processed, audit):
             raise MailflowError(loss.sentence)

@@ -4,11 +4,13 @@
 the register knows nothing, the register closes the switch (`register.issuing`) before it decides anything. This is
 looked at by each process before its first turn, and again when the register itself may have gone back: when entries of
 its journal are not there any more, or PostgreSQL is one that was a copy, as after a fail-over or to a point in time.
+When mails of others are so many that it cannot be told in time, the switch is closed as well.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -27,10 +29,10 @@ SERVICE = "mailflow"
 """Who has stopped the numbers, when nobody did."""
 NEWEST = 200
 """So many of the latest mails of each folder tell whether anything is lost: a loss is of the latest."""
-OTHERS_MAX = 2_000
-"""So many mails are looked at for them at most, where mails of others lie between."""
 LOOKED_AT = 1_000
 """Mails that are asked for together."""
+SECONDS_MAX = 60.0
+"""How long the latest answers are looked for where mails of others lie between: the first turn waits for it."""
 PARTS_MAX = 1_000
 """Mails that an answer comes in, at most."""
 MARGIN = timedelta(days=2)
@@ -46,7 +48,12 @@ class Seen:
     name: str
     listing: Listing
     headers: dict[int, str] = field(repr=False)
-    """Message-ID by UID, empty when there is none that can be used; of those that are not accounted for."""
+    """Message-ID by UID, empty when there is none that can be used; of those that are not accounted for.
+
+    Of the audit mailbox only what may be ours: of mails of others there may be any number.
+    """
+    unseen: int = 0
+    """So many more would have to be looked at before it could be told whether anything is lost."""
 
     @property
     def mark(self) -> restoring.Mark:
@@ -70,7 +77,17 @@ class Loss:
         return bool(self.mails or self.answers)
 
     @property
+    def settled(self) -> bool:
+        """Whether it could be told at all."""
+        return bool(self) or not self.audit.unseen
+
+    @property
     def sentence(self) -> str:
+        if not self:
+            return (
+                "it could not be told in time whether the register is behind its mailboxes: too many mails of others"
+                f" lie in the audit mailbox, {self.audit.unseen} were not looked at; mailflow resume looks at all"
+            )
         return (
             f"the register is behind its mailboxes: of {len(self.mails)} mails in Processed and"
             f" {len(self.answers)} answers in the audit mailbox it knows nothing; see mailflow restore"
@@ -87,13 +104,12 @@ async def survey(
     async with register.read() as tx:
         last = await restoring.latest_entry(tx)
     day = since or (None if last is None else legal_day(last - MARGIN))
-    taken = await _read(register, processed, day, newest, lambda _: True)
-    answered = await _read(register, audit, day, newest, restoring.may_be_ours)
+    taken = await _taken(register, processed, day, newest)
+    answered, lost = await _answered(register, audit, day, newest)
     async with register.read() as tx:
         unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
-        names = {name for name in answered.headers.values() if name}
-        lost = await restoring.lost_answers(tx, ANSWER, names)
         secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
+    names = set(answered.headers.values())
     for first, id_ in list(lost.items()):
         parts = (further_message_id(secrets[id_], number, first) for number in range(2, PARTS_MAX))
         lost |= {name: id_ for name in parts if name in names}
@@ -121,23 +137,52 @@ async def _strangers(register: Register, processed: Folder, taken: Seen, unknown
     return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
 
 
-async def _read(
-    register: Register, trail: Folder, day: date | None, newest: int | None, counts: Callable[[str], bool]
-) -> Seen:
-    """The latest first. Of `newest` only what counts by its Message-ID is counted, so that others hide nothing."""
+async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
+    listing, uids = await _unaccounted(register, trail, day)
+    headers = await _headers(trail, listing, uids if newest is None else uids[-newest:])
+    return Seen(name=trail.name, listing=listing, headers=headers)
+
+
+async def _answered(
+    register: Register, trail: Folder, day: date | None, newest: int | None
+) -> tuple[Seen, dict[str, int]]:
+    """And which of them were never ordered, with their intakes.
+
+    The latest first. Of `newest` only answers that were ordered count, and one that was not is enough: whatever others
+    have written, be it named as ours are, hides nothing.
+    """
+    listing, left = await _unaccounted(register, trail, day)
+    end = time.monotonic() + SECONDS_MAX
+    headers: dict[int, str] = {}
+    ordered: set[str] = set()
+    lost: dict[str, int] = {}
+    together = len(left) if newest is None else newest
+    while left and not lost and (newest is None or (len(ordered) < newest and time.monotonic() < end)):
+        some = await _headers(trail, listing, left[-together:])
+        ours = {uid: name for uid, name in some.items() if restoring.may_be_ours(name)}
+        async with register.read() as tx:
+            known = await restoring.ordered(tx, set(ours.values()))
+            lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known)
+        headers |= ours
+        ordered |= known
+        left, together = left[:-together], LOOKED_AT
+    settled = newest is None or lost or len(ordered) >= newest
+    return Seen(name=trail.name, listing=listing, headers=headers, unseen=0 if settled else len(left)), lost
+
+
+async def _unaccounted(register: Register, trail: Folder, day: date | None) -> tuple[Listing, Sequence[int]]:
+    """What lies there, and of it what came after all that is accounted for."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
         after = await restoring.accounted(tx, trail.name, listing.uidvalidity)
-    uids: Sequence[int] = [uid for uid in listing.uids if uid > after]
-    if newest is not None:
-        uids = uids[-OTHERS_MAX:]
+    return listing, [uid for uid in listing.uids if uid > after]
+
+
+async def _headers(trail: Folder, listing: Listing, uids: Sequence[int]) -> dict[int, str]:
     names: dict[int, str] = {}
-    together = newest or LOOKED_AT
-    while uids and (newest is None or sum(map(counts, names.values())) < newest):
-        some = await trail.look(listing, uids[-together:])
-        names |= {one.uid: one.message_id for one in some}
-        uids = uids[:-together]
-    return Seen(name=trail.name, listing=listing, headers=dict(sorted(names.items())))
+    for start in range(0, len(uids), LOOKED_AT):
+        names |= {one.uid: one.message_id for one in await trail.look(listing, uids[start : start + LOOKED_AT])}
+    return names
 
 
 class Hindsight:
@@ -172,6 +217,9 @@ class Hindsight:
             loss = await survey(register, processed, audit, newest=NEWEST)
         if loss:
             event(log, "register-behind", level=logging.ERROR, mails=len(loss.mails), answers=len(loss.answers))
+        elif not loss.settled:
+            event(log, "register-perhaps-behind", level=logging.ERROR, unseen=loss.audit.unseen)
+        if loss or not loss.settled:
             await issuing.stop(register, Act(by=SERVICE, why=loss.sentence), at)
 
 

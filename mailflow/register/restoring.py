@@ -121,6 +121,15 @@ def may_be_ours(message_id: str) -> bool:
     return _TOKEN.fullmatch(envelope_id(message_id)) is not None
 
 
+async def ordered(tx: Transaction, message_ids: Collection[str]) -> set[str]:
+    """Of these Message-IDs those of mails that this register ordered."""
+    found: set[str] = set()
+    for batch in batches(sorted(message_ids)):
+        known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
+        found |= {row.message_id for row in await tx.all(known)}
+    return found
+
+
 async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str]) -> dict[str, int]:
     """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
 
@@ -129,9 +138,7 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
     """
     unknown = {one for one in message_ids if may_be_ours(one)}
-    for batch in batches(sorted(unknown)):
-        known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
-        unknown -= {row.message_id for row in await tx.all(known)}
+    unknown -= await ordered(tx, unknown)
     if not unknown:
         return {}
     latest = await latest_intake(tx)

@@ -4,16 +4,19 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
 
+from mailflow import app
+from mailflow.cli.restore import require_up_to_date
 from mailflow.core import numbers
-from mailflow.errors import Unavailable
+from mailflow.errors import MailflowError, Unavailable
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Kind
-from mailflow.mail import recovery, worker
-from mailflow.mail.hindsight import NEWEST, OTHERS_MAX, SERVICE, Hindsight, Loss, survey
+from mailflow.mail import hindsight, recovery, worker
+from mailflow.mail.hindsight import LOOKED_AT, NEWEST, SERVICE, Hindsight, Loss, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
@@ -21,6 +24,7 @@ from mailflow.register import Register, acts, issuing, restoring
 from mailflow.register.restoring import JUMP
 from mailflow.register.sequences import holes_in_numbers, jumps, of_numbers
 from mailflow.register.vault import Vault
+from mailflow.settings import Settings
 from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
 from tests.support.judging import dem_part, mailed, mairie, multipart, signed
@@ -285,15 +289,84 @@ async def test_what_lies_in_the_audit_mailbox_and_is_not_ours_costs_nothing_and_
     assert set(made.values()) == {1}, "each token is made once, however many mails and domains there are"
 
 
-async def test_mails_of_others_in_the_audit_mailbox_do_not_hide_that_answers_are_lost(loser: Loser) -> None:
+def others(count: int) -> list[bytes]:
+    return [b"Message-ID: <%d.news@d%d.example>\r\n\r\n" % (number, number) for number in range(count)]
+
+
+def named_as_ours(count: int) -> list[bytes]:
+    """As those of another service that shares the audit mailbox."""
+    return [b"Message-ID: <%040x@d%d.example>\r\n\r\n" % (number, number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        others(2 * NEWEST),
+        others(3 * LOOKED_AT),
+        named_as_ours(2 * NEWEST),
+        others(LOOKED_AT) + named_as_ours(LOOKED_AT),
+    ],
+    ids=["few", "many", "named as ours", "both"],
+)
+async def test_mails_of_others_in_the_audit_mailbox_do_not_hide_that_answers_are_lost(
+    loser: Loser, between: list[bytes]
+) -> None:
+    """Nothing else tells: what was taken in and lost does not lie in `Processed` any more."""
     await lose(loser)
-    others = [b"Message-ID: <%d.news@d%d.example>\r\n\r\n" % (number, number) for number in range(2 * NEWEST)]
-    loser.house.mailer.mailboxes["audit"] += others
+    loser.house.mailbox.folders["Processed"].clear()
+    loser.house.mailer.mailboxes["audit"] += between
     loss = await survey(loser.house.register, *loser.trails, newest=NEWEST)
     assert sorted(loss.answers.values()) == [2, 3, 4]
-    loser.house.mailer.mailboxes["audit"] += others * (OTHERS_MAX // len(others))
-    loss = await survey(loser.house.register, *loser.trails, newest=NEWEST)
-    assert (len(loss.answers), len(loss.audit.headers)) == (0, OTHERS_MAX), "looking back has an end"
+    loser.house.mailbox.deliver(a_letter(6))
+    done = await loser.work()
+    assert (await stopped(loser), done.registered) == (SERVICE, 0)
+
+
+async def test_no_numbers_are_given_when_it_cannot_be_told_in_time_whether_answers_are_lost(
+    loser: Loser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though none are: `resume` looks at everything, and finds it out."""
+    loser.house.mailbox.deliver(a_letter(1))
+    await loser.work()
+    loser.house.mailer.mailboxes["audit"] += others(3 * NEWEST)
+    monkeypatch.setattr(hindsight, "SECONDS_MAX", 0.0)
+    loser.house.mailbox.deliver(a_letter(2))
+    done = await loser.work()
+    assert (await stopped(loser), done.registered, done.stopped) == (SERVICE, 0, 1)
+    async with loser.house.register.read() as tx:
+        stop = await issuing.read(tx)
+    assert stop is not None
+    assert "could not be told" in stop.why
+    monkeypatch.setattr(app, "trails_of", lambda _: loser.trails)
+    await require_up_to_date(cast("Settings", None), loser.house.register)
+    await resume(loser)
+    assert (await loser.work(loser.house.door())).registered == 1
+
+
+async def test_who_resumes_is_told_of_answers_that_were_not_seen_in_time(
+    loser: Loser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lose(loser)
+    loser.house.mailbox.folders["Processed"].clear()
+    loser.house.mailer.mailboxes["audit"] += others(3 * NEWEST)
+    monkeypatch.setattr(hindsight, "SECONDS_MAX", 0.0)
+    await loser.work()
+    assert await stopped(loser) == SERVICE
+    monkeypatch.setattr(app, "trails_of", lambda _: loser.trails)
+    with pytest.raises(MailflowError, match="3 answers"):
+        await require_up_to_date(cast("Settings", None), loser.house.register)
+
+
+async def test_a_register_that_knows_the_latest_answers_is_not_looked_into_any_further(
+    loser: Loser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sequence in range(1, 4):
+        loser.house.mailbox.deliver(a_letter(sequence))
+        await loser.work()
+    audit = loser.house.mailer.mailboxes["audit"]
+    audit[:] = [*others(5 * LOOKED_AT), *audit]
+    loss = await survey(loser.house.register, *loser.trails, newest=3)
+    assert (bool(loss), loss.settled, len(loss.audit.headers)) == (False, True, 3)
 
 
 async def test_a_mail_whose_header_we_cannot_read_and_its_server_can_stops_nothing(loser: Loser) -> None:
