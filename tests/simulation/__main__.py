@@ -23,12 +23,14 @@ import mailflow
 from tests.simulation.crew import Job, Tale, do, pool, tell
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import SqliteCopies
-from tests.simulation.story import Story
+from tests.simulation.story import Story, numbers_in, ranges
 
 HERE = Path(__file__).parent
 PROGRESS = HERE.parents[1] / "build" / "simulation.txt"
 """A line for each seed that was played: version, seed, how many promises it broke."""
 REPORT = HERE / "SEEDS.md"
+PLAYED = ("mailflow", "tests/simulation/*.py")
+"""What makes a seed the story that it is: whatever else changes, it was played."""
 TABLE = HERE / "MUTANTS.md"
 SEEDS_A_MUTANT = 120
 HEAD = """# Planted faults
@@ -43,10 +45,14 @@ Written by `python -m tests.simulation mutants`.
 
 
 def version() -> str:
-    """Of what is played: the commit, or the release where there is none."""
-    command = ["git", "describe", "--always", "--dirty=+"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False)
-    return done.stdout.strip() or mailflow.__version__
+    """Of what is played: the commit that last changed any of it, or the release where there is none."""
+    changed = _git("log", "-1", "--format=%h", "--", *PLAYED)
+    return changed + "+" * bool(_git("status", "--porcelain", "--", *PLAYED)) or mailflow.__version__
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=HERE.parents[1], check=False)
+    return done.stdout.strip()
 
 
 @contextlib.contextmanager
@@ -67,21 +73,22 @@ class Tally:
     """What a command has played so far."""
 
     version: str
-    played: int = 0
+    played: set[int] = field(default_factory=set)
     failed: list[int] = field(default_factory=list)
 
     def note(self, seed: int, tale: Tale | None) -> str:
         """A line for the progress."""
-        self.played += 1
+        self.played.add(seed)
         if tale is not None:
             self.failed.append(seed)
             print(tale, flush=True)
         return f"{self.version} {seed} {len(tale.findings) if tale else 0}\n"
 
-    def row(self, seeds: str) -> str:
+    def row(self) -> str:
         """A line for the report."""
         failed = ", ".join(map(str, self.failed)) or "none"
-        return f"| {datetime.now(UTC).date()} | {self.version} | {seeds} | {self.played} | {failed} |\n"
+        seeds = f"{ranges(self.played)} | {len(self.played)}"
+        return f"| {datetime.now(UTC).date()} | {self.version} | {seeds} | {failed} |\n"
 
 
 def play_all(seeds: str, cores: int, minutes: float) -> int:
@@ -99,16 +106,19 @@ def play_all(seeds: str, cores: int, minutes: float) -> int:
             if time.monotonic() < until:
                 running |= {workers.submit(do, Job((seed,))): seed for seed in islice(waiting, 1)}
     with REPORT.open("a") as report:
-        report.write(tally.row(seeds))
-    print(f"{tally.played} seeds played, {len(tally.failed)} of them broke a promise")
+        report.write(tally.row())
+    print(f"{len(tally.played)} seeds played, {len(tally.failed)} of them broke a promise")
     return len(tally.failed)
 
 
 def _played(now: str) -> set[int]:
-    if not PROGRESS.exists():
+    """By this version, here or on another machine: those of a run that was cut off stand in its progress alone."""
+    if now.endswith("+"):
         return set()
-    lines = (line.split() for line in PROGRESS.read_text().splitlines())
-    return {int(line[1]) for line in lines if line[0] == now}
+    lines = PROGRESS.read_text().splitlines() if PROGRESS.exists() else []
+    here = {int(line.split()[1]) for line in lines if line.startswith(f"{now} ")}
+    rows = (row.split(" | ") for row in REPORT.read_text().splitlines() if f" | {now} | " in row)
+    return here.union(*(numbers_in(row[2]) for row in rows))
 
 
 # Replay

@@ -35,7 +35,7 @@ class Story:
 
     def __str__(self) -> str:
         """As `read` reads it, and the command line has it."""
-        parts = [f"{kind}:{_ranges(n for other, n in self.left_out if other == kind)}" for kind in KINDS]
+        parts = [f"{kind}:{ranges(n for other, n in self.left_out if other == kind)}" for kind in KINDS]
         return " ".join([str(self.seed), *(part for part in parts if not part.endswith(":"))])
 
     @classmethod
@@ -45,17 +45,21 @@ class Story:
         for word in words[1:]:
             if (found := re.fullmatch(r"(\w+):([\d,-]+)", word)) is None or found[1] not in KINDS:
                 raise ValueError(f"{word!r} is no part of a story: it is like step:0-7,12")
-            for numbers in found[2].split(","):
-                first, _, last = numbers.partition("-")
-                left_out |= {(found[1], n) for n in range(int(first), int(last or first) + 1)}
+            left_out |= {(found[1], number) for number in numbers_in(found[2])}
         return cls(int(words[0]), frozenset(left_out))
 
 
-def _ranges(numbers: Iterable[int]) -> str:
-    """`0-3,7`."""
+def ranges(numbers: Iterable[int]) -> str:
+    """As `numbers_in` reads them: `0-3,7`."""
     runs = groupby(enumerate(sorted(numbers)), key=lambda one: one[1] - one[0])
     spans = [[n for _, n in run] for _, run in runs]
     return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
+
+
+def numbers_in(ranges: str) -> set[int]:
+    """Of `0-3,7` the five. Raises ValueError."""
+    spans = [span.partition("-") for span in ranges.split(",")]
+    return {number for first, _, last in spans for number in range(int(first), int(last or first) + 1)}
 
 
 def shortest(story: Story, parts: Sequence[Part], fails: Callable[[Story], bool], plays_max: int = PLAYS_MAX) -> Story:
