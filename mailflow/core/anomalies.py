@@ -29,10 +29,14 @@ class Severity(StrEnum):
 
 
 class Retry(StrEnum):
-    """What helps: sending the same again later (class 4), or correcting first (class 5)."""
+    """What the sender is to send again."""
 
     LATER = "plus_tard"
+    """The same file, once what stood in its way is gone."""
+    ANEW = "nouveau_fichier"
+    """The same request in another file. Never in the catalogue: it is what `LATER` comes to in a decided file."""
     CORRECT = "corriger"
+    """Another request or file."""
 
 
 class Code(StrEnum):
@@ -213,11 +217,16 @@ class Entry:
     code: Code
     level: Level
     severity: Severity
-    retry: Retry
+    retry: Retry | None
+    """None: nothing is to be sent again, as with every warning."""
     french: str
     english: str
     remedy_french: str
     remedy_english: str
+
+    def retry_in(self, *, decided: bool) -> Retry | None:
+        """What helps in a file, by whether its name is bound: then the same file only brings the same answer."""
+        return Retry.ANEW if decided and self.retry is Retry.LATER else self.retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +255,7 @@ def catalogue() -> dict[Code, Entry]:
             code=code,
             level=Level(row["level"]),
             severity=Severity(row["severity"]),
-            retry=Retry(row["retry"]),
+            retry=Retry(row["retry"]) if "retry" in row else None,
             french=row["french"],
             english=row["english"],
             remedy_french=row["remedy_french"],

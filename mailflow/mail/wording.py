@@ -105,7 +105,7 @@ def answer_text(reply: Reply, contact: str) -> str:
     if reply.questions:
         lines += ["", "Le fichier RGE joint pour chaque fichier GES reprend ces réponses pour votre logiciel."]
     if reply.files or not reply.questions:
-        lines += ["", "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue."]
+        lines += ["", "Renvoyer le même fichier est toujours sans risque : rien n'est enregistré deux fois."]
     lines += ["", f"Assistance : {contact}"]
     return "\n".join(lines) + "\n"
 

@@ -49,7 +49,7 @@ def _anomalies() -> list[dict[str, str]]:
             "code": entry.code,
             "level": entry.level,
             "severity": entry.severity,
-            "retry": entry.retry,
+            **({"retry": entry.retry} if entry.retry else {}),
             "french": entry.french,
             "english": entry.english,
             "remedy_french": entry.remedy_french,

@@ -77,15 +77,18 @@ class InterfaceFile(WireModel):
     requests: tuple[RequestElement, ...] = Field(default=(), alias="demande")
 
 
-def anomaly_elements(anomalies: Sequence[Anomaly]) -> tuple[AnomalyElement, ...]:
-    """How anomalies are told in XML: code and path, the French sentence and remedy, whether to try again."""
+def anomaly_elements(anomalies: Sequence[Anomaly], *, decided: bool = False) -> tuple[AnomalyElement, ...]:
+    """How anomalies are told in XML: code and path, the French sentence and remedy, what to send again.
+
+    `decided`: they are of a file that has bound its name.
+    """
     entries = catalogue()
     return tuple(
         AnomalyElement(
             code=anomaly.code,
             path=anomaly.path or None,
             severity=entries[anomaly.code].severity,
-            retry=entries[anomaly.code].retry,
+            retry=entries[anomaly.code].retry_in(decided=decided),
             remedy=entries[anomaly.code].remedy_french,
             number=anomaly.number,
             label=entries[anomaly.code].french,

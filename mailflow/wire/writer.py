@@ -30,23 +30,23 @@ def write_return(receipt: FileReceipt, *, environment: Environment) -> bytes:
     It is the model written again: a value that the model could not hold is not repeated, its anomaly is. The same
     receipt gives the same bytes, so a repeat is answered alike.
     """
-    file = receipt.file
+    file, decided = receipt.file, receipt.record is not None
     document = InterfaceFile(
         version=file.version or VERSIONS[-1],
         environment=environment,
         answered_file=speakable_name(file.name),
         answered_digest=file.digest,
         header=Header(file_type=Operation.RETURN, dated_at=receipt.decided_at.astimezone(PARIS).replace(microsecond=0)),
-        anomalies=anomaly_elements(receipt.anomalies),
+        anomalies=anomaly_elements(receipt.anomalies, decided=decided),
         requests=tuple(
-            _returned(request, outcome, file.operation)
+            _returned(request, outcome, file.operation, decided=decided)
             for request, outcome in zip(file.requests, receipt.outcomes, strict=True)
         ),
     )
     return to_bytes(write(document, ROOT, NUU))
 
 
-def _returned(request: Request, outcome: Outcome, operation: Operation | None) -> RequestElement:
+def _returned(request: Request, outcome: Outcome, operation: Operation | None, *, decided: bool) -> RequestElement:
     done = outcome if isinstance(outcome, Registered) else None
     return RequestElement(
         reference=request.reference,
@@ -58,5 +58,5 @@ def _returned(request: Request, outcome: Outcome, operation: Operation | None) -
         holder=request.holder,
         form=request.form and without_nir(request.form),
         deregistration=request.deregistration,
-        anomalies=anomaly_elements(outcome.anomalies),
+        anomalies=anomaly_elements(outcome.anomalies, decided=decided),
     )

@@ -9,6 +9,7 @@ from mailflow.core.anomalies import Code
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, RequestFile
 from mailflow.core.numbers import SEQUENCE_MAX
 from mailflow.register import Register
+from tests.support.outcomes import retries
 from tests.support.reception import (
     CORSICA,
     Reception,
@@ -58,6 +59,11 @@ async def leave(reception: Reception, sequences: int, month: str = "0126") -> No
     """So many numbers are left in the Nord and month."""
     statement = "INSERT INTO counter (territory, month, last) VALUES ('059', :month, :last)"
     await execute(reception.register, statement, month=month, last=SEQUENCE_MAX - sequences)
+
+
+async def mend(reception: Reception) -> None:
+    """There are numbers again, of all months."""
+    await execute(reception.register, "DELETE FROM counter")
 
 
 # The same file again
@@ -213,6 +219,32 @@ async def test_a_fault_of_ours_binds_nothing_and_frees_what_it_claimed(reception
     # The same name may bring something else, the same reference and persons another request.
     other = a_file(a_request("B", deposited="2025-12-01"), references=["dossier-1"])
     assert number_of((await decide(reception, other)).outcomes[0]) == "059122500000159123"
+
+
+async def test_after_a_fault_of_ours_alone_the_same_file_is_to_come_again(reception: Reception) -> None:
+    await leave(reception, 0)
+    file = a_file(a_request("A"), a_request("B"))
+    assert retries(await decide(reception, file)) == [(Code.SEQUENCE_EXHAUSTED, "plus_tard")] * 2
+    await mend(reception)
+    assert all(number_of(outcome) for outcome in (await decide(reception, file)).outcomes)
+
+
+@pytest.mark.parametrize("beside", ["registered", "refused"])
+async def test_after_a_fault_of_ours_beside_other_outcomes_the_request_is_to_come_in_a_new_file(
+    reception: Reception, beside: str
+) -> None:
+    """The name is bound: the same file only brings the same answer."""
+    await leave(reception, 0)
+    other = a_request("A", at="75056") if beside == "registered" else a_request("A", complete=False)
+    hit = a_request("B")
+    file = a_file(other, hit)
+    first = await decide(reception, file)
+    assert retries(first)[-1] == (Code.SEQUENCE_EXHAUSTED, "nouveau_fichier")
+    await mend(reception)
+    assert await decide(reception, file) == replace(first, repeated=True)
+    if beside == "registered":
+        assert retries(await decide(reception, renamed(file, 2)))[-1] == (Code.SEQUENCE_EXHAUSTED, "nouveau_fichier")
+    assert number_of((await decide(reception, a_file(hit, sequence=3))).outcomes[0])
 
 
 async def test_a_fault_of_ours_binds_no_second_name_either(reception: Reception) -> None:

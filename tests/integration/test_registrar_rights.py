@@ -12,6 +12,7 @@ from mailflow.register import Register
 from mailflow.registrar import StaleDirectory
 from mailflow.wire.envelope import RequestElement
 from tests.support.lives import registered, three_desks
+from tests.support.outcomes import retries
 from tests.support.reception import AT, CORSICA, TODAY, Reception, a_file, a_request, about, number_of, sent
 from tests.support.records import rows
 
@@ -120,6 +121,24 @@ async def test_a_mandate_without_creation_registers_nothing(reception: Reception
     await reception.enrol(desk="59777", rights=frozenset({Right.CONSULT, Right.RENEWAL}))
     assert await refused(reception, of("59777")) == [Code.OPERATION_NOT_MANDATED]
     assert await bound(reception) == 0
+
+
+@pytest.mark.parametrize("missing", [Code.DESK_NOT_MANDATED, Code.OPERATION_NOT_MANDATED, Code.DESK_SUSPENDED])
+async def test_once_the_right_is_there_the_same_file_serves_and_the_answer_says_so(
+    reception: Reception, missing: Code
+) -> None:
+    match missing:
+        case Code.OPERATION_NOT_MANDATED:
+            await reception.enrol(desk="59777", territories=["111"], rights=frozenset({Right.CONSULT}))
+        case Code.DESK_SUSPENDED:
+            await reception.enrol(desk="59777")
+            await reception.suspend_desk("59777")
+    assert retries(await decide(reception, of("59777"))) == [(missing, "plus_tard")]
+    if missing is Code.DESK_SUSPENDED:
+        await reception.suspend_desk("59777", Standing.ACTIVE)
+    else:
+        await reception.enrol(desk="59777", territories=["059"])
+    assert number_of((await decide(reception, of("59777"))).outcomes[0])
 
 
 async def test_in_no_known_territory_and_in_a_refused_file_no_right_is_told(

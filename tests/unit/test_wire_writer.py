@@ -1,5 +1,6 @@
 """What goes back: valid against what we publish, the same bytes each time, and readable again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.anomalies import Anomaly, Code, Severity, catalogue
 from mailflow.core.form import HousingRequest, without_nir
 from mailflow.core.model import (
     Door,
@@ -25,7 +26,7 @@ from mailflow.wire.envelope import InterfaceFile
 from mailflow.wire.reader import read_file
 from mailflow.wire.writer import write_return
 from mailflow.wire.xsd import extension_schema, validator
-from tests.support.outcomes import done
+from tests.support.outcomes import done, retries
 from tests.support.requests import LIMITS, NAME, RECEIVED_AT, a_file, a_form, forms
 
 NUMBER = UniqueNumber("059012600004259123")
@@ -67,6 +68,18 @@ def test_a_refused_request_comes_back_with_its_anomalies() -> None:
     assert told.retry == "corriger"
     assert told.label
     assert told.remedy
+
+
+def test_a_warning_asks_for_nothing_to_be_sent_again() -> None:
+    warnings = (Anomaly(code=Code.TELEPHONE_DOUBTFUL), Anomaly(code=Code.REQUEST_MAY_EXIST, number=NUMBER))
+    receipt = receipt_for(a_file(a_form()), done(NUMBER, *warnings))
+    again = replace(receipt, anomalies=(Anomaly(code=Code.FILE_CONTENT_KNOWN),))
+    assert retries(again) == [
+        (Code.FILE_CONTENT_KNOWN, None),
+        (Code.TELEPHONE_DOUBTFUL, None),
+        (Code.REQUEST_MAY_EXIST, None),
+    ]
+    assert {entry.code for entry in catalogue().values() if entry.severity is Severity.WARNING and entry.retry} == set()
 
 
 def test_the_first_child_of_an_anomaly_holds_its_text() -> None:

@@ -54,7 +54,7 @@ def test_a_whole_answer_reads_so() -> None:
         "",
         "Le fichier RET joint pour chaque fichier DEM reprend ces résultats pour votre logiciel.",
         "",
-        "Renvoyer le même fichier est toujours sans risque : la même réponse est rendue.",
+        "Renvoyer le même fichier est toujours sans risque : rien n'est enregistré deux fois.",
         "",
         "Assistance : assistance@service.example",
     ]

@@ -27,10 +27,10 @@ FAMILIES = {
     "UNI": "unicité",
     "CYC": "vie de la demande",
     "GES": "questions",
-    "SYS": "défaillance du service : renvoyer",
+    "SYS": "défaillance du service",
 }
 LEVELS = {Level.MAIL: "message", Level.FILE: "fichier", Level.REQUEST: "demande", Level.FIELD: "élément"}
-AGAIN = {Retry.LATER: "renvoyer plus tard", Retry.CORRECT: "corriger d'abord"}
+AGAIN = {None: "", Retry.LATER: "renvoyer plus tard", Retry.CORRECT: "corriger d'abord"}
 USES = {
     Use.DIGEST: "empreinte",
     Use.SIGNATURE: "signature",
@@ -101,7 +101,7 @@ def anomalies() -> str:
                 f"`{entry.code}`",
                 LEVELS[entry.level],
                 entry.severity if entry.severity is Severity.WARNING else f"**{entry.severity}**",
-                "" if entry.severity is Severity.WARNING else AGAIN[entry.retry],
+                AGAIN[entry.retry],
                 entry.french,
                 entry.remedy_french,
             ]
