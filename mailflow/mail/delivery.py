@@ -6,7 +6,7 @@ so until `settle_doubtful` has asked the audit mailbox, which gets a copy of eve
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -20,8 +20,8 @@ from mailflow.mail.ports import Outgoing, Sending, SendResult
 from mailflow.register import doubt, lateness, outbox
 
 CHUNKS_A_TURN = 4
-"""How many chunks one turn sends at most: a turn has to end, or nobody could tell it from one that hangs. And what is
-in memory at once is bounded: the last chunk, and half of each one before it."""
+"""How many chunks one turn sends at most, since what is in memory at once is bounded: the last chunk, and half of each
+one before it."""
 NOBODYS = "<none@mailflow.invalid>"
 """A Message-ID that no mail has: to look for it tells whether the audit mailbox can be searched at all."""
 
@@ -29,29 +29,40 @@ log = logging.getLogger(__name__)
 
 
 async def deliver(door: MailDoor) -> Progress:
-    """Send frozen answers, oldest mail first: a chunk, and more while it goes well. Raises Unavailable."""
+    """Send frozen answers, oldest mail first: a chunk, and more while it goes well. Raises Unavailable.
+
+    A turn has to end, or nobody could tell it from one that hangs: it claims for as long as a lease lasts, what it
+    claimed has so long to come to its data, and that is bounded by itself (`Pace.sending_max`).
+    """
+    until = door.clock() + door.pace.lease
     rows = await _claim(door)
     marks = Marks(door, gather=door.pace.gather if len(rows) > 1 else timedelta(0))
-    sends: list[asyncio.Task[Progress]] = []
+    sends: dict[asyncio.Task[Progress], int] = {}
     async with asyncio.TaskGroup() as group:
         for chunk in range(1, CHUNKS_A_TURN + 1):
-            portion = [group.create_task(_send(door, marks, row)) for row in rows]
-            sends += portion
-            if not rows or chunk == CHUNKS_A_TURN or not await _goes_well(portion):
+            portion = {group.create_task(_send(door, marks, row)): row.id for row in rows}
+            sends |= portion
+            if not rows or chunk == CHUNKS_A_TURN or not await _goes_well(portion) or door.clock() >= until:
                 break
-            rows = await _claim_more(door)
+            rows = await _claim_more(door, sends)
     return sum((send.result() for send in sends), Progress())
 
 
-async def _claim_more(door: MailDoor) -> Sequence[outbox.Composed]:
-    """Whether the register is away is for the next turn to say: what is under way goes on."""
+async def _claim_more(door: MailDoor, sends: Mapping[asyncio.Task[Progress], int]) -> Sequence[outbox.Composed]:
+    """Whether the register is away is for the next turn to say: what is under way goes on.
+
+    And goes on alone: a lease that was lost is had again here, under the name that the first send goes by, too, and
+    the register could not tell the two apart.
+    """
     try:
-        return await _claim(door)
+        rows = await _claim(door)
     except Unavailable:
         return []
+    under_way = {id_ for send, id_ in sends.items() if not send.done()}
+    return [row for row in rows if row.id not in under_way]
 
 
-async def _goes_well(portion: Sequence[asyncio.Task[Progress]]) -> bool:
+async def _goes_well(portion: Collection[asyncio.Task[Progress]]) -> bool:
     """Half of them are sent: time for the next ones, so that no connection waits for the slowest of a chunk."""
     for ended in islice(asyncio.as_completed(portion), -(-len(portion) // 2)):
         if not (await ended).sent:
@@ -74,11 +85,16 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
 
 
 async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:
+    result: SendResult | None = None
     taken = False
     begun = door.clock()
+    lease = asyncio.timeout(door.pace.lease.total_seconds())
 
     async def before_data() -> bool:
         nonlocal taken
+        if lease.expired():
+            return False  # it is being ended
+        lease.reschedule(None)  # from here on it is bounded by itself, and must not be cut off
         try:
             ours = await marks.add(Mark(row.id, Sending.DOUBTFUL))
         except Unavailable:
@@ -94,9 +110,14 @@ async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progres
         envelope_id=token,
         raw=row.raw,
     )
-    result = await door.mailer.send(outgoing, before_data)
-    if taken:
-        return Progress()  # what becomes of it is for whoever has it now to say
+    try:
+        async with lease:
+            result = await door.mailer.send(outgoing, before_data)
+    except TimeoutError:
+        if not lease.expired():
+            raise
+    if result is None or taken or lease.expired():
+        return Progress()  # what becomes of it is for whoever has it now, or next, to say
     try:
         await marks.add(_mark(door, row, result))
     except Unavailable:
@@ -199,12 +220,20 @@ def _fail(batch: Sequence[tuple[Mark, asyncio.Future[bool]]], error: Exception) 
 
 
 async def settle_doubtful(door: MailDoor) -> Progress:
-    """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable."""
+    """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable.
+
+    A chunk of them, for about as long as a lease lasts, since a turn has to end. Whatever becomes of a look, even if it
+    ends the turn, the next turn begins with those that wait for theirs.
+    """
     at = door.clock()
     async with door.register.read() as tx:
         doubtful = await doubt.doubtful(tx, door.pace.chunk, at)
     done = Progress()
     for row in doubtful:
+        if door.clock() - at >= door.pace.lease:
+            break
+        async with door.register.begin() as tx:
+            await doubt.put_behind(tx, row.id, at)
         copies = await _copies(door, row)
         if copies is not None:
             done += await _settle(door, row, copies, at)

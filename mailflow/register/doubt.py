@@ -28,15 +28,21 @@ class Doubtful:
 
 
 async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
-    """Mails cut off in the middle, whose sender gave no more sign within its lease; the oldest first."""
+    """Mails cut off in the middle, whose sender gave no more sign within its lease; who has waited longest first."""
     names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
     statement = (
         sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
         .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
-        .order_by(outbox.c.sending_at, outbox.c.id)
+        .order_by(outbox.c.lease_until, outbox.c.id)
         .limit(limit)
     )
     return [Doubtful(**row._mapping) for row in await tx.all(statement)]
+
+
+async def put_behind(tx: Transaction, id_: int, at: datetime) -> None:
+    """It is looked for now: unless that decides it, its next look comes after those of all who wait by now."""
+    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
+    await outgoing.change(tx, still, (_SENDING,), {"lease_until": at})
 
 
 async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:

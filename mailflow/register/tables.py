@@ -179,9 +179,9 @@ partial_index(
 partial_index(
     "ix_outbox_sending",
     outbox.c.state,
-    outbox.c.sending_at,
-    outbox.c.id,
     outbox.c.lease_until,
+    outbox.c.id,
+    outbox.c.sending_at,
     outbox.c.lease_owner,
     where=outbox.c.sending_at.is_not(None),
 )

@@ -202,7 +202,9 @@ class Worker(Section):
     task_memory_bytes_max: Count = 1_073_741_824
     """Address space that one such process may use."""
     turn_seconds_max: Count = 3_600
-    """Longest turn of a stage. One that is longer hangs: the watchdog of systemd then starts the service anew."""
+    """Longest turn of a stage. One that is longer hangs: the watchdog of systemd then starts the service anew. It is to
+    be more than a turn that sends may take: `lease_seconds` and `smtp.data_timeout_seconds`, twice each,
+    `smtp.timeout_seconds` and 20 seconds."""
     lease_seconds: Count = 600
     """Time after which another worker takes over what this one had claimed."""
     attempts_max: Count = 3
@@ -378,6 +380,12 @@ class Settings(Section):
         if self.worker.audit_wait_minutes * 60 <= sending_seconds_max(self.smtp.data_timeout_seconds):
             longest = f"twice smtp.data_timeout_seconds and {AROUND_DATA_SECONDS_MAX:.0f} seconds"
             raise PydanticCustomError("wait", f"worker.audit_wait_minutes should be more than {longest}")
+        # What a turn claims during a lease begins its data within another one; a refusal is followed by one more reply.
+        sending = sending_seconds_max(self.smtp.data_timeout_seconds) + self.smtp.timeout_seconds
+        longest_turn = 2 * self.worker.lease_seconds + sending
+        if self.worker.turn_seconds_max <= longest_turn:
+            wanted = f"worker.turn_seconds_max should be more than {longest_turn:.0f}, the longest turn that sends"
+            raise PydanticCustomError("turn", wanted)
         ours = {self.service.address, self.service.bounce_address, self.audit.address}
         if ours & {*self.alerts.mail_to, *self.alerts.escalation_mail_to}:
             raise PydanticCustomError("loop", "alerts should go to persons, not to a mailbox of the service")

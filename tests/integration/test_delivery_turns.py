@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -19,6 +20,8 @@ from tests.support.records import rows
 
 LETTERS = 10
 CHUNK = 2
+PATIENCE_SECONDS = 60.0
+"""Far more than any of these turns takes when it ends."""
 
 
 @pytest.fixture
@@ -97,3 +100,83 @@ async def test_a_register_that_is_away_at_first_is_said(
     monkeypatch.setattr(Register, "begin", begin)
     with pytest.raises(Unavailable):
         await delivery.deliver(door)
+
+
+async def test_no_more_is_claimed_once_a_lease_would_have_run_out(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = house.mailer.send
+
+    async def long(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        result = await send(outgoing, before_data)
+        house.now += PACE.lease / 2
+        return result
+
+    monkeypatch.setattr(house.mailer, "send", long)
+    assert await delivery.deliver(replace(door, pace=replace(door.pace, chunk=1))) == Progress(sent=2)
+
+
+async def test_what_does_not_come_to_its_data_within_its_lease_is_left_for_another_time(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that never ends the conversation before the data: none of our timeouts for one reply bounds that."""
+    send = house.mailer.send
+
+    async def never(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(house.mailer, "send", never)
+    hasty = replace(door, pace=replace(door.pace, lease=timedelta(milliseconds=50)))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await delivery.deliver(hasty) == Progress()
+    assert await states(house.register) == ["composed"] * LETTERS
+    monkeypatch.setattr(house.mailer, "send", send)
+    house.now += PACE.lease
+    assert (await delivery.deliver(door)).sent, "at once"
+
+
+async def test_what_has_come_to_its_data_is_not_cut_off(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, lease = house.mailer.send, timedelta(milliseconds=50)
+
+    async def slow(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        result = await send(outgoing, before_data)
+        await asyncio.sleep(2 * lease.total_seconds())
+        return result
+
+    monkeypatch.setattr(house.mailer, "send", slow)
+    hasty = replace(door, pace=replace(door.pace, lease=lease, chunk=1))
+    monkeypatch.setattr(delivery, "CHUNKS_A_TURN", 1)
+    assert await delivery.deliver(hasty) == Progress(sent=1)
+    assert await states(house.register) == ["sent"] + ["composed"] * (LETTERS - 1)
+
+
+async def test_a_mail_whose_lease_is_lost_under_way_is_not_sent_beside_itself(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker was cut off, its leases were freed, and it claims the same mail again while it still sends it."""
+    send, others = house.mailer.send, asyncio.Event()
+    first, second, third = [row.envelope_id for row in await rows(house.register, "SELECT * FROM outbox LIMIT 3")]
+    asked: list[str] = []
+
+    async def cut_off(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        asked.append(outgoing.envelope_id)
+        if outgoing.envelope_id == first:
+            await others.wait()
+        result = await send(outgoing, before_data)
+        if outgoing.envelope_id == second:
+            async with house.register.begin() as tx:
+                await outbox.release_all(tx, door.owner)
+        if outgoing.envelope_id == third:
+            others.set()
+        return result
+
+    monkeypatch.setattr(house.mailer, "send", cut_off)
+    monkeypatch.setattr(delivery, "CHUNKS_A_TURN", 2)
+    assert await delivery.deliver(door) == Progress(sent=3)
+    assert asked.count(first) == 1
+    accepted = [outgoing.envelope_id for outgoing in house.mailer.accepted]
+    assert sorted(accepted) == sorted([first, second, third])
+    assert await states(house.register) == ["sent"] * 3 + ["composed"] * (LETTERS - 3)

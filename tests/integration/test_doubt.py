@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.support.doors import PACE, AuditCopies, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
 from tests.support.records import rows
+
+TICK = timedelta(seconds=30)
+"""From one turn to the next."""
 
 
 @dataclass(slots=True)
@@ -68,3 +72,76 @@ async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> N
     assert await states(house) == ["sending"] * 3
     door.copies.away = False
     assert await delivery.settle_doubtful(door) == Progress(sent=2)
+
+
+# More of them than one turn looks for
+
+
+@dataclass(slots=True)
+class Odd(AuditCopies):
+    """A mailbox that cannot read mails of some Message-IDs, or goes away when it is asked for them, or takes its time.
+
+    It goes away for the next question, too: that is the one whether it can be searched at all.
+    """
+
+    house: House
+    unreadable: Sequence[str] = ()
+    fatal: Sequence[str] = ()
+    takes: timedelta = timedelta(0)
+    away: bool = False
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        self.house.now += self.takes
+        was_away, self.away = self.away, message_id in self.fatal
+        if was_away or self.away or message_id in self.unreadable:
+            raise Unavailable("imap: FETCH NO")
+        return await AuditCopies.find(self, message_id)
+
+
+async def settled(house: House, door: MailDoor) -> Progress:
+    """What one turn comes to, one tick after the last."""
+    house.now += TICK
+    try:
+        return await delivery.settle_doubtful(door)
+    except Unavailable:
+        return Progress()
+
+
+async def names(house: House) -> list[str]:
+    return [row.message_id for row in await rows(house.register, "SELECT message_id FROM outbox ORDER BY id")]
+
+
+async def test_those_that_cannot_be_looked_for_give_the_others_their_turn(house: House, door: MailDoor) -> None:
+    copies = Odd(house.mailer, house, unreadable=(await names(house))[:2])
+    narrow = replace(door, copies=copies, pace=replace(PACE, chunk=2))
+    assert await settled(house, narrow) == Progress()
+    assert await settled(house, narrow) == Progress(sent=1)
+    assert await states(house) == ["sending", "sending", "sent"]
+    copies.unreadable = ()
+    assert await settled(house, narrow) == Progress(sent=2), "nor are they forgotten"
+    assert len(house.mailer.accepted) == 3
+
+
+async def test_those_without_a_copy_give_the_others_their_turn(house: House, door: MailDoor) -> None:
+    for mail in house.mailer.mailboxes["audit"][:2]:
+        house.mailer.mailboxes["audit"].remove(mail)
+    narrow = replace(house.door(), pace=replace(PACE, chunk=2))
+    assert await settled(house, narrow) == Progress()
+    assert await settled(house, narrow) == Progress(sent=1)
+    assert await states(house) == ["sending", "sending", "sent"]
+    house.now += PACE.audit_wait
+    assert await settled(house, narrow) == Progress(deferred=2), "their time is what it was"
+
+
+async def test_one_whose_look_ends_the_turn_gives_the_others_their_turn(house: House, door: MailDoor) -> None:
+    narrow = replace(door, copies=Odd(house.mailer, house, fatal=(await names(house))[:1]))
+    await settled(house, narrow)
+    assert await states(house) == ["sending"] * 3
+    await settled(house, narrow)
+    assert await states(house) == ["sending", "sent", "sent"]
+
+
+async def test_a_slow_mailbox_is_not_asked_for_longer_than_a_lease(house: House, door: MailDoor) -> None:
+    slow = replace(door, copies=Odd(house.mailer, house, takes=PACE.lease / 2))
+    assert await settled(house, slow) == Progress(sent=2)
+    assert await settled(house, slow) == Progress(sent=1)

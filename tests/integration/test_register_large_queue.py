@@ -82,7 +82,7 @@ async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent
     shown = [(re.sub(r"SELECT .* AS since", "SELECT outbox.id", s, flags=re.DOTALL), given) for s, given in asked]
     if (found := await plans(register, shown)) is not None:
         (plan,) = found
-        assert "USING COVERING INDEX ix_outbox_sending (state=?" in plan
+        assert "USING COVERING INDEX ix_outbox_sending (state=? AND lease_until<?)" in plan
 
 
 async def test_what_a_worker_holds_is_found_without_looking_at_what_nobody_holds(register: Register) -> None:

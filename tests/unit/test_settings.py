@@ -147,6 +147,11 @@ def test_the_audit_mailbox_is_where_the_mailbox_is_unless_it_says_otherwise(tmp_
             ("audit_wait_minutes = 75", "audit_wait_minutes = 20"),
             "worker.audit_wait_minutes should be more than twice smtp.data_timeout_seconds and 20 seconds",
         ),
+        (
+            ("turn_seconds_max = 3600", "turn_seconds_max = 2480"),
+            "worker.turn_seconds_max should be more than 2480, the longest turn that sends",
+        ),
+        (("lease_seconds = 600", "lease_seconds = 1200"), "worker.turn_seconds_max should be more than 3680"),
         (("sqlite:///mailflow.db", "postgresql://me:secret@db/mailflow"), "should hold no password"),
         (("sqlite:///mailflow.db", "postgresql://me@db/mailflow?password=secret"), "should hold no password"),
         (("sqlite:///mailflow.db", "sqlite:///:memory:"), "should be sqlite:///FILE or postgresql://"),

@@ -342,7 +342,7 @@ CREATE INDEX ix_outbox_lease ON outbox (lease_owner, lease_until, state) WHERE l
 
 CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
 
-CREATE INDEX ix_outbox_sending ON outbox (state, sending_at, id, lease_until, lease_owner) WHERE sending_at IS NOT NULL
+CREATE INDEX ix_outbox_sending ON outbox (state, lease_until, id, sending_at, lease_owner) WHERE sending_at IS NOT NULL
 
 CREATE INDEX ix_outbox_sent ON outbox (kind, sent_at, received_at, intake_id) WHERE sent_at IS NOT NULL
 
