@@ -271,6 +271,6 @@ async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], 
         if once and not sent:
             await lateness.give_up(tx, row.id, "cut off", door.clock())
         else:
-            await doubt.resolve(tx, row.id, sent=sent, at=door.clock())
+            await doubt.resolve(tx, row.id, row.since, sent=sent, at=door.clock())
     event(log, "found-sent" if sent else "given-up" if once else "sent-again", outbox=row.id)
     return Progress(sent=1) if sent else Progress(deferred=1)

@@ -45,7 +45,10 @@ async def put_behind(tx: Transaction, id_: int, at: datetime) -> None:
     await outgoing.change(tx, still, (_SENDING,), {"lease_until": at})
 
 
-async def resolve(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
-    """Decide a doubtful mail: it was sent, or the same octets go again. One that is being sent anew is left alone."""
-    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
+async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at: datetime) -> None:
+    """Decide the send that began at `since`: the mail was sent, or the same octets go again.
+
+    A later send is left alone, be it under way or in doubt itself: somebody else has decided this one.
+    """
+    still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since, outbox.c.lease_until <= at)
     await outgoing.change(tx, still, (_SENDING,), outgoing.sent(at) if sent else outgoing.again(at, "cut off"))

@@ -64,6 +64,39 @@ async def test_one_that_cannot_be_looked_for_keeps_no_other_one_waiting(
     assert len(house.mailer.accepted) == 3
 
 
+@dataclass(slots=True)
+class Meanwhile(AuditCopies):
+    """A mailbox so slow to answer that another worker decides about the same mail, and is cut off as it sends it."""
+
+    house: House
+
+    async def find(self, message_id: str) -> Sequence[bytes]:
+        found = await AuditCopies.find(self, message_id)
+        other = self.house.door("other")
+        await delivery.settle_doubtful(other)
+        self.house.now += PACE.defer_most
+        self.house.mailer.fates = [Fate.LOSE_REPLY]
+        await delivery.deliver(other)
+        self.house.now += PACE.lease
+        return found
+
+
+async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
+    """Nothing was found of the first; of the second, which another worker made, nobody has looked yet."""
+    house.mailbox.deliver(a_mail(dem_part(0)))
+    house.mailer.fates = [Fate.LOSE_MAIL]
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
+        await turn(door)
+    house.now += PACE.audit_wait
+    await delivery.settle_doubtful(replace(door, copies=Meanwhile(house.mailer, house)))
+    assert await states(house) == ["sending"], "the second one is in doubt"
+    house.now += PACE.defer_most
+    assert await delivery.deliver(door) == Progress()
+    assert await delivery.settle_doubtful(door) == Progress(sent=1)
+    assert len(house.mailer.accepted) == 1
+
+
 async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> None:
     assert isinstance(door.copies, Spoilt)
     door.copies.away = True

@@ -214,18 +214,19 @@ async def test_of_doubtful_mails_who_has_waited_longest_comes_first(register: Re
 async def test_a_doubtful_mail_that_arrived_is_sent(register: Register) -> None:
     id_ = await _sending(register)
     async with register.begin() as tx:
-        await doubt.resolve(tx, id_, sent=True, at=LATER)
+        await doubt.resolve(tx, id_, NOW, sent=True, at=LATER)
     assert (await _find(register, id_)).state == "sent"
 
 
 async def test_a_doubtful_mail_is_decided_once(register: Register) -> None:
     id_ = await _sending(register)
     async with register.begin() as tx:
-        await doubt.resolve(tx, id_, sent=False, at=LATER)
+        await doubt.resolve(tx, id_, NOW, sent=False, at=LATER)
         (again,) = await outbox.claim_composed(tx, "next", 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
         assert again.attempts == 1
         await outbox.mark_sending(tx, "next", [id_], LATER)
-        await doubt.resolve(tx, id_, sent=True, at=LATER)
+        await doubt.resolve(tx, id_, NOW, sent=True, at=LATER)
+        await doubt.resolve(tx, id_, NOW, sent=False, at=LONG_AFTER)
     assert (await _find(register, id_)).state == "sending", "the second answer to the first question changes nothing"
 
 
@@ -254,7 +255,7 @@ async def _sending_again(register: Register, owner: str) -> int:
     """The first one's lease ran out in the middle; it is not known to have arrived, and `owner` sends it."""
     id_ = await _sending(register)
     async with register.begin() as tx:
-        await doubt.resolve(tx, id_, sent=False, at=LATER)
+        await doubt.resolve(tx, id_, NOW, sent=False, at=LATER)
         await outbox.claim_composed(tx, owner, 50, LATER, LONG_AFTER, size_bytes_max=ROOMY)
         assert await outbox.mark_sending(tx, owner, [id_], LATER) == {id_}
     return id_

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from mailflow.register import Transaction, doubt, lateness
+from mailflow.register import Transaction, lateness, outbox
+from mailflow.register.tables import outbox as outbox_table
 from tests.simulation.mutants.planting import mutant
 
 
@@ -24,6 +25,6 @@ def a_receipt_sets_out_after_the_answer(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_doubtful_receipt_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     async def again(tx: Transaction, outbox_id: int, reason: str, at: datetime) -> None:
-        await doubt.resolve(tx, outbox_id, sent=False, at=at)
+        await outbox.change(tx, outbox_table.c.id == outbox_id, ("sending",), outbox.again(at, reason))
 
     patch.setattr(lateness, "give_up", again)

@@ -196,6 +196,6 @@ def who_is_still_sending_is_taken_for_doubtful(patch: pytest.MonkeyPatch) -> Non
     _verdict(patch, lambda v: audit.Verdict.RESEND if v is audit.Verdict.WAIT else v)
 
 
-async def _resolve_at_once(tx: Transaction, id_: int, *, sent: bool, at: datetime) -> None:
+async def _resolve_at_once(tx: Transaction, id_: int, since: datetime, *, sent: bool, at: datetime) -> None:
     values = outbox.sent(at) if sent else outbox.again(at, "cut off")
     await outbox.change(tx, outbox_table.c.id == id_, ("sending",), values)
