@@ -30,7 +30,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager"
 
 SOLE_MAKERS = {
     "VerifiedMail": ("mail/cms/verify.py",),
-    "FetchedMail": ("mail/imap.py", "cli/mail_files.py"),
+    "FetchedMail": ("mail/imap_folder.py", "cli/mail_files.py"),
     "Registered": ("registrar/", "wire/samples/"),  # the latter in what is published
 }
 """Who may make a type that proves something has been done."""

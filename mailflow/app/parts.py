@@ -284,7 +284,8 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEASURED) -> AsyncIterator[MailDoor]:
     """The mail door, its connections and processes; all are closed at the end."""
     pool = make_pool(settings, meter)
-    mailbox = ImapMailbox(imap_account(settings, settings.mailbox), settings.mailbox.folder)
+    box = settings.mailbox
+    mailbox = ImapMailbox(imap_account(settings, box), box.folder, elsewhere=(box.processed, box.quarantine))
     # Our own mails lie there, which may be larger than any that is sent to us: a copy that is not read does not count.
     audit = replace(imap_account(settings, settings.audit), size_bytes_max=COPY_BYTES_MAX)
     copies = ImapCopies(audit, settings.audit.folder)

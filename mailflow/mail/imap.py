@@ -1,262 +1,33 @@
-"""The inbox and the audit mailbox on an IMAP server: the ports `Mailbox` and `Copies` over aioimaplib."""
+"""The inbox and the audit mailbox on an IMAP server: the ports `Mailbox`, `Folder` and `Copies` over aioimaplib."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import date
 
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import imap_syntax
-from mailflow.mail.imap_halves import Clock, Halving, Troubles
-from mailflow.mail.imap_session import ImapAccount, ImapSession, NoAnswerError, RefusedError, ServerFailedError
-from mailflow.mail.imap_syntax import FetchedItems, Quota
-from mailflow.mail.mime import glance
+from mailflow.mail.imap_folder import LOOK_BATCH, OpenFolder, slices
+from mailflow.mail.imap_halves import Clock, Troubles
+from mailflow.mail.imap_session import ImapAccount
+from mailflow.mail.imap_syntax import Quota
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
 from mailflow.mail.smtp import Security
 
 __all__ = ["ImapAccount", "ImapCopies", "ImapFolder", "ImapMailbox", "Security"]
 
-IDLE_SECONDS_MAX = 300.0
-"""Of one IDLE: middle boxes forget silent connections long before RFC 2177's 29 minutes."""
-SIZES_BATCH = 500
-"""Mails whose sizes are asked for in one command."""
-SIZES = "(UID RFC822.SIZE INTERNALDATE)"
-LOOK_BATCH = 500
-"""Mails whose headers are looked at in one command."""
-HEADER_BYTES = 1_024
-"""Of the fields of one mail, as far as is known beforehand."""
-FETCH_BYTES_MAX = 32 * 1024 * 1024
-"""Of the bodies in one FETCH, as far as their sizes are known beforehand."""
-UNREADABLE, UNMOVABLE = "unreadable-in-mailbox", "unmovable-in-mailbox"
-"""What the log says of a mail at which the server fails."""
-
-
-class _Folder:
-    """One folder, opened over one connection when it is needed, and again after the connection was lost."""
-
-    def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
-        self.account = account
-        self.name = name
-        self._read_only = read_only
-        self._session: ImapSession | None = None
-        self._uidvalidity = 0
-        self._turn = asyncio.Lock()
-        self._waiting = 0
-        self._wanted = asyncio.Event()
-        """Set as long as somebody waits for the turn: who idles, or is about to, gives way."""
-
-    @contextlib.asynccontextmanager
-    async def session(self, uidvalidity: int | None = None) -> AsyncIterator[ImapSession]:
-        """The connection with the folder selected, for one caller at a time; a pending IDLE gives way.
-
-        Raises Unavailable when the folder's UIDVALIDITY is not the given one. A refusal by the server inside
-        the block becomes Unavailable too, and ends the connection: a folder that was deleted refuses for ever.
-        """
-        async with self._my_turn():
-            session = self._session
-            if session is None or not session.alive:
-                self._session = None
-                session = self._session = await self._opened()
-            if uidvalidity not in {None, self._uidvalidity}:
-                raise Unavailable("imap: the folder's UIDVALIDITY has changed")
-            try:
-                yield session
-            except RefusedError as refused:
-                session.abort()
-                raise ServerFailedError(f"imap: {refused}", why=refused.word) from None
-
-    async def _opened(self) -> ImapSession:
-        try:
-            session = await ImapSession.connect(self.account)
-            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
-        except ServerFailedError as error:
-            raise Unavailable(str(error)) from None  # no mail was asked for yet, so none is to blame
-        return session
-
-    @contextlib.asynccontextmanager
-    async def _my_turn(self) -> AsyncIterator[None]:
-        self._waiting += 1
-        self._wanted.set()
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._wanted.clear()
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    async def exists(self) -> bool:
-        """Whether the server lists it: not every one (Cyrus) says why it cannot be opened."""
-        session = await ImapSession.connect(self.account)
-        try:
-            return len(await session.run("LIST", '""', imap_syntax.mailbox_name(self.name))) > 1
-        except RefusedError as refused:
-            raise ServerFailedError(f"imap: {refused}", why=refused.word) from None
-        finally:
-            await session.log_out()
-
-    async def search(self, *criteria: str) -> Listing:
-        async with self.session() as session:
-            # Anew each time, where NOOP would do for new mails: a folder that was deleted and made again goes on
-            # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
-            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
-            session.arrived.clear()
-            # No CHARSET: Exchange refuses UTF-8.
-            lines = await session.run("SEARCH", *criteria, uid=True)
-            return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
-
-    async def fetch(self, uidvalidity: int, uids: Sequence[int], troubles: Troubles) -> AsyncIterator[FetchedMail]:
-        """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets.
-
-        Mails at which the server fails are left out, and noted.
-        """
-        together, apart = troubles.due(uids)
-        sizing, reading = Halving(troubles, UNREADABLE), Halving(troubles, UNREADABLE)
-        items: dict[int, FetchedItems] = {}
-        sets = [*_slices(together, SIZES_BATCH), *apart]
-        async for _, told in sizing.each(sets, lambda some: self._items(uidvalidity, some, SIZES)):
-            items |= {uid: mail for uid, mail in told.items() if mail.received_at and mail.size_bytes is not None}
-        left = {uid for some in sets for uid in some} - sizing.unread
-        known = [[items[uid] for uid in some if uid in items] for some in (together, *apart)]
-        sets = [[mail.uid for mail in batch] for some in known for batch in self._batches(some)]
-        async for some, bodies in reading.each(sets, lambda some: self._bodies(uidvalidity, [items[u] for u in some])):
-            for uid in some:
-                if (mail := self._mail(uidvalidity, items[uid], bodies.get(uid) or b"")) is not None:
-                    troubles.well([uid])
-                    left.discard(uid)
-                    yield mail
-        if left := left - reading.unread:
-            still = await self.search("UID", imap_syntax.uid_set(sorted(left)), "UNDELETED")
-            # What is not there any more somebody else took away.
-            reading.left_out([uid for uid in still.uids if uid in left and still.uidvalidity == uidvalidity])
-
-    def _mail(self, uidvalidity: int, items: FetchedItems, body: bytes) -> FetchedMail | None:
-        """None when it has no octets: it is gone, or the server cannot read it."""
-        too_large = self._too_large(items) or len(body) > self.account.size_bytes_max
-        if items.received_at is None or items.size_bytes is None or not (body or too_large):
-            return None
-        return FetchedMail(
-            uid=items.uid,
-            uidvalidity=uidvalidity,
-            raw=None if too_large else body,
-            size_bytes=max(items.size_bytes, len(body)) if too_large else len(body),
-            received_at=items.received_at,
-        )
-
-    def _too_large(self, items: FetchedItems) -> bool:
-        return (items.size_bytes or 0) > self.account.size_bytes_max
-
-    def _batches(self, mails: Sequence[FetchedItems]) -> Iterator[list[FetchedItems]]:
-        """Cut into sets that one FETCH may carry, by count and by size."""
-        batch: list[FetchedItems] = []
-        total = 0
-        for mail in mails:
-            size = 0 if self._too_large(mail) else mail.size_bytes or 0
-            if batch and (len(batch) >= self.account.fetch_batch or total + size > FETCH_BYTES_MAX):
-                yield batch
-                batch, total = [], 0
-            batch.append(mail)
-            total += size
-        if batch:
-            yield batch
-
-    async def _bodies(self, uidvalidity: int, batch: Sequence[FetchedItems]) -> dict[int, bytes]:
-        wanted = {mail.uid: mail.size_bytes or 0 for mail in batch if not self._too_large(mail)}
-        if not wanted:
-            return {}
-        # One octet more than the limit shows a mail that is larger than its RFC822.SIZE says.
-        what = f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)"
-        items = await self._items(uidvalidity, [*wanted], what, expected_bytes=sum(wanted.values()))
-        return {uid: mail.body for uid, mail in items.items() if mail.body is not None}
-
-    async def _items(
-        self, uidvalidity: int, uids: Sequence[int], what: str, *, expected_bytes: int = 0
-    ) -> dict[int, FetchedItems]:
-        """What the server tells of these mails in one command."""
-        async with self.session(uidvalidity) as session:
-            try:
-                lines = await session.run(
-                    "FETCH", imap_syntax.uid_set(uids), what, uid=True, expected_bytes=expected_bytes
-                )
-                found = list(imap_syntax.fetched(lines[:-1]))
-            except imap_syntax.UnreadableResponseError as error:
-                session.abort()
-                raise ServerFailedError(f"imap: {error}", why="unreadable-response") from None
-        merged: dict[int, FetchedItems] = {}
-        asked = frozenset(uids)
-        for items in found:  # a server may tell of one mail in several responses
-            if items.uid in asked:
-                merged[items.uid] = _merged(merged.get(items.uid), items)
-        return merged
-
-    async def move(self, uidvalidity: int, uids: Sequence[int], folder: str, troubles: Troubles) -> Mapping[int, str]:
-        """Which of them the server would not move, and why. That they are gone is no error."""
-        together, apart = troubles.due(uids)
-        moving = Halving(troubles, UNMOVABLE)
-        sets = [*_slices(together, self.account.move_batch), *apart]
-        async for some, _ in moving.each(sets, lambda some: self._moved(uidvalidity, some, folder)):
-            troubles.well(some)
-        return moving.failed
-
-    async def _moved(self, uidvalidity: int, uids: Sequence[int], folder: str) -> bool:
-        async with self.session(uidvalidity) as session:
-            try:
-                await _move(session, uids, folder)
-            except RefusedError as refused:
-                if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
-                    await session.run("NOOP")
-                elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
-                    await _create(session, folder)
-                else:
-                    raise
-                await _move(session, uids, folder)
-        return True
-
-    async def look(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[Lying]:
-        """By the fields that a server has at hand; those that are gone are left out."""
-        what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
-        sets = [*_slices(sorted(set(uids)), LOOK_BATCH)]
-
-        async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
-            return await self._items(uidvalidity, some, what, expected_bytes=HEADER_BYTES * len(some))
-
-        async for _, found in Halving(Troubles(), UNREADABLE).each(sets, look):
-            for items in found.values():
-                if items.received_at is not None:
-                    yield Lying(
-                        uid=items.uid,
-                        message_id=glance(items.header or b"").message_id,
-                        received_at=items.received_at,
-                        size_bytes=items.size_bytes or 0,
-                    )
-
-    async def idle(self, seconds: float) -> bool:
-        async with self.session() as session:
-            if session.arrived.is_set():
-                return True
-            if "IDLE" in session.capabilities:
-                return await session.idle(min(seconds, IDLE_SECONDS_MAX), self._wanted)
-        await asyncio.sleep(seconds)
-        return False
-
-    async def close(self) -> None:
-        async with self._my_turn():
-            session, self._session = self._session, None
-            if session is not None:
-                await session.log_out()
-
 
 class ImapMailbox:
     """The port `Mailbox`: the folder that desks write to. Times, sizes and sets are bounded by the account."""
 
-    def __init__(self, account: ImapAccount, inbox: str, *, clock: Clock = time.monotonic) -> None:
-        self._folder = _Folder(account, inbox, read_only=False)
+    def __init__(
+        self, account: ImapAccount, inbox: str, *, elsewhere: Sequence[str] = (), clock: Clock = time.monotonic
+    ) -> None:
+        """`elsewhere`: folders whose mails tell whether the server can read any, when it reads none of the inbox."""
+        self._folder = OpenFolder(account, inbox, read_only=False)
+        self._elsewhere = tuple(elsewhere)
         self._troubles = Troubles(clock)
 
     async def list(self) -> Listing:
@@ -265,7 +36,20 @@ class ImapMailbox:
         return replace(found, uids=uids, troubled=len(self._troubles))
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        return self._folder.fetch(listing.uidvalidity, uids, self._troubles)
+        return self._folder.fetch(listing.uidvalidity, uids, self._troubles, self._reads_elsewhere)
+
+    async def _reads_elsewhere(self) -> bool:
+        """Whether the server can read what it once gave us. The inbox itself has nothing more to tell."""
+        for name in self._elsewhere:
+            folder = OpenFolder(self._folder.account, name, read_only=True)
+            try:
+                if await folder.gives_a_mail():
+                    return True
+            except (Unavailable, Misconfigured):
+                pass  # perhaps there is no such folder yet
+            finally:
+                await folder.close()
+        return False
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         await self._folder.move(listing.uidvalidity, uids, folder, self._troubles)
@@ -295,7 +79,7 @@ class ImapFolder:
 
     def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
         self.name = name
-        self._folder = _Folder(account, name, read_only=read_only)
+        self._folder = OpenFolder(account, name, read_only=read_only)
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
         received = () if since is None else ("SINCE", imap_syntax.search_date(since))
@@ -319,13 +103,13 @@ class ImapFolder:
             raise Unavailable("imap: some mails cannot be moved")
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:
-        for some in _slices(sorted(set(uids)), LOOK_BATCH):
+        for some in slices(sorted(set(uids)), LOOK_BATCH):
             async with self._folder.session(listing.uidvalidity) as session:
                 await session.run("STORE", imap_syntax.uid_set(some), "-FLAGS.SILENT", r"(\Deleted)", uid=True)
 
     async def remove(self, listing: Listing, uids: Sequence[int]) -> None:
         """Delete them for good: what a self-test has left. Raises Unavailable, and Misconfigured without UIDPLUS."""
-        for some in _slices(sorted(set(uids)), self._folder.account.move_batch):
+        for some in slices(sorted(set(uids)), self._folder.account.move_batch):
             async with self._folder.session(listing.uidvalidity) as session:
                 if "UIDPLUS" not in session.capabilities:
                     raise Misconfigured("imap: the server offers no UIDPLUS")
@@ -340,7 +124,7 @@ class ImapCopies:
     """The port `Copies`: the audit mailbox, only read."""
 
     def __init__(self, account: ImapAccount, folder: str) -> None:
-        self._folder = _Folder(account, folder, read_only=True)
+        self._folder = OpenFolder(account, folder, read_only=True)
 
     async def find(self, message_id: str) -> Sequence[bytes]:
         listing = await self._folder.search("HEADER", "Message-ID", imap_syntax.quoted(message_id))
@@ -353,48 +137,3 @@ class ImapCopies:
 
     async def close(self) -> None:
         await self._folder.close()
-
-
-async def _move(session: ImapSession, uids: Sequence[int], folder: str) -> None:
-    """UID MOVE (RFC 6851), else its parts. UIDs that are gone are no error to servers (RFC 3501 section 6.4.8)."""
-    uid_set, name = imap_syntax.uid_set(uids), imap_syntax.mailbox_name(folder)
-    try:
-        if "MOVE" in session.capabilities:
-            await session.run("MOVE", uid_set, name, uid=True)
-            return
-        if "UIDPLUS" not in session.capabilities:
-            # A plain EXPUNGE would also remove what other clients have marked.
-            raise Misconfigured("imap: the server offers neither MOVE nor UIDPLUS")
-        await session.run("COPY", uid_set, name, uid=True)
-    except NoAnswerError as error:
-        raise Unavailable(str(error)) from None  # it may still be at it: not a second time beside the first
-    try:
-        await session.run("STORE", uid_set, "+FLAGS.SILENT", r"(\Deleted)", uid=True)
-        await session.run("EXPUNGE", uid_set, uid=True)
-    except (RefusedError, ServerFailedError) as error:
-        session.abort()
-        raise Unavailable(f"imap: {error}") from None  # copied already: parts of them would be copied once more
-
-
-async def _create(session: ImapSession, folder: str) -> None:
-    try:
-        await session.run("CREATE", imap_syntax.mailbox_name(folder))
-    except RefusedError as refused:
-        if refused.code != "ALREADYEXISTS":
-            raise
-
-
-def _merged(earlier: FetchedItems | None, later: FetchedItems) -> FetchedItems:
-    if earlier is None:
-        return later
-    return FetchedItems(
-        uid=later.uid,
-        size_bytes=earlier.size_bytes if later.size_bytes is None else later.size_bytes,
-        received_at=later.received_at or earlier.received_at,
-        body=earlier.body if later.body is None else later.body,
-        header=earlier.header if later.header is None else later.header,
-    )
-
-
-def _slices(uids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (uids[start : start + size] for start in range(0, len(uids), size))

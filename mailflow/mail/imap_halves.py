@@ -1,7 +1,8 @@
 """Mails at which a server fails: found by halves, so that they keep no other one waiting, and remembered.
 
 A set of mails that the server refuses, or at which it hangs up, is cut in two until the mail is alone that it fails
-at. A server that fails at whatever it is asked for is unavailable, and no mail is to blame.
+at. A server that fails at whatever it is asked for is unavailable, and no mail is to blame; when these mails are all
+that there is, a witness tells whether anything else works.
 """
 
 import logging
@@ -18,6 +19,8 @@ from mailflow.mail.imap_session import ConnectionCutError, ServerFailedError
 
 FAILURES_MAX = 3
 """When it fails at so many mails alone, and at all else, a server does not fail because of the mails."""
+VOUCHED_MAX = 20
+"""Of so many mails at most the witness is believed: when none of more can be read, it is the folder that cannot."""
 IN_VAIN_MAX = 100
 """Commands of one search that may fail: about `log2(100)` for each mail that cannot be read."""
 IN_VAIN_SECONDS_MAX = 300.0
@@ -35,6 +38,13 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 Uids = Sequence[int]
 T = TypeVar("T")
+Witness = Callable[[], Awaitable[bool]]
+"""Whether the server does elsewhere what it is asked for here. Bounded in time; raises nothing."""
+
+
+async def nobody() -> bool:
+    """The witness where there is none."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,12 @@ class Troubles:
 class Halving:
     """One search through some mails of a folder, with one kind of command."""
 
-    def __init__(self, troubles: Troubles, stage: str) -> None:
+    def __init__(self, troubles: Troubles, stage: str, witness: Witness = nobody) -> None:
         self._troubles = troubles
         self._stage = stage
+        self._witness = witness
+        self._vouched: bool | None = None
+        """What the witness said, once it was asked."""
         self.failed: dict[int, str] = {}
         """The mails at which the server failed alone, and how."""
         self.unread: set[int] = set()
@@ -134,7 +147,7 @@ class Halving:
                 self._in_vain += 1
                 self._lost_seconds += self._troubles.clock() - begun
                 self._divide(waiting, uids, error)
-                self._unless_it_fails_at_everything(batches)
+                await self._unless_it_fails_at_everything(batches)
             else:
                 self._worked = self._worked or bool(result)
                 yield uids, result
@@ -142,16 +155,16 @@ class Halving:
             if to_probe_after == 0 and not self._worked:
                 waiting = deque(_with_probes_first([*waiting]))
         unsure = [uid for uids in waiting for uid in uids]
-        if unsure and not self._worked:
+        if unsure and not await self._works(batches):
             self._give_up(batches)
         self.unread = {*unsure, *self.failed}
         self._troubles.unsure(unsure)
         self._troubles.blame(self._stage, self.failed)
 
-    def left_out(self, uids: Uids) -> None:
+    async def left_out(self, uids: Uids) -> None:
         """The server answered, but not with these, which are there. Raises Unavailable likewise."""
         self.failed = dict.fromkeys(uids, "left-out")
-        self._unless_it_fails_at_everything([uids])
+        await self._unless_it_fails_at_everything([uids])
         self._troubles.blame(self._stage, self.failed)
 
     def _divide(self, waiting: deque[Uids], uids: Uids, error: ServerFailedError) -> None:
@@ -164,10 +177,16 @@ class Halving:
         else:
             self.failed[uids[0]] = error.why
 
-    def _unless_it_fails_at_everything(self, batches: Sequence[Uids]) -> None:
+    async def _unless_it_fails_at_everything(self, batches: Sequence[Uids]) -> None:
         fresh = [uid for uid in self.failed if not self._troubles.blamed(uid)]
-        if not self._worked and len(fresh) >= FAILURES_MAX:
+        if len(fresh) >= FAILURES_MAX and not await self._works(batches):
             self._give_up(batches)
+
+    async def _works(self, batches: Sequence[Uids]) -> bool:
+        """Here or, when so few mails are all that there is, elsewhere."""
+        if not self._worked and self._vouched is None:
+            self._vouched = sum(map(len, batches)) <= VOUCHED_MAX and await self._witness()
+        return self._worked or bool(self._vouched)
 
     def _give_up(self, batches: Sequence[Uids]) -> None:
         # Others come first next time: if it is these mails after all, they keep nobody waiting for ever.

@@ -30,7 +30,7 @@ class Mailbox(Protocol):
         """Read those mails without marking them seen. A mail over the size limit comes without its octets.
 
         What somebody else took away meanwhile is left out. So is a mail that the server cannot read, which is told in
-        the log and tried again at times; a server that can read none of them is unavailable.
+        the log and tried again at times; a server that can read none of them, nor what lies elsewhere, is unavailable.
         """
         ...
 

@@ -8,10 +8,12 @@ from mailflow.demo.installation import SERVICE
 from mailflow.jobs.daily import JOBS
 from tests.acceptance.world import World
 from tests.support.letters import Letter, Writer, verdict
+from tests.support.mail_world import INBOX, SERVICE_USER
 
 GOOD = 20
 BORN = date(1990, 7, 15)
 NESTING = 400
+ALONE = 3
 
 
 def poison(writer: Writer, world: World) -> dict[str, tuple[bytes, str]]:
@@ -69,3 +71,29 @@ def test_twenty_good_mails_behind_five_that_crash_parsers_are_all_answered(world
     }
     for number, (_, reason) in enumerate(bad.values(), 1):
         assert reason in world.mailflow("show", str(number)).out
+
+
+def test_mails_that_are_alone_in_the_inbox_and_cannot_be_read_are_told_and_not_taken_for_the_server(
+    world: World, at: datetime
+) -> None:
+    """What the service once took in can still be read."""
+    writer, lille = Writer(world.installation, at), world.software[0]
+    letters = [writer.letter("good", lille, writer.file(lille, person(number))) for number in range(1 + ALONE)]
+    first, *others = (letter.raw for letter in letters)
+    world.post([first])
+    assert world.mailflow("run", "--once").code == 0
+    world.post(others)
+    with world.dovecot.session(SERVICE_USER) as client:
+        client.select(INBOX)  # which gives the files their lasting names
+        uids = [int(uid) for uid in client.uid("SEARCH", "ALL")[1][0].split()]
+    files = [world.dovecot.file_of(SERVICE_USER, ".", uid) for uid in uids]
+    for file in files:
+        file.chmod(0)
+    done = world.mailflow("run", "--once", "--json")
+    assert (done.code, done.err.count("stage=unreadable-in-mailbox")) == (75, ALONE), done.err
+    assert "stage=unavailable" not in done.err
+    for file in files:
+        file.chmod(0o600)
+    assert world.mailflow("run", "--once").code == 0
+    world.settle()
+    assert verdict(world, letters, at) == []

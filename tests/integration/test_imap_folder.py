@@ -3,7 +3,7 @@
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import imap, imap_syntax
+from mailflow.mail import imap_folder, imap_syntax
 from mailflow.mail.imap import ImapFolder
 from mailflow.mail.ports import Listing
 from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name
@@ -65,16 +65,16 @@ async def test_a_folder_that_is_made_while_it_is_looked_for_is_read(
 ) -> None:
     """Of two workers that begin together one makes it just after the other was told that there is none."""
     absent = ImapFolder(place.account, a_name("Made"), read_only=False)
-    maker = imap._Folder(place.account, place.folder, read_only=False)
-    exists = imap._Folder.exists
+    maker = imap_folder.OpenFolder(place.account, place.folder, read_only=False)
+    exists = imap_folder.OpenFolder.exists
 
-    async def made_meanwhile(folder: imap._Folder) -> bool:
+    async def made_meanwhile(folder: imap_folder.OpenFolder) -> bool:
         async with maker.session() as session:
             await session.run("CREATE", imap_syntax.mailbox_name(folder.name))
         return await exists(folder)
 
     place.put(a_mail("one"))
-    monkeypatch.setattr(imap._Folder, "exists", made_meanwhile)
+    monkeypatch.setattr(imap_folder.OpenFolder, "exists", made_meanwhile)
     listing = await absent.list()
     assert (listing.uids, listing.uidvalidity > 0) == ((), True)
     await absent.close()

@@ -3,13 +3,12 @@
 import asyncio
 import imaplib
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import imap_syntax
 from mailflow.mail.door import MailDoor
 from mailflow.mail.imap import ImapCopies, ImapFolder, ImapMailbox
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
@@ -18,67 +17,14 @@ from mailflow.mail.worker import receive
 from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
 from tests.support.doors import House
+from tests.support.imap_failing import BODIES, MOVE, WAYS, Failing
 from tests.support.judging import RECEIVED_AT, dem_part
 from tests.support.judging import a_mail as a_request
 from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name, an_account, closing, read
 
 SECONDS_MAX = 60
 NEVER_SECONDS = 3600.0
-SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY", rb"UID MOVE (\S+) "
-
-WAYS = [
-    *((way, command) for way in ("refused", "cut", "left out") for command in (SIZES, BODIES)),
-    *((way, SIZES) for way in ("no date", "nonsense date", "no size", "an open list")),
-]
-
-
-class Failing:
-    """What a server does that fails at some mails; `FaultProxy` asks it at each line."""
-
-    def __init__(self, way: str, command: bytes, bad: Collection[int]) -> None:
-        self.way, self.command, self.bad = way, command, set(bad)
-        self.commands = 0
-
-    def __call__(self, side: Side, line: bytes) -> Break | None:
-        if side is Side.CLIENT:
-            return self._at_command(line)
-        told = re.match(rb"\* \d+ FETCH \(.*\bUID (\d+)\b.*INTERNALDATE", line)
-        if told is None or int(told[1]) not in self.bad:
-            return None
-        spoilt = {
-            "no date": re.sub(rb' ?INTERNALDATE "[^"]*"', b"", line),
-            "nonsense date": re.sub(rb'INTERNALDATE "[^"]*"', b'INTERNALDATE "soon"', line),
-            "no size": re.sub(rb" ?RFC822.SIZE \d+", b"", line),
-            "an open list": line.replace(b"FETCH (", b"FETCH (X (", 1),
-        }.get(self.way)
-        return None if spoilt is None else Break(fault=Fault.REPLACE, replacement=spoilt)
-
-    def _at_command(self, line: bytes) -> Break | None:
-        asked = re.search(self.command, line)
-        if asked is None:
-            return None
-        self.commands += 1
-        uids = _uids(asked[1])
-        tag = line.split()[0]
-        if not uids & self.bad:
-            return None
-        match self.way:
-            case "refused":
-                return Break(fault=Fault.REPLACE, replacement=tag + b" NONSENSE\r\n")
-            case "cut":
-                return Break(fault=Fault.RESET_BEFORE)
-            case "left out":
-                others = sorted(uids - self.bad)
-                fewer = (
-                    line.replace(asked[1], imap_syntax.uid_set(others).encode(), 1) if others else tag + b" NOOP\r\n"
-                )
-                return Break(fault=Fault.REPLACE, replacement=fewer)
-        return None
-
-
-def _uids(text: bytes) -> set[int]:
-    ranges = [part.split(b":") for part in text.split(b",")]
-    return {uid for part in ranges for uid in range(int(part[0]), int(part[-1]) + 1)}
+ALONE = 4
 
 
 class Clock:
@@ -94,8 +40,18 @@ def place(request: pytest.FixtureRequest) -> ServerPlace:
     return ServerPlace(server, a_name("In"))
 
 
-def a_mailbox(place: ServerPlace, port: int, clock: Clock | None = None) -> ImapMailbox:
-    return ImapMailbox(an_account(port=port, fetch_batch=50), place.folder, clock=clock or Clock())
+def a_mailbox(
+    place: ServerPlace, port: int, clock: Clock | None = None, *, elsewhere: Sequence[str] = ()
+) -> ImapMailbox:
+    account = an_account(port=port, fetch_batch=50)
+    return ImapMailbox(account, place.folder, elsewhere=elsewhere, clock=clock or Clock())
+
+
+def elsewhere(place: ServerPlace) -> list[str]:
+    """A folder that is not there, and one whose latest mail has a UID that none of `ALONE` mails has."""
+    done = ServerPlace(place.server, a_name("Done"))
+    done.put(*(a_mail(f"done{number}") for number in range(ALONE + 1)))
+    return [a_name("Missing"), done.folder]
 
 
 # Reading
@@ -146,6 +102,31 @@ async def test_a_server_that_fails_at_every_mail_is_unavailable(place: ServerPla
 
 
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
+async def test_mails_that_are_alone_in_the_mailbox_are_told_from_the_server_by_others_that_it_reads(
+    place: ServerPlace, caplog: pytest.LogCaptureFixture, way: str, command: bytes
+) -> None:
+    """A process that has just begun has read none yet; where every other one is, the server still can read."""
+    mails, clock = [a_mail(f"m{number}") for number in range(ALONE)], Clock()
+    place.put(*mails)
+    failing = Failing(way, command, range(1, 1000))
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port, clock, elsewhere=elsewhere(place))) as mailbox,
+    ):
+        listing = await mailbox.list()
+        with pytest.raises(Unavailable):
+            await read(mailbox, listing)
+        assert "unreadable-in-mailbox" not in caplog.text, "the server fails at everything"
+        failing.bad = set(listing.uids)
+        assert await read(mailbox, listing) == []
+        assert caplog.text.count("unreadable-in-mailbox") == len(mails)
+        assert (await mailbox.list()).troubled == len(mails)
+        failing.bad.clear()
+        clock.now += AGAIN_FIRST_SECONDS
+        assert [mail.raw for mail in await read(mailbox, listing)] == mails
+
+
+@pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_a_copy_that_cannot_be_read_is_not_taken_for_none(place: ServerPlace, way: str, command: bytes) -> None:
     """Else the answer would be sent once more."""
     place.put(a_mail("other"), a_mail("sent"))
@@ -183,6 +164,24 @@ async def test_a_server_whose_files_cannot_be_read_is_unavailable(dovecot: Dovec
         listing = await mailbox.list()
         for uid in listing.uids:
             dovecot.file_of("svc", folder.folder, uid).chmod(0)
+        with pytest.raises(Unavailable):
+            await read(mailbox, listing)
+
+
+async def test_mails_whose_files_cannot_be_read_are_left_where_they_are_when_those_elsewhere_can(
+    dovecot: Dovecot, folder: ServerPlace
+) -> None:
+    folder.put(*(a_mail(f"m{number}") for number in range(7)))
+    done = elsewhere(folder)
+    async with closing(a_mailbox(folder, dovecot.imap_port, elsewhere=done)) as mailbox:
+        listing = await mailbox.list()
+        for uid in listing.uids:
+            dovecot.file_of("svc", folder.folder, uid).chmod(0)
+        assert await read(mailbox, listing) == []
+        assert (await mailbox.list()).troubled == 7
+    for uid in range(1, ALONE + 2):
+        dovecot.file_of("svc", done[-1], uid).chmod(0)
+    async with closing(a_mailbox(folder, dovecot.imap_port, elsewhere=done)) as mailbox:
         with pytest.raises(Unavailable):
             await read(mailbox, listing)
 
@@ -341,6 +340,19 @@ async def test_a_batch_ends_though_mails_cannot_be_read(
         drained = await drain(door)
     assert (drained.progress.received, drained.progress.sent, drained.unavailable) == (3, 3, ())
     assert folder.inbox() == []
+
+
+@pytest.mark.parametrize("way", ["refused", "cut", "left out"])
+async def test_a_batch_ends_though_the_only_mails_cannot_be_read(folder: ServerPlace, house: House, way: str) -> None:
+    requests(folder, ALONE)
+    failing = Failing(way, BODIES, range(1, ALONE + 1))
+    async with (
+        FaultProxy(folder.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(folder, proxy.port, elsewhere=elsewhere(folder))) as mailbox,
+    ):
+        drained = await drain(replace(house.door(), mailbox=mailbox, processed=a_name("Processed")))
+    assert (drained.progress.received, drained.unavailable, drained.waiting) == (0, (), ALONE)
+    assert len(folder.inbox()) == ALONE
 
 
 @pytest.mark.parametrize("way", ["refused", "cut"])

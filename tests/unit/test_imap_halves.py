@@ -8,7 +8,14 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail import imap_halves
-from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS, AGAIN_MOST_SECONDS, FAILURES_MAX, Halving, Troubles
+from mailflow.mail.imap_halves import (
+    AGAIN_FIRST_SECONDS,
+    AGAIN_MOST_SECONDS,
+    FAILURES_MAX,
+    VOUCHED_MAX,
+    Halving,
+    Troubles,
+)
 from mailflow.mail.imap_session import ConnectionCutError, ServerFailedError
 
 UIDS = range(1, 101)
@@ -25,6 +32,13 @@ class Server:
         self.asked: list[list[int]] = []
         self.error: type[ServerFailedError] = ServerFailedError
         self.troubles = Troubles(lambda: self.now)
+        self.elsewhere: bool = False
+        """Whether it gives other mails."""
+        self.witnessed = 0
+
+    async def _witness(self) -> bool:
+        self.witnessed += 1
+        return self.elsewhere
 
     async def _attempt(self, uids: Sequence[int]) -> list[int]:
         self.asked.append(list(uids))
@@ -40,7 +54,7 @@ class Server:
         together, apart = self.troubles.due(first)
         sets = [*(together[start : start + BATCH] for start in range(0, len(together), BATCH)), *apart]
         read: list[int] = []
-        async for some, given in Halving(self.troubles, "unreadable").each(sets, self._attempt):
+        async for some, given in Halving(self.troubles, "unreadable", self._witness).each(sets, self._attempt):
             assert list(some) == given
             self.troubles.well(some)
             read += given
@@ -113,6 +127,48 @@ async def test_a_server_that_fails_at_everything_is_unavailable_and_no_mail_is_t
     assert sorted(await server.poll(UIDS)) == list(UIDS), "at the next poll, not some time later"
 
 
+@pytest.mark.parametrize(("alone", "seconds"), [(FAILURES_MAX, 0.0), (VOUCHED_MAX, 0.0), (VOUCHED_MAX, 60.0)])
+async def test_mails_that_are_alone_and_cannot_be_read_are_to_blame_when_the_server_gives_others_elsewhere(
+    caplog: pytest.LogCaptureFixture, alone: int, seconds: float
+) -> None:
+    """As for a process that has just begun: it has read nothing yet."""
+    bad = list(range(1, alone + 1))
+    server = Server(bad, seconds=seconds)
+    with pytest.raises(Unavailable):
+        await server.poll(bad)
+    assert (server.witnessed, caplog.records) == (1, [])
+    server.elsewhere = True
+    for _ in range(2 * VOUCHED_MAX):
+        assert await server.poll(bad) == []
+    assert {record.__dict__["pairs"]["uid"] for record in caplog.records} == {str(uid) for uid in bad}
+    server.bad.clear()
+    server.now += AGAIN_MOST_SECONDS
+    assert sorted(await server.poll(bad)) == bad
+
+
+async def test_a_server_is_asked_for_mails_elsewhere_only_while_it_gives_none_and_none_is_to_blame() -> None:
+    server = Server({1, 2, 3, 4})
+    server.elsewhere = True
+    await server.poll(UIDS)
+    assert server.witnessed == 0
+    server = Server({1, 2, 3, 4})
+    server.elsewhere = True
+    for _ in range(3):
+        assert await server.poll([1, 2, 3, 4]) == []
+    assert server.witnessed == 1
+
+
+async def test_a_folder_of_which_nothing_can_be_read_is_unavailable_whatever_the_server_gives_elsewhere(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(range(1, VOUCHED_MAX + 2))
+    server.elsewhere = True
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="every mail"):
+            await server.poll(range(1, VOUCHED_MAX + 2))
+    assert not caplog.records
+
+
 async def test_mails_behind_a_hundred_that_cannot_be_read_are_read(caplog: pytest.LogCaptureFixture) -> None:
     """A file of the server's that holds the oldest mails is damaged, and one poll looks at no more than these."""
     server, uids = Server(UIDS), [*UIDS, *range(101, 201)]
@@ -176,9 +232,9 @@ async def test_what_is_there_and_left_out_is_remembered_unless_nothing_is_given(
     server = Server()
     halving = Halving(server.troubles, "unreadable")
     assert [uids async for uids, _ in halving.each([[1, 2, 3, 4]], server._attempt)] == [[1, 2, 3, 4]]
-    halving.left_out([2, 3, 4])
+    await halving.left_out([2, 3, 4])
     assert server.troubles.order(1, []) == ()
     assert server.troubles.blamed(1) is False
     nothing = Halving(server.troubles, "unreadable")
     with pytest.raises(Unavailable):
-        nothing.left_out([6, 7, 8])
+        await nothing.left_out([6, 7, 8])
