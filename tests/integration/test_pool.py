@@ -14,7 +14,7 @@ from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.letter import Composition
 from mailflow.mail.model import Accepted, Rejected, Reply, Verdict
-from mailflow.mail.pool import Pool, PoolLimits, TaskFailed
+from mailflow.mail.pool import NICENESS, Pool, PoolLimits, TaskFailed
 from mailflow.mail.trust import TrustMaterial
 from tests.support.judging import JUDGED_AT, RECEIVED_AT, a_mail, accepted, everybody, mairie
 from tests.support.pki import shared_pki
@@ -78,6 +78,13 @@ async def test_each_mail_has_its_verdict_in_order(pool: Pool) -> None:
     assert intakes(await judged(pool, good, bad, good, good, bad)) == [0, None, 2, 3, None]
     assert intakes(await judged(pool, good)) == [0]
     assert await judged(pool) == []
+
+
+def test_its_processes_stand_back_for_the_worker(pool: Pool) -> None:
+    worker = psutil.Process()
+    below = [process.nice() for process in worker.children() if "spawn_main" in " ".join(process.cmdline())]
+    assert len(below) >= LIMITS.processes
+    assert set(below) == {min(19, worker.nice() + NICENESS)}
 
 
 async def test_the_verdicts_are_those_of_the_judge_itself(pool: Pool) -> None:
