@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import aiosmtplib
 
 from mailflow.errors import Misconfigured, Unavailable
+from mailflow.mail import pipelining
 from mailflow.mail.connections import Connections
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 
@@ -36,8 +37,8 @@ _ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
 _ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
 """5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
 
-_ACCEPTED = {"MAIL": (250,), "RCPT": (250, 251)}
-_START_INPUT, _COMPLETED = 354, 250
+_ACCEPTED = {b"MAIL": (250,), b"RCPT": (250, 251)}
+_START_INPUT, _COMPLETED, _CLOSING = 354, 250, 421
 
 _LOST = (aiosmtplib.SMTPException, OSError, ValueError)
 """What aiosmtplib raises when a connection is of no more use (ValueError: an undecodable challenge)."""
@@ -94,6 +95,8 @@ class _Connection:
     transport: asyncio.BaseTransport | None
     """Kept apart: aiosmtplib forgets it when it closes, while it goes on flushing what is not sent yet."""
     idle_since: float = 0.0
+    reached: _Step = _Step.CONNECT
+    """How far the present mail came."""
 
     @property
     def usable(self) -> bool:
@@ -143,9 +146,7 @@ class SmtpMailer:
                 return failure.result
             if isinstance(connection, SendResult):
                 return connection
-            return await self._address(connection, outgoing) or await self._transmit(
-                connection, outgoing.raw, before_data
-            )
+            return await self._transmit(connection, outgoing.raw, before_data)
 
     async def check(self) -> None:
         """Connect, secure and log in; the connection is kept for the first mail. Raises Unavailable."""
@@ -160,15 +161,15 @@ class SmtpMailer:
         await asyncio.gather(*(_quit(connection) for connection in self._connections.close()))
 
     async def _begin(self, outgoing: Outgoing) -> _Connection | SendResult:
-        """A connection on which MAIL was accepted. One that died while it was idle is replaced, once."""
+        """A connection on which the envelope was accepted. One that died while it was idle is replaced, once."""
         connection = await self._connections.take()
-        refusal = await self._mail(connection, outgoing)
+        refusal = await self._address(connection, outgoing)
         if refusal is None:
             return connection
-        if connection.client.is_connected or not connection.idle_since:
+        if connection.client.is_connected or not connection.idle_since or connection.reached is not _Step.MAIL:
             return refusal
         fresh = await self._connections.take_new()
-        return await self._mail(fresh, outgoing) or fresh
+        return await self._address(fresh, outgoing) or fresh
 
     async def _connect(self) -> _Connection:
         server = self._server
@@ -200,44 +201,36 @@ class SmtpMailer:
             raise
         return _Connection(client=client, transport=client.transport)
 
-    async def _mail(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
-        client = connection.client
-        options = []
-        if client.supports_extension("size"):
-            options.append(f"SIZE={len(outgoing.raw)}")
-        if client.supports_extension("8bitmime") and not outgoing.raw.isascii():
-            options.append("BODY=8BITMIME")
-        if client.supports_extension("dsn"):
-            options += ["RET=HDRS", f"ENVID={xtext(outgoing.envelope_id)}"]
-        command = _command(client, "MAIL", f"FROM:<{outgoing.envelope_from}>", *options)
-        return await self._ask(connection, _Step.MAIL, command)
-
     async def _address(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
-        """None when the recipient and the audit mailbox are accepted, both."""
-        client = connection.client
-        dsn = client.supports_extension("dsn")
-        command = _command(client, "RCPT", f"TO:<{outgoing.recipient}>", *(["NOTIFY=FAILURE"] if dsn else []))
-        refusal = await self._ask(connection, _Step.RECIPIENT, command)
-        if refusal is not None or outgoing.audit is None:
-            return refusal
-        command = _command(client, "RCPT", f"TO:<{outgoing.audit}>", *(["NOTIFY=NEVER"] if dsn else []))
-        return await self._ask(connection, _Step.AUDIT, command)
+        """None when MAIL, the recipient and the audit mailbox are accepted, all of them; else see `_ask`.
 
-    async def _ask(
-        self, connection: _Connection, step: _Step, command: Awaitable[aiosmtplib.SMTPResponse]
-    ) -> SendResult | None:
-        """None when the server agreed; else the result, and the connection is ready for more, or closed."""
+        The three travel together where the server has offered it: nobody is bound by anything before DATA.
+        """
+        envelope = _envelope(connection.client, outgoing)
+        together = connection.client.supports_extension("pipelining")
+        for group in [envelope] if together else [[one] for one in envelope]:
+            refusal = await self._ask(connection, group)
+            if refusal is not None:
+                return refusal
+        return None
+
+    async def _ask(self, connection: _Connection, commands: Sequence[tuple[_Step, bytes]]) -> SendResult | None:
+        """None when the server agreed to each; else the result, and the connection is ready for more, or closed."""
         try:
-            await command
-        except aiosmtplib.SMTPResponseException as refusal:
-            await self._reset(connection, refusal.code)
-            return _refusal(step, refusal)
-        except _LOST as loss:
-            self._connections.drop(connection)
-            return SendResult(state=Sending.DEFERRED, detail=_detail(step, loss))
+            octets = [command for _, command in commands]
+            replies = await pipelining.ask(connection.client, octets, self._server.timeout_seconds)
         except BaseException:
             self._connections.drop(connection)
             raise
+        for (step, command), reply in zip(commands, replies, strict=False):
+            connection.reached = step
+            if isinstance(reply, aiosmtplib.SMTPException):
+                self._connections.drop(connection)
+                return SendResult(state=Sending.DEFERRED, detail=_detail(step, reply))
+            if reply.code not in _ACCEPTED[command[:4]]:
+                lost = isinstance(replies[-1], aiosmtplib.SMTPException)
+                await self._reset(connection, _CLOSING if lost else reply.code)
+                return _refusal(step, aiosmtplib.SMTPResponseException(reply.code, reply.message))
         return None
 
     async def _transmit(self, connection: _Connection, raw: bytes, before_data: BeforeData) -> SendResult:
@@ -261,7 +254,7 @@ class SmtpMailer:
 
     async def _reset(self, connection: _Connection, code: int | None) -> None:
         """Make the connection ready for another mail. After what is no plain refusal its state is unknown."""
-        if code is not None and not 400 <= code < 600:
+        if code is not None and (code == _CLOSING or not 400 <= code < 600):
             self._connections.drop(connection)
             return
         try:
@@ -283,12 +276,24 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _command(client: aiosmtplib.SMTP, *words: str) -> aiosmtplib.SMTPResponse:
-    """MAIL or RCPT. `client.mail` and `client.rcpt` would first parse the address, which is known to be bare."""
-    response = await client.execute_command(*(word.encode("ascii") for word in words))
-    if response.code not in _ACCEPTED[words[0]]:
-        raise aiosmtplib.SMTPResponseException(response.code, response.message)
-    return response
+def _envelope(client: aiosmtplib.SMTP, outgoing: Outgoing) -> list[tuple[_Step, bytes]]:
+    """MAIL, RCPT of the recipient and RCPT of the audit mailbox, with what the server knows of parameters."""
+    dsn = client.supports_extension("dsn")
+    mail = [f"MAIL FROM:<{outgoing.envelope_from}>"]
+    if client.supports_extension("size"):
+        mail.append(f"SIZE={len(outgoing.raw)}")
+    if client.supports_extension("8bitmime") and not outgoing.raw.isascii():
+        mail.append("BODY=8BITMIME")
+    if dsn:
+        mail += ["RET=HDRS", f"ENVID={xtext(outgoing.envelope_id)}"]
+    commands = [(_Step.MAIL, " ".join(mail))]
+    for step, address, notify in (
+        (_Step.RECIPIENT, outgoing.recipient, "FAILURE"),
+        (_Step.AUDIT, outgoing.audit, "NEVER"),
+    ):
+        if address is not None:
+            commands.append((step, f"RCPT TO:<{address}>" + f" NOTIFY={notify}" * dsn))
+    return [(step, command.encode("ascii")) for step, command in commands]
 
 
 async def _data(client: aiosmtplib.SMTP, raw: bytes, timeout_seconds: float) -> None:

@@ -21,6 +21,14 @@ OFFERS_NOTHING = b"250 host\r\n"
 SECRET_TEXT = b"ann@example.test"
 
 
+@pytest.fixture(params=["one by one", "together"], autouse=True)
+def envelope(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the commands before DATA travel; whatever is said of them holds for both."""
+    if request.param == "together":
+        monkeypatch.setitem(globals(), "OFFERS_ALL", OFFERS_ALL.replace(b"250-SIZE", b"250-PIPELINING\r\n250-SIZE"))
+    return str(request.param)
+
+
 class ScriptedServer:
     """Answers each verb with what the script says, the last reply again and again; `.` is the final dot."""
 
@@ -109,6 +117,22 @@ async def test_the_dialogue_asks_for_failure_reports_by_envelope_id_and_for_none
             "DATA",
             ".",
         ]
+
+
+async def test_a_server_that_offers_pipelining_need_not_reply_before_the_whole_envelope_is_there(envelope: str) -> None:
+    late = {"MAIL": [b""], "RCPT": [b"", b"250 ok\r\n250-2.1.5 yes\r\n250 2.1.5 ok\r\n250 2.1.5 ok\r\n"]}
+    async with scripted(late, timeout_seconds=0.5) as (server, mailer):
+        result = await mailer.send(a_mail()[1], go_on)
+    assert result.state is (Sending.SENT if envelope == "together" else Sending.DEFERRED)
+    assert len(server.mails) == (envelope == "together")
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
+async def test_a_reply_too_many_is_never_taken_for_the_reply_to_data(verb: str, envelope: str) -> None:
+    async with scripted({verb: [b"250 ok\r\n354 go on\r\n250 ok\r\n"]}) as (server, mailer):
+        result = await mailer.send(a_mail()[1], go_on)
+    assert result.state is Sending.DEFERRED
+    assert not server.mails
 
 
 async def test_a_server_that_offers_nothing_gets_no_parameters() -> None:
