@@ -10,7 +10,7 @@ from mailflow import app
 from mailflow.core.model import FileReceipt, Registered, RequestState
 from mailflow.core.numbers import UniqueNumber
 from mailflow.mail.judge import Judge, Unjudged
-from mailflow.mail.kinds import ANSWER
+from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.letter import Composition
 from mailflow.mail.model import Accepted, Reply, Verdict
 from mailflow.settings import Settings
@@ -67,7 +67,7 @@ def _composition(verdict: Verdict, at: datetime) -> Composition:
     )
     return Composition(
         kind=ANSWER,
-        order=reply,
+        order=KINDS[ANSWER].order.dump_json(reply),
         recipient=verdict.reply.recipient,
         message_id=f"<{intake:032x}@example.test>",
         further="",

@@ -33,7 +33,8 @@ class Composer:
         """The complete mails. `at` only serves to find a certificate that is valid now, when none was at hand."""
         letter = composition.order
         if not isinstance(letter, Letter):
-            letter = KINDS[composition.kind].write(letter, self.letterhead, composition.returned)
+            kind = KINDS[composition.kind]
+            letter = kind.write(kind.order.validate_json(letter), self.letterhead, composition.returned)
         encryption = self._encryption(letter.to, at)
         if encryption is None and letter.confidential:
             return Composed(reason="no valid encryption certificate")

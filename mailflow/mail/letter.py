@@ -88,8 +88,8 @@ class Composition:
     """An order of the outbox, to be composed; wholly, or those of its parts that begin with one of them."""
 
     kind: str
-    order: object
-    """What is to be told: of the type that `mail.kinds` has for the kind, or the letter that was written of it."""
+    order: bytes | Letter = field(repr=False)
+    """What is to be told: as the outbox keeps it, or the letter that was written of it."""
     recipient: str
     message_id: str
     """Of the first part."""

@@ -16,7 +16,7 @@ from mailflow.core.service_keys import ServiceKey
 from mailflow.demo.certificates import Identity
 from mailflow.demo.installation import DeskSoftware, Installation
 from mailflow.demo.pki import Pki
-from mailflow.jobs.orders import SERVICE_CERTIFICATE, SERVICE_CERTIFICATES
+from mailflow.jobs.orders import SERVICE_CERTIFICATE
 from mailflow.mail import pem
 from mailflow.mail.letter import Composition
 from mailflow.mail.trust import Trust
@@ -115,7 +115,7 @@ def test_every_sender_is_told_by_a_mail_that_it_can_prove(
             material = await app.trust_files(settings).material(await directory.read(tx))
             composition = Composition(
                 kind=SERVICE_CERTIFICATE,
-                order=SERVICE_CERTIFICATES.validate_json(row.payload),
+                order=row.payload,
                 recipient=row.recipient,
                 message_id=row.message_id,
                 further="",

@@ -11,7 +11,7 @@ import pytest
 
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
-from mailflow.mail.kinds import ANSWER
+from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.letter import Composition
 from mailflow.mail.model import Accepted, Rejected, Reply, Verdict
 from mailflow.mail.pool import NICENESS, Pool, PoolLimits, TaskFailed
@@ -113,7 +113,9 @@ async def test_answers_are_composed_in_order(pool: Pool) -> None:
     orders = [
         Composition(
             kind=ANSWER,
-            order=replace(reply, context=replace(context, encrypt_to=mairie().identity.der)),
+            order=KINDS[ANSWER].order.dump_json(
+                replace(reply, context=replace(context, encrypt_to=mairie().identity.der))
+            ),
             message_id=f"<{number}@service.example>",
             dated_at=JUDGED_AT,
             further="secret",

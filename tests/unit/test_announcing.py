@@ -9,7 +9,7 @@ import pytest
 
 from mailflow.core.model import CertificateUse, Environment, SenderCode
 from mailflow.core.numbers import DeskCode, UniqueNumber
-from mailflow.jobs.orders import DISPATCHES, NOTICES, CertificateEnding, Dispatch, Notice
+from mailflow.jobs.orders import CERTIFICATE_ENDINGS, DISPATCHES, NOTICES, CertificateEnding, Dispatch, Notice
 from mailflow.mail.desk import AnswerRefused, open_answer
 from mailflow.mail.kinds import KINDS
 from mailflow.mail.letter import Composition, Letter, Letterhead
@@ -87,7 +87,7 @@ def test_a_certificate_that_ends_is_named_with_its_end_in_paris_and_what_to_do()
 def test_it_is_encrypted_as_long_as_that_is_possible_and_signed_always() -> None:
     composition = Composition(
         kind="certificate-ending",
-        order=replace(a_certificate_ending(), sender=mairie().enrolment().code),
+        order=CERTIFICATE_ENDINGS.dump_json(replace(a_certificate_ending(), sender=mairie().enrolment().code)),
         recipient="in@mairie.example",
         message_id="<token@service.example>",
         further="",

@@ -24,7 +24,7 @@ from mailflow.mail import cms
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.composer import Composer
 from mailflow.mail.desk import AnswerRefused, OpenedAnswer, open_answer
-from mailflow.mail.kinds import ANSWER
+from mailflow.mail.kinds import ANSWER, KINDS
 from mailflow.mail.letter import Composed, Composition, Letterhead
 from mailflow.mail.model import Reply, ReplyContext
 from mailflow.wire.reader import read_file
@@ -102,7 +102,7 @@ def nobody(reply: Reply) -> Reply:
 def order(reply: Reply, returned: dict[str, bytes] | None = None) -> Composition:
     return Composition(
         kind=ANSWER,
-        order=reply,
+        order=KINDS[ANSWER].order.dump_json(reply),
         recipient=MAIRIE,
         message_id=MESSAGE_ID,
         further="a secret",
