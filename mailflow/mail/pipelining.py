@@ -73,7 +73,7 @@ class Reader:
 
 
 class _Replies(asyncio.Protocol):
-    """Has the connection while replies are awaited. Whatever else becomes of it, aiosmtplib is told."""
+    """Has the connection while replies are awaited. That it is lost is told to aiosmtplib as well."""
 
     def __init__(self, client: SMTPProtocol) -> None:
         self._client = client
@@ -107,9 +107,3 @@ class _Replies(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._come.put_nowait(SMTPServerDisconnected("connection lost"))
         self._client.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._client.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._client.resume_writing()
