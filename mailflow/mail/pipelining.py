@@ -8,7 +8,14 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from aiosmtplib import SMTP, SMTPException, SMTPReadTimeoutError, SMTPResponse, SMTPServerDisconnected
+from aiosmtplib import (
+    SMTP,
+    SMTPException,
+    SMTPReadTimeoutError,
+    SMTPResponse,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
 from aiosmtplib.protocol import SMTPProtocol
 
 REPLY_BYTES_MAX = 32_768
@@ -24,7 +31,7 @@ async def ask(client: SMTP, commands: Sequence[bytes], reply_seconds_max: float)
     """Write these commands, without their line ends, at once: the server has offered that, or there is one.
 
     A reply to each of them, in order, or what came in its place: then nothing follows, and the connection is of no
-    more use. So it is after a reply that is `MALFORMED`.
+    more use.
     """
     protocol, transport = client.protocol, client.transport
     if protocol is None or not isinstance(transport, asyncio.Transport):
@@ -84,17 +91,23 @@ class _Replies(asyncio.Protocol):
         """So many, each within this time; see `ask`."""
         taken: list[SMTPResponse | SMTPException] = []
         while len(taken) < count:
-            try:
-                async with asyncio.timeout(seconds_max):
-                    taken.append(await self._come.get())
-            except TimeoutError:
-                taken.append(SMTPReadTimeoutError("no reply in time"))
-            if isinstance(taken[-1], SMTPException) or taken[-1].code == MALFORMED:
+            taken.append(await self._next(seconds_max))
+            if isinstance(taken[-1], SMTPException):
                 return taken
         if not (self._come.empty() and self._reader.is_between_replies):
             # It would be taken for the reply to whatever is asked next.
             taken[-1] = SMTPServerDisconnected("more replies than commands")
         return taken
+
+    async def _next(self, seconds_max: float) -> SMTPResponse | SMTPException:
+        try:
+            async with asyncio.timeout(seconds_max):
+                come = await self._come.get()
+        except TimeoutError:
+            return SMTPReadTimeoutError("no reply in time")
+        if isinstance(come, SMTPResponse) and come.code == MALFORMED:
+            return SMTPResponseException(MALFORMED, "no reply")
+        return come
 
     def data_received(self, data: bytes) -> None:
         for reply in self._reader.feed(data):

@@ -135,6 +135,16 @@ async def test_a_reply_too_many_is_never_taken_for_the_reply_to_data(verb: str, 
     assert not server.mails
 
 
+@pytest.mark.parametrize("after", [b"what?\r\n", b"", HANG_UP])
+async def test_a_refusal_stands_whatever_becomes_of_the_replies_after_it(after: bytes, envelope: str) -> None:
+    script = {"MAIL": [b"550 5.7.1 no\r\n", b"250 ok\r\n"], "RCPT": [after, b"250 ok\r\n"]}
+    async with scripted(script, timeout_seconds=0.5) as (server, mailer):
+        assert await mailer.send(a_mail()[1], go_on) == SendResult(state=Sending.REFUSED, detail="MAIL 550 5.7.1")
+        if envelope == "together":
+            assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
+            assert (server.connections, len(server.mails)) == (2, 1), "the first is of no more use"
+
+
 async def test_a_server_that_offers_nothing_gets_no_parameters() -> None:
     async with scripted({"EHLO": [OFFERS_NOTHING]}) as (server, mailer):
         assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
