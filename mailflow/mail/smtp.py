@@ -1,7 +1,6 @@
 """Sends frozen mails over a few reused SMTP connections: accepted, surely not accepted, or doubtful."""
 
 import asyncio
-import contextlib
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -11,9 +10,9 @@ from enum import StrEnum
 import aiosmtplib
 
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.mail import pipelining
 from mailflow.mail.connections import Connections
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
+from mailflow.mail.smtp_session import Session
 
 IDLE_SECONDS_MAX = 60.0
 """An idle connection older than this is not used again: servers close theirs after one to five minutes."""
@@ -92,8 +91,8 @@ class _Step(StrEnum):
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Connection:
     client: aiosmtplib.SMTP
-    transport: asyncio.BaseTransport | None
-    """Kept apart: aiosmtplib forgets it when it closes, while it goes on flushing what is not sent yet."""
+    """Knows what the server offers."""
+    session: Session
     idle_since: float = 0.0
     reached: _Step = _Step.CONNECT
     """How far the present mail came."""
@@ -101,13 +100,11 @@ class _Connection:
     @property
     def usable(self) -> bool:
         """It is open, and has not been idle for too long."""
-        return self.client.is_connected and _now() - self.idle_since <= IDLE_SECONDS_MAX
+        return self.session.is_open and _now() - self.idle_since <= IDLE_SECONDS_MAX
 
     def abort(self) -> None:
         """Drop the connection at once, with whatever it had not sent yet."""
-        self.client.close()
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        self.session.abort()
 
 
 class _NotConnected(Exception):
@@ -166,7 +163,7 @@ class SmtpMailer:
         refusal = await self._address(connection, outgoing)
         if refusal is None:
             return connection
-        if connection.client.is_connected or not connection.idle_since or connection.reached is not _Step.MAIL:
+        if connection.session.is_open or not connection.idle_since or connection.reached is not _Step.MAIL:
             return refusal
         fresh = await self._connections.take_new()
         return await self._address(fresh, outgoing) or fresh
@@ -193,13 +190,14 @@ class SmtpMailer:
                 await client.ehlo()
             if server.user is not None:
                 await client.login(server.user, password)
+            session = Session(client)
         except _LOST as error:
             client.close()
             raise _NotConnected(_detail(_Step.CONNECT, error)) from error
         except BaseException:
             client.close()
             raise
-        return _Connection(client=client, transport=client.transport)
+        return _Connection(client=client, session=session)
 
     async def _address(self, connection: _Connection, outgoing: Outgoing) -> SendResult | None:
         """None when MAIL, the recipient and the audit mailbox are accepted, all of them; else see `_ask`.
@@ -218,7 +216,7 @@ class SmtpMailer:
         """None when the server agreed to each; else the result, and the connection is ready for more, or closed."""
         try:
             octets = [command for _, command in commands]
-            replies = await pipelining.ask(connection.client, octets, self._server.timeout_seconds)
+            replies = await connection.session.ask(octets, self._server.timeout_seconds)
         except BaseException:
             self._connections.drop(connection)
             raise
@@ -239,11 +237,11 @@ class SmtpMailer:
                 await self._reset(connection, None)
                 return SendResult(state=Sending.DEFERRED, detail="taken")
             try:
-                await _data(connection.client, raw, self._server.data_timeout_seconds)
+                await _data(connection.session, raw, self._server.data_timeout_seconds)
             except aiosmtplib.SMTPResponseException as refusal:
                 await self._reset(connection, refusal.code)
                 return _refusal(_Step.DATA, refusal)
-            except _LOST as loss:
+            except aiosmtplib.SMTPException as loss:
                 self._connections.drop(connection)
                 return SendResult(state=Sending.DOUBTFUL, detail=_detail(_Step.DATA, loss))
         except BaseException:
@@ -258,14 +256,14 @@ class SmtpMailer:
             self._connections.drop(connection)
             return
         try:
-            await connection.client.rset()
-        except _LOST:
-            self._connections.drop(connection)
-            return
+            (reply,) = await connection.session.ask([b"RSET"], self._server.timeout_seconds)
         except BaseException:
             self._connections.drop(connection)
             raise
-        self._put_back(connection)
+        if isinstance(reply, aiosmtplib.SMTPException) or reply.code != _COMPLETED:
+            self._connections.drop(connection)
+        else:
+            self._put_back(connection)
 
     def _put_back(self, connection: _Connection) -> None:
         connection.idle_since = _now()
@@ -296,22 +294,19 @@ def _envelope(client: aiosmtplib.SMTP, outgoing: Outgoing) -> list[tuple[_Step, 
     return [(step, command.encode("ascii")) for step, command in commands]
 
 
-async def _data(client: aiosmtplib.SMTP, raw: bytes, timeout_seconds: float) -> None:
-    """DATA, and the mail (RFC 5321, 4.5.2). `client.data` would first look at each line end, which `fault_of` knows."""
-    begun = await client.execute_command(b"DATA", timeout=timeout_seconds)
-    if begun.code != _START_INPUT:
-        raise aiosmtplib.SMTPResponseException(begun.code, begun.message)
-    if client.protocol is None:
-        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-    client.protocol.write((b"\r\n" + raw).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n")
-    ended = await client.protocol.read_response(timeout=timeout_seconds)
-    if ended.code != _COMPLETED:
-        raise aiosmtplib.SMTPResponseException(ended.code, ended.message)
+async def _data(session: Session, raw: bytes, timeout_seconds: float) -> None:
+    """DATA, and the mail (RFC 5321, 4.5.2), whose line ends `fault_of` has looked at. Raises what came instead."""
+    mail = (b"\r\n" + raw).replace(b"\r\n.", b"\r\n..")[2:] + b"."
+    for command, wanted in ((b"DATA", _START_INPUT), (mail, _COMPLETED)):
+        (reply,) = await session.ask([command], timeout_seconds)
+        if isinstance(reply, aiosmtplib.SMTPException):
+            raise reply
+        if reply.code != wanted:
+            raise aiosmtplib.SMTPResponseException(reply.code, reply.message)
 
 
 async def _quit(connection: _Connection) -> None:
-    with contextlib.suppress(*_LOST):
-        await connection.client.quit(timeout=QUIT_SECONDS_MAX)
+    await connection.session.ask([b"QUIT"], QUIT_SECONDS_MAX)
     connection.abort()
 
 

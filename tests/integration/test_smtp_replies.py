@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import pytest
 
@@ -11,31 +12,64 @@ from mailflow.errors import Misconfigured
 from mailflow.mail import smtp
 from mailflow.mail.ports import Sending, SendResult
 from mailflow.mail.smtp import Security, SmtpMailer
-from tests.servers.tls import make_certificate
+from tests.servers.tls import ServerCertificate, make_certificate
 from tests.support.mailer_worlds import a_mail, plain_server
 
 HANG = b"(no reply)"
 HANG_UP = b"(close)"
-OFFERS_ALL = b"250-host\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-AUTH PLAIN\r\n250 DSN\r\n"
 OFFERS_NOTHING = b"250 host\r\n"
 SECRET_TEXT = b"ann@example.test"
 
 
-@pytest.fixture(params=["one by one", "together"], autouse=True)
-def envelope(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How the commands before DATA travel; whatever is said of them holds for both."""
-    if request.param == "together":
-        monkeypatch.setitem(globals(), "OFFERS_ALL", OFFERS_ALL.replace(b"250-SIZE", b"250-PIPELINING\r\n250-SIZE"))
-    return str(request.param)
+class Way(StrEnum):
+    """How the commands before DATA travel; whatever is said of the dialogue holds for each."""
+
+    ONE_BY_ONE = "one by one"
+    TOGETHER = "together"
+    TOGETHER_UNDER_TLS = "together, under TLS"
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """Of the present test."""
+
+    way: Way = Way.ONE_BY_ONE
+    certificate: ServerCertificate | None = None
+
+    @property
+    def offers(self) -> bytes:
+        """What the server says to EHLO."""
+        pipelining = b"" if self.way is Way.ONE_BY_ONE else b"250-PIPELINING\r\n"
+        return b"250-host\r\n" + pipelining + b"250-SIZE 1000000\r\n250-8BITMIME\r\n250-AUTH PLAIN\r\n250 DSN\r\n"
+
+
+HERE = Surroundings()
+
+
+@pytest.fixture(params=list(Way), ids=str, autouse=True)
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Way:
+    HERE.way = request.param
+    under_tls = request.param is Way.TOGETHER_UNDER_TLS
+    HERE.certificate = make_certificate(tmp_path_factory.mktemp("tls")) if under_tls else None
+    return HERE.way
+
+
+@pytest.fixture
+def in_clear(way: Way) -> None:
+    """For a test that says itself how it connects."""
+    HERE.certificate = None
 
 
 class ScriptedServer:
-    """Answers each verb with what the script says, the last reply again and again; `.` is the final dot."""
+    """Answers each verb with what the script says, the last reply again and again; `.` is the final dot.
+
+    A reply that ends with HANG_UP is its last word.
+    """
 
     def __init__(self, script: Mapping[str, Sequence[bytes]]) -> None:
         self._script = {
             "greeting": [b"220 hello\r\n"],
-            "EHLO": [OFFERS_ALL],
+            "EHLO": [HERE.offers],
             "AUTH": [b"235 2.7.0 ok\r\n"],
             "MAIL": [b"250 2.1.0 ok\r\n"],
             "RCPT": [b"250 2.1.5 ok\r\n"],
@@ -80,9 +114,9 @@ class ScriptedServer:
         self._last = replies.pop(0) if len(replies) > 1 else replies[0]
         if self._last in {HANG, HANG_UP}:
             return False
-        writer.write(self._last)
+        writer.write(self._last.removesuffix(HANG_UP))
         await writer.drain()
-        return not self._last.startswith(b"421")
+        return not self._last.startswith(b"421") and not self._last.endswith(HANG_UP)
 
 
 @asynccontextmanager
@@ -90,9 +124,13 @@ async def scripted(
     script: Mapping[str, Sequence[bytes]], *, timeout_seconds: float = 5.0
 ) -> AsyncIterator[tuple[ScriptedServer, SmtpMailer]]:
     server = ScriptedServer(script)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    tls = HERE.certificate.server_context() if HERE.certificate else None
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
-    mailer = SmtpMailer(plain_server(server.port, timeout_seconds=timeout_seconds), 1)
+    described = plain_server(server.port, timeout_seconds=timeout_seconds)
+    if HERE.certificate:
+        described = replace(described, security=Security.TLS, tls=HERE.certificate.client_context())
+    mailer = SmtpMailer(described, 1)
     try:
         yield server, mailer
     finally:
@@ -119,28 +157,56 @@ async def test_the_dialogue_asks_for_failure_reports_by_envelope_id_and_for_none
         ]
 
 
-async def test_a_server_that_offers_pipelining_need_not_reply_before_the_whole_envelope_is_there(envelope: str) -> None:
+async def test_a_server_that_offers_pipelining_need_not_reply_before_the_whole_envelope_is_there(way: Way) -> None:
     late = {"MAIL": [b""], "RCPT": [b"", b"250 ok\r\n250-2.1.5 yes\r\n250 2.1.5 ok\r\n250 2.1.5 ok\r\n"]}
     async with scripted(late, timeout_seconds=0.5) as (server, mailer):
         result = await mailer.send(a_mail()[1], go_on)
-    assert result.state is (Sending.SENT if envelope == "together" else Sending.DEFERRED)
-    assert len(server.mails) == (envelope == "together")
+    assert result.state is (Sending.SENT if way is not Way.ONE_BY_ONE else Sending.DEFERRED)
+    assert len(server.mails) == (way is not Way.ONE_BY_ONE)
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
-async def test_a_reply_too_many_is_never_taken_for_the_reply_to_data(verb: str, envelope: str) -> None:
+async def test_a_reply_too_many_is_never_taken_for_the_reply_to_data(verb: str) -> None:
     async with scripted({verb: [b"250 ok\r\n354 go on\r\n250 ok\r\n"]}) as (server, mailer):
         result = await mailer.send(a_mail()[1], go_on)
     assert result.state is Sending.DEFERRED
     assert not server.mails
 
 
+async def test_a_refusal_that_comes_after_replies_nobody_asked_for_is_not_overlooked() -> None:
+    async def slowly() -> bool:
+        while len(server.commands) < 4:  # noqa: ASYNC110  the server sets no event for it
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        return True
+
+    script = {"MAIL": [b"250 ok\r\n250 ok\r\n"], "RCPT": [b"250 ok\r\n", b"550 no such audit mailbox\r\n"]}
+    async with scripted(script) as (server, mailer):
+        result = await mailer.send(a_mail()[1], slowly)
+    assert result.state in {Sending.DEFERRED, Sending.DOUBTFUL}
+    assert not server.mails
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."])
+async def test_what_a_server_says_last_counts(verb: str) -> None:
+    async with scripted({verb: [b"550 5.7.1 no\r\n" + HANG_UP]}) as (_, mailer):
+        result = await mailer.send(a_mail()[1], go_on)
+    assert (result.state, result.detail.split()[-2:]) == (Sending.REFUSED, ["550", "5.7.1"])
+
+
+async def test_a_server_that_leaves_after_each_mail_gets_the_next_one_on_a_fresh_connection() -> None:
+    async with scripted({".": [b"250 ok\r\n" + HANG_UP]}, timeout_seconds=60) as (server, mailer):
+        for _ in range(3):
+            assert (await asyncio.wait_for(mailer.send(a_mail()[1], go_on), 30)).state is Sending.SENT
+        assert (server.connections, len(server.mails)) == (3, 3)
+
+
 @pytest.mark.parametrize("after", [b"what?\r\n", b"", HANG_UP])
-async def test_a_refusal_stands_whatever_becomes_of_the_replies_after_it(after: bytes, envelope: str) -> None:
+async def test_a_refusal_stands_whatever_becomes_of_the_replies_after_it(after: bytes, way: Way) -> None:
     script = {"MAIL": [b"550 5.7.1 no\r\n", b"250 ok\r\n"], "RCPT": [after, b"250 ok\r\n"]}
     async with scripted(script, timeout_seconds=0.5) as (server, mailer):
         assert await mailer.send(a_mail()[1], go_on) == SendResult(state=Sending.REFUSED, detail="MAIL 550 5.7.1")
-        if envelope == "together":
+        if way is not Way.ONE_BY_ONE:
             assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
             assert (server.connections, len(server.mails)) == (2, 1), "the first is of no more use"
 
@@ -291,6 +357,7 @@ async def test_close_says_quit_and_a_hanging_server_cannot_prevent_it() -> None:
         assert server.open == 0
 
 
+@pytest.mark.usefixtures("in_clear")
 async def test_the_password_is_read_anew_for_each_connection_and_a_refused_one_defers() -> None:
     async with scripted({"AUTH": [b"235 ok\r\n", b"535 5.7.8 no\r\n"], ".": [HANG_UP]}) as (server, _):
         passwords = iter(["first", "second"])
@@ -317,6 +384,7 @@ async def test_a_password_that_cannot_be_read_defers(error: Exception) -> None:
         assert server.connections == 0
 
 
+@pytest.mark.usefixtures("in_clear")
 async def test_starttls_that_is_not_offered_is_no_reason_to_send_in_clear(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -21,6 +21,12 @@ class ServerCertificate:
         """A context that trusts this certificate and nothing else."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
+    def server_context(self) -> ssl.SSLContext:
+        """A context that shows it."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
 
 def make_certificate(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> ServerCertificate:
     """Self-signed for `localhost` and these addresses, as two PEM files in `folder`."""
