@@ -38,11 +38,13 @@ class Session(asyncio.Protocol):
         self._transport = client.transport
         self._reader = Reader()
         self._come: asyncio.Queue[SMTPResponse | SMTPException] = asyncio.Queue()
+        self._awaited = 0
+        """Replies that are still to come."""
         self._transport.set_protocol(self)
 
     @property
     def is_open(self) -> bool:
-        """Commands can be said: the server is there, and has said nothing unasked."""
+        """Commands can be said: the server is there, and has begun to say nothing unasked."""
         return not self._transport.is_closing() and self._come.empty() and self._reader.is_between_replies
 
     async def ask(self, commands: Sequence[bytes], reply_seconds_max: float) -> list[SMTPResponse | SMTPException]:
@@ -53,6 +55,7 @@ class Session(asyncio.Protocol):
         """
         if not self.is_open:
             return [SMTPServerDisconnected("connection lost")]
+        self._awaited = len(commands)
         self._transport.write(b"".join(command + b"\r\n" for command in commands))
         replies: list[SMTPResponse | SMTPException] = []
         while len(replies) < len(commands):
@@ -77,6 +80,10 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for reply in self._reader.feed(data):
+            if not self._awaited:  # whoever says more than was asked cannot be followed, and may never end
+                self.abort()
+                return
+            self._awaited -= 1
             self._come.put_nowait(reply)
 
     def eof_received(self) -> None:

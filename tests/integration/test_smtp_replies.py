@@ -86,6 +86,17 @@ async def test_what_a_server_says_last_counts(verb: str) -> None:
     assert (result.state, result.detail.split()[-2:]) == (Sending.REFUSED, ["550", "5.7.1"])
 
 
+async def test_a_server_that_goes_on_talking_is_left() -> None:
+    async with scripted({".": [b"250 ok\r\n" + 5_000 * b"250 and another thing\r\n", b"250 ok\r\n"]}) as (
+        server,
+        mailer,
+    ):
+        assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
+        await asyncio.wait_for(server.gone.wait(), 30)
+        assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
+        assert (server.connections, len(server.mails)) == (2, 2)
+
+
 async def test_a_server_that_leaves_after_each_mail_gets_the_next_one_on_a_fresh_connection() -> None:
     async with scripted({".": [b"250 ok\r\n" + HANG_UP]}, timeout_seconds=60) as (server, mailer):
         for _ in range(3):
