@@ -52,10 +52,15 @@ ALL = Portion()
 
 
 def worst_of(points: Iterable[Point]) -> list[Fault]:
-    """Those of the worst that can happen where these points are passed."""
+    """Those of the worst that are of the kinds of these points, each of which must be there."""
     passed = set(points)
-    found = [Fault(point=Point(kind=kind, name=name, nth=nth), how=how) for kind, name, nth, how in WORST]
-    return [fault for fault in found if fault.point in passed]
+    kinds = {point.kind for point in passed}
+    worst = [
+        Fault(point=Point(kind=kind, name=name, nth=nth), how=how) for kind, name, nth, how in WORST if kind in kinds
+    ]
+    if gone := [str(fault) for fault in worst if fault.point not in passed]:
+        raise AssertionError(f"no longer passed, so that another must be named: {gone}")
+    return worst
 
 
 async def sweep(

@@ -101,18 +101,24 @@ def _on_fetch(points: Points) -> None:
 
 def _on_smtp(points: Points) -> None:
     import aiosmtplib
-    from aiosmtplib.protocol import SMTPProtocol
 
     from mailflow.mail.smtp import SmtpMailer
+    from mailflow.mail.smtp_session import Session
 
-    for command in ("connect", "mail", "rcpt", "data"):
-        points.around(aiosmtplib.SMTP, command, f"smtp.{command}")
-    write, send = SMTPProtocol.write, SmtpMailer.send
+    points.around(aiosmtplib.SMTP, "connect", "smtp.connect")
+    ask, next_reply, send = Session.ask, Session._next, SmtpMailer.send
+    said: dict[Any, str] = {}
 
-    def written(self: Any, data: bytes) -> None:
-        write(self, data)
-        if data.endswith(b"\r\n.\r\n"):
-            points.reach("smtp.data.written")
+    async def asking(self: Any, commands: Any, seconds: float) -> Any:
+        verb = commands[0].partition(b" ")[0].decode()
+        said[self] = f"smtp.{verb.lower()}" if verb.isupper() else "smtp.data"
+        return await ask(self, commands, seconds)
+
+    async def waiting(self: Any, seconds: float) -> Any:
+        points.reach(f"{said[self]}.written")
+        reply = await next_reply(self, seconds)
+        points.reach(f"{said[self]}.replied")
+        return reply
 
     async def sending(self: Any, outgoing: Any, before_data: Any) -> Any:
         async def claim() -> bool:
@@ -126,8 +132,8 @@ def _on_smtp(points: Points) -> None:
         points.reach("mailer.send.after")
         return result
 
-    setattr(SMTPProtocol, "write", written)  # noqa: B010  as above
-    setattr(SmtpMailer, "send", sending)  # noqa: B010  as above
+    for owner, name, method in ((Session, "ask", asking), (Session, "_next", waiting), (SmtpMailer, "send", sending)):
+        setattr(owner, name, method)
 
 
 def _on_commits(points: Points) -> None:
