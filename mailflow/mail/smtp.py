@@ -306,8 +306,10 @@ async def _data(session: Session, raw: bytes, timeout_seconds: float) -> None:
 
 
 async def _quit(connection: _Connection) -> None:
-    await connection.session.ask([b"QUIT"], QUIT_SECONDS_MAX)
-    connection.abort()
+    try:
+        await connection.session.ask([b"QUIT"], QUIT_SECONDS_MAX)
+    finally:
+        connection.abort()
 
 
 def sending_seconds_max(data_timeout_seconds: float) -> float:

@@ -79,8 +79,10 @@ class Session(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        early = self._transport.get_write_buffer_size() > 0
         for reply in self._reader.feed(data):
-            if not self._awaited:  # whoever says more than was asked cannot be followed, and may never end
+            # Whoever says more than was asked, or replies to what has not left us yet, cannot be followed.
+            if early or not self._awaited:
                 self.abort()
                 return
             self._awaited -= 1
@@ -100,6 +102,8 @@ class Reader:
     def __init__(self) -> None:
         self._octets = bytearray()
         self._lines: list[bytes] = []
+        self._code = b""
+        """Of those lines."""
         self._size = 0
 
     @property
@@ -116,9 +120,10 @@ class Reader:
             line = bytes(self._octets[:end]).rstrip(b" \t\r")
             del self._octets[: end + 1]
             parts = _LINE.fullmatch(line) if self._size <= REPLY_BYTES_MAX else None
-            if parts is None:
+            code, mark, text = parts.groups(b"") if parts else (b"", b"", b"")
+            if not code or (self._lines and code != self._code):
                 return [*found, SMTPResponse(MALFORMED, "")]
-            code, mark, text = parts.groups(b"")
+            self._code = code
             self._lines.append(text.strip())
             if mark != b"-":
                 found.append(SMTPResponse(int(code), b"\n".join(self._lines).decode("utf-8", "surrogateescape")))

@@ -69,6 +69,11 @@ def test_half_a_reply_is_none() -> None:
         assert (found, reader.is_between_replies) == ([], False)
 
 
+def test_lines_of_one_reply_that_say_different_things_are_malformed() -> None:
+    for octets in (b"550-no\r\n250 ok\r\n", b"250-a\r\n250-b\r\n550 c\r\n"):
+        assert [reply.code for reply in read(octets)[0]] == [MALFORMED]
+
+
 def test_a_reply_without_end_is_malformed() -> None:
     (endless,), _ = read(b"250 " + b"a" * REPLY_BYTES_MAX)
     assert endless.code == MALFORMED
