@@ -14,6 +14,8 @@ from tests.support.mailer_worlds import a_mail, plain_server
 from tests.support.scripted_smtp import HANG, HANG_UP, HERE, OFFERS_NOTHING, Way, scripted
 
 SECRET_TEXT = b"ann@example.test"
+SHORT = 0.5
+"""Seconds, where a reply never comes."""
 
 
 @pytest.fixture(params=list(Way), ids=str, autouse=True)
@@ -51,7 +53,7 @@ async def test_the_dialogue_asks_for_failure_reports_by_envelope_id_and_for_none
 
 async def test_a_server_that_offers_pipelining_need_not_reply_before_the_whole_envelope_is_there(way: Way) -> None:
     late = {"MAIL": [b""], "RCPT": [b"", b"250 ok\r\n250-2.1.5 yes\r\n250 2.1.5 ok\r\n250 2.1.5 ok\r\n"]}
-    async with scripted(late, timeout_seconds=0.5) as (server, mailer):
+    async with scripted(late, timeout_seconds=SHORT if way is Way.ONE_BY_ONE else 60) as (server, mailer):
         result = await mailer.send(a_mail()[1], go_on)
     assert result.state is (Sending.SENT if way is not Way.ONE_BY_ONE else Sending.DEFERRED)
     assert len(server.mails) == (way is not Way.ONE_BY_ONE)
@@ -107,7 +109,7 @@ async def test_a_server_that_leaves_after_each_mail_gets_the_next_one_on_a_fresh
 @pytest.mark.parametrize("after", [b"what?\r\n", b"", HANG_UP])
 async def test_a_refusal_stands_whatever_becomes_of_the_replies_after_it(after: bytes, way: Way) -> None:
     script = {"MAIL": [b"550 5.7.1 no\r\n", b"250 ok\r\n"], "RCPT": [after, b"250 ok\r\n"]}
-    async with scripted(script, timeout_seconds=0.5) as (server, mailer):
+    async with scripted(script, timeout_seconds=SHORT if after == b"" else 60) as (server, mailer):
         assert await mailer.send(a_mail()[1], go_on) == SendResult(state=Sending.REFUSED, detail="MAIL 550 5.7.1")
         if way is not Way.ONE_BY_ONE:
             assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
@@ -171,7 +173,7 @@ async def test_lines_that_begin_with_a_dot_are_stuffed_once_and_nothing_else_cha
 async def test_each_reply_has_one_meaning_and_its_text_is_not_kept(
     verb: str, reply: bytes, state: Sending, detail: str
 ) -> None:
-    async with scripted({verb: [reply]}, timeout_seconds=0.3) as (_, mailer):
+    async with scripted({verb: [reply]}, timeout_seconds=SHORT if reply == HANG else 60) as (_, mailer):
         assert await mailer.send(a_mail()[1], go_on) == SendResult(state=state, detail=detail)
 
 
@@ -196,7 +198,7 @@ async def test_after_a_plain_refusal_the_same_connection_serves_the_next_mail(ve
 @pytest.mark.parametrize("reply", [b"421 4.4.2 idle for too long\r\n", HANG_UP, HANG, b"what?\r\n"])
 async def test_a_connection_found_dead_at_mail_is_replaced_once(reply: bytes) -> None:
     script = {"MAIL": [b"250 ok\r\n", reply, b"250 ok\r\n"]}
-    async with scripted(script, timeout_seconds=0.5) as (server, mailer):
+    async with scripted(script, timeout_seconds=SHORT if reply == HANG else 60) as (server, mailer):
         assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
         assert (await mailer.send(a_mail()[1], go_on)).state is Sending.SENT
         assert server.connections == 2
