@@ -71,7 +71,7 @@ async def _finish(door: MailDoor, portion: "Portion", composed: Outcome[dict[int
 class Order:
     """An order of the outbox, and what must be known of what it says before it is composed.
 
-    It is read again where that is done: on the way there its octets cost a tenth of the objects that they tell of.
+    It is read again where that is done: octets need less memory than the objects that they tell of, and no pickling.
     """
 
     row: outbox.Queued
