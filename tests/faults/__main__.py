@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +17,12 @@ import click
 
 from mailflow.selftest.points import Portion
 from tests.faults import report
-from tests.faults.places import PLACES, Place, swept
+from tests.faults.places import PLACES, swept
 from tests.faults.report import Row
+from tests.support.version import version_of
+
+SWEPT = ("mailflow", "tests/faults")
+"""What makes a row what it is: whatever else changes, it was played."""
 
 
 @click.command()
@@ -26,6 +31,7 @@ from tests.faults.report import Row
 @click.option("--mailbox", type=click.Choice(["dovecot", "cyrus"]), help="Only there.")
 @click.option("--every", default=1, show_default=True, help="One of so many cases.")
 @click.option("--minutes", type=float, help="No run begins later; a sweep that is cut short has seen some of all.")
+@click.option("--after", default="", help="Only second faults, after a first one that this is a part of.")
 @click.option("--jobs", default=2, show_default=True, help="Worlds side by side.")
 @click.option("--report", "folder", type=click.Path(path_type=Path), default=Path("build/faults"), show_default=True)
 def main(
@@ -34,18 +40,24 @@ def main(
     mailbox: str | None,
     every: int,
     minutes: float | None,
+    after: str,
     jobs: int,
     folder: Path,
 ) -> None:
-    """Break the worker at every point, and say what came of it. Ends with 1 when anything was wrong."""
+    """Break the worker at every point, and say what came of it. Ends with 1 when anything was wrong.
+
+    Rows of the report that are not played now stay as they are.
+    """
     places = [
         place
         for place in PLACES
         if (not kinds or place.kind in kinds)
         and database in {None, place.database}
         and mailbox in {None, place.mailbox}
+        and after in str(place.first or "")
     ]
-    begun_at, of = datetime.now(UTC), report.version()
+    before = report.kept(folder)
+    version, day = version_of(*SWEPT), str(datetime.now(UTC).date())
     until = time.time() + minutes * 60 if minutes else float("inf")
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -55,17 +67,17 @@ def main(
             for share in range(jobs)
         ]
         for done in as_completed(shares):
-            rows.append(done.result())
-            click.echo(f"{rows[-1].kind} {rows[-1].database} {rows[-1].mailbox}: {rows[-1].runs} runs")
-            report.write(folder, in_order(rows, places), of=of, begun_at=begun_at)
-    click.echo((folder / "faults.md").read_text(encoding="utf-8"))
+            rows.append(replace(done.result(), version=version, day=day))
+            click.echo(f"{' '.join(filter(None, rows[-1].place))}: {rows[-1].runs} runs")
+            report.write(folder, in_order(before, rows))
+    click.echo((folder / report.MARKDOWN).read_text(encoding="utf-8"))
     sys.exit(any(row.findings for row in rows))
 
 
-def in_order(rows: Sequence[Row], places: Sequence[Place]) -> list[Row]:
-    """Summed, as the places are listed."""
-    order = [(place.kind, place.database, place.mailbox) for place in places]
-    return sorted(report.summed(rows), key=lambda row: order.index((row.kind, row.database, row.mailbox)))
+def in_order(before: Sequence[Row], now: Sequence[Row]) -> list[Row]:
+    """Summed, as the places are listed; those of before where there are none now."""
+    rows = {row.place: row for row in (*before, *report.summed(now))}
+    return [rows[place.row.place] for place in PLACES if place.row.place in rows]
 
 
 if __name__ == "__main__":

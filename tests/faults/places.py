@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailflow.selftest.points import Portion
+from mailflow.selftest.points import Fault, Portion
 from tests.faults.kills import Killings
 from tests.faults.report import Row
 from tests.faults.stage import Stage
-from tests.faults.sweep import KINDS, Player, sweep, worst_of
+from tests.faults.sweep import KINDS, WORST, Player, sweep, worst_of
 from tests.servers.postgres import PostgresServer, postgres
 
-AGAIN, AGAIN_KILLED = "again", "again, killed"
+AGAIN = "again"
+"""As a kind: any fault, in the run that mends the first one."""
 CRASH_SAFE = {"synchronous_commit": "on"}
 """What is committed survives a crash of the server, though not of the machine."""
 
@@ -28,9 +29,19 @@ class Place:
     kind: str
     database: str = "sqlite"
     mailbox: str = "dovecot"
+    first: Fault | None = None
+    """What broke the run before, one of the worst; of `AGAIN`."""
 
-    def __str__(self) -> str:
-        return f"{self.kind} on {self.database} and {self.mailbox}"
+    @property
+    def row(self) -> Row:
+        """Its row in the report, before anything was played."""
+        first = str(self.first or "")
+        return Row(kind=self.kind, database=self.database, mailbox=self.mailbox, first=first)
+
+    @property
+    def kills(self) -> bool:
+        """Whether it takes workers in processes of their own."""
+        return "kill" in {self.kind, self.first and self.first.point.kind}
 
 
 PLACES = (
@@ -46,9 +57,12 @@ PLACES = (
     Place(kind="memory"),
     Place(kind="mailbox"),
     Place(kind="mailbox", mailbox="cyrus"),
-    Place(kind=AGAIN),
-    Place(kind=AGAIN, database="postgresql"),
-    Place(kind=AGAIN_KILLED),
+    *(
+        Place(kind=AGAIN, first=fault, database=database)
+        for database, elsewhere in (("sqlite", {"postgresql"}), ("postgresql", {"sqlite", "kill"}))
+        for fault in WORST
+        if fault.point.kind not in elsewhere
+    ),
 )
 
 
@@ -77,7 +91,7 @@ def database_of(place: Place) -> Iterator[PostgresServer | None]:
 @contextlib.asynccontextmanager
 async def player_of(place: Place, folder: Path, server: PostgresServer | None) -> AsyncIterator[Player]:
     """Who plays stories there."""
-    if place.kind in {"kill", AGAIN_KILLED}:
+    if place.kills:
         async with Killings(folder, postgres=server) as killings:
             yield killings
     else:
@@ -86,16 +100,15 @@ async def player_of(place: Place, folder: Path, server: PostgresServer | None) -
 
 
 async def _play(place: Place, portion: Portion, folder: Path, server: PostgresServer | None, until: float) -> Row:
-    begun = time.monotonic()
-    row = Row(kind=place.kind, database=place.database, mailbox=place.mailbox)
+    begun, row = time.monotonic(), place.row
 
     def goes_on() -> bool:
         return time.time() < until
 
     async with player_of(place, folder, server) as player:
-        if place.kind in KINDS:
-            row = row.plus(await sweep(player, place.kind, portion=portion, goes_on=goes_on))
+        if place.first is None:
+            came = await sweep(player, place.kind, portion=portion, goes_on=goes_on)
         else:
-            for first in worst_of(await player.record()):
-                row = row.after(await sweep(player, *KINDS, portion=portion, first=(first,), goes_on=goes_on))
-    return row.lasting(time.monotonic() - begun)
+            first = tuple(fault for fault in worst_of(await player.record()) if fault == place.first)
+            came = await sweep(player, *KINDS, portion=portion, first=first, goes_on=goes_on)
+    return row.plus(came).lasting(time.monotonic() - begun)

@@ -1,14 +1,22 @@
-"""What a sweep came to: a row for each kind on each set of servers, as Markdown and as JSON."""
+"""What sweeps came to: a row for each kind on each set of servers, as Markdown and as JSON."""
 
 import json
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from mailflow import __version__
 from tests.faults.played import Played
+
+JSON, MARKDOWN = "faults.json", "faults.md"
+HEAD = """# Fault sweep
+
+A point is a place that a run passes; a case is a point and one thing that can go wrong there. `again`: the run that
+mends the fault named under `after` is broken by a second one. A finding is a mail that was lost, a number or an answer
+that was doubled, or a batch that ended badly. The version is the commit that last changed the service or the sweep; the
+minutes are those of all processes that shared a row. Written by `make faults`, which may be given some of the rows.
+"""
+WORDS, NUMBERS = ("kind", "after", "database", "mailbox"), ("points", "cases", "runs", "reached", "findings", "minutes")
+COLUMNS = (*WORDS, *NUMBERS, "day", "version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +26,12 @@ class Row:
     kind: str
     database: str = ""
     mailbox: str = ""
+    first: str = ""
+    """The fault that broke the run before; none: nothing did."""
+    version: str = ""
+    day: str = ""
     points: int = 0
-    """That a fault-free run passes; of a second fault, that the runs pass which mend the first."""
+    """That a fault-free run passes; of a second fault, that the run passes which mends the first."""
     cases: int = 0
     """Points, each with all that can go wrong there."""
     runs: int = 0
@@ -40,64 +52,54 @@ class Row:
 
     def plus(self, other: "Row") -> "Row":
         """Both shares of the same row. Points and cases are counted anew by each: the larger count stands."""
-        points, cases = max(self.points, other.points), max(self.cases, other.cases)
-        return replace(self._with_runs_of(other), points=points, cases=cases)
-
-    def after(self, other: "Row") -> "Row":
-        """Both rows, of other points."""
-        return replace(self._with_runs_of(other), points=self.points + other.points, cases=self.cases + other.cases)
-
-    def _with_runs_of(self, other: "Row") -> "Row":
         return replace(
             self,
+            points=max(self.points, other.points),
+            cases=max(self.cases, other.cases),
             runs=self.runs + other.runs,
             reached=self.reached + other.reached,
             seconds=self.seconds + other.seconds,
             findings=self.findings + other.findings,
         )
 
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Of which there is one row."""
+        return self.kind, self.database, self.mailbox, self.first
+
 
 def summed(rows: Iterable[Row]) -> list[Row]:
-    """One row for each kind and set of servers, in the order in which they came."""
-    sums: dict[tuple[str, str, str], Row] = {}
+    """One row for each place, in the order in which they came."""
+    sums: dict[tuple[str, str, str, str], Row] = {}
     for row in rows:
-        key = (row.kind, row.database, row.mailbox)
-        sums[key] = sums[key].plus(row) if key in sums else row
+        sums[row.place] = sums[row.place].plus(row) if row.place in sums else row
     return list(sums.values())
 
 
-def version() -> str:
-    """Of the program, with the commit when there is one to ask for."""
-    command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return f"{__version__} ({done.stdout.strip()})" if done.returncode == 0 else __version__
+def kept(folder: Path) -> list[Row]:
+    """What a report in this folder has from before."""
+    file = folder / JSON
+    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return [Row(**{**row, "findings": tuple(row["findings"])}) for row in rows]
 
 
-def write(folder: Path, rows: Sequence[Row], *, of: str, begun_at: datetime) -> None:
-    """`faults.md` and `faults.json`; `of`: the version that was swept."""
+def write(folder: Path, rows: Sequence[Row]) -> None:
+    """As Markdown and as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    ended_at = datetime.now(UTC)
-    facts = {"version": of, "begun_at": begun_at.isoformat(), "ended_at": ended_at.isoformat()}
-    data = facts | {"rows": [asdict(row) for row in rows]}
-    (folder / "faults.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "faults.md").write_text(markdown(rows, of=of, begun_at=begun_at, ended_at=ended_at), encoding="utf-8")
+    data = [asdict(row) for row in rows]
+    (folder / JSON).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / MARKDOWN).write_text(markdown(rows), encoding="utf-8")
 
 
-def markdown(rows: Sequence[Row], *, of: str, begun_at: datetime, ended_at: datetime) -> str:
+def markdown(rows: Sequence[Row]) -> str:
     """A table, and what was found."""
     runs, findings = sum(row.runs for row in rows), [one for row in rows for one in row.findings]
-    lines = [
-        "# Fault sweep",
-        "",
-        f"mailflow {of}, {begun_at:%Y-%m-%d %H:%M} to {ended_at:%H:%M} UTC: {runs} runs, {len(findings)} findings.",
-        "",
-        "| kind | database | mailbox | points | cases | runs | of all | fault happened | findings |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    rule = "|---" * len(WORDS) + "|---:" * (len(COLUMNS) - len(WORDS)) + "|"
+    lines = [HEAD, f"{runs:,} runs, {len(findings)} findings.", "", f"| {' | '.join(COLUMNS)} |", rule]
     for row in rows:
-        share = f"{row.runs / row.cases:.0%}" if row.cases else ""
-        numbers = [row.points, row.cases, row.runs, share, row.reached, len(row.findings)]
-        lines.append(f"| {' | '.join([row.kind, row.database, row.mailbox, *map(str, numbers)])} |")
+        numbers = [row.points, row.cases, row.runs, row.reached, len(row.findings), f"{row.seconds / 60:.0f}"]
+        words = [row.kind, row.first, row.database, row.mailbox, *map(str, numbers), row.day, row.version]
+        lines.append(f"| {' | '.join(words)} |")
     if findings:
         lines += ["", "## Findings", "", *(f"```\n{finding}\n```" for finding in findings)]
     return "\n".join(lines) + "\n"

@@ -22,15 +22,18 @@ KINDS: dict[str, Callable[[Point], Sequence[str]]] = {
 }
 """What can go wrong at a point, by its kind."""
 
-WORST = (
-    ("kill", "smtp.data.written", 1, kills.KILLED),
-    ("kill", "intake.settle.after-commit", 1, kills.KILLED),
-    ("smtp", "server 250 2.0.0", 2, "reset before it"),
-    ("imap", "client UID MOVE", 1, "closed after it"),
-    ("sqlite", "COMMIT", 12, statements.FAILED_AFTER),
-    ("postgresql", "COMMIT", 12, statements.LOST_AFTER),
-    ("clock", "delivery._commit", 2, "ahead 3 days, until it is set"),
-    ("mailbox", "before UID MOVE", 1, mailbox.RENUMBERED),
+WORST = tuple(
+    Fault(point=Point(kind=kind, name=name, nth=nth), how=how)
+    for kind, name, nth, how in (
+        ("kill", "smtp.data.written", 1, kills.KILLED),
+        ("kill", "intake.settle.after-commit", 1, kills.KILLED),
+        ("smtp", "server 250 2.0.0", 2, "reset before it"),
+        ("imap", "client UID MOVE", 1, "closed after it"),
+        ("sqlite", "COMMIT", 12, statements.FAILED_AFTER),
+        ("postgresql", "COMMIT", 12, statements.LOST_AFTER),
+        ("clock", "delivery._commit", 2, "ahead 3 days, until it is set"),
+        ("mailbox", "before UID MOVE", 1, mailbox.RENUMBERED),
+    )
 )
 """Each leaves the story at another of the states of DESIGN. The first: the server has the whole answer, and we do not
 know it."""
@@ -55,9 +58,7 @@ def worst_of(points: Iterable[Point]) -> list[Fault]:
     """Those of the worst that are of the kinds of these points, each of which must be there."""
     passed = set(points)
     kinds = {point.kind for point in passed}
-    worst = [
-        Fault(point=Point(kind=kind, name=name, nth=nth), how=how) for kind, name, nth, how in WORST if kind in kinds
-    ]
+    worst = [fault for fault in WORST if fault.point.kind in kinds]
     if gone := [str(fault) for fault in worst if fault.point not in passed]:
         raise AssertionError(f"no longer passed, so that another must be named: {gone}")
     return worst

@@ -131,8 +131,8 @@ class Postfix:
         self.port, self.smtps_port = free_ports(2)
         self._run: Path
         self._process: ServerProcess
-        self._log_before = 0
-        """Length of the log of former runs: whoever was killed never said goodbye."""
+        self._told = 0
+        """So many octets of the log are about connections that ended, or former runs: the killed say no goodbye."""
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ class Postfix:
             self._process.kill()
         else:
             self._process.stop()
-        self._log_before = len(self.log())
+        self._told += len(self._told_since())
         time.sleep(away_seconds)
         self._start()
 
@@ -187,8 +187,20 @@ class Postfix:
         return self._process.pid
 
     def log(self) -> str:
-        log = self._run / "log" / "postfix.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    @property
+    def _log(self) -> Path:
+        return self._run / "log" / "postfix.log"
+
+    def _told_since(self) -> bytes:
+        """The whole lines since then."""
+        if not self._log.exists():
+            return b""
+        with self._log.open("rb") as log:
+            log.seek(self._told)
+            lines, end, _ = log.read().rpartition(b"\n")
+            return lines + end
 
     def wait_until_quiet(self) -> None:
         """Until nothing is queued or being received: what was accepted then lies in its mailbox, or came back."""
@@ -207,8 +219,11 @@ class Postfix:
         )
 
     def _is_quiet(self) -> bool:
-        log = self.log()[self._log_before :]
-        return not self.holds_mail() and log.count(": connect from") == log.count(": disconnect from")
+        log = self._told_since()
+        is_quiet = not self.holds_mail() and log.count(b": connect from") == log.count(b": disconnect from")
+        if is_quiet:
+            self._told += len(log)
+        return is_quiet
 
     def _configure(self) -> None:
         run = self._run

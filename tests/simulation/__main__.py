@@ -8,7 +8,6 @@ python -m tests.simulation mutants
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +18,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-import mailflow
 from tests.simulation.crew import Job, Tale, do, pool, tell
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import SqliteCopies
 from tests.simulation.story import Story, numbers_in, ranges
+from tests.support.version import version_of
 
 HERE = Path(__file__).parent
 PROGRESS = HERE.parents[1] / "build" / "simulation.txt"
@@ -42,17 +41,6 @@ Written by `python -m tests.simulation mutants`.
 | fault | stage | seeds |
 | --- | --- | --- |
 """
-
-
-def version() -> str:
-    """Of what is played: the commit that last changed any of it, or the release where there is none."""
-    changed = _git("log", "-1", "--format=%h", "--", *PLAYED)
-    return changed + "+" * bool(_git("status", "--porcelain", "--", *PLAYED)) or mailflow.__version__
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=HERE.parents[1], check=False)
-    return done.stdout.strip()
 
 
 @contextlib.contextmanager
@@ -93,7 +81,7 @@ class Tally:
 
 def play_all(seeds: str, cores: int, minutes: float) -> int:
     """Play these seeds (`first:end`) but those that this version has played; how many broke a promise."""
-    tally, until = Tally(version()), time.monotonic() + 60 * minutes
+    tally, until = Tally(version_of(*PLAYED)), time.monotonic() + 60 * minutes
     first, end = (int(number) for number in seeds.split(":"))
     waiting = iter(sorted(set(range(first, end)) - _played(tally.version)))
     PROGRESS.parent.mkdir(exist_ok=True)

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from enum import Enum
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import Person, file_name, request_file, request_form
-from mailflow.demo.installation import SERVICE, DeskSoftware, Installation
+from mailflow.demo.certificates import Identity
+from mailflow.demo.installation import SERVICE, DeskSoftware, Installation, decryption_key
 from mailflow.demo.story import LEFEBVRE, LILLE, MARTIN, NGUYEN, OSEI, PARIS_11, PEREIRA, ROUBAIX
 from mailflow.mail import entities
 from mailflow.mail.audit import body_digest
+from mailflow.mail.cms import DecryptionKey
+from mailflow.mail.desk import open_answer
 from mailflow.wire.names import return_name
 from mailflow.wire.xml import XmlLimits, parse
 from tests.support.mail_world import (
@@ -284,13 +288,19 @@ def _compare_folders(world: MailWorld, letters: Sequence[Letter]) -> Iterator[st
 
 
 def _open(world: MailWorld, software: DeskSoftware, raw: bytes, at: datetime) -> Found:
-    answer = world.installation.open(software, raw, at)
+    opened = open_answer(raw, [_key_of(software.decrypts or software.identity)], [world.installation.identity.der], at)
     return Found(
         message_id=_header(raw, "message-id"),
         digest=body_digest(raw),
-        in_reply_to=answer.in_reply_to,
-        files=dict(answer.files),
+        in_reply_to=opened.in_reply_to,
+        files=dict(opened.files),
     )
+
+
+@cache
+def _key_of(identity: Identity) -> DecryptionKey:
+    """Reading a key takes as long as deciding a mail, and a sweep reads thousands of answers."""
+    return decryption_key(identity)
 
 
 def _header(raw: bytes, name: str) -> str:

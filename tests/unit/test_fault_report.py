@@ -1,0 +1,33 @@
+"""The report of the fault sweep grows with what is played, and forgets nothing that was not played again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.faults import report
+from tests.faults.__main__ import in_order
+from tests.faults.places import PLACES
+
+LAST_WEEK, TODAY = "1111111", "2222222"
+
+
+def test_what_is_not_played_again_stays_and_what_is_takes_its_place(tmp_path: Path) -> None:
+    before = [replace(place.row, version=LAST_WEEK, runs=9, findings=("lost",)) for place in PLACES]
+    report.write(tmp_path, before)
+    kept = report.kept(tmp_path)
+    assert kept == before
+    shares = [replace(PLACES[1].row, version=TODAY, runs=2), replace(PLACES[1].row, version=TODAY, runs=3)]
+    rows = in_order(kept, shares)
+    assert [row.place for row in rows] == [place.row.place for place in PLACES]
+    assert (rows[1].version, rows[1].runs, rows[1].findings) == (TODAY, 5, ())
+    assert rows[:1] + rows[2:] == before[:1] + before[2:]
+
+
+def test_every_place_has_a_row_of_its_own() -> None:
+    assert len({place.row.place for place in PLACES}) == len(PLACES)
+
+
+def test_a_finding_stands_under_the_table(tmp_path: Path) -> None:
+    report.write(tmp_path, [replace(PLACES[0].row, runs=1, findings=("kill: x (1): killed\n  a mail is lost",))])
+    told = (tmp_path / report.MARKDOWN).read_text(encoding="utf-8")
+    assert "1 runs, 1 findings." in told
+    assert "a mail is lost" in told
