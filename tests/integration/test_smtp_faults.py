@@ -5,7 +5,6 @@ Only DOUBTFUL may be either, and only once `before_data` had its say.
 """
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -153,6 +152,8 @@ async def test_a_cut_at_any_line_never_makes_a_false_claim(servers: tuple[Postfi
 
 @pytest.mark.parametrize("reply", [b"250 2.0.0 ok\r\n", b"552 5.3.4 too large\r\n"])
 async def test_a_reply_that_comes_before_the_mail_has_left_is_not_the_reply_to_it(reply: bytes) -> None:
+    told = asyncio.Event()
+
     async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hello\r\n")
         while not (command := await reader.readline()).startswith(b"DATA"):
@@ -160,13 +161,16 @@ async def test_a_reply_that_comes_before_the_mail_has_left_is_not_the_reply_to_i
         writer.write(b"354 go on\r\n")
         await reader.readline()
         writer.write(reply)  # and reads no further
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        await told.wait()
+        writer.transport.abort()
 
     listener = await asyncio.start_server(hasty, "127.0.0.1", 0, limit=1_000)
     async with listener:
         mailer = SmtpMailer(plain_server(listener.sockets[0].getsockname()[1]), 1)
-        result = await asyncio.wait_for(mailer.send(a_mail(b"a line\r\n" * 4_000_000)[1], go_on), SEND_SECONDS_MAX)
+        try:
+            result = await asyncio.wait_for(mailer.send(a_mail(b"a line\r\n" * 4_000_000)[1], go_on), SEND_SECONDS_MAX)
+        finally:
+            told.set()
     assert result == SendResult(state=Sending.DOUBTFUL, detail="DATA lost")
 
 
