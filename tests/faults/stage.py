@@ -143,8 +143,8 @@ class Stage:
             raise AssertionError(f"already without a further fault: {wrong}")
         return run.passed
 
-    async def play(self, *faults: Fault, with_pool: bool = False) -> Played:
-        """Runs that these break, one each; then the worker may finish."""
+    async def play(self, *faults: Fault, with_pool: bool = False, once_more: bool = False) -> Played:
+        """Runs that these break, one each; then the worker may finish, and come `once_more` when nothing seems left."""
         self._with_pool = with_pool
         await asyncio.to_thread(self.begin_anew)
         said, reached = [], True
@@ -153,6 +153,8 @@ class Stage:
             said += await self._run(run, number)
             reached = reached and run.fired
         said += await self._finish(len(faults), None)
+        if once_more:
+            said += await self._run(None, BATCHES_MAX)
         wrong = await asyncio.to_thread(self._wrong, faults)
         return Played(faults=faults, reached=reached, wrong=(*said, *wrong))
 
