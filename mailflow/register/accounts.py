@@ -75,7 +75,7 @@ async def mails_at(
     found: dict[int, KnownMail] = {}
     for batch in batches(sorted(uids)):
         here = (intake.c.account == account, intake.c.mailbox == mailbox, intake.c.uidvalidity == uidvalidity)
-        statement = sa.select(*_MAIL, intake.c.uid).where(*here, intake.c.uid.in_(batch))
+        statement = sa.select(*_MAIL, intake.c.uid).where(*here, tx.among(intake.c.uid, batch))
         found |= {row.uid: _mail(row) for row in await tx.all(statement)}
     return found
 
@@ -98,7 +98,7 @@ async def mails_by_digest(tx: Transaction, digests: Collection[str]) -> Mapping[
     """All that have these octets, the oldest first."""
     found: defaultdict[str, list[KnownMail]] = defaultdict(list)
     for batch in batches(sorted(digests)):
-        statement = sa.select(*_MAIL).where(intake.c.digest.in_(batch)).order_by(intake.c.id)
+        statement = sa.select(*_MAIL).where(tx.among(intake.c.digest, batch)).order_by(intake.c.id)
         for row in await tx.all(statement):
             found[row.digest].append(_mail(row))
     return found
@@ -108,7 +108,7 @@ async def mails_too_large(tx: Transaction, received: Collection[datetime]) -> Ma
     """Those received at these instants that were too large to be read: nothing else is known of them."""
     found: defaultdict[datetime, list[KnownMail]] = defaultdict(list)
     for batch in batches(sorted(set(received))):
-        which = (intake.c.digest.is_(None), intake.c.received_at.in_(batch))
+        which = (intake.c.digest.is_(None), tx.among(intake.c.received_at, batch))
         for row in await tx.all(sa.select(*_MAIL).where(*which).order_by(intake.c.id)):
             found[row.received_at].append(_mail(row))
     return found
@@ -118,7 +118,7 @@ async def whole(tx: Transaction, ids: Collection[int]) -> set[int]:
     """Those of these mails whose octets were taken in."""
     found: set[int] = set()
     for batch in batches(sorted(ids)):
-        statement = sa.select(intake.c.id).where(intake.c.id.in_(batch), intake.c.digest.is_not(None))
+        statement = sa.select(intake.c.id).where(tx.among(intake.c.id, batch), intake.c.digest.is_not(None))
         found |= {row.id for row in await tx.all(statement)}
     return found
 
@@ -158,7 +158,7 @@ async def outgoing(tx: Transaction, message_ids: Collection[str]) -> dict[str, K
     """Those with these Message-IDs."""
     found: dict[str, KnownOutgoing] = {}
     for batch in batches(sorted(message_ids)):
-        rows = await tx.all(sa.select(*_OUTGOING).where(outbox.c.message_id.in_(batch)))
+        rows = await tx.all(sa.select(*_OUTGOING).where(tx.among(outbox.c.message_id, batch)))
         found |= {row.message_id: _outgoing(row) for row in rows}
     return found
 

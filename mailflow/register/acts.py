@@ -229,7 +229,7 @@ async def perform(tx: Transaction, verb: Verb, which: Filter, act: journal.Act, 
     for (mail, values), ids in changes.items():
         table = intake if mail else outbox
         for batch in batches(ids):
-            await tx.run(sa.update(table).where(table.c.id.in_(batch)).values(**dict(values), **_FREE))
+            await tx.run(sa.update(table).where(tx.among(table.c.id, batch)).values(**dict(values), **_FREE))
     await journal.append(tx, [entry(verb, item, act) for item in weighed.done], at)
     return weighed
 

@@ -61,7 +61,7 @@ async def find(tx: Transaction, facts: Collection[Facts]) -> dict[Facts, bytes]:
     found: dict[Facts, bytes] = {}
     for batch in batches(sorted(tokens)):
         rows = await tx.all(
-            sa.select(attestation).where(attestation.c.token.in_(batch), attestation.c.content.is_not(None))
+            sa.select(attestation).where(tx.among(attestation.c.token, batch), attestation.c.content.is_not(None))
         )
         opened = await _open(tx, rows)
         found |= {tokens[row.token]: opened[row.id] for row in rows if row.id in opened}
@@ -124,14 +124,14 @@ async def _digests(tx: Transaction, tokens: Collection[str]) -> dict[str, str]:
     columns = sa.select(attestation.c.token, attestation.c.digest).where(attestation.c.content.is_not(None))
     found: dict[str, str] = {}
     for batch in batches(sorted(tokens)):
-        found |= {row.token: row.digest for row in await tx.all(columns.where(attestation.c.token.in_(batch)))}
+        found |= {row.token: row.digest for row in await tx.all(columns.where(tx.among(attestation.c.token, batch)))}
     return found
 
 
 async def _keys_of(tx: Transaction, numbers: Collection[str]) -> Mapping[str, ContentKey]:
     key_ids: dict[str, str] = {}
     for batch in batches(sorted(numbers)):
-        rows = await tx.all(sa.select(request.c.number, request.c.key_id).where(request.c.number.in_(batch)))
+        rows = await tx.all(sa.select(request.c.number, request.c.key_id).where(tx.among(request.c.number, batch)))
         key_ids |= {row.number: row.key_id for row in rows}
     by_id = await keys.find(tx, key_ids.values())
     return {number: by_id[key_id] for number, key_id in key_ids.items() if key_id in by_id}

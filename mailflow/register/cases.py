@@ -210,7 +210,7 @@ async def _rows(tx: Transaction, table: sa.Table, ids: Sequence[int], *, locked:
         columns += [of.label("sender")]
     rows: list[Any] = []
     for batch in batches(ids):
-        statement = sa.select(*columns).where(table.c.id.in_(batch)).order_by(table.c.id)
+        statement = sa.select(*columns).where(tx.among(table.c.id, batch)).order_by(table.c.id)
         rows += await tx.all(statement.with_for_update(of=table) if locked else statement)
     return rows
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import psycopg
 import sqlalchemy as sa
 from psycopg.pq import Format
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -82,6 +83,15 @@ class Statements:
     def has_only_writer(self) -> bool:
         """Whether no other transaction writes meanwhile: SQLite's way."""
         return self.connection.dialect.name == "sqlite"
+
+    def among(self, column: sa.ColumnElement[T], values: Sequence[T]) -> sa.ColumnElement[bool]:
+        """Whether a column has one of these values.
+
+        PostgreSQL has them as one array: the statement is the same however many they are, and is read and planned once.
+        """
+        if self.has_only_writer:
+            return column.in_(values)
+        return column == sa.any_(sa.bindparam(None, values, type_=sa.ARRAY(column.type)))
 
     def insert(self, table: sa.Table) -> postgresql.Insert:
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
@@ -241,8 +251,13 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
     return engine
 
 
+_BINARY_ARRAYS = psycopg.adapt.AdaptersMap(psycopg.adapters)
+_BINARY_ARRAYS.register_dumper(list, ListBinaryDumper)
+"""Arrays go as PostgreSQL holds them. As text, which is what is usual, octets take twice their length."""
+
+
 class _BinaryCursor(psycopg.AsyncCursor[Any]):
-    """Values come as PostgreSQL holds them. As text, which is what is usual, octets take twice their length."""
+    """Values come as PostgreSQL holds them, for the same reason."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], **options: Any) -> None:
         super().__init__(connection, **options)
@@ -285,6 +300,7 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         | {
             "options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())]),
             "cursor_factory": _BinaryCursor,
+            "context": _BINARY_ARRAYS,
         },
     )
 

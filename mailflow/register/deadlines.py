@@ -77,7 +77,7 @@ async def notice(tx: Transaction, found: Sequence[Ending]) -> list[Ending]:
     told: list[Ending] = []
     for batch in batches(sorted(days)):
         which = (
-            request.c.number.in_(batch),
+            tx.among(request.c.number, batch),
             _ACTIVE,
             request.c.noticed_for.is_distinct_from(request.c.expires_on),
         )
@@ -99,7 +99,7 @@ async def erase(tx: Transaction, numbers: Sequence[str]) -> list[UniqueNumber]:
     for batch in batches(sorted(numbers)):
         statement = (
             sa.select(request.c.number, request.c.id, request.c.key_id)
-            .where(request.c.number.in_(batch), request.c.payload.is_not(None))
+            .where(tx.among(request.c.number, batch), request.c.payload.is_not(None))
             .order_by(request.c.number)
             .with_for_update()
         )
@@ -109,8 +109,8 @@ async def erase(tx: Transaction, numbers: Sequence[str]) -> list[UniqueNumber]:
     await requests.release(tx, ids)
     await nir.erase(tx, ids)
     for batch in batches(ids):
-        await tx.run(sa.update(request).where(request.c.id.in_(batch)).values(payload=None))
+        await tx.run(sa.update(request).where(tx.among(request.c.id, batch)).values(payload=None))
     erased = [row.number for row in rows]
     for batch in batches(erased):
-        await attestations.erase(tx, attestation.c.number.in_(batch))
+        await attestations.erase(tx, tx.among(attestation.c.number, batch))
     return erased

@@ -72,7 +72,7 @@ async def read(tx: Transaction, ids: Sequence[int], kind: str) -> list[Decided]:
     content_keys = await keys.of_intakes(tx, ids)
     found: dict[int, Decided] = {}
     for batch in batches(ids):
-        rows = await tx.all(sa.select(intake).where(intake.c.id.in_(batch)))
+        rows = await tx.all(sa.select(intake).where(tx.among(intake.c.id, batch)))
         orders = await _orders(tx, kind, [str(id_) for id_ in batch])
         for row in rows:
             with contextlib.suppress(KeyError, SealBroken):

@@ -54,7 +54,8 @@ async def missing(tx: Transaction, digests: Collection[bytes]) -> set[bytes]:
     """Those exhibits that are not kept yet."""
     kept: set[bytes] = set()
     for batch in batches(sorted(digests)):
-        kept |= {row.digest for row in await tx.all(sa.select(exhibit.c.digest).where(exhibit.c.digest.in_(batch)))}
+        known = sa.select(exhibit.c.digest).where(tx.among(exhibit.c.digest, batch))
+        kept |= {row.digest for row in await tx.all(known)}
     return set(digests) - kept
 
 
@@ -159,7 +160,7 @@ async def of_intakes(tx: Transaction, intakes: Sequence[int]) -> Mapping[int, Ev
     )
     found: dict[int, Evidence] = {}
     for batch in batches(intakes):
-        for row in await tx.all(statement.where(evidence.c.intake_id.in_(batch))):
+        for row in await tx.all(statement.where(tx.among(evidence.c.intake_id, batch))):
             try:
                 received_at, judged_at = _instant(row.received_at), _instant(row.judged_at)
             except ValueError:
@@ -199,7 +200,7 @@ async def erased(tx: Transaction, intakes: Sequence[int]) -> set[int]:
     found: set[int] = set()
     columns = sa.select(journal.c.intake_id).where(journal.c.kind == ERASED)
     for batch in batches(intakes):
-        found |= {row.intake_id for row in await tx.all(columns.where(journal.c.intake_id.in_(batch)))}
+        found |= {row.intake_id for row in await tx.all(columns.where(tx.among(journal.c.intake_id, batch)))}
     return found
 
 
@@ -208,5 +209,5 @@ async def exhibits(tx: Transaction, digests: Collection[bytes]) -> Mapping[bytes
     found: dict[bytes, bytes] = {}
     columns = sa.select(exhibit.c.digest, sa.cast(exhibit.c.content, sa.LargeBinary).label("content"))
     for batch in batches(sorted(digests)):
-        found |= {row.digest: row.content for row in await tx.all(columns.where(exhibit.c.digest.in_(batch)))}
+        found |= {row.digest: row.content for row in await tx.all(columns.where(tx.among(exhibit.c.digest, batch)))}
     return found

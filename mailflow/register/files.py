@@ -76,7 +76,7 @@ async def claim(tx: Transaction, claims: Sequence[FileClaim]) -> set[str]:
 async def release(tx: Transaction, records: Sequence[str]) -> None:
     """Forget claims of this transaction: nothing was decided. A settled file is refused by the database."""
     for batch in batches(records):
-        await tx.run(sa.delete(file).where(file.c.record.in_(batch)))
+        await tx.run(sa.delete(file).where(tx.among(file.c.record, batch)))
 
 
 async def by_name(tx: Transaction, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], StoredFile]:
@@ -99,7 +99,7 @@ async def _stored(
         partition_by=(file.c.desk, column), order_by=(file.c.settled.desc(), file.c.id.desc())
     )
     for batch in batches(sorted({value for _, value in wanted})):
-        which = (column.in_(batch), file.c.desk.in_(sorted({desk for desk, _ in wanted})))
+        which = (tx.among(column, batch), file.c.desk.in_(sorted({desk for desk, _ in wanted})))
         ranked = sa.select(file.c.id, last.label("rank")).where(*which).subquery()
         statement = sa.select(file, column.label("value")).join(ranked, ranked.c.id == file.c.id)
         rows = [row for row in await tx.all(statement.where(ranked.c.rank == 1)) if (row.desk, row.value) in wanted]
@@ -157,7 +157,7 @@ async def _keys_of(tx: Transaction, records: Sequence[str], which: sa.ColumnElem
     for batch in batches(sorted(records)):
         statement = (
             sa.select(file.c.record, file.c.key_id)
-            .where(file.c.record.in_(batch), which)
+            .where(tx.among(file.c.record, batch), which)
             .order_by(file.c.record)
             .with_for_update()
         )
@@ -171,7 +171,7 @@ async def returned(tx: Transaction, records: Sequence[str]) -> dict[str, bytes]:
     """The frozen `RET` files of those records that have one."""
     found: dict[str, bytes] = {}
     for batch in batches(records):
-        rows = await tx.all(sa.select(file).where(file.c.record.in_(batch), file.c.returned.is_not(None)))
+        rows = await tx.all(sa.select(file).where(tx.among(file.c.record, batch), file.c.returned.is_not(None)))
         opened = await _open(tx, rows)
         found |= {stored.record: stored.returned for stored in opened.values() if stored.returned is not None}
     return found

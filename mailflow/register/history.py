@@ -136,7 +136,7 @@ async def of_numbers(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNu
     """The lives of several requests, each oldest first."""
     found: dict[UniqueNumber, list[KeptEntry]] = {}
     for batch in batches(sorted(numbers)):
-        for kept in await _entries(tx, history.c.number.in_(batch), history.c.revision):
+        for kept in await _entries(tx, tx.among(history.c.number, batch), history.c.revision):
             found.setdefault(kept.entry.number, []).append(kept)
     return found
 
@@ -169,7 +169,7 @@ async def acted_on_by_others(tx: Transaction, numbers: Collection[str]) -> set[s
         statement = (
             sa.select(history.c.number)
             .join(request, request.c.number == history.c.number)
-            .where(history.c.number.in_(batch), history.c.desk != request.c.desk)
+            .where(tx.among(history.c.number, batch), history.c.desk != request.c.desk)
         )
         found |= {row.number for row in await tx.all(statement)}
     return found

@@ -36,7 +36,7 @@ async def granted(tx: Transaction, releases: Collection[Release]) -> set[Release
     found: set[Release] = set()
     table = homonym_release
     for batch in batches(sorted({token for _, token, _ in asked})):
-        for row in await tx.all(sa.select(table).where(table.c.token.in_(batch))):
+        for row in await tx.all(sa.select(table).where(tx.among(table.c.token, batch))):
             if release := asked.get((row.territory, row.token, row.desk)):
                 found.add(release)
     return found

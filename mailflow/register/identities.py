@@ -100,7 +100,7 @@ async def holders(tx: Transaction, persons: Collection[tuple[Territory, str]]) -
         statement = (
             sa.select(table.c.territory, table.c.token, table.c.request_id, request.c.number, request.c.desk)
             .outerjoin(request, request.c.id == table.c.request_id)
-            .where(table.c.token.in_(batch), table.c.territory.in_(sorted({t for t, _ in tokens})))
+            .where(tx.among(table.c.token, batch), table.c.territory.in_(sorted({t for t, _ in tokens})))
             .order_by(table.c.ordinal)
         )
         for row in await tx.all(statement):
@@ -119,7 +119,8 @@ async def rivals(tx: Transaction, persons: Sequence[IdentityClaim]) -> list[list
     for column, wanted in ((table.c.token, tokens), (table.c.nir_token, nirs)):
         for batch in batches(sorted({token for token in wanted if token is not None})):
             joined = sa.select(*columns).outerjoin(request, request.c.id == table.c.request_id)
-            which = joined.where(column.in_(batch), table.c.territory.in_({person.territory for person in persons}))
+            there = table.c.territory.in_({person.territory for person in persons})
+            which = joined.where(tx.among(column, batch), there)
             held |= {(row.territory, row.token, row.ordinal): row for row in await tx.all(which)}
     return [
         [
@@ -178,7 +179,7 @@ async def release(tx: Transaction, request_ids: Sequence[str], *, forget: bool =
         await likeness.forget(tx, request_ids)
     table = active_identity
     for batch in batches(request_ids):
-        gone = sa.delete(table).where(table.c.request_id.in_(batch)).returning(*table.c)
+        gone = sa.delete(table).where(tx.among(table.c.request_id, batch)).returning(*table.c)
         await settle(tx, [Held(**row._mapping) for row in await tx.all(gone)])
 
 

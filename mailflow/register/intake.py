@@ -128,7 +128,7 @@ async def _known_deliveries(
     for account, mailbox, uidvalidity in sorted(places):
         for batch in batches(digests):
             statement = sa.select(intake.c.digest).where(
-                intake.c.digest.in_(batch),
+                tx.among(intake.c.digest, batch),
                 intake.c.account == account,
                 intake.c.mailbox == mailbox,
                 intake.c.uidvalidity != uidvalidity,
@@ -162,7 +162,7 @@ async def taken(
                 intake.c.account == account,
                 intake.c.mailbox == mailbox,
                 intake.c.uidvalidity == uidvalidity,
-                intake.c.uid.in_(batch),
+                tx.among(intake.c.uid, batch),
             )
             .values(taken_at=intake.c.taken_at)
             .returning(intake.c.uid, intake.c.digest)
@@ -230,7 +230,7 @@ async def _expire(tx: Transaction, at: datetime) -> None:
     expired = sa.select(intake.c.id).where(intake.c.lease_until <= at).with_for_update(skip_locked=True)
     if ids := [row.id for row in await tx.all(expired)]:
         for batch in batches(ids):
-            await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(solo=True, **_FREE))
+            await tx.run(sa.update(intake).where(tx.among(intake.c.id, batch)).values(solo=True, **_FREE))
 
 
 async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime) -> None:
@@ -243,7 +243,7 @@ async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime
         **_FREE,
     }
     for batch in batches(ids):
-        await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(**settled))
+        await tx.run(sa.update(intake).where(tx.among(intake.c.id, batch)).values(**settled))
     detail = {"reason": Code.INTERNAL_FAULT.value, "detail": why}
     await journal.append(tx, [journal.Entry(kind="mail-set-aside", intake_id=id_, detail=detail) for id_ in ids], at)
 
@@ -255,7 +255,7 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
     """
     rows: list[Any] = []
     for batch in batches(ids):
-        lease = sa.update(intake).where(intake.c.id.in_(batch)).values(**values)
+        lease = sa.update(intake).where(tx.among(intake.c.id, batch)).values(**values)
         rows += await tx.all(lease.returning(*intake.c))
     content_keys = await keys.of_intakes(tx, ids)
     claimed: list[Claimed] = []
@@ -323,7 +323,7 @@ async def _give_back(tx: Transaction, owner: str, ids: Sequence[int], **values: 
     """Free those rows that are still leased to `owner`; how many were."""
     done = 0
     for batch in batches(ids):
-        ours = sa.update(intake).where(intake.c.id.in_(batch), intake.c.lease_owner == owner)
+        ours = sa.update(intake).where(tx.among(intake.c.id, batch), intake.c.lease_owner == owner)
         done += await tx.run(ours.values(**values, **_FREE))
     return done
 

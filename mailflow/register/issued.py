@@ -82,7 +82,7 @@ async def numbers(tx: Transaction, intake_id: int, named: Collection[str]) -> li
     mine = sa.select(file.c.record).where(file.c.intake_id == intake_id)
     rows = await tx.all(statement.where(request.c.file_record.in_(mine)))
     for batch in batches(sorted(named)):
-        rows += await tx.all(statement.where(request.c.number.in_(batch)))
+        rows += await tx.all(statement.where(tx.among(request.c.number, batch)))
     return [
         NumberMade(
             number=row.number, record=row.file_record, position=row.position, intake=row.intake_id, desk=row.desk
@@ -136,7 +136,7 @@ async def keep(
     """What these mails came to, in place of what they came to before; each new doubt is put on record."""
     before = {(row.intake_id, row.promise) for row in await tx.all(sa.select(doubted_mail))}
     for batch in batches(sorted(examined)):
-        await tx.run(sa.delete(doubted_mail).where(doubted_mail.c.intake_id.in_(batch)))
+        await tx.run(sa.delete(doubted_mail).where(tx.among(doubted_mail.c.intake_id, batch)))
     erased = sa.select(intake.c.id).where(intake.c.raw.is_(None))
     await tx.run(sa.delete(doubted_mail).where(doubted_mail.c.intake_id.in_(erased)))
     pairs = {(one.intake, one.promise.value): one for one in doubts}

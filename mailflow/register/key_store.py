@@ -84,7 +84,7 @@ class KeyStore(Database[Statements]):
         try:
             async with self.begin() as store:
                 for batch in batches(ids):
-                    destroyed += await store.run(sa.delete(content_key).where(content_key.c.id.in_(batch)))
+                    destroyed += await store.run(sa.delete(content_key).where(store.among(content_key.c.id, batch)))
         except Unavailable:
             event(log, "unavailable", level=logging.WARNING, work="keys")
             return 0

@@ -90,7 +90,7 @@ async def _unwrapped(tx: Transaction, ids: Iterable[str | None]) -> tuple[dict[s
     async with tx.keys.read() as store:
         for batch in batches(wanted):
             columns = sa.select(content_key.c.id, content_key.c.master, content_key.c.wrapped)
-            for row in await store.all(columns.where(content_key.c.id.in_(batch))):
+            for row in await store.all(columns.where(store.among(content_key.c.id, batch))):
                 try:
                     found[row.id] = tx.vault.unwrap(WrappedKey(id=row.id, master=row.master, wrapped=row.wrapped))
                 except SealBroken:
@@ -105,7 +105,8 @@ async def existing(tx: Transaction, ids: Iterable[str | None]) -> set[str]:
     wanted, found = sorted({key_id for key_id in ids if key_id is not None}), set()
     async with tx.keys.read() as store:
         for batch in batches(wanted):
-            found |= {row.id for row in await store.all(sa.select(content_key.c.id).where(content_key.c.id.in_(batch)))}
+            known = sa.select(content_key.c.id).where(store.among(content_key.c.id, batch))
+            found |= {row.id for row in await store.all(known)}
     return found
 
 
@@ -121,8 +122,8 @@ async def of_intakes(tx: Transaction, ids: Collection[int]) -> Mapping[int, Cont
     missing = sorted(set(ids) - tx.intake_keys.keys())
     key_ids: dict[int, str] = {}
     for batch in batches(missing):
-        statement = sa.select(intake.c.id, intake.c.key_id).where(intake.c.id.in_(batch), intake.c.key_id.is_not(None))
-        key_ids |= {row.id: row.key_id for row in await tx.all(statement)}
+        statement = sa.select(intake.c.id, intake.c.key_id).where(tx.among(intake.c.id, batch))
+        key_ids |= {row.id: row.key_id for row in await tx.all(statement.where(intake.c.key_id.is_not(None)))}
     found = await sound(tx, key_ids.values())
     tx.intake_keys |= {id_: found[key_id] for id_, key_id in key_ids.items() if key_id in found}
     return tx.intake_keys

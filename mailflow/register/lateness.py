@@ -55,7 +55,7 @@ async def _opened(tx: Transaction, ids: Sequence[int]) -> list[Late]:
     content_keys = await keys.of_intakes(tx, ids)
     late: dict[int, Late] = {}
     for batch in batches(ids):
-        for row in await tx.all(sa.select(intake).where(intake.c.id.in_(batch))):
+        for row in await tx.all(sa.select(intake).where(tx.among(intake.c.id, batch))):
             raw = None
             if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
                 with contextlib.suppress(KeyError, SealBroken):
@@ -71,12 +71,12 @@ async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -
     """
     noted: set[int] = set()
     for batch in batches(sorted(ids)):
-        statement = sa.update(intake).where(intake.c.id.in_(batch), intake.c.late_at.is_(None)).values(late_at=at)
+        statement = sa.update(intake).where(tx.among(intake.c.id, batch), intake.c.late_at.is_(None)).values(late_at=at)
         noted |= {row.id for row in await tx.all(statement.returning(intake.c.id))}
     for batch in batches(sorted(noted)):
         answers = (
             sa.select(outbox.c.intake_id, outbox.c.state)
-            .where(outbox.c.intake_id.in_(batch), outbox.c.kind == answer)
+            .where(tx.among(outbox.c.intake_id, batch), outbox.c.kind == answer)
             .order_by(outbox.c.id)
             .with_for_update()
         )
@@ -95,7 +95,7 @@ async def withdraw(tx: Transaction, kind: str, keys_: Sequence[str], reason: str
     states = [OutboxState.QUEUED.value, OutboxState.COMPOSED.value, OutboxState.HELD.value]
     for batch in batches(keys_):
         waiting = outbox.c.state.in_(states) & outbox.c.sent_at.is_(None)
-        await _withdraw(tx, sa.and_(outbox.c.kind == kind, outbox.c.key.in_(batch), waiting), reason)
+        await _withdraw(tx, sa.and_(outbox.c.kind == kind, tx.among(outbox.c.key, batch), waiting), reason)
 
 
 async def withdraw_overtaken(tx: Transaction, kind: str, answer: str, ids: Sequence[int], reason: str) -> set[int]:
@@ -111,7 +111,7 @@ async def withdraw_overtaken(tx: Transaction, kind: str, answer: str, ids: Seque
     )
     overtaken: set[int] = set()
     for batch in batches(ids):
-        these = sa.and_(outbox.c.id.in_(batch), outbox.c.kind == kind, sa.exists().where(answered))
+        these = sa.and_(tx.among(outbox.c.id, batch), outbox.c.kind == kind, sa.exists().where(answered))
         overtaken |= {row.id for row in await _withdraw(tx, these, reason)}
     return overtaken
 

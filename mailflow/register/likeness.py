@@ -76,7 +76,7 @@ async def find(tx: Transaction, sought: Sequence[Sought]) -> list[Found]:
     tokens = [tuple(dict.fromkeys(_token(tx, one.territory, key) for key in one.keys)) for one in sought]
     under: dict[int, list[int]] = defaultdict(list)
     for batch in batches(sorted({token for each in tokens for token in each})):
-        statement = sa.select(near_token.c.token, near_token.c.person).where(near_token.c.token.in_(batch))
+        statement = sa.select(near_token.c.token, near_token.c.person).where(tx.among(near_token.c.token, batch))
         for row in await tx.all(statement):
             under[row.token].append(row.person)
     shared = [Counter(person for token in each for person in under[token]) for each in tokens]
@@ -99,7 +99,7 @@ async def _open(tx: Transaction, persons: Iterable[int]) -> dict[int, Known]:
         statement = (
             sa.select(near_person, request.c.number, request.c.key_id)
             .join(request, request.c.id == near_person.c.request_id)
-            .where(near_person.c.id.in_(batch))
+            .where(tx.among(near_person.c.id, batch))
         )
         rows += await tx.all(statement)
     content_keys = await keys.find(tx, [row.key_id for row in rows])
@@ -134,7 +134,7 @@ async def remember(tx: Transaction, persons: Sequence[Remembered]) -> None:
 async def forget(tx: Transaction, request_ids: Sequence[str]) -> None:
     """Let nobody of these requests be found any more."""
     for batch in batches(request_ids):
-        gone = sa.delete(near_person).where(near_person.c.request_id.in_(batch))
+        gone = sa.delete(near_person).where(tx.among(near_person.c.request_id, batch))
         pairs = [
             {"b_token": int.from_bytes(row.tokens[at : at + _TOKEN_BYTES], signed=True), "b_person": row.id}
             for row in await tx.all(gone.returning(near_person.c.id, near_person.c.tokens))

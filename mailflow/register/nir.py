@@ -40,7 +40,7 @@ async def of(tx: Transaction, request_ids: Sequence[str]) -> dict[str, dict[str,
     """The NIR of these requests, by request and element, as far as there are any."""
     found: dict[str, dict[str, str]] = {}
     for batch in batches(request_ids):
-        rows = await tx.all(sa.select(nir).where(nir.c.request_id.in_(batch)))
+        rows = await tx.all(sa.select(nir).where(tx.among(nir.c.request_id, batch)))
         content_keys = await keys.find(tx, [row.key_id for row in rows])
         found |= {
             row.request_id: json.loads(tx.vault.open(content_keys[row.key_id], row.sealed, _context(row.request_id)))
@@ -53,7 +53,7 @@ async def of(tx: Transaction, request_ids: Sequence[str]) -> dict[str, dict[str,
 async def erase(tx: Transaction, request_ids: Sequence[str]) -> None:
     """Delete them, with their keys: no copy of the row can be opened again."""
     for batch in batches(request_ids):
-        gone = sa.delete(nir).where(nir.c.request_id.in_(batch)).returning(nir.c.key_id)
+        gone = sa.delete(nir).where(tx.among(nir.c.request_id, batch)).returning(nir.c.key_id)
         keys.erase(tx, [row.key_id for row in await tx.all(gone)])
 
 

@@ -106,7 +106,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
     content_keys = await keys.of_intakes(tx, intakes)
     received: dict[int, datetime] = {}
     for batch in batches(intakes):
-        columns = sa.select(intake.c.id, intake.c.received_at).where(intake.c.id.in_(batch))
+        columns = sa.select(intake.c.id, intake.c.received_at).where(tx.among(intake.c.id, batch))
         received |= {row.id: row.received_at for row in await tx.all(columns)}
     own: dict[tuple[str, str], ContentKey] = {}
     rows = []
@@ -181,7 +181,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
     for batch in batches(sorted(mails)):
         rows += await tx.all(
             sa.select(*_UNSEALED)
-            .where(outbox.c.id.in_(batch), outbox.c.state == OutboxState.QUEUED.value)
+            .where(tx.among(outbox.c.id, batch), outbox.c.state == OutboxState.QUEUED.value)
             .order_by(outbox.c.id)
             .with_for_update()
         )
@@ -217,7 +217,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
 
 async def give_back(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     """They could not be composed, through no fault of theirs: whoever comes next may try, if they are still ours."""
-    ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
+    ours = sa.and_(tx.among(outbox.c.id, ids), outbox.c.lease_owner == owner)
     await change(tx, ours, (OutboxState.QUEUED.value,), _FREE)
 
 
@@ -304,7 +304,7 @@ async def _lease(
     rows: list[Any] = []
     for batch in batches(ids):
         lease = sa.update(outbox).values(lease_owner=owner, lease_until=lease_until, recipient=recipient)
-        rows += await tx.all(lease.where(outbox.c.id.in_(batch)).returning(*_UNSEALED, sealed.label("sealed")))
+        rows += await tx.all(lease.where(tx.among(outbox.c.id, batch)).returning(*_UNSEALED, sealed.label("sealed")))
     return sorted(rows, key=lambda row: (row.received_at, row.id))
 
 
@@ -315,7 +315,7 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
         statement = (
             sa.update(outbox)
             .where(
-                outbox.c.id.in_(batch),
+                tx.among(outbox.c.id, batch),
                 outbox.c.state == _COMPOSED,
                 outbox.c.lease_owner == owner,
                 outbox.c.lease_until > at,
@@ -331,12 +331,12 @@ async def mark_sent(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
     """The server took it: whatever was done to it meanwhile, these octets have left. A bounce may have come since."""
     held = sa.and_(outbox.c.state == OutboxState.HELD.value, outbox.c.reason.is_distinct_from(BOUNCED))
     on_its_way = sa.or_(outbox.c.state.in_((_COMPOSED, _SENDING)), held)
-    await tx.run(sa.update(outbox).where(outbox.c.id.in_(ids), on_its_way).values(**sent(at)))
+    await tx.run(sa.update(outbox).where(tx.among(outbox.c.id, ids), on_its_way).values(**sent(at)))
 
 
 async def defer(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, reason: str) -> None:
     """The server would not have it now: sent again at `until`. Rows that are no longer leased to `owner` stay."""
-    ours = sa.and_(outbox.c.id.in_(ids), outbox.c.lease_owner == owner)
+    ours = sa.and_(tx.among(outbox.c.id, ids), outbox.c.lease_owner == owner)
     await change(tx, ours, (_COMPOSED, _SENDING), {**again(until, reason), "sends": _SENDS_IN_VAIN})
 
 
@@ -349,7 +349,7 @@ async def hold(tx: Transaction, owner: str, ids: Sequence[int], reason: str, at:
     values["sends"] = _SENDS_IN_VAIN
     stopped: set[int] = set()
     for batch in batches(ids):
-        ours = (outbox.c.id.in_(batch), outbox.c.lease_owner == owner)
+        ours = (tx.among(outbox.c.id, batch), outbox.c.lease_owner == owner)
         waiting = outbox.c.state.in_((OutboxState.QUEUED.value, _COMPOSED, _SENDING))
         held = sa.update(outbox).where(*ours, waiting).values(**values).returning(outbox.c.id)
         stopped |= {row.id for row in await tx.all(held)}

@@ -121,7 +121,7 @@ async def files_at(
                 sa.select(file.c.id, file.c.desk, file.c.name, file.c.digest, column.label("value"))
                 .add_columns(file.c.intake_id, intake.c.settled_at)
                 .join(intake, intake.c.id == file.c.intake_id)
-                .where(column.in_(batch), file.c.intake_id != moment.intake, intake.c.settled_at <= moment.at)
+                .where(tx.among(column, batch), file.c.intake_id != moment.intake, intake.c.settled_at <= moment.at)
             )
             named |= {
                 row.id: (row.desk, row.name, row.digest)
@@ -140,7 +140,7 @@ async def released_beside(tx: Transaction, numbers: Collection[str]) -> set[tupl
     found: set[tuple[str, str]] = set()
     for batch in batches(sorted(numbers)):
         statement = sa.select(journal.c.number, journal.c.desk).where(
-            journal.c.number.in_(batch), journal.c.kind == "homonym-released"
+            tx.among(journal.c.number, batch), journal.c.kind == "homonym-released"
         )
         found |= {(row.number, row.desk) for row in await tx.all(statement)}
     return found

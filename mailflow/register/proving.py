@@ -43,7 +43,7 @@ async def went_out_since(live: Transaction, copy: Transaction, kind: str) -> set
         created = created.where(history.c.at >= last.at)
     found = {row.number for row in await live.all(created)}
     for batch in batches(sorted(found)):
-        known = sa.select(request.c.number).where(request.c.number.in_(batch))
+        known = sa.select(request.c.number).where(copy.among(request.c.number, batch))
         found -= {row.number for row in await copy.all(known)}
     return found
 

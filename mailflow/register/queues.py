@@ -60,7 +60,7 @@ async def ordered(tx: Transaction, kind: str, keys: Sequence[str]) -> set[str]:
     """Of these keys of a kind of outgoing mail those that were ever ordered."""
     found: set[str] = set()
     for batch in batches(keys):
-        statement = sa.select(outbox.c.key).where(outbox.c.kind == kind, outbox.c.key.in_(batch))
+        statement = sa.select(outbox.c.key).where(outbox.c.kind == kind, tx.among(outbox.c.key, batch))
         found |= {row.key for row in await tx.all(statement)}
     return found
 
@@ -140,7 +140,7 @@ async def sizes(tx: Transaction, intake_ids: Sequence[int]) -> dict[int, int]:
     """How many octets these mails have, in their order."""
     found: dict[int, int] = {}
     for batch in batches(intake_ids):
-        rows = await tx.all(sa.select(intake.c.id, intake.c.size_bytes).where(intake.c.id.in_(batch)))
+        rows = await tx.all(sa.select(intake.c.id, intake.c.size_bytes).where(tx.among(intake.c.id, batch)))
         found |= {row.id: row.size_bytes for row in rows}
     return {id_: found[id_] for id_ in intake_ids if id_ in found}
 

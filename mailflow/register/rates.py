@@ -121,7 +121,7 @@ async def begin_anew(tx: Transaction, code: SenderCode, at: datetime) -> None:
     )
     now: dict[str, Any] = {"turn_at": None, "next_at": at, "reason": None, "detail": None}
     for batch in batches([row.id for row in await tx.all(waits.with_for_update(skip_locked=True))]):
-        await tx.run(sa.update(intake).where(intake.c.id.in_(batch)).values(**now))
+        await tx.run(sa.update(intake).where(tx.among(intake.c.id, batch)).values(**now))
 
 
 async def endangered(tx: Transaction, at: datetime) -> dict[str, int]:

@@ -52,7 +52,7 @@ async def of_places(tx: Transaction, municipalities: Collection[str]) -> Referen
     present = {present_municipality(code) for code in municipalities}
     landlords: dict[str, list[str]] = defaultdict(list)
     for batch in batches(sorted(present)):
-        which = sa.select(landlord).where(landlord.c.municipality.in_(batch))
+        which = sa.select(landlord).where(tx.among(landlord.c.municipality, batch))
         for row in await tx.all(which.order_by(landlord.c.name, landlord.c.siren)):
             landlords[row.municipality].append(row.name)
     departments = {department for code in present if (department := department_of(code))}

@@ -104,7 +104,7 @@ async def known_references(
             sa.select(*(table.c[name] for name in ("desk", "token", "digest", "request_id")))
             .add_columns(request.c.number, request.c.revision, *_LIFE)
             .outerjoin(request, request.c.id == table.c.request_id)
-            .where(table.c.token.in_(batch), table.c.desk.in_(sorted({desk for desk, _ in tokens})))
+            .where(tx.among(table.c.token, batch), table.c.desk.in_(sorted({desk for desk, _ in tokens})))
         )
         for row in await tx.all(statement):
             found[tokens[row.desk, row.token]] = KnownReference(
@@ -124,7 +124,7 @@ async def release(tx: Transaction, request_ids: Sequence[str], *, forget: bool =
     """
     await identities.release(tx, request_ids, forget=forget)
     for batch in batches(request_ids):
-        await tx.run(sa.delete(request_reference).where(request_reference.c.request_id.in_(batch)))
+        await tx.run(sa.delete(request_reference).where(tx.among(request_reference.c.request_id, batch)))
 
 
 async def insert(tx: Transaction, requests: Sequence[NewRequest], at: datetime) -> dict[UniqueNumber, ContentKey]:
@@ -163,7 +163,7 @@ async def find_all(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumb
     """Those requests of `numbers` that exist, with their content."""
     found: dict[UniqueNumber, StoredRequest] = {}
     for batch in batches(sorted(numbers)):
-        found |= await _stored(tx, sa.select(request).where(request.c.number.in_(batch)))
+        found |= await _stored(tx, sa.select(request).where(tx.among(request.c.number, batch)))
     return found
 
 
@@ -174,8 +174,8 @@ async def lock(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumber, 
     """
     found: dict[UniqueNumber, StoredRequest] = {}
     for batch in batches(sorted(numbers)):
-        statement = sa.select(request).where(request.c.number.in_(batch)).order_by(request.c.number).with_for_update()
-        found |= await _stored(tx, statement)
+        statement = sa.select(request).where(tx.among(request.c.number, batch)).order_by(request.c.number)
+        found |= await _stored(tx, statement.with_for_update())
     return found
 
 

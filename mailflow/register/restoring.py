@@ -102,7 +102,7 @@ async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set
     """Of the Message-IDs of mails those of none that was ever taken in."""
     tokens = {message_token(tx, one): one for one in message_ids}
     for batch in batches(list(tokens)):
-        known = sa.select(intake.c.message_token).where(intake.c.message_token.in_(batch))
+        known = sa.select(intake.c.message_token).where(tx.among(intake.c.message_token, batch))
         for row in await tx.all(known):
             tokens.pop(row.message_token, None)
     return set(tokens.values())
@@ -112,7 +112,7 @@ async def known_digests(tx: Transaction, digests: Collection[str]) -> set[str]:
     """Of these digests of mails those of one that was taken in."""
     found: set[str] = set()
     for batch in batches(sorted(digests)):
-        found |= {r.digest for r in await tx.all(sa.select(intake.c.digest).where(intake.c.digest.in_(batch)))}
+        found |= {r.digest for r in await tx.all(sa.select(intake.c.digest).where(tx.among(intake.c.digest, batch)))}
     return found
 
 
@@ -125,7 +125,7 @@ async def ordered(tx: Transaction, message_ids: Collection[str]) -> set[str]:
     """Of these Message-IDs those of mails that this register ordered."""
     found: set[str] = set()
     for batch in batches(sorted(message_ids)):
-        known = sa.select(outbox.c.message_id).where(outbox.c.message_id.in_(batch))
+        known = sa.select(outbox.c.message_id).where(tx.among(outbox.c.message_id, batch))
         found |= {row.message_id for row in await tx.all(known)}
     return found
 
@@ -182,7 +182,8 @@ async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]
     places = dict(went_out)
     known: set[str] = set()
     for batch in batches(sorted(set(places.values()))):
-        known |= {row.number for row in await tx.all(sa.select(request.c.number).where(request.c.number.in_(batch)))}
+        statement = sa.select(request.c.number).where(tx.among(request.c.number, batch))
+        known |= {row.number for row in await tx.all(statement)}
     lost = {place: number for place, number in places.items() if number not in known}
     rows = [
         {"desk": place.desk, "digest": place.digest, "position": place.position, "number": number}
@@ -203,13 +204,13 @@ async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime
     """The numbers that are reserved for these requests; they are given by this transaction."""
     found: dict[Place, UniqueNumber] = {}
     for batch in batches(sorted({place.digest for place in places})):
-        which = (reserved_number.c.digest.in_(batch), reserved_number.c.given_at.is_(None))
+        which = (tx.among(reserved_number.c.digest, batch), reserved_number.c.given_at.is_(None))
         for row in await tx.all(sa.select(reserved_number).where(*which).with_for_update()):
             place = Place(desk=row.desk, digest=row.digest, position=row.position)
             if place in places and row.number not in found.values():
                 found[place] = row.number
     for batch in batches(sorted(found.values())):
-        await tx.run(sa.update(reserved_number).where(reserved_number.c.number.in_(batch)).values(given_at=at))
+        await tx.run(sa.update(reserved_number).where(tx.among(reserved_number.c.number, batch)).values(given_at=at))
     return found
 
 

@@ -52,7 +52,7 @@ async def _senders(tx: Transaction, addresses: Set[str]) -> dict[str, str]:
     """Whose addresses these are; of an address that several senders share, the first of them."""
     found: dict[str, str] = {}
     for batch in batches(sorted(addresses - {""})):
-        which = sa.select(sender_address).where(sender_address.c.address.in_(batch))
+        which = sa.select(sender_address).where(tx.among(sender_address.c.address, batch))
         for row in await tx.all(which.order_by(sender_address.c.sender)):
             found.setdefault(row.address, row.sender)
     return found
@@ -70,7 +70,7 @@ async def _ends(tx: Transaction, lines: Collection[str], at: datetime) -> dict[s
     for batch in batches(sorted(lines)):
         rounds = (
             sa.select(intake.c.line, intake.c.round, sa.func.count().label("mails"))
-            .where(intake.c.line.in_(batch), intake.c.next_at <= at)
+            .where(tx.among(intake.c.line, batch), intake.c.next_at <= at)
             .group_by(intake.c.line, intake.c.round)
         )
         for row in await tx.all(rounds):

@@ -59,7 +59,8 @@ async def decided(tx: Transaction, names: Collection[Name]) -> dict[Name, Decide
     joined = columns.join(intake, intake.c.id == file.c.intake_id).where(file.c.settled)
     found: dict[Name, DecidedFile] = {}
     for batch in batches(sorted({name for _, name in names})):
-        for row in await tx.all(joined.where(file.c.name.in_(batch), file.c.desk.in_({desk for desk, _ in names}))):
+        which = (tx.among(file.c.name, batch), file.c.desk.in_({desk for desk, _ in names}))
+        for row in await tx.all(joined.where(*which)):
             found[row.desk, row.name] = DecidedFile(
                 digest=row.digest, settled_at=row.settled_at, receipt_bytes=row.size
             )
@@ -74,8 +75,8 @@ async def awaited(tx: Transaction, names: Collection[Name]) -> dict[Name, Awaite
     with_operator = (IntakeState.SET_ASIDE.value, IntakeState.HELD.value)
     found: dict[Name, AwaitedFile] = {}
     for batch in batches(sorted({name for _, name in names})):
-        which = waiting.where(awaited_file.c.name.in_(batch), awaited_file.c.desk.in_({desk for desk, _ in names}))
-        for row in await tx.all(which.order_by(intake.c.received_at, intake.c.id)):
+        which = (tx.among(awaited_file.c.name, batch), awaited_file.c.desk.in_({desk for desk, _ in names}))
+        for row in await tx.all(waiting.where(*which).order_by(intake.c.received_at, intake.c.id)):
             waits = AwaitedFile(
                 digest=row.digest, received_at=row.received_at, with_operator=row.state in with_operator
             )
@@ -90,7 +91,7 @@ async def standing(tx: Transaction, numbers: Collection[str]) -> dict[UniqueNumb
     last = sa.and_(history.c.number == request.c.number, history.c.revision == request.c.revision)
     found: dict[UniqueNumber, StandingRequest] = {}
     for batch in batches(sorted(set(numbers))):
-        for row in await tx.all(columns.join(history, last).where(request.c.number.in_(batch))):
+        for row in await tx.all(columns.join(history, last).where(tx.among(request.c.number, batch))):
             found[row.number] = StandingRequest(
                 number=row.number,
                 territory=row.territory,

@@ -1,5 +1,6 @@
 """Many rows by one call: both databases keep each value as it was given, and tell which rows were new."""
 
+import random
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -71,6 +72,22 @@ async def test_what_is_given_is_kept_in_its_order(register: Register, values: li
         kept = await tx.all(sa.select(thing).order_by(thing.c.id))
     assert [{name: row._mapping[name] for name in rows[0]} for row in kept] == rows
     assert {row.tries for row in kept} == {3}
+
+
+@given(values=ROWS, of=st.sampled_from(sorted(KINDS)), chosen=st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_rows_with_one_of_some_values_are_found(
+    register: Register, values: list[dict[str, Any]], of: str, chosen: random.Random
+) -> None:
+    """None is no value: a column without one has none of them, and of no values nobody has one."""
+    rows = [{"name": f"{number}", **one} for number, one in enumerate(values)]
+    present = [row[of] for row in rows if row[of] is not None]
+    wanted = chosen.sample(present, k=chosen.randint(0, len(present)))
+    async with register.begin() as tx:
+        await laid_out(tx)
+        await tx.run(sa.insert(thing), rows)
+        found = await tx.all(sa.select(thing.c.name).where(tx.among(thing.c[of], wanted)).order_by(thing.c.id))
+    assert [row.name for row in found] == [row["name"] for row in rows if row[of] in wanted]
 
 
 async def test_those_that_were_there_are_left_alone_and_not_told(register: Register) -> None:
