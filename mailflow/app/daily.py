@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -30,6 +30,9 @@ SEAL_SECONDS = 60.0
 """How often the journal is sealed: what was committed since may still be changed unseen."""
 SEAL_AT_END_SECONDS = 5.0
 """How long who is to stop may go on sealing."""
+
+Look = Callable[[], Awaitable[None]]
+"""Looks back whether the register is behind its mailboxes. Raises Unavailable."""
 
 log = logging.getLogger(__name__)
 
@@ -63,20 +66,24 @@ async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -
     return done
 
 
-async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter) -> None:
+async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter, look: Look) -> None:
     """Do what is due now, and each time that `wake` is set, until cancelled. What is cut off is done the next time."""
     while True:
         wake.clear()
-        faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
+        faults = [not await _may_begin(look)]
+        if not any(faults):
+            faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), AGAIN_SECONDS if any(faults) else None)
 
 
-async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter) -> None:
+async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, look: Look) -> None:
     """Do the jobs that have not been done since they last were to begin: for a batch, which nobody wakes for them.
 
     Nothing that fails here disturbs the batch: the next one tries again.
     """
+    if not await _may_begin(look):
+        return
     at = now()
     begun = _last(time.fromisoformat(daily_at), at)
     try:
@@ -89,6 +96,16 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
         done = done_at.get(job.name)
         if done is None or not begun <= done <= at:  # after now: the clock was wrong then
             await _fault_of(_run(register, job, terms, meter), job)
+
+
+async def _may_begin(look: Look) -> bool:
+    """Whether the register was held against its mailboxes, and is not behind them."""
+    try:
+        await look()
+    except Unavailable:
+        event(log, "unavailable", level=logging.WARNING, work="jobs")
+        return False
+    return True
 
 
 async def seal_now(register: Register, terms: JobTerms, seconds: float | None = None) -> None:

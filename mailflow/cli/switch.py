@@ -6,7 +6,6 @@ from mailflow import app
 from mailflow.cli.acting import require_reason
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, say, show_plan, wait_for
 from mailflow.cli.restore import require_up_to_date
-from mailflow.mail.hindsight import SERVICE
 from mailflow.ops.outlook import stopped
 from mailflow.register import issuing, journal
 
@@ -53,7 +52,7 @@ async def _resume(invocation: Invocation, act: Act) -> int:
             now, mails = await issuing.read(tx), await issuing.waiting(tx)
         if now is None:
             raise click.ClickException("numbers are given: nobody has stopped them")
-        if now.by == SERVICE:
+        if now.by == issuing.SERVICE:
             await require_up_to_date(invocation.settings, register)
         if not act.as_json:
             say(f"Now {stopped(now)}")

@@ -4,15 +4,18 @@ A crash can leave a key too many: made for what was then not committed, or not d
 erased. A copy of the key store that is restored brings back those that were destroyed since.
 """
 
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 from mailflow.jobs.work import Due, Job, JobTerms
-from mailflow.register import Register, Transaction, keys
+from mailflow.register import Register, Transaction, gates, keys
+from mailflow.register.gates import Gate
 
 PAGE = 1_000
 """Content keys that are looked at together."""
 COMMITTED_BY_NOW = timedelta(hours=1)
-"""A transaction that is not over after so long is over."""
+"""What is younger is not even looked at."""
 
 
 async def _due(_tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
@@ -20,16 +23,24 @@ async def _due(_tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
     return Due(count=0, examples=())
 
 
+@contextlib.asynccontextmanager
+async def _settled(register: Register) -> AsyncIterator[Transaction]:
+    """Meanwhile no key waits for its owner to be committed: its age is told by two clocks, and one may be wrong."""
+    async with register.begin() as tx:
+        await gates.have_alone(tx, Gate.KEYS)
+        yield tx
+
+
 async def _step(register: Register, _terms: JobTerms, at: datetime) -> int:
     """All of it, a page at a time; so that it ends, what is found later is for the next time."""
     after, destroyed = "", 0
     while True:
-        async with register.read() as tx:
+        async with _settled(register) as tx:
             page = await keys.page(tx, after, at - COMMITTED_BY_NOW, PAGE)
             if page is None:
                 break
             loose = await keys.unneeded(tx, page.owners)
-        destroyed += await register.keys.destroy(loose) if loose else 0
+            destroyed += await register.keys.destroy(loose) if loose else 0
         after = page.last
     await register.keys.sweep()
     return destroyed

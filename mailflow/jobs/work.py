@@ -8,7 +8,7 @@ from mailflow.core.chain import Notary
 from mailflow.core.expiry import Validity
 from mailflow.core.model import Environment
 from mailflow.core.promises import Doubt
-from mailflow.register import Register, Transaction
+from mailflow.register import Register, Transaction, issuing
 
 BATCH = 500
 """Requests, or mails, that one transaction changes."""
@@ -63,7 +63,13 @@ class Job:
 
 
 async def run(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
-    """Do all that is due; how much was done. Raises Unavailable; what was done until then stays done."""
+    """Do all that is due; how much was done. Raises Unavailable; what was done until then stays done.
+
+    Nothing is, in a register that is behind its mailboxes: it would tell desks of requests that others have renewed,
+    and destroy the keys of what a later copy of it holds.
+    """
+    async with register.read() as tx:
+        await issuing.require_whole(tx)
     done = 0
     while step := await job.step(register, terms, at):
         done += step

@@ -307,14 +307,13 @@ class Reading:
         number, numbers = await sequences.not_answered(tx, TOLD_MAX)
         _add(sheet, Kind.NOT_TOLD, number, [(one, None) for one in numbers])
         sheet.numbers = await sequences.of_numbers(tx)
-        jumps = await sequences.jumps(tx)
+        jumps, explained = await sequences.jumps(tx), await sequences.explained(tx)
         for series in sheet.numbers:
             if reckoning.adds_up(series):
                 continue
-            explained = jumps.get(series.name, ())
             missing = await sequences.holes_in_numbers(tx, series, TOLD_MAX)
             twice = await sequences.given_twice(tx, series, TOLD_MAX)
-            sheet.add(reckoning.holes(series, missing, explained, Kind.HOLE))
+            sheet.add(reckoning.holes(series, missing, explained.get(series.name, ()), Kind.HOLE))
             sheet.add(Difference(kind=Kind.GIVEN_TWICE, subject=f"{series.name}: {one}") for one in twice)
             self._behind(sheet, series, Kind.COUNTER_BEHIND)
         sheet.void = {name: sum(one.length for one in stretches) for name, stretches in jumps.items()}

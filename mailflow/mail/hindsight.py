@@ -1,10 +1,11 @@
 """Whether the register is behind its mailboxes, as after a restore: then it would give numbers that others have.
 
 `Processed` has every mail that was taken in, the audit mailbox every answer that left. When either has one of which
-the register knows nothing, the register closes the switch (`register.issuing`) before it decides anything. This is
-looked at by each process before its first turn, and again when the register itself may have gone back: when entries of
-its journal are not there any more, or PostgreSQL is one that was a copy, as after a fail-over or to a point in time.
-When mails of others are so many that it cannot be told in time, the switch is closed as well.
+the register knows nothing, the register closes the switch (`register.issuing`) before it decides anything, and nothing
+is taken in or decided until somebody resumes. This is looked at by each process before its first turn, and again when
+the register itself may have gone back: when entries of its journal are not there any more, or PostgreSQL is one that
+was a copy, as after a fail-over or to a point in time. When mails of others are so many that it cannot be told in time,
+the switch is closed as well.
 """
 
 import asyncio
@@ -25,18 +26,18 @@ from mailflow.mail.ports import Folder, Listing
 from mailflow.register import Register, issuing, restoring
 from mailflow.register.journal import Act
 
-SERVICE = "mailflow"
-"""Who has stopped the numbers, when nobody did."""
 NEWEST = 200
 """So many of the latest mails of each folder tell whether anything is lost: a loss is of the latest."""
 LOOKED_AT = 1_000
 """Mails that are asked for together."""
 SECONDS_MAX = 60.0
 """How long the latest answers are looked for where mails of others lie between: the first turn waits for it."""
+LIVES = 2
+"""Of one backup, that are told apart where it must be quick."""
 PARTS_MAX = 1_000
 """Mails that an answer comes in, at most."""
 MARGIN = timedelta(days=2)
-"""A mail may have been received so long before the register's last word and have been decided after it."""
+"""A mail may have come so long before the last one that the register knows, and have been decided after it."""
 
 log = logging.getLogger(__name__)
 
@@ -97,12 +98,13 @@ class Loss:
 async def survey(
     register: Register, processed: Folder, audit: Folder, *, newest: int | None = None, since: date | None = None
 ) -> Loss:
-    """Compare them: since a while before the register's last word, or `since`; of each folder the `newest` only.
+    """Compare them: since a while before the last mail that it knows, or `since`; of each folder the `newest` only.
 
-    Raises Unavailable. The folders are read before the register: what is done meanwhile is known then.
+    Not since its last entry: a register that has come back goes on with its journal. Raises Unavailable. The folders
+    are read before the register: what is done meanwhile is known then.
     """
     async with register.read() as tx:
-        last = await restoring.latest_entry(tx)
+        last = await restoring.latest_reception(tx)
     day = since or (None if last is None else legal_day(last - MARGIN))
     taken = await _taken(register, processed, day, newest)
     answered, lost = await _answered(register, audit, day, newest)
@@ -162,7 +164,8 @@ async def _answered(
         ours = {uid: name for uid, name in some.items() if restoring.may_be_ours(name)}
         async with register.read() as tx:
             known = await restoring.ordered(tx, set(ours.values()))
-            lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known)
+            lives = restoring.LIVES_MAX if newest is None else LIVES
+            lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known, lives)
         headers |= ours
         ordered |= known
         left, together = left[:-together], LOOKED_AT
@@ -197,7 +200,7 @@ class Hindsight:
         self._timeline, self._latest = "", 0
 
     async def look(self, register: Register, at: datetime) -> None:
-        """Before anything is taken in or decided. Raises Unavailable."""
+        """Before anything is taken in or decided. Raises Unavailable: Behind, while the register is."""
         async with self._turn:
             async with register.read() as tx:
                 timeline, latest = await restoring.standing(tx)
@@ -209,6 +212,8 @@ class Hindsight:
                         raise
                     event(log, "not-looked-back", level=logging.WARNING)
             self._looked, self._timeline, self._latest = True, timeline, latest
+        async with register.read() as tx:
+            await issuing.require_whole(tx)
 
     async def _look_back(self, register: Register, at: datetime) -> None:
         if self._trails is None:
@@ -220,7 +225,7 @@ class Hindsight:
         elif not loss.settled:
             event(log, "register-perhaps-behind", level=logging.ERROR, unseen=loss.audit.unseen)
         if loss or not loss.settled:
-            await issuing.stop(register, Act(by=SERVICE, why=loss.sentence), at)
+            await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence), at)
 
 
 @contextlib.asynccontextmanager

@@ -94,9 +94,9 @@ async def recover(
 ) -> Recovered:
     """Do it. Raises Unavailable."""
     done, loss = Recovered(), recovery.loss
-    await issuing.stop(register, act, at)
+    await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
-        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers)
+        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
         if recovery.jump:
             done.counters = await restoring.jump(tx, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))

@@ -47,7 +47,7 @@ async def receive(door: MailDoor) -> Progress:
 
 
 async def _receive(door: MailDoor, ours: Hold) -> Progress:
-    await door.hindsight.look(door.register, door.clock())
+    await door.look_back()
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
@@ -121,7 +121,7 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
 
 async def process(door: MailDoor) -> Progress:
     """Decide chunks of waiting mails, then mails that must run alone. Raises Unavailable, Misconfigured."""
-    await door.hindsight.look(door.register, door.clock())
+    await door.look_back()
     terms = await current_terms(door)
 
     async def claim() -> Sequence[Chunk]:

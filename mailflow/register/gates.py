@@ -23,6 +23,8 @@ class Gate(IntEnum):
     """The enrolments, the service's keys and the fetched revocation data (`directory.generation`)."""
     NUMBERS = 2
     """The switch that stops numbers (`issuing`)."""
+    KEYS = 3
+    """Content keys whose owners are not committed yet. Alone in coming late: who wants it alone holds nothing else."""
 
 
 async def hold(tx: Transaction, gate: Gate) -> None:

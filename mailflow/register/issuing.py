@@ -19,6 +19,12 @@ from mailflow.register.types import IntakeState
 
 WAITS = "stopped"
 """Reason of a mail that waits until numbers are given again."""
+SERVICE = "the service"
+"""Who has stopped them because the register is behind its mailboxes: nobody did. No user of a machine is named so."""
+
+
+class Behind(Unavailable):
+    """The register lacks what was decided before: whatever it would decide now might contradict it."""
 
 
 class NumbersStopped(Unavailable):
@@ -33,6 +39,17 @@ async def read(tx: Transaction) -> Stop | None:
     columns = (issuing.c.stopped_at, issuing.c.stopped_by, issuing.c.stopped_why)
     ((at, by, why),) = await tx.all(sa.select(*columns).where(issuing.c.id == 1))
     return None if at is None else Stop(at=at, by=by, why=why)
+
+
+async def require_whole(tx: Transaction) -> None:
+    """Raises Behind until somebody resumes, once the register was found behind its mailboxes.
+
+    A mail that was taken in then would bear the number of one that was lost, and its answer that one's Message-ID; a
+    change would be decided before the creation that it is about has come back.
+    """
+    stop = await read(tx)
+    if stop is not None and stop.by == SERVICE:
+        raise Behind(stop.why)
 
 
 async def hold(tx: Transaction) -> Stop | None:
@@ -56,12 +73,13 @@ async def require_open(tx: Transaction) -> None:
 async def stop(register: Register, act: journal.Act, at: datetime) -> Stop | None:
     """Have no number given from now on: none is any more when this returns. Who had stopped them before, if somebody.
 
-    Raises Unavailable: when it did only in waiting for a transaction from before, `read` tells that it is stopped.
+    The service's own stop takes the place of somebody else's, which said less. Raises Unavailable: when it did only in
+    waiting for a transaction from before, `read` tells that it is stopped.
     """
     async with register.begin() as tx:
         await tx.all(sa.select(issuing.c.id).with_for_update())  # of several workers that look back at once one stops
         before = await read(tx)
-        if before is None:
+        if before is None or before.by != SERVICE == act.by:
             await tx.run(sa.update(issuing).values(stopped_at=at, stopped_by=act.by, stopped_why=act.why))
             await journal.append(tx, [_entry("numbers-stopped", act)], at)
     async with register.begin() as tx:

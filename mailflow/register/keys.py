@@ -11,7 +11,8 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from mailflow.register import masters
+from mailflow.register import gates, masters
+from mailflow.register.gates import Gate
 from mailflow.register.key_tables import content_key
 from mailflow.register.tables import intake, nir, outbox, request
 from mailflow.register.transaction import Transaction, batches
@@ -47,6 +48,7 @@ async def keep(tx: Transaction, made: Sequence[tuple[ContentKey, Owner]], at: da
     """Keep new content keys, wrapped by the current master key; that is committed when this returns."""
     if not made:
         return
+    await gates.hold(tx, Gate.KEYS)
     async with tx.keys.begin() as store:
         master = await masters.current(store, tx.vault)
         rows = [

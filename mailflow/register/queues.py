@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from mailflow.register import journal, keys
 from mailflow.register.intake import context as raw_context
-from mailflow.register.outbox import BOUNCED
+from mailflow.register.outbox import BOUNCED, sent
 from mailflow.register.tables import intake, on_its_way, outbox, unanswered_mail
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
@@ -189,8 +189,10 @@ async def record_bounce(
     else:
         return None
     row = found[0]
-    sent = sa.and_(outbox.c.id == row.id, outbox.c.state == OutboxState.SENT.value)
-    await tx.run(sa.update(outbox).where(sent).values(state=OutboxState.HELD.value, reason=BOUNCED))
+    # Also one that we do not know yet to have left: who knows its name has got it from whom we gave it to.
+    left = sa.and_(outbox.c.id == row.id, outbox.c.state.in_((OutboxState.SENT.value, OutboxState.SENDING.value)))
+    bounced = {**sent(at), "state": OutboxState.HELD.value, "reason": BOUNCED}
+    await tx.run(sa.update(outbox).where(left).values(**bounced))
     entry = journal.Entry(kind="bounced", intake_id=intake_id, detail={"outbox": row.id, "state_before": row.state})
     await journal.append(tx, [entry], at)
     return int(row.id)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import chain
+from itertools import chain, pairwise
 
 import sqlalchemy as sa
 
@@ -28,6 +28,8 @@ JUMP = 10_000
 """How far counters jump when nobody can tell what they had given."""
 INTAKES_AHEAD = 100_000
 """How many mails a register is at most behind, and how far their numbering jumps: answers are named after it."""
+LIVES_MAX = 10
+"""How many lives of one backup are told apart: each begins by a jump of the numbering, from where the last one was."""
 _MONTHS = 14
 """Before today: no creation names a deposit that is further back (decision 13), but for one that was registered."""
 _TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_CHARACTERS}}}")
@@ -85,10 +87,10 @@ async def standing(tx: Transaction) -> tuple[str, int]:
     return str(timeline), int(last or 0)
 
 
-async def latest_entry(tx: Transaction) -> datetime | None:
-    """When something last happened."""
-    rows = await tx.all(sa.select(journal.c.at).order_by(journal.c.id.desc()).limit(1))
-    return rows[0].at if rows else None
+async def latest_reception(tx: Transaction) -> datetime | None:
+    """When the last mail that was taken in had come; None when there was none."""
+    rows = await tx.all(sa.select(intake.c.received_at).order_by(intake.c.id.desc()).limit(1))
+    return rows[0].received_at if rows else None
 
 
 async def accounted(tx: Transaction, mailbox: str, uidvalidity: int) -> int:
@@ -130,12 +132,15 @@ async def ordered(tx: Transaction, message_ids: Collection[str]) -> set[str]:
     return found
 
 
-async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str]) -> dict[str, int]:
+async def lost_answers(
+    tx: Transaction, kind: str, message_ids: Collection[str], lives: int = LIVES_MAX
+) -> dict[str, int]:
     """Of these Message-IDs those of answers (mails of `kind`) that this register never ordered, with their intakes.
 
     A Message-ID is a token of what is answered, under a key that only the service has: nobody else can make one.
     What does not look like one is somebody else's mail, of which there may be any number, of any domain. What it lost
-    may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers.
+    may be numbered below what has come since: PostgreSQL leaves numbers out when it recovers. `lives`: how often the
+    numbering may have jumped; each takes a third of a second when there is one that nothing explains.
     """
     unknown = {one for one in message_ids if may_be_ours(one)}
     unknown -= await ordered(tx, unknown)
@@ -150,7 +155,8 @@ async def lost_answers(tx: Transaction, kind: str, message_ids: Collection[str])
     for one in unknown:
         tokens[envelope_id(one)].add(one)
     found: dict[str, int] = {}
-    for id_ in chain((row.id for row in open_), range(latest + 1, latest + 1 + INTAKES_AHEAD), left_out):
+    ahead = range(latest + 1, latest + 1 + lives * INTAKES_AHEAD)
+    for id_ in chain((row.id for row in open_), ahead[:INTAKES_AHEAD], left_out, ahead[INTAKES_AHEAD:]):
         token = envelope_id(message_id(tx.vault, kind=kind, key=str(id_), domain=""))
         found |= dict.fromkeys(tokens.get(token, ()), id_)
         if len(found) == len(unknown):
@@ -177,8 +183,11 @@ async def reserved(tx: Transaction) -> list[Reserved]:
 # What it is told
 
 
-async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]]) -> int:
-    """Keep these numbers for those requests, and let the counters go beyond them; how many were not known."""
+async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]], at: datetime) -> int:
+    """Keep these numbers for those requests, and let the counters go beyond them; how many were not known.
+
+    Numbers between them went to answers that never left: they are left out, which is in the journal.
+    """
     places = dict(went_out)
     known: set[str] = set()
     for batch in batches(sorted(set(places.values()))):
@@ -190,11 +199,17 @@ async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]
         for place, number in lost.items()
     ]
     await tx.run(tx.insert(reserved_number).on_conflict_do_nothing(), rows)
-    last: dict[tuple[str, str], int] = {}
+    kept_out: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for parts in map(numbers.parse, set(lost.values())):
-        key = (str(parts.territory), f"{parts.month:02}{parts.year % 100:02}")
-        last[key] = max(parts.sequence, last.get(key, 0))
-    await _raise_counters(tx, last)
+        kept_out[str(parts.territory), f"{parts.month:02}{parts.year % 100:02}"].append(parts.sequence)
+    before = {(row.territory, row.month): row.last for row in await tx.all(sa.select(counter))}
+    await _raise_counters(tx, {key: max(sequences) for key, sequences in kept_out.items()})
+    left_out: list[journals.Entry] = []
+    for key, sequences in sorted(kept_out.items()):
+        bounds = sorted({before.get(key, 0), *sequences})
+        bounds = bounds[bounds.index(before.get(key, 0)) :]
+        left_out += [_left_out(key, one + 1, other - 1) for one, other in pairwise(bounds) if other - one > 1]
+    await journals.append(tx, left_out, at)
     if lost:
         await tx.run(sa.update(issuing).values(reserved=True))
     return len(set(lost.values()))
@@ -226,11 +241,7 @@ async def jump(tx: Transaction, at: datetime) -> int:
     last |= {(row.territory, row.month): row.last for row in rows}
     new = {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()}
     await _raise_counters(tx, new)
-    left_out = [
-        journals.Entry(kind=JUMPED, detail={"territory": t, "month": month, "first": last[t, month] + 1, "last": upto})
-        for (t, month), upto in sorted(new.items())
-        if upto > last[t, month]
-    ]
+    left_out = [_left_out(key, last[key] + 1, upto) for key, upto in sorted(new.items()) if upto > last[key]]
     await journals.append(tx, left_out, at)
     return len(last)
 
@@ -263,6 +274,12 @@ async def account(tx: Transaction, reached: dict[str, Mark], detail: dict[str, s
         new = tx.insert(mailbox_mark).values(mailbox=mailbox, **values)
         await tx.run(new.on_conflict_do_update(index_elements=["mailbox"], set_=values))
     await journals.append(tx, [journals.Entry(kind="register-restored", detail=detail)], at)
+
+
+def _left_out(counted: tuple[str, str], first: int, last: int) -> journals.Entry:
+    """Of a territory and month. Without it the reconciliation would look for those numbers."""
+    territory, month = counted
+    return journals.Entry(kind=JUMPED, detail={"territory": territory, "month": month, "first": first, "last": last})
 
 
 async def _raise_counters(tx: Transaction, last: dict[tuple[str, str], int]) -> None:

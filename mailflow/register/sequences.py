@@ -5,9 +5,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core import numbers
 from mailflow.core.accounts import Series, Stretch
 from mailflow.core.model import RequestState
-from mailflow.register.tables import counter, dispatch, file, history, history_counter, intake, journal, request
+from mailflow.register.tables import (
+    counter,
+    dispatch,
+    file,
+    history,
+    history_counter,
+    intake,
+    journal,
+    request,
+    reserved_number,
+)
 from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState
 
@@ -80,6 +91,17 @@ async def jumps(tx: Transaction) -> dict[str, list[Stretch]]:
     for row in await tx.all(sa.select(journal.c.detail).where(journal.c.kind == JUMPED).order_by(journal.c.id)):
         said = json.loads(row.detail)
         found.setdefault(f"{said['territory']} {said['month']}", []).append(Stretch(said["first"], said["last"]))
+    return found
+
+
+async def explained(tx: Transaction) -> dict[str, list[Stretch]]:
+    """Likewise, and what is kept for requests that had it in a time that was lost, until they come again."""
+    found = await jumps(tx)
+    statement = sa.select(reserved_number.c.number).distinct().where(reserved_number.c.given_at.is_(None))
+    for row in await tx.all(statement.order_by(reserved_number.c.number)):
+        parts = numbers.parse(row.number)
+        sequence = Stretch(parts.sequence, parts.sequence)
+        found.setdefault(f"{parts.territory} {parts.month:02}{parts.year % 100:02}", []).append(sequence)
     return found
 
 

@@ -7,6 +7,7 @@ Needs what `tests/servers/install` installs, and root for Postfix.
 import multiprocessing
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -46,7 +47,7 @@ def main(
 ) -> None:
     """Break the worker at every point, and say what came of it. Ends with 1 when anything was wrong.
 
-    Rows of the report that are not played now stay as they are.
+    Rows of the report that are not played now stay as they are, and a whole one until another is whole.
     """
     places = [
         place
@@ -69,14 +70,16 @@ def main(
         for done in as_completed(shares):
             rows.append(replace(done.result(), version=version, day=day))
             click.echo(f"{' '.join(filter(None, rows[-1].place))}: {rows[-1].runs} runs")
-            report.write(folder, in_order(before, rows))
+            came = Counter(row.place for row in rows)
+            report.write(folder, in_order(before, [row for row in rows if came[row.place] == jobs]))
     click.echo((folder / report.MARKDOWN).read_text(encoding="utf-8"))
     sys.exit(any(row.findings for row in rows))
 
 
 def in_order(before: Sequence[Row], now: Sequence[Row]) -> list[Row]:
-    """Summed, as the places are listed; those of before where there are none now."""
-    rows = {row.place: row for row in (*before, *report.summed(now))}
+    """Summed, as the places are listed; those of before where there are none now, or only a part of a whole one."""
+    rows = {row.place: row for row in before}
+    rows |= {row.place: row for row in report.summed(now) if not row.cut or rows.get(row.place, row).cut}
     return [rows[place.row.place] for place in PLACES if place.row.place in rows]
 
 

@@ -13,7 +13,8 @@ HEAD = """# Fault sweep
 A point is a place that a run passes; a case is a point and one thing that can go wrong there. `again`: the run that
 mends the fault named under `after` is broken by a second one. A finding is a mail that was lost, a number or an answer
 that was doubled, or a batch that ended badly. The version is the commit that last changed the service or the sweep; the
-minutes are those of all processes that shared a row. Written by `make faults`, which may be given some of the rows.
+minutes are those of all processes that shared a row. `cut`: the time was over before all cases were played. Written by
+`make faults`, which may be given some of the rows.
 """
 WORDS, NUMBERS = ("kind", "after", "database", "mailbox"), ("points", "cases", "runs", "reached", "findings", "minutes")
 COLUMNS = (*WORDS, *NUMBERS, "day", "version")
@@ -35,6 +36,8 @@ class Row:
     cases: int = 0
     """Points, each with all that can go wrong there."""
     runs: int = 0
+    cut: bool = False
+    """The time was over before all cases were played."""
     reached: int = 0
     """Runs in which the fault happened: others went another way, and are judged as well."""
     seconds: float = 0.0
@@ -57,6 +60,7 @@ class Row:
             points=max(self.points, other.points),
             cases=max(self.cases, other.cases),
             runs=self.runs + other.runs,
+            cut=self.cut or other.cut,
             reached=self.reached + other.reached,
             seconds=self.seconds + other.seconds,
             findings=self.findings + other.findings,
@@ -97,7 +101,8 @@ def markdown(rows: Sequence[Row]) -> str:
     rule = "|---" * len(WORDS) + "|---:" * (len(COLUMNS) - len(WORDS)) + "|"
     lines = [HEAD, f"{runs:,} runs, {len(findings)} findings.", "", f"| {' | '.join(COLUMNS)} |", rule]
     for row in rows:
-        numbers = [row.points, row.cases, row.runs, row.reached, len(row.findings), f"{row.seconds / 60:.0f}"]
+        played = f"{row.runs} (cut)" if row.cut else row.runs
+        numbers = [row.points, row.cases, played, row.reached, len(row.findings), f"{row.seconds / 60:.0f}"]
         words = [row.kind, row.first, row.database, row.mailbox, *map(str, numbers), row.day, row.version]
         lines.append(f"| {' | '.join(words)} |")
     if findings:

@@ -1,6 +1,7 @@
 """One run for each point and each thing that can go wrong there; or a second fault in the run that mends the first."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from mailflow.selftest import lines
@@ -78,7 +79,7 @@ async def sweep(
     row = Row(kind=", ".join(kinds), points=len(points), cases=len(cases))
     for case in portion.of(cases, f"{kinds} {first}"):
         if not goes_on():
-            break
+            return replace(row, cut=True)
         row = row.having(await played_surely(player, *first, case, with_pool=with_pool))
     return row
 

@@ -21,9 +21,13 @@ AFTER = datetime(2026, 7, 2, 0, 31, tzinfo=UTC)
 """02:31 in Paris, in summer."""
 
 
+async def whole() -> None:
+    """The register lacks nothing."""
+
+
 async def done_after_a_batch(register: Register, at: datetime) -> set[datetime | None]:
     with at_instant(at):
-        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+        await daily.catch_up(register, TERMS, BEGINS, Metrics(), whole)
     async with register.read() as tx:
         runs = await watching.job_runs(tx)
     assert {run.job for run in runs} == {job.name for job in JOBS}
@@ -47,7 +51,7 @@ async def test_that_another_worker_is_at_them_is_no_warning(
     caplog.set_level(logging.INFO)
     async with register.alone("jobs") as held:
         assert held
-        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+        await daily.catch_up(register, TERMS, BEGINS, Metrics(), whole)
     told = [record for record in caplog.records if record.name == daily.__name__]
     assert [(record.levelname, record.message) for record in told] == [("INFO", "taken")] * len(JOBS)
     assert await done_after_a_batch(register, EVENING) == {EVENING}
@@ -65,7 +69,7 @@ async def test_what_could_not_be_done_is_left_for_the_next_batch(
 
     with monkeypatch.context() as patch, at_instant(EVENING):
         patch.setattr(daily, "run_job", run_job)
-        await daily.catch_up(register, TERMS, BEGINS, Metrics())
+        await daily.catch_up(register, TERMS, BEGINS, Metrics(), whole)
     async with register.read() as tx:
         assert {run.job for run in await watching.job_runs(tx)} == {job.name for job in JOBS} - {failing.name}
     assert await done_after_a_batch(register, BEFORE) == {EVENING, BEFORE}

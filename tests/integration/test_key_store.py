@@ -3,6 +3,7 @@
 And a copy of the register says nothing without a copy of the key store of the same time.
 """
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -122,6 +123,18 @@ async def test_a_key_store_that_is_away_keeps_nobody_from_erasing(
             await tx.run(sa.text("UPDATE request SET payload = NULL"))
     assert len(await key_rows(used)) == kept
     assert await collect(used) == 1
+
+
+async def test_a_key_whose_owner_is_not_committed_is_kept_whatever_the_clocks_say(used: Register) -> None:
+    """By the clock of another host, whose time is not ours."""
+    async with used.begin() as tx:
+        await intake.take_in(tx, [arrival(99)], NOW)
+        ahead = asyncio.create_task(work.run(used, LOOSE_KEYS, TERMS, NOW + timedelta(days=3)))
+        await asyncio.sleep(0.3)
+        assert not ahead.done(), "it waits for us"
+    assert await ahead == 0
+    (mail,) = await rows(used, "SELECT key_id FROM intake ORDER BY id DESC LIMIT 1")
+    assert mail.key_id in {row.id for row in await key_rows(used)}
 
 
 async def test_all_keys_are_gone_through_in_pages(used: Register, monkeypatch: pytest.MonkeyPatch) -> None:

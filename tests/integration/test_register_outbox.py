@@ -318,6 +318,16 @@ async def test_a_bounce_holds_the_mail_that_it_names(register: Register, names: 
     assert [(mail.id, mail.raw) for mail in await _deliver(register)] == [(id_, b"octets %d" % id_)]
 
 
+async def test_a_bounce_that_overtakes_the_word_that_the_mail_has_left_is_not_lost(register: Register) -> None:
+    mail = await a_mail(register)
+    id_ = await _sending(register)
+    assert await _bounce(register, mail, envelope_id=ENVID) == id_
+    async with register.begin() as tx:
+        await outbox.mark_sent(tx, [id_], LATER)
+    row = await _find(register, id_)
+    assert (row.state, row.reason, row.sent_at) == ("held", "bounced", NOW)
+
+
 async def test_a_forged_bounce_stops_no_mail_on_its_way(register: Register) -> None:
     mail = await a_mail(register)
     (id_,) = await frozen(register)

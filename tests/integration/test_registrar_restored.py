@@ -9,6 +9,7 @@ from mailflow.register import Register, restoring
 from mailflow.register.restoring import Place
 from tests.support.reception import Reception, a_file, a_request, about, an_order, number_of, sent
 from tests.support.records import execute, rows
+from tests.support.requests import RECEIVED_AT
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ async def reception(register: Register) -> Reception:
 
 async def reserve(register: Register, file: RequestFile, position: int, number: UniqueNumber) -> None:
     async with register.begin() as tx:
-        await restoring.reserve(tx, [(Place(desk=file.desk, digest=file.digest, position=position), number)])
+        place = Place(desk=file.desk, digest=file.digest, position=position)
+        await restoring.reserve(tx, [(place, number)], RECEIVED_AT)
 
 
 async def given(register: Register) -> list[tuple[str, bool]]:

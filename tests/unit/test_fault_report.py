@@ -22,6 +22,14 @@ def test_what_is_not_played_again_stays_and_what_is_takes_its_place(tmp_path: Pa
     assert rows[:1] + rows[2:] == before[:1] + before[2:]
 
 
+def test_a_whole_row_stays_until_another_is_whole() -> None:
+    whole, cut = replace(PLACES[0].row, version=LAST_WEEK), replace(PLACES[0].row, version=TODAY, cut=True)
+    assert in_order([whole], [cut, replace(cut, cut=False)]) == [whole]
+    assert in_order([cut], [whole]) == [whole]
+    assert in_order([], [cut]) == [cut]
+    assert in_order([replace(cut, version=LAST_WEEK)], [cut]) == [cut]
+
+
 def test_every_place_has_a_row_of_its_own() -> None:
     assert len({place.row.place for place in PLACES}) == len(PLACES)
 
