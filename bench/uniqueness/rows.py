@@ -91,6 +91,11 @@ class Recorder(Transaction):
         """It is the key store too."""
         yield self
 
+    @property
+    def has_only_writer(self) -> bool:
+        """Nobody else writes here."""
+        return True
+
     def insert(self, table: sa.Table) -> postgresql.Insert:
         """All that the functions of the register say by it is not looked at."""
         return postgresql.insert(table)

@@ -19,6 +19,8 @@ from mailflow.register.vault import SealBroken
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 REFUNDED = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
 """Of the attempts: the last one was none, since the mail was not to blame."""
+UNDONE = sa.case((intake.c.solo.is_(True), REFUNDED), else_=intake.c.attempts)
+"""Likewise, where some mails may be leased with others: those were not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,10 +293,7 @@ async def release(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bo
 
 async def release_all(tx: Transaction, owner: str) -> None:
     """Give back whatever is leased to `owner`, untouched: it stops. A solo attempt under way is not counted."""
-    undone = sa.case(
-        (intake.c.solo.is_(True) & (intake.c.attempts > 0), intake.c.attempts - 1), else_=intake.c.attempts
-    )
-    await tx.run(sa.update(intake).where(intake.c.lease_owner == owner).values(attempts=undone, **_FREE))
+    await tx.run(sa.update(intake).where(intake.c.lease_owner == owner).values(attempts=UNDONE, **_FREE))
 
 
 async def postpone(

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from mailflow.errors import Unavailable
 from mailflow.log import event
+from mailflow.register.intake import UNDONE
 from mailflow.register.tables import intake, on_its_way, outbox
 from mailflow.register.transaction import Register, Transaction
 from mailflow.register.types import OutboxState
@@ -48,7 +49,7 @@ async def _keep(register: Register, owner: str, clock: Callable[[], datetime], t
             async with register.alone(WORKER, of=owner, for_ever=False) as held:
                 if held and tried.is_set():  # again: what it had in its hands then failed, and may not be given back
                     async with register.begin() as tx:
-                        await _free(tx, owner, clock())
+                        await _free(tx, owner, clock(), alive=True)
                 while held:
                     tried.set()
                     await asyncio.sleep(ROUND_SECONDS)
@@ -82,17 +83,18 @@ async def _owners(tx: Transaction) -> set[str]:
     return found
 
 
-async def _free(tx: Transaction, owner: str, at: datetime) -> int:
+async def _free(tx: Transaction, owner: str, at: datetime, *, alive: bool = False) -> int:
     """Mails that one of its transactions still holds are left for the next time: it may be ending well.
 
-    What it had of the intake is run alone: one of these mails may be what killed it. What was perhaps sent stays
-    doubtful, and may be looked for now.
+    What it had of the intake is run alone: one of these mails may be what killed it. Nothing has when it is `alive`,
+    and only the database was away: then an attempt under way is not counted. What was perhaps sent stays doubtful, and
+    may be looked for now.
     """
     free = {"lease_owner": None, "lease_until": None}
     sending = outbox.c.state == OutboxState.SENDING.value
     freed = 0
     for table, which, values in (
-        (intake, sa.true(), {"solo": True, **free}),
+        (intake, sa.true(), {"solo": True, **({"attempts": UNDONE} if alive else {}), **free}),
         (outbox, on_its_way & ~sending, free),
         (outbox, on_its_way & sending & (outbox.c.lease_until > at), {"lease_until": at}),
     ):

@@ -110,7 +110,10 @@ async def test_a_session_that_the_server_ended_is_made_anew_without_what_was_cla
     if register_url.startswith("sqlite"):
         pytest.skip("a lock on a file lasts as long as its process")
     await take_in(register, 1)
-    assert await claim(register, "other")
+    (mail,) = await claim(register, "other")
+    async with register.begin() as tx:
+        await intake.make_solo(tx, "other", [mail.id])
+    assert await claim_solo(register, "other")
     async with another(register_url) as theirs, present(theirs, "other", lambda: NOW):
         async with register.begin() as tx:
             ended = sa.text(
@@ -121,7 +124,8 @@ async def test_a_session_that_the_server_ended_is_made_anew_without_what_was_cla
         for _ in range(TRIES):
             async with register.alone(WORKER, of="other", for_ever=False) as gone:
                 pass
-            if not gone and await claim_solo(register, "me"):
+            if not gone and (again := await claim_solo(register, "me")):
+                assert again.attempts == 1, "what the database does is no attempt at a mail"
                 return
             await asyncio.sleep(0.05)
     raise AssertionError("it does not come back, or keeps what it had")
