@@ -1,6 +1,6 @@
 """Servers and folders that the tests of the adapters share."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -8,8 +8,10 @@ from mailflow.register import Register
 from tests.servers.cyrus import Cyrus
 from tests.servers.dovecot import USERS, Dovecot
 from tests.support.available import require
+from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
 from tests.support.mailbox_places import FakePlace, Place, ServerPlace, a_name
+from tests.support.restored import Loser
 
 ODD_PASSWORDS = {"quotes": 'a "quoted\\ word', "umlaut": "pässwörd"}
 
@@ -47,3 +49,13 @@ async def house(register: Register) -> House:
     made = House(register)
     await made.enrol()
     return made
+
+
+@pytest.fixture
+async def loser(databases: Databases, register_url: str) -> AsyncIterator[Loser]:
+    """A service that may lose its register."""
+    made = Loser(databases, register_url, House(Register.open(register_url, VAULT)))
+    await made.house.enrol()
+    yield made
+    for register in (made.house.register, *made.opened):
+        await register.close()

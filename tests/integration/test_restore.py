@@ -1,10 +1,9 @@
 """A register that is behind its mailboxes gives no numbers; after `restore` no number that went out goes to another."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -14,107 +13,25 @@ from mailflow import app
 from mailflow.cli.restore import require_up_to_date
 from mailflow.core import numbers
 from mailflow.errors import MailflowError, Unavailable
-from mailflow.jobs import work
-from mailflow.jobs.daily import JOBS
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Kind
 from mailflow.mail import hindsight, recovery, worker
 from mailflow.mail.door import Progress
-from mailflow.mail.hindsight import LOOKED_AT, NEWEST, Hindsight, Loss, survey
+from mailflow.mail.hindsight import LOOKED_AT, NEWEST, Hindsight, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
-from mailflow.mail.recovery import Recovered, Recovery, WentOut
-from mailflow.register import Register, acts, issuing, restoring
-from mailflow.register.issuing import SERVICE, Behind
+from mailflow.mail.recovery import Recovery
+from mailflow.register import acts, issuing, restoring
+from mailflow.register.issuing import SERVICE
 from mailflow.register.restoring import JUMP
 from mailflow.register.sequences import explained, holes_in_numbers, of_numbers
 from mailflow.register.vault import Vault
 from mailflow.settings import Settings
-from tests.support.databases import VAULT, Databases
-from tests.support.doors import House
-from tests.support.jobs import TERMS
-from tests.support.judging import dem_part, mailed, mairie, multipart, signed
+from tests.support.judging import mairie
 from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
 from tests.support.records import rows
-from tests.support.restored import Loser
-
-
-@pytest.fixture
-async def loser(databases: Databases, register_url: str) -> AsyncIterator[Loser]:
-    url = register_url
-    made = Loser(databases, url, House(Register.open(url, VAULT)))
-    await made.house.enrol()
-    yield made
-    for register in (made.house.register, *made.opened):
-        await register.close()
-
-
-def a_letter(*sequences: int, name: str = "") -> bytes:
-    parts = [dem_part(sequence, surname="Nom" + chr(96 + sequence)) for sequence in sequences]
-    raw = mailed(signed(multipart(*parts)))
-    return raw.replace(b"<1@mairie.example>", f"<{name or sequences[0]}@mairie.example>".encode())
-
-
-async def lose(loser: Loser) -> list[tuple[str, int, str]]:
-    """A backup, then a time in which numbers go out, then the backup again. What was told in that time."""
-    house = loser.house
-    house.mailbox.deliver(a_letter(1))
-    assert (await loser.work()).sent == 1
-    house.mailbox.deliver(a_letter(2))
-    door = loser.door()
-    await worker.receive(door)  # taken in, and not decided when the backup is taken
-    backup = await loser.back_up()
-    loser.second = await loser.back_up()
-    for sequences in ((3, 4), (5,)):
-        house.mailbox.deliver(a_letter(*sequences))
-        await loser.work()
-    told = loser.told()[1:]
-    assert len(told) == 4
-    await house.register.close()
-    loser.use(backup)
-    return told
-
-
-async def stopped(loser: Loser) -> str:
-    async with loser.house.register.read() as tx:
-        stop = await issuing.read(tx)
-    return "" if stop is None else stop.by
-
-
-async def recovered(loser: Loser, *, jump: bool) -> Recovered:
-    """As `mailflow restore` does it; the desk's own key stands for the archive's."""
-    house = loser.house
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    assert len(loss.answers) == 3
-    went_out = WentOut()
-    if not jump:
-        ours = [shared_pki().service_ec.der]
-        went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
-        assert not went_out.sealed
-    todo = Recovery(loss=loss, went_out=went_out, jump=jump)
-    return await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
-
-
-async def behind(loser: Loser) -> Loss:
-    return await survey(loser.house.register, *loser.trails)
-
-
-async def resume(loser: Loser) -> None:
-    async with loser.house.register.begin() as tx:
-        assert await issuing.resume(tx, ACT, loser.house.now)
-
-
-async def test_a_register_that_is_behind_stops_the_numbers_before_it_gives_any(loser: Loser) -> None:
-    told = await lose(loser)
-    loser.house.mailbox.deliver(a_letter(6))
-    done = await loser.work()
-    assert (await stopped(loser), done) == (SERVICE, Progress()), "nothing is taken in or decided"
-    assert len(await loser.numbers()) == 1
-    assert loser.told()[1:] == told
-    loss = await behind(loser)
-    assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
+from tests.support.restored import Loser, a_letter, behind, lose, recovered, resume, stopped
 
 
 async def test_with_the_archives_key_each_request_has_its_own_number_again(loser: Loser) -> None:
@@ -150,62 +67,6 @@ async def test_answers_are_found_that_are_named_after_numbers_which_mails_to_com
     await worker.receive(loser.house.door())
     loss = await behind(loser)
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
-
-
-async def test_a_loss_is_seen_whole_however_late_anybody_looks(loser: Loser) -> None:
-    """The service's own stop, and what jobs write, are entries of today in a journal of long ago."""
-    await lose(loser)
-    loser.house.now += timedelta(days=5)
-    await loser.work()
-    assert await stopped(loser) == SERVICE
-    loss = await behind(loser)
-    assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
-    await recovered(loser, jump=False)
-    assert not await behind(loser)
-
-
-async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_times(loser: Loser) -> None:
-    told = await lose(loser)
-    await loser.work()
-    await recovered(loser, jump=False)
-    await resume(loser)
-    loser.house.mailbox.deliver(a_letter(6))
-    await loser.work()
-    (new,) = set(loser.told()) - set(told) - {loser.told()[0]}
-    await loser.house.register.close()
-    loser.use(loser.second)
-    await loser.work()
-    assert await stopped(loser) == SERVICE
-    processed, audit = loser.trails
-    loss = await survey(loser.house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
-    assert {number for _, number in went_out.numbers} == {number for _, _, number in {*told, new}}
-    todo = Recovery(loss=loss, went_out=went_out, jump=False)
-    await recovery.recover(loser.house.register, processed, "service", todo, ACT, loser.house.now)
-    await resume(loser)
-    loser.house.mailbox.deliver(a_letter(7))
-    await loser.work()
-    by_request: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
-    for digest, position, number in loser.told():
-        by_request[digest, position].add(number)
-    assert [len(numbers) for numbers in by_request.values()] == [1] * 7
-    assert len(set.union(*by_request.values())) == 7, "no number went to two of them"
-
-
-async def test_no_job_is_done_in_a_register_that_is_behind(loser: Loser) -> None:
-    await lose(loser)
-    await loser.work()
-    for job in JOBS:
-        with pytest.raises(Behind):
-            await work.run(loser.house.register, job, TERMS, loser.house.now)
-
-
-async def test_who_stopped_the_numbers_before_does_not_hide_that_the_register_is_behind(loser: Loser) -> None:
-    await lose(loser)
-    await issuing.stop(loser.house.register, ACT, loser.house.now)
-    await loser.work()
-    assert await stopped(loser) == SERVICE
 
 
 async def test_a_number_whose_request_never_comes_again_goes_to_nobody(loser: Loser) -> None:

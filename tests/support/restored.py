@@ -8,19 +8,21 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-from mailflow.mail import composing, delivery, worker
+from mailflow.mail import composing, delivery, recovery, worker
 from mailflow.mail.desk import open_answer
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.mail.hindsight import Hindsight
+from mailflow.mail.hindsight import Hindsight, Loss, survey
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
-from mailflow.register import Register
+from mailflow.mail.recovery import Recovered, Recovery, WentOut
+from mailflow.register import Register, issuing
 from mailflow.register.issuing import Behind
 from mailflow.wire.dispatch import read_creations
 from tests.support.databases import VAULT, Databases, PostgresDatabases, copy_register
 from tests.support.doors import House
-from tests.support.judging import mairie
+from tests.support.judging import dem_part, mailed, mairie, multipart, signed
+from tests.support.operating import ACT
 from tests.support.pki import shared_pki
 from tests.support.records import rows
 
@@ -145,3 +147,59 @@ def _as_the_server_has_it(raw: bytes) -> str:
     """Whatever else the header holds."""
     fields = re.findall(rb"^Message-ID:.*\r\n", raw.partition(b"\r\n\r\n")[0] + b"\r\n", re.MULTILINE)
     return glance(b"".join(fields) + b"\r\n").message_id
+
+
+def a_letter(*sequences: int, name: str = "") -> bytes:
+    parts = [dem_part(sequence, surname="Nom" + chr(96 + sequence)) for sequence in sequences]
+    raw = mailed(signed(multipart(*parts)))
+    return raw.replace(b"<1@mairie.example>", f"<{name or sequences[0]}@mairie.example>".encode())
+
+
+async def lose(loser: Loser) -> list[tuple[str, int, str]]:
+    """A backup, then a time in which numbers go out, then the backup again. What was told in that time."""
+    house = loser.house
+    house.mailbox.deliver(a_letter(1))
+    assert (await loser.work()).sent == 1
+    house.mailbox.deliver(a_letter(2))
+    door = loser.door()
+    await worker.receive(door)  # taken in, and not decided when the backup is taken
+    backup = await loser.back_up()
+    loser.second = await loser.back_up()
+    for sequences in ((3, 4), (5,)):
+        house.mailbox.deliver(a_letter(*sequences))
+        await loser.work()
+    told = loser.told()[1:]
+    assert len(told) == 4
+    await house.register.close()
+    loser.use(backup)
+    return told
+
+
+async def stopped(loser: Loser) -> str:
+    async with loser.house.register.read() as tx:
+        stop = await issuing.read(tx)
+    return "" if stop is None else stop.by
+
+
+async def recovered(loser: Loser, *, jump: bool) -> Recovered:
+    """As `mailflow restore` does it; the desk's own key stands for the archive's."""
+    house = loser.house
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    assert len(loss.answers) == 3
+    went_out = WentOut()
+    if not jump:
+        ours = [shared_pki().service_ec.der]
+        went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+        assert not went_out.sealed
+    todo = Recovery(loss=loss, went_out=went_out, jump=jump)
+    return await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+
+
+async def behind(loser: Loser) -> Loss:
+    return await survey(loser.house.register, *loser.trails)
+
+
+async def resume(loser: Loser) -> None:
+    async with loser.house.register.begin() as tx:
+        assert await issuing.resume(tx, ACT, loser.house.now)
