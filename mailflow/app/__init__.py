@@ -111,7 +111,7 @@ async def run_once(settings: Settings) -> Drained:
             try:
                 drained = await _drained(door, stages, settings)
                 if "stopped" not in drained.unavailable:
-                    await catch_up(register, job_terms(settings), settings.jobs.at, metrics, door.look_back)
+                    await catch_up(register, job_terms(settings), settings.jobs.at, metrics, door.is_whole)
                     await seal_now(register, job_terms(settings))
             finally:
                 lasting.cancel()
@@ -158,7 +158,7 @@ async def run(settings: Settings) -> None:
         beside = [
             asyncio.create_task(work)
             for work in (
-                keep_jobs(register, job_terms(settings), day, metrics, door.look_back),
+                keep_jobs(register, job_terms(settings), day, metrics, door.is_whole),
                 keep_sealed(register, job_terms(settings)),
                 keep_fresh(refresher_of(settings, register), minute),
                 keep_told(manager, stages, stop, settings.worker.turn_seconds_max),

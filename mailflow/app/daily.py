@@ -31,8 +31,8 @@ SEAL_SECONDS = 60.0
 SEAL_AT_END_SECONDS = 5.0
 """How long who is to stop may go on sealing."""
 
-Look = Callable[[], Awaitable[None]]
-"""Looks back whether the register is behind its mailboxes. Raises Unavailable."""
+IsWhole = Callable[[], Awaitable[bool]]
+"""Whether the register is not behind its mailboxes. Raises Unavailable."""
 
 log = logging.getLogger(__name__)
 
@@ -66,23 +66,23 @@ async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -
     return done
 
 
-async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter, look: Look) -> None:
+async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter, is_whole: IsWhole) -> None:
     """Do what is due now, and each time that `wake` is set, until cancelled. What is cut off is done the next time."""
     while True:
         wake.clear()
-        faults = [not await _may_begin(look)]
+        faults = [not await _may_begin(is_whole)]
         if not any(faults):
             faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), AGAIN_SECONDS if any(faults) else None)
 
 
-async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, look: Look) -> None:
+async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> None:
     """Do the jobs that have not been done since they last were to begin: for a batch, which nobody wakes for them.
 
     Nothing that fails here disturbs the batch: the next one tries again.
     """
-    if not await _may_begin(look):
+    if not await _may_begin(is_whole):
         return
     at = now()
     begun = _last(time.fromisoformat(daily_at), at)
@@ -98,14 +98,13 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
             await _fault_of(_run(register, job, terms, meter), job)
 
 
-async def _may_begin(look: Look) -> bool:
+async def _may_begin(is_whole: IsWhole) -> bool:
     """Whether the register was held against its mailboxes, and is not behind them."""
     try:
-        await look()
+        return await is_whole()
     except Unavailable:
         event(log, "unavailable", level=logging.WARNING, work="jobs")
         return False
-    return True
 
 
 async def seal_now(register: Register, terms: JobTerms, seconds: float | None = None) -> None:

@@ -136,9 +136,9 @@ class MailDoor:
     present: bool = False
     """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 
-    async def look_back(self) -> None:
-        """Before anything is taken in or decided. Raises Unavailable: Behind, while the register lacks what it knew."""
-        await self.hindsight.look(self.register, self.clock())
+    async def is_whole(self) -> bool:
+        """Whether anything may be taken in or decided: not while the register is behind. Raises Unavailable."""
+        return await self.hindsight.look(self.register, self.clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

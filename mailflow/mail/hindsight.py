@@ -199,8 +199,8 @@ class Hindsight:
         self._looked = False
         self._timeline, self._latest = "", 0
 
-    async def look(self, register: Register, at: datetime) -> None:
-        """Before anything is taken in or decided. Raises Unavailable: Behind, while the register is."""
+    async def look(self, register: Register, at: datetime) -> bool:
+        """Whether anything may be taken in or decided: not while the register is behind. Raises Unavailable."""
         async with self._turn:
             async with register.read() as tx:
                 timeline, latest = await restoring.standing(tx)
@@ -213,7 +213,7 @@ class Hindsight:
                     event(log, "not-looked-back", level=logging.WARNING)
             self._looked, self._timeline, self._latest = True, timeline, latest
         async with register.read() as tx:
-            await issuing.require_whole(tx)
+            return await issuing.is_whole(tx)
 
     async def _look_back(self, register: Register, at: datetime) -> None:
         if self._trails is None:

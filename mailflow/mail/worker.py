@@ -47,7 +47,8 @@ async def receive(door: MailDoor) -> Progress:
 
 
 async def _receive(door: MailDoor, ours: Hold) -> Progress:
-    await door.look_back()
+    if not await door.is_whole():
+        return Progress()
     listing = await door.mailbox.list()
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
@@ -121,7 +122,8 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
 
 async def process(door: MailDoor) -> Progress:
     """Decide chunks of waiting mails, then mails that must run alone. Raises Unavailable, Misconfigured."""
-    await door.look_back()
+    if not await door.is_whole():
+        return Progress()
     terms = await current_terms(door)
 
     async def claim() -> Sequence[Chunk]:

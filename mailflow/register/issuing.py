@@ -41,15 +41,20 @@ async def read(tx: Transaction) -> Stop | None:
     return None if at is None else Stop(at=at, by=by, why=why)
 
 
-async def require_whole(tx: Transaction) -> None:
-    """Raises Behind until somebody resumes, once the register was found behind its mailboxes.
+async def is_whole(tx: Transaction) -> bool:
+    """Whether anything may be decided: not until somebody resumes, once the register was found behind its mailboxes.
 
     A mail that was taken in then would bear the number of one that was lost, and its answer that one's Message-ID; a
     change would be decided before the creation that it is about has come back.
     """
     stop = await read(tx)
-    if stop is not None and stop.by == SERVICE:
-        raise Behind(stop.why)
+    return stop is None or stop.by != SERVICE
+
+
+async def require_whole(tx: Transaction) -> None:
+    """Likewise. Raises Behind."""
+    if not await is_whole(tx):
+        raise Behind("the register is behind its mailboxes; see mailflow restore")
 
 
 async def hold(tx: Transaction) -> Stop | None:
