@@ -14,8 +14,8 @@ from mailflow.register.gates import Gate
 
 PAGE = 1_000
 """Content keys that are looked at together."""
-COMMITTED_BY_NOW = timedelta(hours=1)
-"""What is younger is not even looked at."""
+AGE_MIN = timedelta(hours=1)
+"""Of a key that is looked at: most that are younger are still wanted."""
 
 
 async def _due(_tx: Transaction, _terms: JobTerms, _at: datetime) -> Due:
@@ -36,7 +36,7 @@ async def _step(register: Register, _terms: JobTerms, at: datetime) -> int:
     after, destroyed = "", 0
     while True:
         async with _settled(register) as tx:
-            page = await keys.page(tx, after, at - COMMITTED_BY_NOW, PAGE)
+            page = await keys.page(tx, after, at - AGE_MIN, PAGE)
             if page is None:
                 break
             loose = await keys.unneeded(tx, page.owners)

@@ -28,6 +28,8 @@ JUMP = 10_000
 """How far counters jump when nobody can tell what they had given."""
 INTAKES_AHEAD = 100_000
 """How many mails a register is at most behind, and how far their numbering jumps: answers are named after it."""
+LATEST = 200
+"""Mails of which one at least has come when its server says."""
 LIVES_MAX = 10
 """How many lives of one backup are told apart: each begins by a jump of the numbering, from where the last one was."""
 _MONTHS = 14
@@ -88,9 +90,14 @@ async def standing(tx: Transaction) -> tuple[str, int]:
 
 
 async def latest_reception(tx: Transaction) -> datetime | None:
-    """When the last mail that was taken in had come; None when there was none."""
-    rows = await tx.all(sa.select(intake.c.received_at).order_by(intake.c.id.desc()).limit(1))
-    return rows[0].received_at if rows else None
+    """When the first of the last mails that were taken in had come; None when there was none.
+
+    Not that of the very last: mail servers say when, and one whose clock was ahead would hide what was lost since.
+    """
+    last = sa.select(intake.c.received_at).order_by(intake.c.id.desc()).limit(LATEST).subquery()
+    (row,) = await tx.all(sa.select(sa.func.min(last.c.received_at).label("first")))
+    first: datetime | None = row.first
+    return first
 
 
 async def accounted(tx: Transaction, mailbox: str, uidvalidity: int) -> int:

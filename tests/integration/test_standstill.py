@@ -4,6 +4,7 @@ from collections import defaultdict
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
@@ -11,8 +12,9 @@ from mailflow.mail import recovery
 from mailflow.mail.door import Progress
 from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
-from mailflow.register import issuing
+from mailflow.register import issuing, restoring
 from mailflow.register.issuing import SERVICE, Behind
+from mailflow.register.tables import intake
 from tests.support.jobs import TERMS
 from tests.support.judging import mairie
 from tests.support.operating import ACT
@@ -41,6 +43,16 @@ async def test_a_loss_is_seen_whole_however_late_anybody_looks(loser: Loser) -> 
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
     await recovered(loser, jump=False)
     assert not await behind(loser)
+
+
+async def test_a_mail_of_tomorrow_hides_no_loss(loser: Loser) -> None:
+    """Its server's clock was ahead, or somebody has put it there."""
+    await lose(loser)
+    async with loser.house.register.begin() as tx:
+        ahead = sa.update(intake).where(intake.c.id == await restoring.latest_intake(tx))
+        assert await tx.run(ahead.values(received_at=loser.house.now + timedelta(days=30)))
+    loss = await behind(loser)
+    assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
 
 
 async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_times(loser: Loser) -> None:

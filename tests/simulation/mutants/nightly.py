@@ -15,7 +15,7 @@ from tests.simulation.mutants.planting import mutant
 
 @mutant
 def a_key_whose_transaction_is_not_over_is_taken_for_loose(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(loose_keys, "COMMITTED_BY_NOW", -timedelta(hours=1))
+    patch.setattr(loose_keys, "AGE_MIN", -timedelta(hours=1))
     patch.setattr(loose_keys, "_settled", lambda register: register.read())
 
 
