@@ -100,8 +100,7 @@ class Pool:
         )
         self.served = material
         if former is not None:
-            former.close()
-            await asyncio.to_thread(former.join)
+            await _end(former)
 
     async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
         """One verdict per mail, in order; None for those that were left for another time (`Judge.judge_some`).
@@ -133,15 +132,14 @@ class Pool:
         if self._processes is not None:
             if self._under_way:
                 self._processes.stop()
-            else:
-                self._processes.close()
-            await asyncio.to_thread(self._processes.join)
+            await _end(self._processes)
             self._processes = None
 
     async def _spread(
         self, task: Callable[[Sequence[T], datetime], list[U]], work: Sequence[T], at: datetime
     ) -> list[U]:
-        assert self._processes is not None, "serve comes first"
+        processes = self._processes
+        assert processes is not None, "serve comes first"
         if not work:
             return []
         share = -(-len(work) // self._limits.processes)
@@ -149,9 +147,13 @@ class Pool:
         self._under_way += 1
         try:
             seconds = self._limits.task_seconds_max
-            futures = [self._processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
-            # Gathered with their errors, which would else be logged as never retrieved, content and all.
-            await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+            futures = [processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
+            if not await _ended(futures, within_seconds=(self._under_way + 1) * seconds):
+                processes.stop()
+                self.served = None
+                for told in (future for future in futures if not future.cancelled()):
+                    _result(told)  # raises when it died: then it may be to blame
+                raise Unavailable("the processes of the pool say nothing; they are started anew")
             return [one for future in futures for one in _result(future)]
         except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
             self.served = None
@@ -161,6 +163,29 @@ class Pool:
             raise
         finally:
             self._under_way -= 1
+
+
+async def _ended(futures: "Sequence[Future[list[U]]]", *, within_seconds: float) -> bool:
+    """Whether all came to an end in time, be it a bad one; the others are cancelled.
+
+    Each task has its own bound, but that counts from when a process says that it has begun. One that is killed while
+    it tells a result leaves half of a message in the channel that all share, and nobody is heard there any more.
+    """
+    # Gathered with their errors, which would else be logged as never retrieved, content and all.
+    ends = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    try:
+        async with asyncio.timeout(within_seconds):
+            await ends
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _end(processes: ProcessPool) -> None:
+    """Let them finish what is under way, unless they were stopped or have failed."""
+    if processes.active:
+        processes.close()
+    await asyncio.to_thread(processes.join)
 
 
 def _result(future: "Future[list[U]]") -> list[U]:

@@ -20,6 +20,7 @@ from tests.support.judging import JUDGED_AT, RECEIVED_AT, a_mail, accepted, ever
 from tests.support.pki import shared_pki
 from tests.support.pool_parts import (
     BREAKS,
+    BREAKS_OFF,
     DAWDLES,
     DIES,
     EATS,
@@ -240,6 +241,33 @@ async def test_when_idle_processes_are_killed_no_mail_is_to_blame() -> None:
                 break
         else:
             pytest.fail("the pool does not come back")
+    finally:
+        await pool.close()
+
+
+async def test_a_process_that_is_killed_while_it_tells_its_result_silences_nobody_for_long() -> None:
+    """Half of its message lies in the channel that all share: nobody is heard there any more."""
+    pool = a_pool()
+    try:
+        await pool.serve(material())
+        with pytest.raises(TaskFailed, match="died exit--9"):
+            await judged(pool, BREAKS_OFF)
+        with pytest.raises(Unavailable, match="say nothing"):
+            await judged(pool, a_mail(), a_mail())
+        assert pool.served is None, "so the next turn serves anew"
+        await pool.serve(material())
+        assert intakes(await judged(pool, a_mail(), a_mail())) == [0, 1]
+    finally:
+        await pool.close()
+
+
+async def test_who_dies_in_that_way_among_others_is_to_blame() -> None:
+    """Or it would be tried for ever: only a mail that failed is run alone, and set aside in the end."""
+    pool = a_pool()
+    try:
+        await pool.serve(material())
+        with pytest.raises(TaskFailed, match="died exit--9"):
+            await judged(pool, BREAKS_OFF, DAWDLES + b": x\r\n" + a_mail())
     finally:
         await pool.close()
 

@@ -1,10 +1,15 @@
 """Makers for the processes of the pool: the real judge, which stumbles over mails that say so."""
 
+import inspect
 import multiprocessing
 import os
+import signal
+import struct
 import time
 from dataclasses import dataclass
 from datetime import datetime
+
+from pebble.pool.channel import WorkerChannel
 
 from mailflow.core.model import Environment
 from mailflow.errors import Misconfigured, Unavailable
@@ -18,7 +23,16 @@ from tests.support.judging import LIMITS, SERVICE
 
 HANGS, DIES, EATS, BREAKS, DAWDLES = b"hangs", b"dies", b"eats", b"breaks", b"dawdles"
 KEYLESS, LOCKED = b"keyless", b"locked"
+BREAKS_OFF = b"is cut off"
 EXIT_CODE = 7
+
+
+def break_off() -> None:
+    """Die as a process does that is killed while it tells a result that does not fit into the channel at once."""
+    callers = (frame.frame.f_locals.get("channel") for frame in inspect.stack(0))
+    channel = next(one for one in callers if isinstance(one, WorkerChannel))
+    os.write(channel.writer.fileno(), struct.pack("!i", 100_000) + bytes(1_000))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +54,8 @@ class StumblingJudge(Judge):
             raise Misconfigured("token t: the PIN is locked")
         elif mail.raw.startswith(DAWDLES):
             time.sleep(0.5)
+        elif mail.raw.startswith(BREAKS_OFF):
+            break_off()
         return Judge.judge(self, mail, at)
 
 
