@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from bench import mails, parts, report, runs
-from bench.world import SERVICE, world
+from bench.world import DELIVERIES, SERVICE, world
 from mailflow.demo.installation import DeskSoftware
 from mailflow.demo.pki import Pki
 from mailflow.settings import load
@@ -39,10 +39,24 @@ SOME = click.IntRange(min=1)
     "--staged", type=SOME, default=1_000, show_default=True, help="How many are drained with every step timed."
 )
 @click.option("--database", type=click.Choice([*DATABASES, "both"]), default="both", show_default=True)
+@click.option(
+    "--delivery",
+    type=click.Choice([*DELIVERIES]),
+    default="postfix",
+    show_default=True,
+    help="Who delivers the answers.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".cache/bench"), show_default=True)
 def main(
-    count: int, attested: int, lone: int, staged: int, database: str, json_file: Path | None, folder: Path
+    count: int,
+    attested: int,
+    lone: int,
+    staged: int,
+    database: str,
+    delivery: str,
+    json_file: Path | None,
+    folder: Path,
 ) -> None:
     """Measure end to end on Dovecot and Postfix: rate, CPU, memory, and the latency of a lone mail."""
     at = datetime.now(UTC).replace(microsecond=0)
@@ -56,7 +70,7 @@ def main(
     lots = {name: list(itertools.islice(made, size)) for name, size in sizes.items()}
     databases = {}
     for name in DATABASES if database == "both" else [database]:
-        databases[name] = _measure(folder.absolute() / name, name, pki, software, lots)
+        databases[name] = _measure(folder.absolute() / name, name, delivery, pki, software, lots)
     facts = {
         "command": " ".join(["python -m bench", *sys.argv[1:]]),
         "at": at.isoformat(),
@@ -69,10 +83,15 @@ def main(
 
 
 def _measure(
-    folder: Path, database: str, pki: Pki, software: Sequence[DeskSoftware], lots: Mapping[str, Sequence[bytes]]
+    folder: Path,
+    database: str,
+    delivery: str,
+    pki: Pki,
+    software: Sequence[DeskSoftware],
+    lots: Mapping[str, Sequence[bytes]],
 ) -> dict[str, Any]:
     """Everything on one database, in a world of its own."""
-    with world(folder, pki, software, database) as around:
+    with world(folder, pki, software, database, delivery=delivery) as around:
         _say(f"{database}: draining {len(lots['bare'])} mails, answered without attestations")
         bare = runs.drain(around, lots["bare"], CORES, program="bench.bare")
         _say(f"{database}: draining {len(lots['attested'])} mails")

@@ -12,7 +12,7 @@ from bench import processes
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
 from tests.servers.dovecot import DOMAIN, PASSWORD, Dovecot
-from tests.servers.postfix import Postfix
+from tests.servers.postfix import Postfix, by_itself
 from tests.servers.postgres import PostgresServer, postgres
 
 SERVICE_USER, AUDIT_USER = "svc", "audit"
@@ -36,8 +36,10 @@ DOVECOT = {
 """Each delivery reads the mailbox's index and whatever was written to its log since: short logs cost less, by a fifth
 at 5,000 mails. Nobody here asks for a list of all mailboxes with their counts. How many deliver at once to one mailbox
 is bounded by Postfix; that Dovecot counts them as well costs a tenth of a delivery."""
-DRIVER = "sdbox"
-"""Delivering into a Maildir takes the longer the more mails are in it: three times as long at 5,000."""
+DELIVERIES: Mapping[str, str] = {"postfix": "maildir", "dovecot": "sdbox"}
+"""Who puts an answer into the desk's mailbox and its copy into the audit mailbox, and the format that suits it: Postfix
+itself, into Maildirs that Dovecot serves, or Dovecot, by LMTP. By LMTP into a Maildir takes the longer the more mails
+are in it: three times as long at 5,000."""
 CONNECTIONS = 32
 """That many answers wait side by side for Postfix to take them: a server of one's own allows it."""
 MEMORY = Path("/dev/shm")
@@ -98,20 +100,27 @@ def world(
     software: Sequence[DeskSoftware],
     database: str,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    delivery: str = "postfix",
 ) -> Iterator[World]:
     """Start it all; everything is gone afterwards but `folder`. Whatever is written is synchronised, as in earnest.
 
-    `changes`: settings by table.
+    `changes`: settings by table. `delivery`: one of `DELIVERIES`.
     """
     users = [SERVICE_USER, AUDIT_USER, *(one.sender for one in software)]
     with contextlib.ExitStack() as stack:
         dovecot = Dovecot(
-            folder / "dovecot", users=dict.fromkeys(users, PASSWORD), durable=True, driver=DRIVER, settings=DOVECOT
+            folder / "dovecot",
+            users=dict.fromkeys(users, PASSWORD),
+            durable=True,
+            driver=DELIVERIES[delivery],
+            settings=DOVECOT,
         )
         with _in_memory():
             stack.enter_context(dovecot)
             # A socket of the machine costs less than its network, and is how the two are usually joined.
-            settings = POSTFIX | {"virtual_transport": f"lmtp:unix:{dovecot.lmtp_socket}"}
+            by_lmtp = {"virtual_transport": f"lmtp:unix:{dovecot.lmtp_socket}"}
+            settings = POSTFIX | (by_itself(dovecot.mails) if delivery == "postfix" else by_lmtp)
             postfix = Postfix(folder / "postfix", lmtp_port=dovecot.lmtp_port, recipients=users, settings=settings)
             stack.enter_context(postfix)
         servers = {"dovecot": dovecot.pid, "postfix": postfix.pid}

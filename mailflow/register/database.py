@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.pq import Format
-from psycopg.types.array import ListBinaryDumper
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -251,20 +248,9 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
     return engine
 
 
-_BINARY_ARRAYS = psycopg.adapt.AdaptersMap(psycopg.adapters)
-_BINARY_ARRAYS.register_dumper(list, ListBinaryDumper)
-"""Arrays go as PostgreSQL holds them. As text, which is what is usual, octets take twice their length."""
-
-
-class _BinaryCursor(psycopg.AsyncCursor[Any]):
-    """Values come as PostgreSQL holds them, for the same reason."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any], **options: Any) -> None:
-        super().__init__(connection, **options)
-        self.format = Format.BINARY
-
-
 def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> AsyncEngine:
+    from mailflow.register import binary  # the driver: ten mebibytes for whoever has none to drive
+
     options = {
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
         "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
@@ -299,8 +285,8 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
         connect_args={name: value for name, value in wanted.items() if name not in url.query}
         | {
             "options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())]),
-            "cursor_factory": _BinaryCursor,
-            "context": _BINARY_ARRAYS,
+            "cursor_factory": binary.Cursor,
+            "context": binary.ARRAYS,
         },
     )
 

@@ -259,6 +259,11 @@ class Dovecot:
         return config
 
     @property
+    def mails(self) -> Path:
+        """Where the mails of each user lie, in a folder by the name of the driver within the user's own."""
+        return self._run / "mail"
+
+    @property
     def lmtp_socket(self) -> Path:
         """Where it takes mails in as well, for programs of this machine."""
         return self._run / "base" / "lmtp"

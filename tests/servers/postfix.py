@@ -1,8 +1,8 @@
-"""Postfix 3 on a free loopback port: accepts for one domain, delivers by LMTP, sends real delivery reports.
+"""Postfix 3 on a free loopback port: accepts for one domain, delivers by LMTP or itself, sends real delivery reports.
 
 It wants root: its master starts as root only, and runs the rest as the user `postfix`. Without root the tests
 that need it are skipped by `tests.support.available.require`. Nothing can leave the machine: every transport but
-the LMTP one is `error:`.
+the local ones is `error:`.
 """
 
 import contextlib
@@ -94,6 +94,7 @@ showq     unix  n  -  n  -   -  showq
 error     unix  -  -  n  -   -  error
 retry     unix  -  -  n  -   -  error
 lmtp      unix  -  -  n  -   -  lmtp
+virtual   unix  -  n  n  -   -  virtual
 anvil     unix  -  -  n  -   1  anvil
 scache    unix  -  -  n  -   1  scache
 postlog   unix-dgram n - n - 1 postlogd
@@ -237,7 +238,7 @@ class Postfix:
         main = _MAIN.format(
             run=run,
             domain=DOMAIN,
-            recipients=", ".join(f"{local}@{DOMAIN}=1" for local in self.recipients),
+            recipients=", ".join(f"{local}@{DOMAIN}={local}/maildir/" for local in self.recipients),
             lmtp_port=self.lmtp_port,
             tls=tls,
         )
@@ -267,6 +268,18 @@ class Postfix:
             os.chown(folder, owner.pw_uid, postdrop)
             folder.chmod(mode)
         (self._run / "queue" / "pid").chmod(0o755)
+
+
+def by_itself(mails: Path) -> dict[str, str]:
+    """Settings with which it writes into the users' Maildirs in that folder without LMTP (virtual(8)), as its owner."""
+    owner = mails.stat()
+    return {
+        "virtual_transport": "virtual",
+        "virtual_mailbox_base": str(mails),
+        "virtual_minimum_uid": "1",
+        "virtual_uid_maps": f"static:{owner.st_uid}",
+        "virtual_gid_maps": f"static:{owner.st_gid}",
+    }
 
 
 def times_taken(log: str) -> Counter[str]:
