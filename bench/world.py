@@ -94,6 +94,21 @@ def _in_memory() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _mail_servers(folder: Path, users: Sequence[str], delivery: str) -> Iterator[tuple[Dovecot, Postfix]]:
+    accounts, driver = dict.fromkeys(users, PASSWORD), DELIVERIES[delivery]
+    dovecot = Dovecot(folder / "dovecot", users=accounts, durable=True, driver=driver, settings=DOVECOT)
+    with contextlib.ExitStack() as stack:
+        with _in_memory():
+            stack.enter_context(dovecot)
+            # A socket of the machine costs less than its network, and is how the two are usually joined.
+            by_lmtp = {"virtual_transport": f"lmtp:unix:{dovecot.lmtp_socket}"}
+            settings = POSTFIX | (by_itself(dovecot.mails) if delivery == "postfix" else by_lmtp)
+            postfix = Postfix(folder / "postfix", lmtp_port=dovecot.lmtp_port, recipients=users, settings=settings)
+            stack.enter_context(postfix)
+        yield dovecot, postfix
+
+
+@contextlib.contextmanager
 def world(
     folder: Path,
     pki: Pki,
@@ -109,20 +124,7 @@ def world(
     """
     users = [SERVICE_USER, AUDIT_USER, *(one.sender for one in software)]
     with contextlib.ExitStack() as stack:
-        dovecot = Dovecot(
-            folder / "dovecot",
-            users=dict.fromkeys(users, PASSWORD),
-            durable=True,
-            driver=DELIVERIES[delivery],
-            settings=DOVECOT,
-        )
-        with _in_memory():
-            stack.enter_context(dovecot)
-            # A socket of the machine costs less than its network, and is how the two are usually joined.
-            by_lmtp = {"virtual_transport": f"lmtp:unix:{dovecot.lmtp_socket}"}
-            settings = POSTFIX | (by_itself(dovecot.mails) if delivery == "postfix" else by_lmtp)
-            postfix = Postfix(folder / "postfix", lmtp_port=dovecot.lmtp_port, recipients=users, settings=settings)
-            stack.enter_context(postfix)
+        dovecot, postfix = stack.enter_context(_mail_servers(folder, users, delivery))
         servers = {"dovecot": dovecot.pid, "postfix": postfix.pid}
         url, server = "sqlite:///register.db", None
         if database == "postgresql":

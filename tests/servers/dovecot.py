@@ -198,7 +198,7 @@ class Dovecot:
             self._process.kill()
             (self._run / "base" / "master.pid").unlink(missing_ok=True)
             # It would wait two minutes before it takes the locks of a dead process for stale.
-            for lock in (self._run / "mail").rglob("*.lock"):
+            for lock in self.mails.rglob("*.lock"):
                 lock.unlink()
         else:
             self._process.stop()
@@ -216,8 +216,7 @@ class Dovecot:
             raise
 
     def _configure(self) -> Path:
-        addresses = [one for one in (self.host, self.address) if one]
-        self.certificate = make_certificate(self.folder, addresses)
+        self.certificate = make_certificate(self.folder, [one for one in (self.host, self.address) if one])
         self._run.chmod(0o711)
         for name in ("base", "state", "mail"):
             (self._run / name).mkdir()
@@ -225,7 +224,7 @@ class Dovecot:
         if uid == 0:
             owner = pwd.getpwnam(MAIL_USER)
             uid, gid = owner.pw_uid, owner.pw_gid
-            os.chown(self._run / "mail", uid, gid)
+            os.chown(self.mails, uid, gid)
             users = _AS_ROOT.format(user=MAIL_USER)
         else:
             users = _ROOTLESS.format(user=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name)
@@ -302,7 +301,7 @@ class Dovecot:
 
     def file_of(self, user: str, folder: str, uid: int) -> Path:
         """Where a mail of `user` lies in the file system (Maildir)."""
-        maildir = self._run / "mail" / user / self.driver / folder
+        maildir = self.mails / user / self.driver / folder
         _, *lines = (maildir / "dovecot-uidlist").read_text().splitlines()
         name = next(line.partition(" :")[2] for line in lines if line.split(" ")[0] == str(uid))
         (file,) = [path for path in maildir.rglob("*") if path.name.partition(":")[0] == name.partition(":")[0]]
@@ -310,7 +309,7 @@ class Dovecot:
 
     def forget_uids(self, user: str) -> None:
         """All UIDs of `user` become others, as after a move to another server."""
-        for file in (self._run / "mail" / user / self.driver).glob("dovecot*"):
+        for file in (self.mails / user / self.driver).glob("dovecot*"):
             file.unlink()
 
     @contextmanager
