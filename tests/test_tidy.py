@@ -39,9 +39,11 @@ CLOCK_CALLS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"
 CLOCK_PLACES = ("app/", "cli/", "demo/")
 """Where the time is read; everywhere else it comes in as `at`."""
 
-CATCH_ALL_PLACES = ("mail/worker.py", "mail/stages.py", "mail/overlap.py", "review/shadow.py")
-"""The job wrappers: what nobody foresaw sets one mail aside, ends one turn of a stage, is passed on as a value, or is
-how a mail is decided in a replay; and the queue moves on."""
+CATCH_ALL_PLACES = (
+    *("mail/worker.py", "mail/composing.py", "mail/stages.py", "mail/overlap.py", "mail/pool.py", "review/shadow.py"),
+)
+"""The job wrappers: what nobody foresaw sets one mail aside, puts one answer off, ends one turn of a stage, is passed
+on as a value, leaves a process of the pool by its name, or is how a mail is decided in a replay; the queue moves on."""
 
 PURE_PLACES = ("core/", "wire/", "mail/cms/")
 

@@ -14,15 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mailflow.errors import Unavailable
+from mailflow.errors import Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import audit
-from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt
+from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.issuing import PORTION, Wanted, issue, named
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
 from mailflow.mail.letter import Composed, Composition, Mail
 from mailflow.mail.overlap import Outcome, overlapped
-from mailflow.mail.pool import TaskFailed
 from mailflow.mail.splitting import mails_for
 from mailflow.register import Transaction, files, lateness, outbox, piecemeal
 from mailflow.register.vault import SealBroken
@@ -151,12 +150,14 @@ async def _compose(door: MailDoor, orders: Sequence[Order], at: datetime) -> dic
         ]
         composed = await door.judges.compose(compositions, at)
         return {order.row.id: one for order, one in zip(orders, composed, strict=True)}
-    except TaskFailed as error:
-        if len(orders) == 1:
-            return await _try_later(door, orders[0].row, error)
     except SealBroken:
         if len(orders) == 1:
             return {orders[0].row.id: Composed(reason=SEAL_BROKEN)}
+    except (Unavailable, Misconfigured):
+        raise
+    except Exception as error:  # noqa: BLE001  one of these orders cannot be composed: which one, is found out
+        if len(orders) == 1:
+            return await _try_later(door, orders[0].row, error)
     one_by_one: dict[int, Composed] = {}
     for order in orders:
         one_by_one |= await _compose(door, [order], at)
@@ -204,9 +205,9 @@ def _octets(mail: Mail) -> outbox.Octets:
     return outbox.Octets(message_id=mail.message_id, raw=mail.raw, body_digest=audit.body_digest(mail.raw))
 
 
-async def _try_later(door: MailDoor, row: outbox.Queued, error: TaskFailed) -> dict[int, Composed]:
+async def _try_later(door: MailDoor, row: outbox.Queued, error: Exception) -> dict[int, Composed]:
     """Memory may be short, or the machine slow: that passes. What fails again and again waits for a person."""
-    event(log, "compose-failed", level=logging.ERROR, outbox=row.id, error=error.what, at=error.place or None)
+    tell_failed(log, "compose-failed", error, outbox=row.id)
     if row.attempts + 1 >= COMPOSE_ATTEMPTS_MAX:
         return {row.id: Composed(reason=CANNOT_COMPOSE)}
     async with door.register.begin() as tx:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
@@ -13,11 +13,12 @@ from mailflow.core import backoff
 from mailflow.core.model import Directory, Environment
 from mailflow.core.rates import Rates
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.log import event
+from mailflow.log import event, fault
 from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognition, Verdict
+from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
 from mailflow.meter import UNMEASURED, Meter
@@ -104,9 +105,17 @@ class Pace:
     """How long what is to be recorded of one send waits for others, while there are any: they share a commit."""
 
 
+@dataclass(slots=True)
+class Streak:
+    """What this process has seen of late: who is to blame when mails fail, they or something that all of them need."""
+
+    faults: int = 0
+    """Mails that failed for good, each alone, since one was decided."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailDoor:
-    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports."""
+    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports, all but a streak."""
 
     register: Register
     mailbox: Mailbox
@@ -133,6 +142,7 @@ class MailDoor:
     meter: Meter = UNMEASURED
     disk_used: Callable[[], float | None] = lambda: None
     """Part of the disk that the register lies on, when it lies on one of ours."""
+    streak: Streak = field(default_factory=Streak)
     present: bool = False
     """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 
@@ -188,6 +198,14 @@ def next_attempt(door: MailDoor, attempts: int) -> datetime:
         jitter=random.random(),  # noqa: S311  spreads load, protects nothing
     )
     return door.clock() + timedelta(seconds=seconds)
+
+
+def tell_failed(logger: logging.Logger, stage: str, error: Exception, **identifiers: int) -> None:
+    """What failed, by its name and place: what a task of the pool says of itself, or where it was raised here."""
+    if isinstance(error, TaskFailed):
+        event(logger, stage, level=logging.ERROR, error=error.what, at=error.place or None, **identifiers)
+    else:
+        fault(logger, stage, error, **identifiers)
 
 
 async def let_go(door: MailDoor) -> None:

@@ -8,12 +8,14 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from mailflow.core.anomalies import Code
 from mailflow.core.numbers import DeskCode
+from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
-from mailflow.mail.model import Recognised, TechnicalReceipt
+from mailflow.mail.model import Recognised, TechnicalReceipt, Undetermined
 from mailflow.mail.recognising import recognise
 from mailflow.register import directory, lateness, outbox
 from mailflow.wire.names import FileNameError, parse_request_name
@@ -37,6 +39,12 @@ async def acknowledge(door: MailDoor) -> Progress:
     due = {mail.id: _due(mail, pace.deadline) for mail in late}
     readable = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in late if m.raw is not None]
     found = await recognise(door.judges, readable, at=door.clock())
+    if len(found) > 1 and all(
+        isinstance(one, Undetermined) and one.anomaly.code is Code.INTERNAL_FAULT for one in found
+    ):
+        raise Unavailable(
+            "not one of the late mails can be judged: that is hardly their fault, and they are not told off"
+        )
     recognised = [one for one in found if isinstance(one, Recognised)]
     receipts = {
         one.intake: TechnicalReceipt(recognised=one, received_at=received[one.intake], deadline_at=due[one.intake])

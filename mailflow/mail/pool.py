@@ -43,9 +43,12 @@ class TaskFailed(MailflowError):
     """A task raised what it should not, took too long, or died. `what` and `place` are identifiers, never content."""
 
     def __init__(self, what: str, place: str = "") -> None:
-        super().__init__(f"{what} {place}".strip())
+        super().__init__(what, place)  # as it was made, or it would not cross from process to process
         self.what = what
         self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.place}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,7 @@ class Pool:
                     _result(told)  # raises when it died: then it may be to blame
                 raise Unavailable("the processes of the pool say nothing; they are started anew")
             return [one for future in futures for one in _result(future)]
-        except RuntimeError:  # pebble's word for a pool that cannot go on: no mail is to blame
+        except (RuntimeError, OSError):  # a pool that cannot go on, in pebble's words, or begin: no mail is to blame
             self.served = None
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
         except (Unavailable, Misconfigured):  # a key is away: whoever has a session with its token begins anew
@@ -200,8 +203,9 @@ def _result(future: "Future[list[U]]") -> list[U]:
         raise TaskFailed("died", f"exit-{error.exitcode}") from None
     if isinstance(error, MemoryError):
         raise TaskFailed("memory") from None
-    # The message of an unforeseen exception may hold content; its type and place never do.
-    raise TaskFailed(type(error).__name__.lower(), next(reversed(getattr(error, "__notes__", [])), "")) from None
+    if isinstance(error, TaskFailed):
+        raise TaskFailed(error.what, error.place) from None
+    raise TaskFailed(type(error).__name__.lower()) from None
 
 
 # Inside a process of the pool
@@ -232,33 +236,38 @@ def _make(
 
 def _judge(mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
     judge: Judge = _here["judge"]
-    with _noting_the_place():
+    with _failing_by_name():
         return judge.judge_some(mails, at)
 
 
 def _recognise(mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
     judge: Judge = _here["judge"]
-    with _noting_the_place():
+    with _failing_by_name():
         return [judge.recognise(mail, at) for mail in mails]
 
 
 def _typeset(attestations: Sequence[Attestation], _: datetime) -> list[bytes]:
-    with _noting_the_place():
+    with _failing_by_name():
         return [typeset(attestation) for attestation in attestations]
 
 
 def _compose(compositions: Sequence[Composition], at: datetime) -> list[Composed]:
     composer: Composer = _here["composer"]
-    with _noting_the_place():
+    with _failing_by_name():
         return [composer.compose(composition, at) for composition in compositions]
 
 
 @contextlib.contextmanager
-def _noting_the_place() -> Iterator[None]:
-    """An exception leaves its traceback behind in the process; where it was raised goes along as a note."""
+def _failing_by_name() -> Iterator[None]:
+    """The message of an unforeseen exception may hold content, its type and place never do; so they alone leave here.
+
+    Not every exception can be told to another process, and one that cannot would end the whole pool.
+    """
     try:
         yield
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        error.add_note(f"{frame.filename.rpartition('/')[2]}-{frame.lineno}")
+    except (Unavailable, Misconfigured, MemoryError):
         raise
+    except BaseException as error:  # noqa: BLE001  a panic of a library in Rust is no Exception; the mail falls alone
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}-{frame.lineno}"
+        raise TaskFailed(type(error).__name__.lower(), place) from None

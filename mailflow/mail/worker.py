@@ -12,14 +12,13 @@ from functools import partial
 
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
-from mailflow.log import event, fault
+from mailflow.log import event
 from mailflow.mail import room
 from mailflow.mail.deciding import Decision, Judged, decide, judge
-from mailflow.mail.door import MailDoor, Progress, current_terms
+from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
-from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Listing
 from mailflow.register import Hold, intake
 from mailflow.registrar import StaleDirectory, Terms
@@ -28,6 +27,10 @@ CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
 FETCH_SECONDS_MAX = 900.0
 """How long one poll reads mails of a slow server: what is left comes with the next one, so that a turn is bounded."""
+
+FAULTS_IN_A_ROW_MAX = 10
+"""So many mails are set aside by faults of ours with none decided between. What befalls more is hardly their fault:
+memory is short, say, or an upgrade is broken. They wait, and are tried again and again."""
 
 log = logging.getLogger(__name__)
 
@@ -155,11 +158,12 @@ async def _attempt_chunk(
     try:
         for portion in judged.get():
             done += await decide(door, terms, portion)
+            door.streak.faults = 0
             left -= {mail.id for mail, _ in portion}
     except (Unavailable, Misconfigured) as error:
         await _give_back(door, sorted(left), None if done else error, refund=False)
     except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
-        _tell("chunk-failed", error, mails=len(left))
+        tell_failed(log, "chunk-failed", error, mails=len(left))
         async with door.register.begin() as tx:
             await intake.make_solo(tx, door.owner, sorted(left))
     else:
@@ -189,6 +193,7 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
         try:
             (portion,) = await judge(door, [mail])
             done += await decide(door, terms, portion)
+            door.streak.faults = 0
         except (Unavailable, Misconfigured) as error:
             await _give_back(door, [mail.id], None if done else error, refund=True)
             return done + Progress(retried=1)
@@ -199,10 +204,16 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
 
 async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Progress:
     """An attempt at a mail that runs alone has failed: it has another one, or was the last."""
-    _tell("attempt-failed", error, intake=mail.id, attempt=mail.attempts)
+    tell_failed(log, "attempt-failed", error, intake=mail.id, attempt=mail.attempts)
     async with door.register.begin() as tx:
         if mail.attempts < door.pace.attempts_max:
             await intake.release(tx, door.owner, [mail.id], refund=False)
+            return Progress(retried=1)
+        door.streak.faults += 1
+        if (beyond := door.streak.faults - FAULTS_IN_A_ROW_MAX) > 0:
+            until = next_attempt(door, beyond)
+            await intake.release(tx, door.owner, [mail.id], refund=True, until=until)
+            event(log, "nobody-decided", level=logging.ERROR, intake=mail.id, in_a_row=door.streak.faults)
             return Progress(retried=1)
         decision = Decision(door=door, at=door.clock())
         decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
@@ -220,13 +231,6 @@ async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | 
         await intake.release(tx, door.owner, ids, refund=refund)
     if error is not None and not isinstance(error, StaleDirectory):
         raise error
-
-
-def _tell(stage: str, error: Exception, **identifiers: int) -> None:
-    if isinstance(error, TaskFailed):
-        event(log, stage, level=logging.ERROR, error=error.what, at=error.place or None, **identifiers)
-    else:
-        fault(log, stage, error, **identifiers)
 
 
 def _describe(error: Exception) -> str:

@@ -286,9 +286,12 @@ async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     await _give_back(tx, owner, ids, solo=True)
 
 
-async def release(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
-    """Give mails back untouched, due as before. With `refund` a solo attempt is not counted after all."""
-    await _give_back(tx, owner, ids, **({"attempts": REFUNDED} if refund else {}))
+async def release(
+    tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool, until: datetime | None = None
+) -> None:
+    """Give mails back untouched, due as before, or only at `until`. With `refund` a solo attempt does not count."""
+    later = {} if until is None else {"next_at": until}
+    await _give_back(tx, owner, ids, **({"attempts": REFUNDED} if refund else {}), **later)
 
 
 async def release_all(tx: Transaction, owner: str) -> None:

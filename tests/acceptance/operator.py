@@ -36,6 +36,8 @@ SETTLED = timedelta(minutes=11)
 class Here:
     """Does in this process, at once, what the processes of the pool do: to start them is most of what a batch costs."""
 
+    active = True
+
     def __init__(self, *, initargs: tuple[Any, ...], **_: object) -> None:
         pool._here["judge"], pool._here["composer"] = pool._make(*initargs[1:])
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import psutil
 import pytest
+from pebble.pool.process import WorkerManager
 
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail.judge import Unjudged
@@ -28,6 +30,8 @@ from tests.support.pool_parts import (
     HANGS,
     KEYLESS,
     LOCKED,
+    PANICS,
+    UNTOLD,
     MakeComposer,
     MakeStumblingJudge,
 )
@@ -135,8 +139,10 @@ async def test_answers_are_composed_in_order(pool: Pool) -> None:
         (DIES, "died", f"exit-{EXIT_CODE}"),
         (EATS, "memory", ""),
         (BREAKS + b" over Durand", "valueerror", "pool_parts.py"),
+        (UNTOLD + b" of Durand", "untolderror", "pool_parts.py"),
+        (PANICS + b" at Durand", "panicerror", "pool_parts.py"),
     ],
-    ids=["hangs", "dies", "eats memory", "breaks"],
+    ids=["hangs", "dies", "eats memory", "breaks", "breaks with what cannot be told", "panics"],
 )
 async def test_a_mail_that_harms_its_process_fails_by_name_and_the_pool_goes_on(
     pool: Pool, mail: bytes, what: str, place: str
@@ -220,6 +226,26 @@ async def test_processes_that_cannot_begin_are_nobodys_fault_but_the_surrounding
             with pytest.raises(Unavailable):
                 await judged(pool, a_mail())
             assert pool.served is None, "so that whoever asks next serves anew"
+    finally:
+        await pool.close()
+
+
+async def test_when_no_process_can_be_started_no_mail_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file descriptor is left for its channel, say."""
+    pool = a_pool()
+
+    def exhausted(*_: object) -> tuple[object, object]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    try:
+        await pool.serve(material())
+        with monkeypatch.context() as patch:
+            patch.setattr(WorkerManager, "create_channels", exhausted)
+            with pytest.raises(Unavailable):
+                await judged(pool, a_mail())
+        assert pool.served is None, "so the next turn serves anew"
+        await pool.serve(material())
+        assert intakes(await judged(pool, a_mail())) == [0]
     finally:
         await pool.close()
 

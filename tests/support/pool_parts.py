@@ -23,8 +23,20 @@ from tests.support.judging import LIMITS, SERVICE
 
 HANGS, DIES, EATS, BREAKS, DAWDLES = b"hangs", b"dies", b"eats", b"breaks", b"dawdles"
 KEYLESS, LOCKED = b"keyless", b"locked"
-BREAKS_OFF = b"is cut off"
+BREAKS_OFF, UNTOLD, PANICS = b"is cut off", b"cannot be told", b"panics"
 EXIT_CODE = 7
+
+
+class UntoldError(Exception):
+    """It crosses to no other process: it cannot be made again from what it says of itself."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(what)
+        self.where = where
+
+
+class PanicError(BaseException):
+    """As a library in Rust raises it."""
 
 
 def break_off() -> None:
@@ -56,6 +68,10 @@ class StumblingJudge(Judge):
             time.sleep(0.5)
         elif mail.raw.startswith(BREAKS_OFF):
             break_off()
+        elif mail.raw.startswith(UNTOLD):
+            raise UntoldError(mail.raw.decode(), "here")
+        elif mail.raw.startswith(PANICS):
+            raise PanicError(mail.raw.decode())
         return Judge.judge(self, mail, at)
 
 
