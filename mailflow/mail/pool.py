@@ -10,6 +10,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import pickle
 import resource
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from concurrent.futures import TimeoutError as TaskTimeout
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing import reduction
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -77,6 +79,9 @@ class Pool:
         self._makers = (judge, composer)
         self._meter = meter
         self._processes: ProcessPool | None = None
+        self._shared: _Shared | None = None
+        self._whole = True
+        """Whether the processes can be heard."""
         self.served: TrustMaterial | None = None
         self._serving = asyncio.Lock()
         self._under_way = 0
@@ -94,16 +99,16 @@ class Pool:
 
     async def _serve(self, material: TrustMaterial) -> None:
         await asyncio.to_thread(_make, material, *self._makers)
-        former = self._processes
+        former, shared, whole = self._processes, self._shared, self._whole
+        self._shared = _Shared(material)
         self._processes = ProcessPool(
             max_workers=self._limits.processes,
             context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self._limits.memory_bytes_max, material, *self._makers),
+            initargs=(self._limits.memory_bytes_max, self._shared, *self._makers),
         )
-        self.served = material
-        if former is not None:
-            await _end(former)
+        self.served, self._whole = material, True
+        await self._end(former, shared, at_once=not whole)
 
     async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
         """One verdict per mail, in order; None for those that were left for another time (`Judge.judge_some`).
@@ -132,11 +137,23 @@ class Pool:
 
         When they do nothing they end by themselves, also one that is only just beginning.
         """
-        if self._processes is not None:
-            if self._under_way:
-                self._processes.stop()
-            await _end(self._processes)
-            self._processes = None
+        former, shared, self._processes, self._shared = self._processes, self._shared, None, None
+        await self._end(former, shared, at_once=bool(self._under_way) or not self._whole)
+
+    def _distrust(self, processes: ProcessPool) -> None:
+        if processes is self._processes:  # others may serve by now
+            self.served, self._whole = None, False
+
+    async def _end(self, processes: ProcessPool | None, shared: "_Shared | None", *, at_once: bool) -> None:
+        """Let them finish what is under way, or not."""
+        if processes is None or shared is None:
+            return
+        if at_once:
+            processes.stop()
+        else:
+            processes.close()
+        await asyncio.to_thread(_join, processes, (self._under_way + 1) * self._limits.task_seconds_max)
+        shared.close()
 
     async def _spread(
         self, task: Callable[[Sequence[T], datetime], list[U]], work: Sequence[T], at: datetime
@@ -152,20 +169,28 @@ class Pool:
             seconds = self._limits.task_seconds_max
             futures = [processes.schedule(task, args=(part, at), timeout=seconds) for part in slices]
             if not await _ended(futures, within_seconds=(self._under_way + 1) * seconds):
-                processes.stop()
-                self.served = None
+                self._distrust(processes)
                 for told in (future for future in futures if not future.cancelled()):
                     _result(told)  # raises when it died: then it may be to blame
                 raise Unavailable("the processes of the pool say nothing; they are started anew")
             return [one for future in futures for one in _result(future)]
         except (RuntimeError, OSError):  # a pool that cannot go on, in pebble's words, or begin: no mail is to blame
-            self.served = None
+            self._distrust(processes)
             raise Unavailable("the processes of the pool have failed; they are started anew") from None
         except (Unavailable, Misconfigured):  # a key is away: whoever has a session with its token begins anew
             self.served = None
             raise
         finally:
             self._under_way -= 1
+
+
+def _join(processes: ProcessPool, within_seconds: float) -> None:
+    """Wait for them to finish what is under way; one of them may have fallen silent meanwhile."""
+    try:
+        processes.join(within_seconds)
+    except TimeoutError:
+        processes.stop()
+        processes.join()
 
 
 async def _ended(futures: "Sequence[Future[list[U]]]", *, within_seconds: float) -> bool:
@@ -182,13 +207,6 @@ async def _ended(futures: "Sequence[Future[list[U]]]", *, within_seconds: float)
     except TimeoutError:
         return False
     return True
-
-
-async def _end(processes: ProcessPool) -> None:
-    """Let them finish what is under way, unless they were stopped or have failed."""
-    if processes.active:
-        processes.close()
-    await asyncio.to_thread(processes.join)
 
 
 def _result(future: "Future[list[U]]") -> list[U]:
@@ -208,6 +226,34 @@ def _result(future: "Future[list[U]]") -> list[U]:
     raise TaskFailed(type(error).__name__.lower()) from None
 
 
+class _Shared:
+    """What every process reads when it begins, in memory that belongs to no process.
+
+    Not through the pipe that each is started with: more than fits into it is written while the process is starting, and
+    when one dies meanwhile, whoever starts it would wait for ever.
+    """
+
+    def __init__(self, material: TrustMaterial) -> None:
+        self._file = os.memfd_create("mailflow-trust")
+        with open(self._file, "wb", closefd=False) as file:
+            pickle.dump(material, file)
+
+    def __getstate__(self) -> Any:
+        return reduction.DupFd(self._file)
+
+    def __setstate__(self, state: Any) -> None:
+        self._file = state.detach()
+
+    def read(self) -> TrustMaterial:
+        """The material. The offset is every process's own business."""
+        material: TrustMaterial = pickle.loads(os.pread(self._file, os.fstat(self._file).st_size, 0))  # noqa: S301  ours
+        return material
+
+    def close(self) -> None:
+        """No process will begin any more."""
+        os.close(self._file)
+
+
 # Inside a process of the pool
 
 _here: dict[str, Any] = {}
@@ -215,7 +261,7 @@ _here: dict[str, Any] = {}
 
 def _begin(
     memory_bytes_max: int,
-    material: TrustMaterial,
+    shared: _Shared,
     judge: Callable[[Trust], Judge],
     composer: Callable[[Trust], Composer],
 ) -> None:
@@ -223,7 +269,7 @@ def _begin(
     with contextlib.suppress(OSError):  # a sandbox may forbid it: all works without
         os.nice(NICENESS)
     os.environ["RAYON_NUM_THREADS"] = "1"  # the typesetter's threads: there is a process for each core
-    _here["judge"], _here["composer"] = _make(material, judge, composer)
+    _here["judge"], _here["composer"] = _make(shared.read(), judge, composer)
     gc.freeze()  # what is here now stays: the garbage collector need not look at it again
 
 

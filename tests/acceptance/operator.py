@@ -36,10 +36,9 @@ SETTLED = timedelta(minutes=11)
 class Here:
     """Does in this process, at once, what the processes of the pool do: to start them is most of what a batch costs."""
 
-    active = True
-
     def __init__(self, *, initargs: tuple[Any, ...], **_: object) -> None:
-        pool._here["judge"], pool._here["composer"] = pool._make(*initargs[1:])
+        _, shared, *makers = initargs
+        pool._here["judge"], pool._here["composer"] = pool._make(shared.read(), *makers)
 
     def schedule(self, task: Callable[..., Any], *, args: tuple[Any, ...], timeout: float) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -49,7 +48,7 @@ class Here:
             future.set_exception(error)
         return future
 
-    def close(self) -> None:
+    def close(self, _timeout: float | None = None) -> None:
         """Nothing is under way."""
 
     join = stop = close

@@ -33,11 +33,13 @@ from tests.support.pool_parts import (
     PANICS,
     UNTOLD,
     MakeComposer,
+    MakeStillborn,
     MakeStumblingJudge,
 )
 
 LIMITS = PoolLimits(processes=2, task_seconds_max=4.0, memory_bytes_max=2 << 30)
 SECONDS_MAX = 60
+PIPE_BYTES = 65_536
 
 
 def service_pair() -> tuple[bytes, bytes]:
@@ -246,6 +248,40 @@ async def test_when_no_process_can_be_started_no_mail_is_to_blame(monkeypatch: p
         assert pool.served is None, "so the next turn serves anew"
         await pool.serve(material())
         assert intakes(await judged(pool, a_mail())) == [0]
+    finally:
+        await pool.close()
+
+
+async def test_a_process_that_dies_while_it_is_starting_keeps_nobody_waiting() -> None:
+    """What it is given is more than fits into the pipe between the two: whoever writes it would never end."""
+    key, certificate = service_pair()
+    pool = Pool(LIMITS, MakeStillborn(key=key, certificate=certificate), MakeComposer(key=key, certificate=certificate))
+    much = replace(material(), anchors=material().anchors * 500)
+    assert sum(map(len, much.anchors)) > 4 * PIPE_BYTES
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            await pool.serve(much)
+            with pytest.raises(Unavailable):
+                await pool.judge(unjudged(a_mail()), JUDGED_AT)
+            await pool.serve(material())
+    finally:
+        await pool.close()
+
+
+async def test_a_former_generation_that_falls_silent_holds_up_no_other() -> None:
+    pool = a_pool()
+    try:
+        await pool.serve(material(1))
+        assert intakes(await judged(pool, a_mail())) == [0]
+        silenced = asyncio.create_task(judged(pool, BREAKS_OFF, a_mail()))
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(SECONDS_MAX):
+            await pool.serve(material(2))
+        assert intakes(await judged(pool, a_mail(), a_mail())) == [0, 1]
+        assert pool.served is not None, "the failure of the former says nothing of these"
+        with pytest.raises((TaskFailed, Unavailable)):
+            await silenced
+        assert intakes(await judged(pool, a_mail(), a_mail())) == [0, 1]
     finally:
         await pool.close()
 

@@ -8,6 +8,7 @@ import struct
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pebble.pool.channel import WorkerChannel
 
@@ -94,6 +95,15 @@ class MakeStumblingJudge:
             own_addresses=frozenset({SERVICE}),
             own_domain="service.example",
         )
+
+
+class MakeStillborn(MakeStumblingJudge):
+    """Kills the process that is to begin with it, before that has read what it was given."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (EXIT_CODE,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,126 @@
+"""Who is to blame when mails fail: one of them falls alone, but what befalls all of them is the surroundings' fault."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.mail import stages, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.late import acknowledge
+from mailflow.mail.letter import Composed, Composition
+from mailflow.mail.model import Recognition
+from mailflow.mail.pool import TaskFailed
+from mailflow.mail.stages import Drained, Stages
+from mailflow.mail.worker import FAULTS_IN_A_ROW_MAX
+from mailflow.register import Register
+from tests.support.doors import PACE, House, InProcess
+from tests.support.judging import a_mail, dem_part
+from tests.support.pool_parts import BREAKS
+from tests.support.records import rows
+
+SECONDS_MAX = 60
+NEVER_SECONDS = 3600.0
+MORE = 3
+"""Mails beyond those that may be set aside in a row."""
+POISON = BREAKS + b": the judge\r\n"
+
+
+@pytest.fixture
+async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A door whose stages wait for nothing but each other."""
+    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(stages, "STEP_SECONDS_MAX", 0.05)
+    made = House(register)
+    await made.enrol()
+    return made
+
+
+def letter(number: int) -> bytes:
+    """A mail about somebody of its own."""
+    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
+
+
+async def drain(door: MailDoor) -> Drained:
+    async with asyncio.timeout(SECONDS_MAX):
+        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
+
+
+async def states(house: House) -> Counter[str]:
+    return Counter(row.state for row in await rows(house.register, "SELECT state FROM intake"))
+
+
+async def test_what_befalls_every_mail_is_blamed_on_few_and_the_others_are_answered_once_it_is_over(
+    house: House,
+) -> None:
+    """Memory is short, say, or an upgrade is broken: else the whole queue would be set aside within minutes."""
+
+    def short_of_memory() -> None:
+        raise TaskFailed("memory")
+
+    for number in range(FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(letter(number))
+    house.judges.trouble = short_of_memory
+    door = house.door()
+    drained = await drain(door)
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE}
+    assert (drained.waiting, drained.unavailable) == (MORE, ())
+    house.now += PACE.defer_most
+    await drain(door)
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE}, "as long as it lasts"
+    house.judges.trouble = lambda: None
+    house.now += PACE.defer_most
+    assert (await drain(door)).progress.answered == MORE
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "answered": MORE}
+
+
+async def test_mails_that_break_the_judge_do_not_keep_others_waiting_however_many_there_are(house: House) -> None:
+    for number in range(FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(POISON + letter(number))
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    assert (await drain(door)).progress.sent == 1
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE, "answered": 1}
+    house.now += PACE.defer_most
+    await drain(door)
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX + MORE, "answered": 1}, "one was decided since"
+
+
+async def test_an_order_that_breaks_whoever_composes_in_a_way_nobody_foresaw_falls_alone(house: House) -> None:
+    class Stumbling(InProcess):
+        async def compose(self, compositions: Sequence[Composition], at: datetime) -> list[Composed]:
+            if any(b"Nomb" in bytes(one.order) for one in compositions if isinstance(one.order, bytes)):
+                raise KeyError("Nomb")
+            return await InProcess.compose(self, compositions, at)
+
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+    drained = await drain(replace(house.door(), judges=Stumbling()))
+    assert (drained.progress.sent, drained.unavailable) == (2, ())
+    found = await rows(house.register, "SELECT state, reason, attempts FROM outbox ORDER BY id")
+    assert [tuple(row) for row in found] == [
+        ("sent", None, 0),
+        ("queued", "cannot be composed now", 1),
+        ("sent", None, 0),
+    ]
+
+
+async def test_a_pool_that_breaks_for_all_uses_up_no_receipt(house: House) -> None:
+    """Receipts matter most when something is broken for hours."""
+
+    class Broken(InProcess):
+        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
+            raise TaskFailed("memory")
+
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+    await worker.receive(house.door())
+    house.now += PACE.late
+    with pytest.raises(Unavailable):
+        await acknowledge(replace(house.door(), judges=Broken()))
+    assert await acknowledge(house.door()) == Progress(late=3)
