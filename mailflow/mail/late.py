@@ -42,9 +42,7 @@ async def acknowledge(door: MailDoor) -> Progress:
     if len(found) > 1 and all(
         isinstance(one, Undetermined) and one.anomaly.code is Code.INTERNAL_FAULT for one in found
     ):
-        raise Unavailable(
-            "not one of the late mails can be judged: that is hardly their fault, and they are not told off"
-        )
+        raise Unavailable("not one of the late mails can be judged: that is hardly their fault")
     recognised = [one for one in found if isinstance(one, Recognised)]
     receipts = {
         one.intake: TechnicalReceipt(recognised=one, received_at=received[one.intake], deadline_at=due[one.intake])
