@@ -140,7 +140,10 @@ def test_the_audit_mailbox_is_where_the_mailbox_is_unless_it_says_otherwise(tmp_
         ),
         (('# user = "demandes"', 'user = "demandes"'), "smtp: user and secret_file should be given together"),
         (("lease_seconds = 600", "lease_seconds = 30"), "lease_seconds should be more than task_seconds_max"),
-        (("bytes_max = 1073741824", "bytes_max = 99999999"), "should be greater than or equal to 268435456"),
+        (
+            ("task_memory_bytes_max = 1073741824", "task_memory_bytes_max = 99"),
+            "should be greater than or equal to 268435456",
+        ),
         (('processed = "Processed"', 'processed = "INBOX"'), "should be three folders"),
         (('"audit@example.org"', '"demandes@example.org"'), "should be two mailboxes"),
         (("deadline_hours = 12", "deadline_hours = 2"), "should be less than the deadline"),
