@@ -199,7 +199,7 @@ class Worker(Section):
     """Processes that judge and compose: one for each core."""
     task_seconds_max: Count = 30
     """Longest time for judging or composing a share of a chunk, or one mail alone; then its process is ended."""
-    task_memory_bytes_max: Count = Field(default=1_073_741_824, ge=268_435_456)
+    task_memory_bytes_max: int = Field(default=1_073_741_824, strict=True, ge=268_435_456)
     """Address space that one such process may use. With less than a quarter of that it could not begin."""
     turn_seconds_max: Count = 3_600
     """Longest turn of a stage. One that is longer hangs: the watchdog of systemd then starts the service anew. It is to
