@@ -31,7 +31,7 @@ from mailflow.app.reconciling import Ledger, ledger_of
 from mailflow.app.reviewing import archive_of, shadow_of, tell_case
 from mailflow.app.revocation import keep_fresh, refresh_now, refresher_of
 from mailflow.app.status import Watch, all_expiries, list_files, status_served
-from mailflow.app.supervision import ServiceManager, keep_told
+from mailflow.app.supervision import ServiceManager, beside, keep_told
 from mailflow.app.telling import tellers
 from mailflow.app.tracing import traced
 from mailflow.app.watches import TOLD, try_channels, watch_once, worker_watch
@@ -155,26 +155,21 @@ async def run(settings: Settings) -> None:
         attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics))
         bird = canary_of(settings, door, now)
         scheduler = _scheduler(stages, settings.jobs.at, day, minute)
-        beside = [
-            asyncio.create_task(work)
-            for work in (
-                keep_jobs(register, job_terms(settings), day, metrics, door.is_whole),
-                keep_sealed(register, job_terms(settings)),
-                keep_fresh(refresher_of(settings, register), minute),
-                keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
-                watch.keep(),
-                attendance.keep(register),
-                *([bird.keep()] if bird else []),
-            )
-        ]
+        works = (
+            keep_jobs(register, job_terms(settings), settings.jobs.at, day, metrics, door.is_whole),
+            keep_sealed(register, job_terms(settings)),
+            keep_fresh(refresher_of(settings, register), minute),
+            keep_told(manager, stages, stop, settings.worker.turn_seconds_max),
+            watch.keep(),
+            attendance.keep(register),
+            *([bird.keep()] if bird else []),
+        )
         try:
-            work = stages.run(settings.mailbox.idle_seconds, stop)
-            await _until_stopped(door, work, stop, settings.worker.stop_seconds)
+            async with beside(works, stop):
+                work = stages.run(settings.mailbox.idle_seconds, stop)
+                await _until_stopped(door, work, stop, settings.worker.stop_seconds)
         finally:
             scheduler.shutdown(wait=False)
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
             await seal_now(register, job_terms(settings), SEAL_AT_END_SECONDS)
 
 

@@ -12,7 +12,7 @@ from mailflow.app.keys import make_notary
 from mailflow.app.parts import now
 from mailflow.app.reviewing import examine_of
 from mailflow.core.calendar import PARIS
-from mailflow.errors import Unavailable
+from mailflow.errors import MailflowError, Unavailable
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.sealing import seal
@@ -25,6 +25,8 @@ from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
 """Until jobs are tried again that could not be done: the register was unavailable, or another worker at it."""
+LOOK_SECONDS = 3600.0
+"""How often it is looked whether any are due for which nobody woke us: a clock that was put back does so late."""
 
 SEAL_SECONDS = 60.0
 """How often the journal is sealed: what was committed since may still be changed unseen."""
@@ -32,7 +34,7 @@ SEAL_AT_END_SECONDS = 5.0
 """How long who is to stop may go on sealing."""
 
 IsWhole = Callable[[], Awaitable[bool]]
-"""Whether the register is not behind its mailboxes. Raises Unavailable."""
+"""Whether the register is not behind its mailboxes. Raises Misconfigured and Unavailable."""
 
 log = logging.getLogger(__name__)
 
@@ -66,24 +68,27 @@ async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -
     return done
 
 
-async def keep_jobs(register: Register, terms: JobTerms, wake: asyncio.Event, meter: Meter, is_whole: IsWhole) -> None:
-    """Do what is due now, and each time that `wake` is set, until cancelled. What is cut off is done the next time."""
+async def keep_jobs(
+    register: Register, terms: JobTerms, daily_at: str, wake: asyncio.Event, meter: Meter, is_whole: IsWhole
+) -> None:
+    """Catch up now, each time that `wake` is set, and at the latest after LOOK_SECONDS by the clock of the event loop.
+
+    Until cancelled. What is cut off is done the next time.
+    """
     while True:
         wake.clear()
-        faults = [not await _may_begin(is_whole)]
-        if not any(faults):
-            faults = [await _fault_of(_run(register, job, terms, meter), job) for job in JOBS]
+        well = await catch_up(register, terms, daily_at, meter, is_whole)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), AGAIN_SECONDS if any(faults) else None)
+            await asyncio.wait_for(wake.wait(), LOOK_SECONDS if well else AGAIN_SECONDS)
 
 
-async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> None:
-    """Do the jobs that have not been done since they last were to begin: for a batch, which nobody wakes for them.
+async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> bool:
+    """Do the jobs that have not been done since they last were to begin; whether none of them failed.
 
-    Nothing that fails here disturbs the batch: the next one tries again.
+    Nothing that fails here disturbs the mails: the next time tries again.
     """
     if not await _may_begin(is_whole):
-        return
+        return False
     at = now()
     begun = _last(time.fromisoformat(daily_at), at)
     try:
@@ -91,18 +96,22 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
             done_at = {one.job: one.done_at for one in await watching.job_runs(tx)}
     except Unavailable:
         event(log, "unavailable", level=logging.WARNING, work="jobs")
-        return
+        return False
+    faults = []
     for job in JOBS:
         done = done_at.get(job.name)
         if done is None or not begun <= done <= at:  # after now: the clock was wrong then
-            await _fault_of(_run(register, job, terms, meter), job)
+            faults.append(await _fault_of(_run(register, job, terms, meter), job))
+        else:  # by a process before this one, perhaps: its gauge says so all the same
+            meter.level("job_done_at", done.timestamp(), task=job.name)
+    return not any(faults)
 
 
 async def _may_begin(is_whole: IsWhole) -> bool:
     """Whether the register was held against its mailboxes, and is not behind them."""
     try:
         return await is_whole()
-    except Unavailable:
+    except MailflowError:  # a secret may just be in rotation
         event(log, "unavailable", level=logging.WARNING, work="jobs")
         return False
 

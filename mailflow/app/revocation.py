@@ -1,6 +1,7 @@
 """The job that fetches revocation data, at work: woken each minute, and before a batch."""
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,8 @@ from mailflow.settings import Settings
 
 SECONDS_MAX = 300.0
 """How long one round may take: however many sources are silent, a batch begins."""
+AGAIN_SECONDS = 120.0
+"""Until who is due is asked though nobody woke us: a clock that was put back does so late."""
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +50,9 @@ async def refresh_now(refresher: Refresher) -> None:
 
 
 async def keep_fresh(refresher: Refresher, wake: asyncio.Event) -> None:
-    """Ask who is due now, and each time that `wake` is set, until cancelled."""
+    """Ask who is due now, each time that `wake` is set, and at the latest after AGAIN_SECONDS; until cancelled."""
     while True:
         wake.clear()
         await refresh_now(refresher)
-        await wake.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), AGAIN_SECONDS)

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mailflow import __version__
+from mailflow.app.apart import apart
 from mailflow.app.disks import disk_use
 from mailflow.app.keys import key_files
 from mailflow.app.parts import imap_account, now
@@ -18,7 +19,7 @@ from mailflow.core.model import EnrolledSender, Standing
 from mailflow.core.revocation import KeptSource, SourceKind
 from mailflow.core.service_keys import KeyUse, ServiceKey, present
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
-from mailflow.log import event
+from mailflow.log import event, fault
 from mailflow.mail import pem
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.kinds import ANSWER
@@ -94,7 +95,9 @@ class Watch:
     async def keep(self) -> None:
         """Look at what changes slowly, now and then, until cancelled. What cannot be read now is left as it was."""
         while True:
-            await self.look_around()
+            error = (await apart(self.look_around())).exception()
+            if error is not None:  # a fault of ours: the next look may meet none
+                fault(log, "not-looked-at", error)
             await asyncio.sleep(SLOW_SECONDS)
 
     async def look_around(self) -> None:

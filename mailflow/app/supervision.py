@@ -1,5 +1,7 @@
 """What the service tells the service manager: ready, alive, stopping, and what it is at (sd_notify(3)).
 
+And what works beside its mails, whose early end it does not live on with.
+
 Started by anything but systemd it tells nobody. It is alive as long as its event loop turns and none of its stages
 hangs in a turn: then, and only then, the watchdog hears from us. Otherwise systemd ends the process and starts another,
 which loses nothing: each stage is safe to kill at any line.
@@ -10,11 +12,12 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from mailflow.log import event
+from mailflow.errors import Unavailable
+from mailflow.log import event, fault
 from mailflow.mail.stages import Stages
 
 STATUS_SECONDS = 10.0
@@ -61,6 +64,36 @@ class ServiceManager:
                 datagrams.sendto(text.encode(), name)
         except OSError:
             event(log, "unheard", level=logging.WARNING, by="service-manager")
+
+
+@contextlib.asynccontextmanager
+async def beside(works: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> AsyncIterator[None]:
+    """All of these at work until the block ends.
+
+    One that fails before sets `stop`, and the end of the block raises Unavailable: nobody would see that it is not done
+    any more, and a process that is started anew does it again.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    failed = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            fault(log, "ended-early", error)
+            failed.append(task)
+            stop.set()
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.remove_done_callback(ended)
+            task.cancel()
+        await asyncio.wait(tasks)
+    if failed:
+        raise Unavailable("work beside the mails has ended early: see the log")
 
 
 async def keep_told(manager: ServiceManager, stages: Stages, stop: asyncio.Event, turn_seconds_max: float) -> None:

@@ -14,8 +14,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mailflow.errors import Unavailable
-from mailflow.log import event
+from mailflow.errors import MailflowError
+from mailflow.log import event, fault
 from mailflow.register.intake import UNDONE
 from mailflow.register.tables import intake, on_its_way, outbox
 from mailflow.register.transaction import Register, Transaction
@@ -35,8 +35,6 @@ async def present(register: Register, owner: str, clock: Callable[[], datetime])
     keeping = asyncio.create_task(_keep(register, owner, clock, tried))
     try:
         await tried.wait()
-        if keeping.done():
-            keeping.result()
         yield
     finally:
         keeping.cancel()
@@ -44,21 +42,27 @@ async def present(register: Register, owner: str, clock: Callable[[], datetime])
 
 
 async def _keep(register: Register, owner: str, clock: Callable[[], datetime], tried: asyncio.Event) -> None:
+    """Until cancelled, whatever happens: who does not hold its lock is dead to the others, who take its leases."""
     while True:
-        try:
-            async with register.alone(WORKER, of=owner, for_ever=False) as held:
-                if held and tried.is_set():  # again: what it had in its hands then failed, and may not be given back
-                    async with register.begin() as tx:
-                        await _free(tx, owner, clock(), alive=True)
-                while held:
-                    tried.set()
-                    await asyncio.sleep(ROUND_SECONDS)
-                    await held.confirm()
-        except Unavailable:
+        (error,) = await asyncio.gather(_hold(register, owner, clock, tried), return_exceptions=True)
+        tried.set()
+        if isinstance(error, MailflowError):
             event(log, "unavailable", level=logging.WARNING, work="presence")
-        finally:
-            tried.set()
+        elif error is not None:
+            fault(log, "presence-failed", error)
         await asyncio.sleep(ROUND_SECONDS)
+
+
+async def _hold(register: Register, owner: str, clock: Callable[[], datetime], tried: asyncio.Event) -> None:
+    """As long as it can be held; not at all while somebody else has it."""
+    async with register.alone(WORKER, of=owner, for_ever=False) as held:
+        if held and tried.is_set():  # again: what it had in its hands then failed, and may not be given back
+            async with register.begin() as tx:
+                await _free(tx, owner, clock(), alive=True)
+        while held:
+            tried.set()
+            await asyncio.sleep(ROUND_SECONDS)
+            await held.confirm()
 
 
 async def take_over(register: Register, owner: str, at: datetime) -> int:
