@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import os
 import signal
 from collections.abc import Coroutine
@@ -37,6 +38,7 @@ from mailflow.app.tracing import traced
 from mailflow.app.watches import TOLD, try_channels, watch_once, worker_watch
 from mailflow.core.calendar import PARIS
 from mailflow.errors import Misconfigured
+from mailflow.log import event
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
 from mailflow.ops.metrics import Metrics
@@ -86,6 +88,10 @@ T = TypeVar("T")
 
 PAUSE_SECONDS = 5.0
 """How often an idle stage looks for work that nobody woke it for."""
+CUT_OFF_SECONDS_MAX = 3.0
+"""How long a stop waits for what was cut off to end, and then for what is held to be given back: a COMMIT may hang."""
+
+log = logging.getLogger(__name__)
 
 
 def stages_of(door: MailDoor, settings: Settings) -> Stages:
@@ -198,10 +204,20 @@ async def _until_stopped(
         if task.done():
             return task.result()
         task.cancel()
-        await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=CUT_OFF_SECONDS_MAX)
         return None
     finally:
-        await let_go(door)
+        await _give_back(door)
+
+
+async def _give_back(door: MailDoor) -> None:
+    giving = asyncio.create_task(let_go(door))
+    await asyncio.wait({giving}, timeout=CUT_OFF_SECONDS_MAX)
+    if giving.done():
+        giving.result()
+    else:
+        giving.cancel()
+        event(log, "not-given-back", level=logging.WARNING)  # others have it once its lease has run out
 
 
 def _scheduler(stages: Stages, daily_at: str, day: asyncio.Event, minute: asyncio.Event) -> "AsyncIOScheduler":

@@ -105,6 +105,9 @@ class Stages:
         try:
             pairs = [(None, self.doubtful), *zip((None, *self._line), self._line, strict=False)]
             await _together(self._finish(stage, before, stop) for before, stage in pairs)
+        except asyncio.CancelledError:
+            lasting.cancel()  # it may be in a turn that lasts longer than whoever stops us would wait
+            raise
         finally:
             over.set()
             await lasting

@@ -1,23 +1,28 @@
-"""Work beside the mails: no clock that is put back and no fault ends it unseen."""
+"""Work beside the mails: no clock that is put back and no fault ends it unseen, and none of it holds up a stop."""
 
 import asyncio
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from mailflow import app
 from mailflow.app import daily, revocation, status
 from mailflow.app.status import Watch
 from mailflow.app.supervision import beside
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.jobs.daily import JOBS
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.stages import Stages
 from mailflow.ops.metrics import Metrics
 from mailflow.register import Register, presence, watching
 from mailflow.register.presence import WORKER, present
 from mailflow.register.transaction import Hold
 from tests.support.clock import at_instant
-from tests.support.doors import House
+from tests.support.doors import PACE, House
 from tests.support.jobs import TERMS, night
 from tests.support.records import NOW
 from tests.support.watching import at_work
@@ -25,6 +30,8 @@ from tests.support.watching import at_work
 PATIENCE_SECONDS = 60
 NEVER_SECONDS = 3600.0
 SOON_SECONDS = 0.01
+DEAF_SECONDS = 5.0
+"""Longer than a stop may take, in these tests."""
 BEGINS = "02:30"
 
 
@@ -165,3 +172,53 @@ async def test_what_ends_with_the_service_ended_not_early(caplog: pytest.LogCapt
         await asyncio.sleep(SOON_SECONDS)
     assert not stop.is_set()
     assert not caplog.records
+
+
+# A stop
+
+
+async def stopped(door: MailDoor, work: Any, after: asyncio.Event) -> float:
+    """Work, and a stop once `after` is set; how many seconds it then took."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(app._until_stopped(door, work(stop), stop, SOON_SECONDS))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await after.wait()
+        stop.set()
+        begun = asyncio.get_running_loop().time()
+        assert await running is None
+    return asyncio.get_running_loop().time() - begun
+
+
+def hanging(begun: asyncio.Event, *, deaf: bool = False) -> Callable[[object], Any]:
+    """A turn that lasts for ever; `deaf` for a while to a cancellation, as a COMMIT that hangs is."""
+
+    async def hang(_: object) -> Progress:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if deaf:
+                await asyncio.sleep(DEAF_SECONDS)
+        raise AssertionError("it was not cancelled")
+
+    return hang
+
+
+async def test_a_receipt_under_way_does_not_hold_up_a_stop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "CUT_OFF_SECONDS_MAX", NEVER_SECONDS)
+    door = house.door(pace=replace(PACE, late=PACE.late * 0))
+    stages = Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS)
+    acknowledging, receiving = asyncio.Event(), asyncio.Event()
+    stages.acknowledge.turn, stages.receive.turn = hanging(acknowledging), hanging(receiving)
+    await stopped(door, stages.drain, acknowledging)
+
+
+async def test_a_commit_that_hangs_does_not_hold_up_a_stop(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "CUT_OFF_SECONDS_MAX", SOON_SECONDS)
+    begun, giving = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(app, "let_go", hanging(giving, deaf=True))
+    assert await stopped(house.door(), hanging(begun, deaf=True), begun) < DEAF_SECONDS
+    assert giving.is_set()
+    assert [(record.levelno, record.message) for record in caplog.records] == [(logging.WARNING, "not-given-back")]
