@@ -249,7 +249,7 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
 
 
 def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> AsyncEngine:
-    from mailflow.register import binary  # the driver: ten mebibytes for whoever has none to drive
+    from mailflow.register import binary, patience  # the driver: ten mebibytes for whoever has none to drive
 
     options = {
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
@@ -287,6 +287,7 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
             "options": " ".join([*given, *(f"-c {name}={value}" for name, value in options.items())]),
             "cursor_factory": binary.Cursor,
             "context": binary.ARRAYS,
+            "async_creator_fn": patience.Connection.connect,
         },
     )
 
