@@ -122,15 +122,22 @@ class Attendance:
 
     async def guarded(self, opened: Callable[[], AbstractAsyncContextManager[Register]]) -> bool:
         """A round in its time, whatever happens in it; whether all was told that was due."""
-        task = await apart(self.round(opened), ROUND_SECONDS_MAX)
-        if task.cancelled():
-            event(log, "watch-hangs", level=logging.ERROR)
-            return False
+        task = await apart(self.timed_round(opened))
         error = task.exception()
         if error is not None:
             fault(log, "watch-failed", error)
             return False
         return task.result()
+
+    async def timed_round(self, opened: Callable[[], AbstractAsyncContextManager[Register]]) -> bool:
+        """A round; one that hangs tells what a register tells that cannot be read, since that is what it hangs at."""
+        begun = self.clock()
+        task = await apart(self.round(opened), ROUND_SECONDS_MAX)
+        if task.done() and not task.cancelled():
+            return task.result()
+        event(log, "watch-hangs", level=logging.ERROR)
+        self.away.since = self.away.since or begun
+        return await self._register_is_away(self.clock())
 
     async def round(self, opened: Callable[[], AbstractAsyncContextManager[Register]]) -> bool:
         """Look, keep, tell; then say elsewhere that this was done. Whether all was told that was due."""

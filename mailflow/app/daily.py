@@ -119,7 +119,7 @@ async def _may_begin(is_whole: IsWhole) -> bool:
 async def seal_now(register: Register, terms: JobTerms, seconds: float | None = None) -> None:
     """Seal the journal, for so long at most. What fails is logged; whatever is left is made up for the next time."""
     task = await apart(seal(register, terms, now()), seconds)
-    error = None if task.cancelled() else task.exception()
+    error = task.exception() if task.done() and not task.cancelled() else None
     if isinstance(error, Unavailable | ConstraintViolated):
         event(log, "unavailable", level=logging.WARNING, work="seal")
     elif error is not None:

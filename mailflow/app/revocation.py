@@ -42,7 +42,7 @@ def refresher_of(settings: Settings, register: Register) -> Refresher:
 async def refresh_now(refresher: Refresher) -> None:
     """Ask who is due, in a bounded time. What fails is logged, and tried again the next time."""
     task = await apart(refresher.refresh(), SECONDS_MAX)
-    error = None if task.cancelled() else task.exception()
+    error = task.exception() if task.done() and not task.cancelled() else None
     if isinstance(error, MailflowError):
         event(log, "unavailable", level=logging.WARNING, work="revocation")
     elif error is not None:

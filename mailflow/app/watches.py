@@ -94,7 +94,7 @@ async def watch_once(settings: Settings) -> bool:
             disk_used=lambda: disk_use(settings),
             away=RegisterAway.remembered(Path(folder) / MEMORY) if folder else RegisterAway(since=now() - lasting),
         )
-        return await attendance.round(lambda: register_of(settings))
+        return await attendance.timed_round(lambda: register_of(settings))
 
 
 async def try_channels(settings: Settings) -> dict[str, str]:

@@ -1,17 +1,23 @@
 """To whom alarms are told, and how often: once by however many watch, again while nobody heeds them, when over."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mailflow.app import apart, attendance, watches
+from mailflow.app.telling import Tellers
 from mailflow.core.alerting import Channel, WorkerSign
 from mailflow.errors import Unavailable
 from mailflow.ops.alarms import Alarm
 from mailflow.ops.messages import in_short
 from mailflow.ops.snapshot import Expiry
-from mailflow.register import Register, alarms, journal, outbox, watching
+from mailflow.register import Register, alarms, database, journal, outbox, watching
+from mailflow.settings import Settings
 from tests.support.records import NOW, a_draft, another, rows
 from tests.support.watching import RAISED, Ears, Lookout, alerts, lasting, more
 
@@ -122,6 +128,50 @@ async def test_a_fault_in_a_round_ends_the_round_and_nothing_else(
     monkeypatch.setattr("mailflow.app.attendance.ROUND_SECONDS_MAX", 0.1)
     lookout.attendance.expiries = endless
     assert not await lookout.attendance.guarded(lookout.opened)
+
+
+async def test_a_round_that_hangs_at_a_lost_standby_is_told_of(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby, commit = asyncio.Event(), database._commit
+
+    async def waiting(connection: AsyncConnection) -> None:
+        await standby.wait()
+        await commit(connection)
+
+    monkeypatch.setattr(database, "_commit", waiting)
+    monkeypatch.setattr(attendance, "ROUND_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(apart, "CANCELLED_SECONDS_MAX", 0.1)
+    begun, ended = lookout.at, lookout.at + 5 * MINUTE
+    lookout.attendance.clock = iter((begun, begun, ended)).__next__
+    lookout.disk_used = 0.95
+    async with asyncio.timeout(5):
+        assert not await lookout.attendance.guarded(lookout.opened)
+    assert lookout.ears.told() == [RAISED[Alarm.REGISTER_UNREADABLE]]
+    (left,) = apart._going
+    standby.set()
+    await asyncio.wait({left})
+    lookout.disk_used, lookout.attendance.clock = 0.5, lambda: ended
+    assert await lookout.attendance.guarded(lookout.opened)
+    assert lookout.ears.told() == ["cleared RegisterUnreadable"]
+
+
+async def test_who_looks_once_tells_of_a_register_that_hangs(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def hanging(_: Settings) -> AsyncIterator[Register]:
+        await asyncio.Event().wait()
+        yield lookout.register
+
+    @asynccontextmanager
+    async def heard(*_: object) -> AsyncIterator[Tellers]:
+        yield lookout.ears.tellers
+
+    monkeypatch.setattr(attendance, "ROUND_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(watches, "register_of", hanging)
+    monkeypatch.setattr(watches, "tellers", heard)
+    async with asyncio.timeout(5):
+        assert not await watches.watch_once(lookout.settings)
+    assert lookout.ears.told() == [RAISED[Alarm.REGISTER_UNREADABLE]]
 
 
 async def test_without_anybody_to_tell_alarms_are_kept_all_the_same(register: Register) -> None:
