@@ -1,6 +1,5 @@
 """Who is to blame when mails fail: one of them falls alone, but what befalls all of them is the surroundings' fault."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,23 +8,20 @@ from datetime import datetime
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import stages, worker
-from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail import worker
+from mailflow.mail.door import Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.late import acknowledge
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.model import Recognition
 from mailflow.mail.pool import TaskFailed
-from mailflow.mail.stages import Drained, Stages
 from mailflow.mail.worker import FAULTS_IN_A_ROW_MAX
 from mailflow.register import Register
+from tests.support.batches import drain, hurry, letter
 from tests.support.doors import PACE, House, InProcess
-from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
 from tests.support.records import rows
 
-SECONDS_MAX = 60
-NEVER_SECONDS = 3600.0
 MORE = 3
 """Mails beyond those that may be set aside in a row."""
 POISON = BREAKS + b": the judge\r\n"
@@ -34,21 +30,10 @@ POISON = BREAKS + b": the judge\r\n"
 @pytest.fixture
 async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
     """A door whose stages wait for nothing but each other."""
-    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(stages, "STEP_SECONDS_MAX", 0.05)
+    hurry(monkeypatch)
     made = House(register)
     await made.enrol()
     return made
-
-
-def letter(number: int) -> bytes:
-    """A mail about somebody of its own."""
-    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
-
-
-async def drain(door: MailDoor) -> Drained:
-    async with asyncio.timeout(SECONDS_MAX):
-        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
 
 
 async def states(house: House) -> Counter[str]:

@@ -8,36 +8,20 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail import stages, worker
-from mailflow.mail.door import MailDoor
-from mailflow.mail.stages import Drained, Stages
+from mailflow.mail.stages import Stages
 from mailflow.register import Register
+from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
 from tests.support.doors import PACE, House
-from tests.support.judging import a_mail, dem_part
 from tests.support.records import rows
-
-SECONDS_MAX = 60
-NEVER_SECONDS = 3600.0
 
 
 @pytest.fixture
 async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
     """A door whose stages wait for nothing but each other."""
-    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(stages, "BACKOFF_MOST_SECONDS", 0.01)
-    monkeypatch.setattr(stages, "STEP_SECONDS_MAX", 0.05)
+    hurry(monkeypatch)
     made = House(register)
     await made.enrol()
     return made
-
-
-def letter(number: int) -> bytes:
-    """A mail about somebody of its own."""
-    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
-
-
-async def drain(door: MailDoor) -> Drained:
-    async with asyncio.timeout(SECONDS_MAX):
-        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
 
 
 async def sent(house: House) -> int:

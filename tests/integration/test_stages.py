@@ -11,41 +11,29 @@ import pytest
 from mailflow import registrar
 from mailflow.core.model import Submission
 from mailflow.errors import Misconfigured, Unavailable
-from mailflow.mail import stages, worker
-from mailflow.mail.door import MailDoor, let_go
+from mailflow.mail import worker
+from mailflow.mail.door import let_go
 from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.ports import Listing
-from mailflow.mail.stages import Drained, Stages
+from mailflow.mail.stages import Stages
 from mailflow.register import Register, Transaction
+from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
 from tests.support.doors import PACE, AuditCopies, House, InProcess
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
 from tests.support.records import rows
 
-SECONDS_MAX = 60
-NEVER_SECONDS = 3600.0
 POISON = BREAKS + b": the judge\r\n"
 
 
 @pytest.fixture
 async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
     """A door whose stages wait for nothing but each other."""
-    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(stages, "STEP_SECONDS_MAX", 0.05)
+    hurry(monkeypatch)
     made = House(register)
     await made.enrol()
     return made
-
-
-def letter(number: int) -> bytes:
-    """A mail about somebody of its own."""
-    return a_mail(dem_part(number, surname="Nom" + chr(97 + number)))
-
-
-async def drain(door: MailDoor) -> Drained:
-    async with asyncio.timeout(SECONDS_MAX):
-        return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
 
 
 async def states(house: House) -> list[tuple[str, str | None, int]]:
