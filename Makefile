@@ -41,10 +41,12 @@ check: lint ## what must be clean before each commit: style, types, imports, fas
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
 IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
+# On real servers a test waits for half of its time: two for each core leave none idle.
+AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
 test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
 	tests/servers/install
-	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n auto --dist worksteal
+	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
 
 .PHONY: faults
 # Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"

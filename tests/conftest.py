@@ -10,11 +10,13 @@ import pytest
 from hypothesis import settings
 
 from mailflow.register import Register
+from tests.support import compiled
 from tests.support.available import require
 from tests.support.databases import KINDS, VAULT, Databases, PostgresDatabases, SqliteFiles, postgres_databases
 
 settings.register_profile("mailflow", deadline=None)
 settings.load_profile("mailflow")
+compiled.share()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 5.0
+PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to whoever connects: such a one could be taken until the server listens there."""
 
 
 class ServerFailedError(Exception):
@@ -19,15 +22,22 @@ class ServerFailedError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses now. All are held until the last is found, so they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Loopback ports that nobody uses now."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().choice(PORTS)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class ServerProcess:

@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.util import greenlet_spawn
 
+from tests.support import compiled
+
 BetweenStatements = Callable[[], Awaitable[None]]
 DURABLE, FAST = "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"
 """What is killed here is a process, and never the machine."""
@@ -75,11 +77,6 @@ class Connection:
         return self._connection.connection
 
 
-_shared: list[sa.Dialect] = []
-_compiled: dict[Any, Any] = {}
-"""Every register of a process speaks the same SQL: what a statement comes to is found out once, not in each story."""
-
-
 class Engine:
     """What `database` uses of an `AsyncEngine`; `engine` must not have connected yet."""
 
@@ -88,10 +85,7 @@ class Engine:
         self._between_statements = between_statements
         self._first = True
         sa.event.listen(engine, "do_connect", _connect)
-        if not _shared:
-            _shared.append(engine.dialect)
-        engine.dialect = _shared[0]
-        engine.update_execution_options(compiled_cache=_compiled)
+        compiled.share()
 
     @property
     def dialect(self) -> sa.Dialect:

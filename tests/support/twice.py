@@ -1,4 +1,4 @@
-"""`python -m tests.support.twice -n auto`: all tests side by side; what failed beside others is run once more, alone.
+"""`python -m tests.support.twice -n 4`: all tests side by side; what failed beside others is run once more, alone.
 
 A test that passes only alone does not fail the run, because a busy machine is nobody's mistake; but it is named at the
 end, its failure stays printed, and it is to be mended. A worker that crashed, or a module that cannot even be read, is
