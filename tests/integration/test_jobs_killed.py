@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -25,6 +25,8 @@ from tests.support.records import claim, key_rows, rows, settlement
 DAYS = (date(2026, 4, 20), date(2026, 12, 1), date(2027, 1, 14), date(2028, 1, 14))
 """Retention and dispatch; notices; the end, which is dispatched; the purge."""
 ONE_DAY = timedelta(days=1)
+NIGHTS = [night(day + delay) for day in DAYS for delay in (timedelta(), ONE_DAY)]
+"""A job that is killed is run again in the next one."""
 FULL = frozenset({Right.CREATION, Right.CONSULT})
 
 
@@ -67,16 +69,6 @@ async def a_world(register: Register) -> None:
         await intake.settle(tx, "me", [settlement(mail.id) for mail in taken], reception.at)
 
 
-async def live(register: Register, fatal: int | None = None) -> int:
-    """Every job on each of the days; a job that is killed is run again the next day. How many commits there were."""
-    mortal = Mortal(register, fatal)
-    for day in DAYS:
-        for at in (night(day), night(day + ONE_DAY)):
-            with contextlib.suppress(Killed):
-                await all_jobs(mortal, at)
-    return mortal.commits
-
-
 async def all_jobs(mortal: Mortal, at: datetime) -> None:
     for job in JOBS:
         if job is not AUDIT:  # it changes nothing of this; its sealing is killed in `test_journal_sealed`
@@ -108,22 +100,50 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BATCH", 2)
 
 
-async def lived(url: str, fatal: int | None) -> tuple[int, dict[str, Any]]:
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Register]:
     register = Register.open(url, VAULT)
     try:
-        await a_world(register)
-        return await live(register, fatal), await remains(register)
+        yield register
     finally:
         await register.close()
 
 
+async def live(url: str, nights: Sequence[datetime], fatal: int | None = None) -> int:
+    """Every job in each of these nights; how many commits there were."""
+    async with opened(url) as register:
+        mortal = Mortal(register, fatal)
+        for at in nights:
+            with contextlib.suppress(Killed):
+                await all_jobs(mortal, at)
+        return mortal.commits
+
+
+async def begun(url: str) -> str:
+    async with opened(url) as register:
+        await a_world(register)
+    return url
+
+
+async def left(url: str) -> dict[str, Any]:
+    async with opened(url) as register:
+        return await remains(register)
+
+
 @pytest.mark.slow
 def test_jobs_killed_at_any_commit_are_made_up_for(databases: Databases, small_steps: None) -> None:
-    commits, unharmed = asyncio.run(lived(databases.fresh(migrated=True), None))
+    url = asyncio.run(begun(databases.fresh(migrated=True)))
+    evenings, commits = [], []
+    for at in NIGHTS:
+        evenings.append(databases.copy(url))
+        commits.append(asyncio.run(live(url, [at])))
+    unharmed = asyncio.run(left(url))
     assert unharmed["requests"]
     assert all(row["state"] == "deregistered" and row["gone"] for row in unharmed["requests"])
     assert set(unharmed["notices"].values()) == {1}
     assert len(unharmed["notices"]) == len(unharmed["requests"])
-    for fatal in range(1, commits + 1):
-        _, found = asyncio.run(lived(databases.fresh(migrated=True), fatal))
-        assert (fatal, found) == (fatal, unharmed)
+    for number, evening in enumerate(evenings):
+        for fatal in range(1, commits[number] + 1):
+            harmed = databases.copy(evening)
+            asyncio.run(live(harmed, NIGHTS[number:], fatal))
+            assert (number, fatal, asyncio.run(left(harmed))) == (number, fatal, unharmed)

@@ -55,14 +55,23 @@ class Databases(Protocol):
         """The URL of a new database."""
         ...
 
+    def copy(self, url: str) -> str:
+        """The URL of a copy of a register that nobody is connected to."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqliteFiles:
     folder: Path
 
     def fresh(self, *, migrated: bool) -> str:
-        file = self.folder / f"register-{len(list(self.folder.iterdir()))}.db"
-        return copy_register(_template(), file) if migrated else f"sqlite:///{file}"
+        return self.copy(f"sqlite:///{_template()}") if migrated else f"sqlite:///{self._next()}"
+
+    def copy(self, url: str) -> str:
+        return copy_register(Path(url.removeprefix("sqlite:///")), self._next())
+
+    def _next(self) -> Path:
+        return self.folder / f"register-{len(list(self.folder.iterdir()))}.db"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,10 +85,12 @@ class PostgresDatabases:
         if migrated and self.template is None:
             self.template = self.server.create_database()
             asyncio.run(_migrate(self.server.url(self.template)))
-        return self.copy(self.template if migrated and self.template else "template0")
+        return self._copy(self.template if migrated and self.template else "template0")
 
-    def copy(self, database: str) -> str:
-        """The URL of a copy of a database that nobody is connected to."""
+    def copy(self, url: str) -> str:
+        return self._copy(url.partition("?")[0].rpartition("/")[2])
+
+    def _copy(self, database: str) -> str:
         self.made.append(self.server.create_database(template=database))
         return self.server.url(self.made[-1])
 

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 
 from mailflow.mail import composing, delivery, recovery, worker
 from mailflow.mail.desk import open_answer
@@ -17,7 +16,7 @@ from mailflow.mail.ports import Listing, Lying
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.register import Register, issuing
 from mailflow.wire.dispatch import read_creations
-from tests.support.databases import VAULT, Databases, PostgresDatabases, copy_register
+from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
 from tests.support.judging import dem_part, mailed, mairie, multipart, signed
 from tests.support.operating import ACT
@@ -102,11 +101,7 @@ class Loser:
     async def back_up(self) -> str:
         """The URL of a copy."""
         await self.house.register.close()
-        if isinstance(self.databases, PostgresDatabases):
-            copy = self.databases.copy(self.url.partition("?")[0].rpartition("/")[2])
-        else:
-            file = Path(self.url.removeprefix("sqlite:///"))
-            copy = copy_register(file, file.with_name(f"backup-{len(self.opened)}.db"))
+        copy = self.databases.copy(self.url)
         self.use(self.url)
         return copy
 
