@@ -13,6 +13,7 @@ from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.model import FileReceipt, Outcome, Refused, Registered, SenderCode
 from mailflow.core.rates import Load
 from mailflow.core.succession import Successor
+from mailflow.errors import Unavailable
 from mailflow.log import event
 from mailflow.mail import succession
 from mailflow.mail.bounces import Bounce
@@ -61,13 +62,24 @@ async def decide(door: MailDoor, terms: Terms, judged: Sequence[Judged]) -> Prog
     """Write what follows of these verdicts, in one transaction. Raises whatever stands in the way.
 
     `Unavailable` (a stale directory and a lost lease included) says nothing against the mails; anything else means
-    that one of them cannot be processed, and that nothing was.
+    that one of them cannot be processed, and that nothing was. No mail is decided before it came: by a clock that was
+    put back a request of today is one of the future, and refused, and a number bears another month.
     """
     decision = Decision(door=door, at=door.clock())
+    require_no_earlier(decision.at, max(mail.came_at for mail, _ in judged))
     async with door.register.begin() as tx:
         await decision.register(tx, terms, judged)
         await decision.write(tx)
     return decision.announce()
+
+
+def require_no_earlier(at: datetime, came_at: datetime) -> None:
+    """Raises Unavailable when by two clocks a mail came later than it is now: which of them is wrong is open."""
+    if at < came_at:
+        raise Unavailable(
+            f"clock: it is {at:%Y-%m-%d %H:%M}, yet a mail came {came_at:%Y-%m-%d %H:%M} by the mail server's clock and"
+            " by ours; set the one that is wrong, until then the mail waits"
+        )
 
 
 @dataclass(slots=True, kw_only=True)

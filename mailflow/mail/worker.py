@@ -14,7 +14,7 @@ from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import room
-from mailflow.mail.deciding import Decision, Judged, decide, judge
+from mailflow.mail.deciding import Decision, Judged, decide, judge, require_no_earlier
 from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
@@ -144,7 +144,19 @@ async def process(door: MailDoor) -> Progress:
         return [mails] if mails else []
 
     done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
-    return await _go_on_alone(door, terms, done)
+    done = await _go_on_alone(door, terms, done)
+    if not done:
+        await _require_clock(door)
+    return done
+
+
+async def _require_clock(door: MailDoor) -> None:
+    """By a clock that was put back mails are not due for as long as it is behind, and nobody would hear of it."""
+    at = door.clock()
+    async with door.register.read() as tx:
+        came_at = await intake.latest_to_come(tx, at)
+    if came_at is not None:
+        require_no_earlier(at, came_at)
 
 
 async def _attempt_chunk(

@@ -48,6 +48,8 @@ class Claimed:
     id: int
     raw: bytes
     received_at: datetime
+    came_at: datetime
+    """At the latest: the earlier of what the mail server's clock and ours said, of which either may be ahead."""
     attempts: int
     """Solo attempts, this one included."""
     counted: bool
@@ -117,9 +119,13 @@ def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> d
         "state": state.value,
         "reason": reason,
         "settled_at": None if waits else at,
-        # Never later than the server's clock says: ours may be ahead, and be set back.
-        "next_at": min(at, arrival.received_at) if waits else None,
+        "next_at": _came_at(arrival.received_at, at) if waits else None,
     }
+
+
+def _came_at(received_at: datetime, taken_at: datetime) -> datetime:
+    """Never later than either clock says: one may have been ahead, and been set back."""
+    return min(received_at, taken_at)
 
 
 async def _known_deliveries(
@@ -273,12 +279,21 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
                     id=row.id,
                     raw=raw,
                     received_at=row.received_at,
+                    came_at=_came_at(row.received_at, row.taken_at),
                     attempts=row.attempts,
                     counted=row.turn_at is not None,
                 )
             )
     await _set_aside(tx, broken, "seal broken", at)
     return claimed
+
+
+async def latest_to_come(tx: Transaction, at: datetime) -> datetime | None:
+    """When the last of those came that wait and had not come yet `at` that time: a clock is wrong then."""
+    ahead = sa.select(intake.c.received_at, intake.c.taken_at).where(
+        intake.c.next_at > at, intake.c.received_at > at, intake.c.taken_at > at
+    )
+    return max((_came_at(row.received_at, row.taken_at) for row in await tx.all(ahead)), default=None)
 
 
 async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:

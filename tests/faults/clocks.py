@@ -9,6 +9,7 @@ from tests.support import clock
 
 JUMPS = {"2 hours": timedelta(hours=2), "3 days": timedelta(days=3)}
 FOR_GOOD = "for good"
+"""Until an operator sees to it."""
 
 
 def hows(_: Point) -> Sequence[str]:

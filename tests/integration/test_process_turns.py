@@ -51,6 +51,31 @@ async def test_what_a_killed_worker_had_in_hand_is_decided_in_one_turn_each_alon
     assert await attempts(house) == [("answered", 1)] * 5
 
 
+@pytest.mark.parametrize("alone", [False, True])
+async def test_no_mail_is_decided_before_it_came(house: House, alone: bool) -> None:
+    """A clock that is put back for days makes a request of today one of the future."""
+    if alone:
+        door = await left_by_a_killed_worker(house, letter(0))
+    else:
+        house.mailbox.deliver(letter(0))
+        door = house.door()
+        await worker.receive(door)
+    right = house.now
+
+    def put_back() -> None:
+        house.now = right - timedelta(days=3)
+
+    house.judges.trouble = put_back
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
+    house.judges.trouble = lambda: None
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)  # nothing is due by such a clock, which is told as well
+    assert await attempts(house) == [("received", 0)]
+    house.now = right
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
 async def test_as_many_run_alone_in_a_turn_as_a_chunk_has(house: House) -> None:
     door = await left_by_a_killed_worker(house, *map(letter, range(5)))
     door = replace(door, pace=replace(PACE, chunk=2))
