@@ -288,14 +288,6 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
     return claimed
 
 
-async def latest_to_come(tx: Transaction, at: datetime) -> datetime | None:
-    """When the last of those came that wait and had not come yet `at` that time: a clock is wrong then."""
-    ahead = sa.select(intake.c.received_at, intake.c.taken_at).where(
-        intake.c.next_at > at, intake.c.received_at > at, intake.c.taken_at > at
-    )
-    return max((_came_at(row.received_at, row.taken_at) for row in await tx.all(ahead)), default=None)
-
-
 async def make_solo(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
     """Give a failed chunk back, to be run mail by mail."""
     await _give_back(tx, owner, ids, solo=True)

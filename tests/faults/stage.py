@@ -39,7 +39,7 @@ BATCH_SECONDS_MAX = 180
 """Of one `run --once`, whatever fails and however busy the machine: every wait in it has an end."""
 BATCHES_MAX = 8
 CLOCK_SET_AT = BATCHES_MAX - 3
-"""By a clock that is days behind nothing is decided: in this batch somebody has set it right, within the deadline."""
+"""By a clock that is days behind nothing is decided: somebody sets it right then, within the deadline, who was told."""
 INBOX = "Demandes"
 """A folder that can be renamed and made anew."""
 VICTIM = "a couple"
@@ -171,7 +171,7 @@ class Stage:
         """Again and again, each time later, until nothing is left to do."""
         said: list[str] = []
         for number in range(runs_before, BATCHES_MAX):
-            if number == CLOCK_SET_AT:
+            if number == CLOCK_SET_AT and _is_told(self._drained):
                 self._clock.set_right(wholly=True)
             said += await self._run(first if number == runs_before else None, number)
             if self._drained is not None and not self._drained.waiting and not self._drained.unavailable:
@@ -232,6 +232,11 @@ class Stage:
             # Two copies of a mail in its folder, or one that went with the folder, do no harm.
             wrong = [one for one in wrong if " mails are missing, " not in one or INBOX in one]
         return wrong
+
+
+def _is_told(drained: Drained | None) -> bool:
+    """Whether an operator hears of what waits: mails that could not be told yet, or a stage that cannot work."""
+    return drained is not None and bool(drained.unavailable or drained.progress.undetermined)
 
 
 @contextlib.asynccontextmanager
