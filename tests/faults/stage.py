@@ -29,6 +29,7 @@ from mailflow.settings import Settings, load
 from tests.faults import clocks, files, mailbox, memory, statements
 from tests.faults.played import Played
 from tests.servers.postgres import PostgresServer
+from tests.support import compiled
 from tests.support.clock import read_by
 from tests.support.judges_here import JudgesHere
 from tests.support.letters import Letter, Writer, a_batch, verdict
@@ -101,6 +102,7 @@ class Stage:
         if not _listening:
             statements.listen()
             memory.listen()
+            compiled.share()
             _listening = True
         files.listen(self.world.installation.folder)
         settings = load(self.world.installation.config)
