@@ -13,7 +13,7 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check fix lint bench bench-uniqueness bench-silence bench-workers kills soak hosts fuzz \
+.PHONY: help install lock demo test test-whole check fix lint bench bench-uniqueness bench-silence bench-workers kills soak hosts fuzz \
   fuzz-guided coverage simulation schemas reference deb clean
 
 help: ## list the targets
@@ -37,14 +37,18 @@ demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, 
 	$(BIN)/python -m mailflow.demo
 
 check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
-	$(BIN)/pytest -q -n auto -m "not slow" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto -m "not slow and not long" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
 IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 # On real servers a test waits for half of its time: two for each core leave none idle.
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
-test: lint ## everything, on real servers; installs them when it may, says what it leaves out otherwise
+test: lint ## every behaviour, on real servers; installs them when it may, says what it leaves out otherwise
+	tests/servers/install
+	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal -m "not long"
+
+test-whole: lint ## all that, and what tries the same longer, or on the other database, too (before a release)
 	tests/servers/install
 	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
 

@@ -1,6 +1,6 @@
 """What holds for every test: hypothesis looks for wrong answers, never at the clock of a busy machine.
 
-And the fixtures that tests of several folders share.
+And the fixtures that tests of several folders share, and what makes a test a long one.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +17,15 @@ from tests.support.databases import KINDS, VAULT, Databases, PostgresDatabases, 
 settings.register_profile("mailflow", deadline=None)
 settings.load_profile("mailflow")
 compiled.share()
+
+
+@pytest.hookimpl(tryfirst=True)  # what is left out is decided afterwards
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A variant that a `long_on` means is long."""
+    for item in items:
+        variant = item.name.partition("[")[2]
+        if any(mark.args[0] in variant for mark in item.iter_markers("long_on")):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -66,11 +64,33 @@ def within(path: Path, places: tuple[str, ...]) -> bool:
     return path.relative_to(ROOT / "mailflow").as_posix().startswith(places)
 
 
+def each(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """A rule for each of these files, as one test that names every file which breaks it."""
+    files = list(paths)
+
+    def ruled(rule: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            assert files
+            assert not [*filter(None, (_broken(rule, path) for path in files))]
+
+        return test
+
+    return ruled
+
+
+def _broken(rule: Callable[[Path], None], path: Path) -> str | None:
+    try:
+        rule(path)
+    except AssertionError as error:
+        return str(error).splitlines()[0]
+    return None
+
+
 def nodes(path: Path) -> Iterator[ast.AST]:
     return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@each(SOURCES)
 def test_a_module_says_what_it_is_for_and_is_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert path.stem not in VAGUE_NAMES, f"{name_of(path)}: a name should say what is inside"
@@ -78,7 +98,7 @@ def test_a_module_says_what_it_is_for_and_is_small(path: Path) -> None:
     assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{name_of(path)}: say in one line what it is for"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@each(SOURCES)
 def test_functions_are_small(path: Path) -> None:
     for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
@@ -86,7 +106,7 @@ def test_functions_are_small(path: Path) -> None:
             assert length <= FUNCTION_LINES_MAX, f"{name_of(path)}:{node.lineno} {node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@each(SOURCES)
 def test_what_silences_a_check_says_why(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     silencer = re.compile(r"# (?:type: ignore|noqa)(?:\[[\w, -]+\]|: [A-Z]+\d+)?(.*)")
@@ -96,7 +116,7 @@ def test_what_silences_a_check_says_why(path: Path) -> None:
             assert explained, f"{name_of(path)}:{number} say why, behind it or above it"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+@each(PACKAGE)
 def test_types_that_prove_something_have_one_maker(path: Path) -> None:
     for node in nodes(path):
         called = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
@@ -104,14 +124,14 @@ def test_types_that_prove_something_have_one_maker(path: Path) -> None:
             assert within(path, SOLE_MAKERS[called]), f"{name_of(path)} may not make a {called}"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+@each(PACKAGE)
 def test_time_comes_in_as_a_value(path: Path) -> None:
     for node in nodes(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("datetime.date") in CLOCK_CALLS:
             assert within(path, CLOCK_PLACES), f"{name_of(path)}:{node.lineno} take the time as `at`"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+@each(PACKAGE)
 def test_errors_are_caught_by_name(path: Path) -> None:
     for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
@@ -123,7 +143,7 @@ def test_errors_are_caught_by_name(path: Path) -> None:
             )
 
 
-@pytest.mark.parametrize("path", [path for path in PACKAGE if within(path, FROZEN_PLACES)], ids=name_of)
+@each(path for path in PACKAGE if within(path, FROZEN_PLACES))
 def test_values_are_frozen(path: Path) -> None:
     for node in nodes(path):
         for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else ():
@@ -133,9 +153,10 @@ def test_values_are_frozen(path: Path) -> None:
                 assert "slots=True" in said, f"{name_of(path)}:{decorator.lineno} slots=True"
 
 
-@pytest.mark.parametrize("path", [path for path in PACKAGE if within(path, PURE_PLACES)], ids=name_of)
+@each(path for path in PACKAGE if within(path, PURE_PLACES))
 def test_pure_modules_do_not_wait(path: Path) -> None:
-    assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in nodes(path))
+    waits = any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in nodes(path))
+    assert not waits, f"{name_of(path)} waits: what is pure is given all that it needs"
 
 
 def test_what_is_large_is_loaded_by_who_uses_it() -> None:
@@ -145,7 +166,7 @@ def test_what_is_large_is_loaded_by_who_uses_it() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"\n"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@each(FILES)
 def test_no_file_holds_what_does_not_belong(path: Path) -> None:
     try:
         text = path.read_text(encoding="utf-8")

@@ -3,11 +3,14 @@
 import re
 from datetime import datetime
 
+import pytest
+
 from mailflow.demo.installation import AUDIT, DeskSoftware
 from tests.acceptance.world import World
 from tests.support.mail_world import PROCESSED, SERVICE_USER
 
 
+@pytest.mark.long_on("postgresql")
 def test_it_goes_the_whole_way_and_is_no_request_of_anybody(either_world: World, at: datetime) -> None:
     world = either_world
     identity = world.pki.issue("canary", kind="rsa")

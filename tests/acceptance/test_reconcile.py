@@ -92,6 +92,7 @@ def adds_up(world: World) -> None:
     assert "Everything adds up." in world.mailflow("reconcile").out
 
 
+@pytest.mark.long_on("sqlite")
 def test_mails_and_copies_that_do_not_add_up(either_world: World, letters: list[Letter], at: datetime) -> None:
     world = either_world
     adds_up(world)
@@ -160,6 +161,7 @@ def harm_copies(world: World, at: datetime) -> None:
         session.expunge()
 
 
+@pytest.mark.long_on("sqlite")
 def test_numbers_that_do_not_add_up(either_world: World, letters: list[Letter]) -> None:
     world = either_world
     assert len(letters) == 4

@@ -93,6 +93,7 @@ def letters(world: World, at: datetime) -> list[Letter]:
     ]
 
 
+@pytest.mark.long_on("sqlite")
 def test_neither_register_nor_log_nor_files_hold_what_was_sent(
     either_world: World, at: datetime, traces: Collector, tmp_path: Path
 ) -> None:

@@ -171,7 +171,7 @@ def batches(request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.T
         yield world
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("batches", ["postgresql"], indirect=True)
 def test_a_zip_of_a_thousand_files_has_one_answer_in_bounded_memory(
     batches: MailWorld, at: datetime, record_property: Callable[[str, object], None]
@@ -192,7 +192,7 @@ def test_a_zip_of_a_thousand_files_has_one_answer_in_bounded_memory(
     assert decided(json.loads(said)) == (THOUSAND - 3, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("batches", ["sqlite"], indirect=True)
 def test_a_file_of_a_thousand_creations_survives_one_kill_after_another(batches: MailWorld, at: datetime) -> None:
     batches.begin_anew()

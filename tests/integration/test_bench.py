@@ -11,6 +11,7 @@ from bench import share
 from tests.support.available import require
 
 
+@pytest.mark.long_on("sqlite")
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, database: str) -> None:
@@ -30,7 +31,7 @@ def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, 
     assert measured["lone"]["samples"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_benchmark_of_several_workers_says_whose_time_it_took(tmp_path: Path) -> None:
     for needed in ("dovecot", "postfix", "postgresql"):
         require(needed)

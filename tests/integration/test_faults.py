@@ -71,7 +71,7 @@ def test_whatever_fails_on_postgresql_and_cyrus_nothing_is_lost_and_nothing_doub
         asyncio.run(story(server))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_killed_anywhere_on_sqlite_answers_once(tmp_path: Path) -> None:
     async def story() -> None:
         async with Killings(tmp_path) as killings:

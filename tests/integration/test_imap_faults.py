@@ -89,7 +89,7 @@ async def test_a_connection_that_is_reset_at_any_line_is_survived(dovecot: Dovec
     await _sweep(dovecot, Fault.RESET_BEFORE, stall_every=7)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_connection_that_breaks_in_any_way_at_any_line_is_survived(dovecot: Dovecot) -> None:
     await _sweep(dovecot, Fault.RESET_WITHIN, Fault.CLOSE_AFTER, stall_every=1)
 

@@ -130,6 +130,7 @@ async def left(url: str) -> dict[str, Any]:
         return await remains(register)
 
 
+@pytest.mark.long_on("postgresql")
 @pytest.mark.slow
 def test_jobs_killed_at_any_commit_are_made_up_for(databases: Databases, small_steps: None) -> None:
     url = asyncio.run(begun(databases.fresh(migrated=True)))

@@ -56,6 +56,7 @@ def lose(world: MailWorld, folder: Path) -> None:
     world.lose_database(lambda url: copying.fill(url, url, copy))
 
 
+@pytest.mark.long_on("sqlite")
 def test_a_disk_is_lost_and_every_number_is_as_it_was(
     world: MailWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def sequences(world: MailWorld, server: PostgresServer) -> list[str]:
 FOUR = ["000001", "000002", "000003", "000004"]
 
 
+@pytest.mark.long_on("on the same server")
 @pytest.mark.parametrize("keys", ["on the same server", "on another server"])
 def test_a_register_as_it_was_before_stops_the_numbers_and_gives_each_request_its_own_again(
     server: PostgresServer, postgres_server: PostgresDatabases, tmp_path: Path, keys: str
@@ -191,6 +192,7 @@ async def test_a_worker_that_lives_on_looks_back_when_its_server_is_one_that_was
     await loser.house.register.close()
 
 
+@pytest.mark.long
 def test_who_regrets_the_time_begins_again_from_the_same_base_backup(server: PostgresServer) -> None:
     def kept() -> str:
         return server.type("psql -Atc \"SELECT string_agg(what, ' ' ORDER BY what) FROM kept\"").strip()

@@ -130,6 +130,7 @@ async def test_an_address_of_two_senders_stands_in_one_line(fair: Register) -> N
     assert [tuple(row) for row in await rows(fair, "SELECT line, round FROM intake")] == [("acme", 0)]
 
 
+@pytest.mark.long_on("postgresql")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_whatever_comes_nobody_waits_longer_than_the_rule_says(fair: Register, data: st.DataObject) -> None:

@@ -223,6 +223,7 @@ def named_as_ours(count: int) -> list[bytes]:
     return [b"Message-ID: <%040x@d%d.example>\r\n\r\n" % (number, number) for number in range(count)]
 
 
+@pytest.mark.long_on("postgresql")
 @pytest.mark.parametrize(
     "between",
     [

@@ -16,7 +16,7 @@ WATCHED = ["--sample", "0.5", "--growth", "1000"]
 """In a few seconds workers do nothing but grow."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_mail_comes_to_its_end_while_servers_come_and_go(tmp_path: Path) -> None:
     for what in ("dovecot", "postfix", "postgresql"):
         require(what)

@@ -33,6 +33,7 @@ async def test_a_register_that_is_behind_stops_the_numbers_before_it_gives_any(l
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
 
 
+@pytest.mark.long_on("postgresql")
 async def test_a_loss_is_seen_whole_however_late_anybody_looks(loser: Loser) -> None:
     """The service's own stop, and what jobs write, are entries of today in a journal of long ago."""
     await lose(loser)
@@ -45,6 +46,7 @@ async def test_a_loss_is_seen_whole_however_late_anybody_looks(loser: Loser) -> 
     assert not await behind(loser)
 
 
+@pytest.mark.long_on("postgresql")
 async def test_a_mail_of_tomorrow_hides_no_loss(loser: Loser) -> None:
     """Its server's clock was ahead, or somebody has put it there."""
     await lose(loser)
@@ -55,6 +57,7 @@ async def test_a_mail_of_tomorrow_hides_no_loss(loser: Loser) -> None:
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
 
 
+@pytest.mark.long_on("sqlite")
 async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_times(loser: Loser) -> None:
     told = await lose(loser)
     await loser.work()
@@ -84,6 +87,7 @@ async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_
     assert len(set.union(*by_request.values())) == 7, "no number went to two of them"
 
 
+@pytest.mark.long_on("postgresql")
 async def test_no_job_is_done_in_a_register_that_is_behind(loser: Loser) -> None:
     await lose(loser)
     await loser.work()
@@ -92,6 +96,7 @@ async def test_no_job_is_done_in_a_register_that_is_behind(loser: Loser) -> None
             await work.run(loser.house.register, job, TERMS, loser.house.now)
 
 
+@pytest.mark.long_on("postgresql")
 async def test_who_stopped_the_numbers_before_does_not_hide_that_the_register_is_behind(loser: Loser) -> None:
     await lose(loser)
     await issuing.stop(loser.house.register, ACT, loser.house.now)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from mailflow.mail import composing, delivery, entities, worker
@@ -76,6 +77,7 @@ def found_in(octets: bytes) -> list[bytes]:
     return [form for form in FORMS if form in written]
 
 
+@pytest.mark.long_on("postgresql")
 async def test_a_stolen_register_says_nothing(house: House, register_url: str) -> None:
     since = time.time()
     await everything_happens(house)
@@ -95,6 +97,7 @@ async def test_a_stolen_register_says_nothing(house: House, register_url: str) -
     assert size > kept[0][1], "what is sealed was among it"
 
 
+@pytest.mark.long_on("postgresql")
 async def test_the_search_finds_what_lies_open(house: House, register_url: str) -> None:
     """The same search, of a register in which one value in each form was left open."""
     since = time.time()

@@ -189,6 +189,7 @@ async def test_what_it_follows_loses_a_use_meanwhile_and_so_does_it(house: House
     assert await uses(house, new) == [("sign", "active")]
 
 
+@pytest.mark.long_on("postgresql")
 async def test_killed_at_any_statement_it_is_enrolled_wholly_or_not_at_all(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def server(request: pytest.FixtureRequest) -> PostgresServer | None:
     return databases.server
 
 
+@pytest.mark.long_on("sqlite")
 @pytest.mark.slow
 def test_two_workers_on_one_mailbox_of_which_one_is_killed_again_and_again(
     server: PostgresServer | None, tmp_path: Path

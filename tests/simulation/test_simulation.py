@@ -1,7 +1,7 @@
 """Whatever is killed, delayed or sent twice: one number for each request, one answer for each mail.
 
-A seed tells the same story each time on SQLite. `SIMULATION_SEEDS` says how many are played (0 to that number); a
-range `a:b` plays only those, so that one that failed can be looked at alone.
+A seed tells the same story each time on SQLite. `SIMULATION_SEEDS` says how many there are (0 to that number), of
+which `make test` plays the first `SOME`; a range `a:b` is only those, so that one that failed can be looked at alone.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
 SEEDS = range(int(FIRST or 0), int(LAST))
-QUICK = 5
-"""Seeds of `make check`."""
+QUICK, SOME = 5, 40
+"""Seeds of `make check`, and of `make test`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
 MUTANT_SEEDS = range(120)
@@ -36,6 +36,10 @@ STORY = 3
 """A seed with weather of every kind."""
 SWEPT = 6
 """One whose content keys are looked through in their order."""
+
+
+def marks_of(seed: int) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.long] if seed >= SOME else [pytest.mark.slow] if seed >= QUICK else []
 
 
 def likely_first(mutant: str) -> tuple[int, ...]:
@@ -57,10 +61,7 @@ def postgresql(postgres_server: PostgresDatabases) -> PostgresCopies:
     return PostgresCopies(server=postgres_server.server)
 
 
-@pytest.mark.parametrize(
-    "job",
-    [pytest.param(Job((seed,)), id=f"{seed}", marks=[pytest.mark.slow] if seed >= QUICK else []) for seed in SEEDS],
-)
+@pytest.mark.parametrize("job", [pytest.param(Job((n,)), id=f"{n}", marks=marks_of(n)) for n in SEEDS])
 def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
     assert not (tale := crew.found(job)), str(tale)
 
@@ -72,7 +73,7 @@ def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS[::POSTGRESQL_EVERY])
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=marks_of(n)) for n in SEEDS[::POSTGRESQL_EVERY]])
 def test_every_promise_survives_on_postgresql(seed: int, postgresql: PostgresCopies) -> None:
     url = postgresql.fresh()
     findings = play(Story(seed), url, oracle.judge)
