@@ -13,8 +13,8 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-whole check fix lint bench bench-uniqueness bench-silence bench-workers kills soak hosts fuzz \
-  fuzz-guided coverage simulation schemas reference deb clean
+.PHONY: help install lock demo test test-whole check fast-tests fix servers lint style types imports faults bench bench-uniqueness \
+  bench-silence bench-workers kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,7 +36,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP) ## the whole service against an embedded mail server: no set-up, no root
 	$(BIN)/python -m mailflow.demo
 
-check: lint ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
+check: $(STAMP) ## what must be clean before each commit: style, types, imports, fast tests (within a minute)
+	@$(MAKE) --no-print-directory --jobs --output-sync=target lint fast-tests
+
+fast-tests: $(STAMP)
 	$(BIN)/pytest -q -n auto -m "not slow and not long" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
@@ -44,24 +47,34 @@ IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)"
 # On real servers a test waits for half of its time: two for each core leave none idle.
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
-test: lint ## every behaviour, on real servers; installs them when it may, says what it leaves out otherwise
-	tests/servers/install
-	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal -m "not long"
+TESTS = $(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
+# What stands before the tests has one core to do, or the network: side by side.
+BEFORE = $(MAKE) --no-print-directory --jobs --output-sync=target lint servers
+test: $(STAMP) ## every behaviour, on real servers; installs them when it may, says what it leaves out otherwise
+	@$(BEFORE)
+	$(TESTS) -m "not long"
 
-test-whole: lint ## all that, and what tries the same longer, or on the other database, too (before a release)
-	tests/servers/install
-	$(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
+test-whole: $(STAMP) ## all that, and what tries the same longer, or on the other database, too (before a release)
+	@$(BEFORE)
+	$(TESTS)
 
-.PHONY: faults
 # Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"
-faults: $(STAMP) ## break the worker at every point, on real servers; a report in build/faults (hours)
-	tests/servers/install
+faults: $(STAMP) servers ## break the worker at every point, on real servers; a report in build/faults (hours)
 	$(IN_MEMORY) $(BIN)/python -m tests.faults $(ARGUMENTS)
 
-lint: $(STAMP) ## style, types and imports only
+servers: ## what the tests need beside Python, if it may be installed
+	tests/servers/install
+
+lint: style types imports ## style, types and imports only
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+imports: $(STAMP)
 	$(BIN)/lint-imports
 
 fix: $(STAMP) ## mend what a machine can mend: style, the sample settings, the tables in the documents
