@@ -3,6 +3,9 @@
 And the fixtures that tests of several folders share, and what makes a test a long one.
 """
 
+import re
+import zlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,15 +20,27 @@ from tests.support.databases import KINDS, VAULT, Databases, PostgresDatabases, 
 settings.register_profile("mailflow", deadline=None)
 settings.load_profile("mailflow")
 compiled.share()
+_KIND = re.compile("|".join(KINDS))
 
 
 @pytest.hookimpl(tryfirst=True)  # what is left out is decided afterwards
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A variant that a `long_on` means is long."""
+    """Which variants are long: those that a `long_on` means, and one of two on either database.
+
+    Its name decides which of them, so that each database has half of the tests. The register's own are short and never
+    long: whether both databases do the same is what they are about.
+    """
+    alike: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         variant = item.name.partition("[")[2]
         if any(mark.args[0] in variant for mark in item.iter_markers("long_on")):
             item.add_marker(pytest.mark.long)
+        elif (kind := _KIND.search(variant)) and not item.path.name.startswith("test_register_"):
+            alike[item.nodeid.replace(kind[0], "")].append(item)
+    for name, several in alike.items():
+        if len(several) == len(KINDS):
+            del several[zlib.crc32(name.encode()) % len(KINDS)]
+            several[0].add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from mailflow.demo.story import MARTIN
 from tests.acceptance.world import World
 from tests.support.letters import Letter, Writer
@@ -10,6 +12,7 @@ from tests.support.letters import Letter, Writer
 WHY = ("--why", "the desk called")
 
 
+@pytest.mark.long
 def test_an_operator_sees_to_two_mails(world: World, at: datetime) -> None:
     writer, (lille, region, *_) = Writer(world.installation, at), world.software
     letters = [writer.letter(one.sender, one, writer.file(one, MARTIN)) for one in (lille, region)]

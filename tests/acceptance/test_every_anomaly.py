@@ -73,6 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailWorld]:
         yield made
 
 
+@pytest.mark.long
 def test_each_story_ends_with_its_anomaly(world: MailWorld) -> None:
     told = play(Stage(world=world, at=SAMPLE_TIME), STORIES)
     assert {code.name: told[code].codes for code in STORIES if code not in told[code].codes} == {}

@@ -3,6 +3,8 @@
 from itertools import count
 from typing import Any
 
+import pytest
+
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.model import Environment, FileReceipt, Refused, RequestFile
 from mailflow.wire.reader import MAIL_ANOMALIES_MAX, bounded_together, read_file
@@ -23,6 +25,7 @@ def anomalies_of(files: tuple[RequestFile, ...]) -> list[Anomaly]:
     return [*(anomaly for file in files for anomaly in file.anomalies), *requests]
 
 
+@pytest.mark.long
 def test_a_thousand_wrong_requests_make_an_answer_that_can_be_sent() -> None:
     read = files_of(files=5, requests=200, changes=WRONG_PLACES)
     told = bounded_together(read, MAIL_ANOMALIES_MAX)
