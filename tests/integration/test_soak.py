@@ -13,7 +13,7 @@ MAILS = ["--mails", "60", "--hostile", "20", "--repeated", "5", "--backlog", "20
 OUTAGES = ["--servers", "dovecot", "--every", "2", "--away", "1"]
 """Without Postfix or the database a send may end in doubt, which takes minutes to be settled."""
 WATCHED = ["--sample", "0.5", "--growth", "inf"]
-"""In a few seconds workers do nothing but grow: from what to what shows when the first sample came, and nothing else."""
+"""In a few seconds workers do nothing but grow: what the first sample saw says when it came, and nothing else."""
 
 
 @pytest.mark.long
