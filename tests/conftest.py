@@ -3,10 +3,11 @@
 And the fixtures that tests of several folders share, and what makes a test a long one.
 """
 
+import os
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,16 @@ compiled.share()
 _KIND = re.compile("|".join(KINDS))
 
 
-@pytest.hookimpl(tryfirst=True)  # what is left out is decided afterwards
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which variants are long: those that a `long_on` means, and one of two on either database.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Which tests are long, and what is begun with."""
+    _mark_long(items)
+    yield  # what is not asked for is left out
+    items[:] = _slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _mark_long(items: Sequence[pytest.Item]) -> None:
+    """Variants that a `long_on` means, and one of two on either database.
 
     Its name decides which of them, so that each database has half of the tests. The register's own are short and never
     long: whether both databases do the same is what they are about.
@@ -39,8 +47,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             alike[item.nodeid.replace(kind[0], "")].append(item)
     for name, several in alike.items():
         if len(several) == len(KINDS):
-            del several[zlib.crc32(name.encode()) % len(KINDS)]
-            several[0].add_marker(pytest.mark.long)
+            several[zlib.crc32(name.encode()) % len(KINDS)].add_marker(pytest.mark.long)
+
+
+def _slow_first(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Each worker begins with an equal part of them in their order: none is to come upon a slow one at the end."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    part = -(-len(fast) // workers)
+    return [
+        one for number in range(workers) for one in (*slow[number::workers], *fast[number * part : (number + 1) * part])
+    ]
 
 
 @pytest.fixture(scope="session")

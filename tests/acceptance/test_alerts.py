@@ -105,6 +105,7 @@ def later(world: World, minutes: int, *arguments: str, config: Path) -> tuple[in
         world.installation.config = world_config
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("postgresql")
 def test_a_dead_worker_is_told_of_by_somebody_else_until_it_lives_again(either_world: World, at: datetime) -> None:
     world = either_world

@@ -150,6 +150,7 @@ def put_keys(world: World) -> None:
     world.installation.command("service-keys", "stage", "signing-1", "--from", "2026-01-01", "--apply")
 
 
+@pytest.mark.slow
 def test_a_plan_without_apply_changes_nothing(told: Told) -> None:
     world, folder = told.world, told.folder
     lille = world.software[0]
@@ -300,6 +301,7 @@ def test_what_a_setting_names_must_be_there(world: World) -> None:
         assert any("secrets/absent" in finding["detail"] for finding in done.json if not finding["ok"])
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_is_temporary_and_nothing_is_lost(world: World, at: datetime) -> None:
     """IMAP, SMTP and database, all at the same time, since each takes its patience."""
     writer, lille = Writer(world.installation, at), world.software[0]

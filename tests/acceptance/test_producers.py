@@ -64,6 +64,7 @@ def test_the_producer_is_here(producer: type[Producer]) -> None:
     require(producer.program)
 
 
+@pytest.mark.slow
 def test_mail_of_every_producer_is_accepted_and_its_answer_read(tmp_path: Path) -> None:
     for server in ("dovecot", "postfix", "openssl"):
         require(server)

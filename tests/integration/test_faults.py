@@ -37,6 +37,7 @@ def servers() -> None:
     require("postfix")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_at_the_worst_moments_answers_once(tmp_path: Path, postgres_server: PostgresDatabases) -> None:
     async def story() -> None:
         async with Killings(tmp_path, postgres=postgres_server.server) as killings:

@@ -49,6 +49,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("sqlite")
 async def test_what_a_killed_worker_had_claimed_is_free_at_once_and_what_a_living_one_has_is_not(
     register: Register, register_url: str

@@ -34,6 +34,7 @@ def service(databases: Databases, tmp_path: Path, pki: Pki) -> Rotating:
     return Rotating(tmp_path / "service", pki, databases.fresh(migrated=False))
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("postgresql")
 def test_killed_between_any_two_steps_and_started_again(
     service: Rotating, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

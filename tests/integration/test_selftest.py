@@ -103,6 +103,7 @@ def make(servers: tuple[Dovecot, Postfix], tmp_path: Path) -> Iterator[Make]:
                 empty(client, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("sqlite")
 @pytest.mark.parametrize(("kind", "runs"), [("sqlite", 4), ("postgresql", 3)])
 def test_it_plays_some_of_everything_and_leaves_nothing(
@@ -189,6 +190,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("lost")
 @pytest.mark.parametrize(("program", "wrong"), [(TWICE, Wrong.SECOND), (FORGETS, Wrong.LOST)])
 def test_a_worker_that_does_not_keep_its_promise_is_found(

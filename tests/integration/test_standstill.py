@@ -57,6 +57,7 @@ async def test_a_mail_of_tomorrow_hides_no_loss(loser: Loser) -> None:
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
 
 
+@pytest.mark.slow
 @pytest.mark.long_on("sqlite")
 async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_times(loser: Loser) -> None:
     told = await lose(loser)
