@@ -35,7 +35,7 @@ SEEDS_A_MUTANT = 120
 HEAD = """# Planted faults
 
 Each is one mistake that somebody could make (`tests/simulation/mutants`), under a sentence that says what it breaks.
-The number is how many seeds are played, from the first, until a promise is broken; the limit in `make test` is 120.
+The number is how many seeds are played, from the first, until a promise is broken; the limit in the tests is 120.
 Written by `python -m tests.simulation mutants`.
 
 | fault | stage | seeds |

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("YEARS_SEED", "1"))
 PEOPLE = int(os.environ.get("YEARS_PEOPLE", "9300"))
 FEW = 300
 SOME = 500
-MANY = 1500
+MANY = 800
 
 
 def live(url: str, people: int, *, every: int) -> tuple[list[str], Journey]:
@@ -35,7 +35,7 @@ def test_after_two_years_everything_is_as_the_law_has_it(tmp_path: Path, people:
     assert all(happened.values()), happened
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_on_postgresql(postgres_server: PostgresDatabases) -> None:
     wrong, _ = live(postgres_server.fresh(migrated=True), SOME, every=10)
     assert not wrong, "\n".join(wrong)
