@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 STOPPED_AGAIN = timedelta(hours=1)
 """How long a mail waits at most until it is asked again whether numbers are given; `issuing.resume` makes it due."""
 
+
+class ClockBehind(Unavailable):
+    """By what else is known it is later: some mails wait until a clock is set, and nothing is wrong with the rest."""
+
+
 Judged = tuple[intake.Claimed, Verdict]
 """A mail with its verdict, to be decided."""
 
@@ -74,9 +79,9 @@ async def decide(door: MailDoor, terms: Terms, judged: Sequence[Judged]) -> Prog
 
 
 def require_no_earlier(at: datetime, came_at: datetime) -> None:
-    """Raises Unavailable when by two clocks a mail came later than it is now: which of them is wrong is open."""
+    """Raises ClockBehind when by two clocks a mail came later than it is now: which of them is wrong is open."""
     if at < came_at:
-        raise Unavailable(
+        raise ClockBehind(
             f"clock: it is {at:%Y-%m-%d %H:%M}, yet a mail came {came_at:%Y-%m-%d %H:%M} by the mail server's clock and"
             " by ours; set the one that is wrong, until then the mail waits"
         )

@@ -16,6 +16,7 @@ from mailflow.core import backoff
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event, fault
 from mailflow.mail import composing, delivery, late, worker
+from mailflow.mail.deciding import ClockBehind
 from mailflow.mail.door import MailDoor, Progress, take_over
 from mailflow.register import queues
 
@@ -45,6 +46,8 @@ class Stage:
     """Of a single batch: this stage will find nothing more."""
     failures: int = 0
     """Turns in a row that found the surroundings unavailable."""
+    by_clock: bool = False
+    """The last of them: mails that wait until a clock is set, and nothing that stands in the way of others."""
     worked: bool = False
     """It has once been through a turn."""
     since: float | None = None
@@ -173,7 +176,7 @@ class Stages:
 
     def _only_decisions_fail(self) -> bool:
         """Then mails are left where they are. What fails in receiving itself is tried and told by receiving."""
-        return self.process.failures >= FAILURES_MAX and not self.receive.failures
+        return self.process.failures >= FAILURES_MAX and not (self.process.by_clock or self.receive.failures)
 
     async def _finish(self, stage: Stage, before: Stage | None, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -205,11 +208,13 @@ class Stages:
                 raise
             # What once worked is not called wrong for good: a secret may just be in rotation.
             stage.failures += 1
+            stage.by_clock = isinstance(error, ClockBehind)
             level = logging.WARNING
             event(log, "unavailable", level=level, work=stage.name, failures=stage.failures, why=_word(error))
             return Progress()
         except Exception as error:  # noqa: BLE001  a fault of ours in one turn ends neither this stage nor the others
             stage.failures += 1
+            stage.by_clock = False
             fault(log, "turn-failed", error, work=stage.name, failures=stage.failures)
             return Progress()
         finally:

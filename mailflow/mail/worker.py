@@ -8,14 +8,14 @@ The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the s
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 
 from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import room
-from mailflow.mail.deciding import Decision, Judged, decide, judge, require_no_earlier
+from mailflow.mail.deciding import ClockBehind, Decision, Judged, decide, judge, require_no_earlier
 from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
@@ -32,9 +32,6 @@ FETCH_SECONDS_MAX = 900.0
 FAULTS_IN_A_ROW_MAX = 10
 """So many mails are set aside by faults of ours with none decided between. What befalls more is hardly their fault:
 memory is short, say, or an upgrade is broken. They wait, and are tried again and again."""
-
-CLOCKS_APART_MAX = timedelta(minutes=5)
-"""Hosts that differ by less are no matter: a mail that came in the meantime waits for so long at most."""
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +60,17 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     if reason := await room.full(door):
         event(log, "left-in-mailbox", level=logging.WARNING, mails=len(listing.uids), full=reason)
         return Progress()
+    at = door.clock()
     async with door.register.begin() as tx:
         known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
+        behind = await clocks.is_behind(tx, at + clocks.APART_MAX)
     taken: dict[int, bool] = {}
+    left = 0
     try:
-        async for some in _brought_in(door, listing, [uid for uid in uids if uid not in known]):
-            taken |= some
+        new = [uid for uid in uids if uid not in known]
+        async for some in _brought_in(door, listing, new, at + clocks.APART_MAX if behind else None):
+            taken |= {uid: kept for uid, kept in some.items() if kept is not None}
+            left += sum(kept is None for kept in some.values())
         # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
         for folder, whole in ((door.processed, True), (door.quarantine, False)):
             if to_move := [uid for uid, kept in (known | taken).items() if kept is whole]:
@@ -79,14 +81,27 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
             raise
         # What was taken in counts, and the next turn, which follows at once, tells whether it lasts.
         event(log, "broken-off", level=logging.WARNING, taken=len(taken), why=type(error).__name__.lower())
+    if left and not taken:
+        raise ClockBehind(
+            f"clock: it is {at:%Y-%m-%d %H:%M}, which the register says it was before, and by the mail server's clock"
+            f" {left} mails came later; set the one that is wrong, until then they stay in the mailbox"
+        )
     return Progress(received=len(taken))
 
 
-async def _brought_in(door: MailDoor, listing: Listing, uids: Sequence[int]) -> AsyncIterator[dict[int, bool]]:
-    """Those of them that the server gives are taken in; as much as fits into the time of one turn."""
+async def _brought_in(
+    door: MailDoor, listing: Listing, uids: Sequence[int], not_after: datetime | None
+) -> AsyncIterator[dict[int, bool | None]]:
+    """Those of them that the server gives are taken in; as much as fits into the time of one turn.
+
+    None: it came after `not_after` by the server's clock, and is left where it is.
+    """
     end = time.monotonic() + FETCH_SECONDS_MAX
     batch: list[FetchedMail] = []
     async for mail in door.mailbox.fetch(listing, uids):
+        if not_after is not None and mail.received_at > not_after:
+            yield {mail.uid: None}
+            continue
         batch.append(mail)
         octets = sum(len(one.raw or b"") for one in batch)
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
@@ -97,7 +112,7 @@ async def _brought_in(door: MailDoor, listing: Listing, uids: Sequence[int]) -> 
     yield await _take_in(door, batch)
 
 
-async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
+async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool | None]:
     """Commit these mails to the intake; which of them we now hold to the octet."""
     if not mails:
         return {}
@@ -158,7 +173,7 @@ async def _require_clock(door: MailDoor) -> None:
     """By a clock that was put back nothing is due for as long as it is behind, and nobody would hear of it."""
     at = door.clock()
     async with door.register.read() as tx:
-        came_at = await clocks.one_to_come(tx, at + CLOCKS_APART_MAX)
+        came_at = await clocks.one_to_come(tx, at + clocks.APART_MAX)
     if came_at is not None:
         require_no_earlier(at, came_at)
 

@@ -1,11 +1,23 @@
 """Whether a clock is behind what the register knows to have come already."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from mailflow.register.tables import intake, outbox
+from mailflow.register.tables import intake, journal, outbox
 from mailflow.register.transaction import Transaction
+
+APART_MAX = timedelta(minutes=5)
+"""Hosts that differ by less are no matter: a mail that came in the meantime waits for so long at most."""
+ENTRIES_LOOKED_AT = 200
+"""Of the journal: who writes by a clock that is behind makes its newest entries no witness."""
+
+
+async def is_behind(tx: Transaction, at: datetime) -> bool:
+    """Whether by our own clock it has been later before: what waits, or was written lately, says so."""
+    latest = sa.select(journal.c.at).order_by(journal.c.id.desc()).limit(ENTRIES_LOOKED_AT).subquery()
+    written = await tx.all(sa.select(latest.c.at).where(latest.c.at > at).limit(1))
+    return bool(written) or await one_to_come(tx, at) is not None
 
 
 async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
@@ -15,7 +27,7 @@ async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
     """
     asked = (
         sa.select(intake.c.received_at, intake.c.taken_at).where(
-            intake.c.next_at > at, intake.c.received_at > at, intake.c.taken_at > at
+            intake.c.next_at.is_not(None), intake.c.received_at > at, intake.c.taken_at > at
         ),
         sa.select(outbox.c.received_at, outbox.c.queued_at).where(
             outbox.c.next_at > at, outbox.c.received_at > at, outbox.c.queued_at > at, outbox.c.intake_id.is_not(None)

@@ -12,7 +12,7 @@ from mailflow.mail import composing, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.register import LeaseLost, intake
 from tests.support.doors import PACE, House
-from tests.support.judging import RECEIVED_AT, a_mail, dem_part
+from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
 from tests.support.records import damage_keys, execute, rows
 
@@ -49,60 +49,6 @@ async def test_what_a_killed_worker_had_in_hand_is_decided_in_one_turn_each_alon
     assert await worker.process(door) == Progress(answered=5, registered=5)
     assert house.judges.chunks == [1] * 5
     assert await attempts(house) == [("answered", 1)] * 5
-
-
-@pytest.mark.parametrize("alone", [False, True])
-async def test_no_mail_is_decided_before_it_came(house: House, alone: bool) -> None:
-    """A clock that is put back for days makes a request of today one of the future."""
-    if alone:
-        door = await left_by_a_killed_worker(house, letter(0))
-    else:
-        house.mailbox.deliver(letter(0))
-        door = house.door()
-        await worker.receive(door)
-    right = house.now
-
-    def put_back() -> None:
-        house.now = right - timedelta(days=3)
-
-    house.judges.trouble = put_back
-    with pytest.raises(Unavailable, match="clock: it is"):
-        await worker.process(door)
-    house.judges.trouble = lambda: None
-    with pytest.raises(Unavailable, match="clock: it is"):
-        await worker.process(door)  # nothing is due by such a clock, which is told as well
-    assert await attempts(house) == [("received", 0)]
-    house.now = right
-    assert await worker.process(door) == Progress(answered=1, registered=1)
-
-
-async def test_an_answer_that_waits_for_the_clock_is_told_as_well(house: House) -> None:
-    house.mailbox.deliver(letter(0))
-    door = house.door()
-    await worker.receive(door)
-    await worker.process(door)
-    right = house.now
-    house.now -= timedelta(days=3)
-    assert await composing.compose(door) == Progress()
-    with pytest.raises(Unavailable, match="clock: it is"):
-        await worker.process(door)
-    house.now = right
-    assert await worker.process(door) == Progress()
-    assert (await composing.compose(door)).composed == 1
-
-
-async def test_clocks_of_two_hosts_that_differ_a_little_are_no_matter(house: House) -> None:
-    house.mailbox.deliver(letter(0))
-    door = house.door()
-    await worker.receive(door)
-    right = house.now
-    house.now = RECEIVED_AT - worker.CLOCKS_APART_MAX
-    assert await worker.process(door) == Progress()
-    house.now -= timedelta(seconds=1)
-    with pytest.raises(Unavailable, match="clock: it is"):
-        await worker.process(door)
-    house.now = right
-    assert await worker.process(door) == Progress(answered=1, registered=1)
 
 
 async def test_as_many_run_alone_in_a_turn_as_a_chunk_has(house: House) -> None:

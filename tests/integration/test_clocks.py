@@ -1,0 +1,176 @@
+"""Wrong clocks, ours or the mail server's: nothing is decided before it came, and what waits for that waits alone."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.mail import composing, delivery, worker
+from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.stages import FAILURES_MAX, Stages
+from mailflow.register import clocks
+from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
+from tests.integration.test_stages import until
+from tests.support.batches import hurry
+from tests.support.doors import PACE, House
+from tests.support.fake_mailer import Fate
+from tests.support.judging import RECEIVED_AT
+from tests.support.records import execute
+
+DAYS = timedelta(days=3)
+
+
+def all_clocks(house: House, at: datetime) -> None:
+    """It is so late by the mail server's clock and by ours."""
+    house.now = at
+    house.mailbox.clock = lambda: at
+
+
+async def one_from_to_come(house: House) -> MailDoor:
+    """A mail was taken in while all clocks were days ahead; by now they are right."""
+    all_clocks(house, RECEIVED_AT + DAYS)
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    assert await worker.receive(door) == Progress(received=1)
+    all_clocks(house, RECEIVED_AT)
+    return door
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_no_mail_is_decided_before_it_came(house: House, alone: bool) -> None:
+    """A clock that is put back for days makes a request of today one of the future."""
+    if alone:
+        door = await left_by_a_killed_worker(house, letter(0))
+    else:
+        house.mailbox.deliver(letter(0))
+        door = house.door()
+        await worker.receive(door)
+    right = house.now
+
+    def put_back() -> None:
+        house.now = right - timedelta(days=3)
+
+    house.judges.trouble = put_back
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
+    house.judges.trouble = lambda: None
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)  # nothing is due by such a clock, which is told as well
+    assert await attempts(house) == [("received", 0)]
+    house.now = right
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+async def test_an_answer_that_waits_for_the_clock_is_told_as_well(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    right = house.now
+    house.now -= timedelta(days=3)
+    assert await composing.compose(door) == Progress()
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
+    house.now = right
+    assert await worker.process(door) == Progress()
+    assert (await composing.compose(door)).composed == 1
+
+
+async def test_clocks_of_two_hosts_that_differ_a_little_are_no_matter(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    right = house.now
+    house.now = RECEIVED_AT - clocks.APART_MAX
+    assert await worker.process(door) == Progress()
+    house.now -= timedelta(seconds=1)
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
+    house.now = right
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_mail_from_a_time_to_come_holds_up_no_other_though_an_operator_makes_it_due(
+    house: House, alone: bool
+) -> None:
+    door = await one_from_to_come(house)
+    house.mailbox.deliver(letter(1))
+    await worker.receive(door)
+    await execute(house.register, f"UPDATE intake SET solo = {alone}, next_at = (SELECT MIN(next_at) FROM intake)")
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+    assert [state for state, _ in await attempts(house)] == ["received", "answered"]
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
+    all_clocks(house, RECEIVED_AT + DAYS)
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+async def test_while_a_mail_waits_for_its_time_others_are_received_and_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry(monkeypatch)
+    stop = asyncio.Event()
+    work = Stages(await one_from_to_come(house), poll_seconds=0.02, pause_seconds=0.02)
+    running = asyncio.create_task(work.run(0.02, stop))
+    await until(lambda: work.process.failures > FAILURES_MAX)
+    house.mailbox.deliver(letter(1))
+    await until(lambda: house.mailer.accepted)
+    stop.set()
+    await running
+    assert work.progress.received == 1
+
+
+async def test_by_a_clock_that_is_behind_as_two_witnesses_say_mails_are_left_where_they_are(house: House) -> None:
+    """They would be decided at a time before they came: a request of today is one of the future then."""
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    await worker.process(door)
+    await composing.compose(door)
+    await delivery.deliver(door)
+    house.now -= DAYS
+    house.mailbox.deliver(letter(1))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="clock: it is"):
+            await worker.receive(door)
+    assert len(house.mailbox.inbox) == 1
+    house.now += DAYS
+    assert await worker.receive(door) == Progress(received=1)
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+async def test_the_mail_server_s_clock_alone_keeps_nobody_waiting(house: House) -> None:
+    house.mailbox.clock = lambda: RECEIVED_AT + DAYS
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    assert await worker.receive(door) == Progress(received=1)
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+async def test_a_send_that_was_cut_off_by_a_clock_ahead_is_found_at_once(house: House) -> None:
+    all_clocks(house, RECEIVED_AT + DAYS)
+    house.mailbox.deliver(letter(0))
+    house.mailer.fates = [Fate.LOSE_REPLY]
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
+        await turn(door)
+    all_clocks(house, RECEIVED_AT)
+    assert await delivery.settle_doubtful(door) == Progress(sent=1)
+
+
+async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: House) -> None:
+    """Nobody would know that its copy is still to come, and it would be sent twice."""
+    house.mailbox.deliver(letter(0))
+    house.mailer.fates = [Fate.LOSE_MAIL]
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
+        await turn(door)
+    right = house.now
+    house.now -= DAYS
+    assert await delivery.settle_doubtful(door) == Progress()
+    house.now = right + PACE.audit_wait / 2
+    assert await delivery.settle_doubtful(door) == Progress()
+    house.now = right + PACE.audit_wait
+    assert await delivery.settle_doubtful(door) == Progress(deferred=1)
