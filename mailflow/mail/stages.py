@@ -183,9 +183,11 @@ class Stages:
             stage.wake.clear()
             nothing_comes = before is None or before.done.is_set()
             progress = await self._turn(stage)
-            if stage.failures >= FAILURES_MAX:
+            # While more may come, mails that wait until a clock is set do not end the work on the others.
+            fails = stage.failures if nothing_comes or not stage.by_clock else 0
+            if fails >= FAILURES_MAX:
                 break
-            if stage.failures:
+            if fails:
                 await _first(stop.wait(), seconds=_pause(stage.failures))
             elif not progress and nothing_comes:
                 break

@@ -1,6 +1,7 @@
 """Wrong clocks, ours or the mail server's: nothing is decided before it came, and what waits for that waits alone."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, worker
 from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.model import FetchedMail
+from mailflow.mail.ports import Listing
 from mailflow.mail.stages import FAILURES_MAX, Stages
 from mailflow.register import clocks
 from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
 from tests.integration.test_stages import until
-from tests.support.batches import hurry
+from tests.support.batches import drain, hurry
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import RECEIVED_AT
@@ -120,6 +123,24 @@ async def test_while_a_mail_waits_for_its_time_others_are_received_and_answered(
     stop.set()
     await running
     assert work.progress.received == 1
+
+
+async def test_a_batch_decides_what_is_received_after_it_found_such_a_mail(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry(monkeypatch)
+    door = await one_from_to_come(house)
+    house.mailbox.deliver(letter(1))
+    fetch = house.mailbox.fetch
+
+    async def slow(listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
+        await asyncio.sleep(1)
+        async for mail in fetch(listing, uids):
+            yield mail
+
+    monkeypatch.setattr(house.mailbox, "fetch", slow)
+    drained = await drain(door)
+    assert (drained.progress.answered, drained.unavailable) == (1, ("process",))
 
 
 async def test_by_a_clock_that_is_behind_as_two_witnesses_say_mails_are_left_where_they_are(house: House) -> None:
