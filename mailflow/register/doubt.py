@@ -5,7 +5,6 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mailflow.register import clocks
 from mailflow.register import outbox as outgoing
 from mailflow.register.tables import outbox
 from mailflow.register.transaction import Transaction
@@ -29,15 +28,11 @@ class Doubtful:
 
 
 async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
-    """Mails cut off in the middle, whose sender gave no more sign within its lease; who has waited longest first.
-
-    Nor is one waited for that began later than it is, by a clock that was ahead: its copy may lie there. When it began
-    is left as it is: by a clock that is behind, one that is under way might seem to have been given up.
-    """
+    """Mails cut off in the middle, whose sender gave no more sign within its lease; who has waited longest first."""
     names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
     statement = (
         sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
-        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), _over(at))
+        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), outbox.c.lease_until <= at)
         .order_by(outbox.c.lease_until, outbox.c.id)
         .limit(limit)
     )
@@ -46,7 +41,7 @@ async def doubtful(tx: Transaction, limit: int, at: datetime) -> list[Doubtful]:
 
 async def put_behind(tx: Transaction, id_: int, at: datetime) -> None:
     """It is looked for now: unless that decides it, its next look comes after those of all who wait by now."""
-    still = sa.and_(outbox.c.id == id_, _over(at))
+    still = sa.and_(outbox.c.id == id_, outbox.c.lease_until <= at)
     await outgoing.change(tx, still, (_SENDING,), {"lease_until": at})
 
 
@@ -57,8 +52,3 @@ async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at:
     """
     still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since, outbox.c.lease_until <= at)
     await outgoing.change(tx, still, (_SENDING,), outgoing.sent(at) if sent else outgoing.again(at, "cut off"))
-
-
-def _over(at: datetime) -> sa.ColumnElement[bool]:
-    """Its sender gives no more sign, or had another time than we."""
-    return sa.or_(outbox.c.lease_until <= at, outbox.c.sending_at > at + clocks.APART_MAX)

@@ -170,17 +170,6 @@ async def test_the_mail_server_s_clock_alone_keeps_nobody_waiting(house: House) 
     assert await worker.process(door) == Progress(answered=1, registered=1)
 
 
-async def test_a_send_that_was_cut_off_by_a_clock_ahead_is_found_at_once(house: House) -> None:
-    all_clocks(house, RECEIVED_AT + DAYS)
-    house.mailbox.deliver(letter(0))
-    house.mailer.fates = [Fate.LOSE_REPLY]
-    door = house.door()
-    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
-        await turn(door)
-    all_clocks(house, RECEIVED_AT)
-    assert await delivery.settle_doubtful(door) == Progress(sent=1)
-
-
 async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: House) -> None:
     """Nobody would know that its copy is still to come, and it would be sent twice."""
     house.mailbox.deliver(letter(0))
