@@ -21,7 +21,7 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, clocks, intake
+from mailflow.register import Hold, Transaction, clocks, intake
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
@@ -160,6 +160,7 @@ async def process(door: MailDoor) -> Progress:
                 size_bytes_max=pace.chunk_bytes_max,
                 urgent_before=at - pace.deadline / 2,
             )
+            mails = [mail for mail in mails if await _has_come(tx, door, mail, at)]
         return [mails] if mails else []
 
     done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
@@ -167,6 +168,14 @@ async def process(door: MailDoor) -> Progress:
     if not done:
         await _require_clock(door)
     return done
+
+
+async def _has_come(tx: Transaction, door: MailDoor, mail: intake.Claimed, at: datetime) -> bool:
+    """Whether a mail may be decided; else it waits for its time again, whoever made it due: it would hold up others."""
+    if mail.came_at <= at:
+        return True
+    await intake.release(tx, door.owner, [mail.id], refund=True, until=mail.came_at)
+    return False
 
 
 async def _require_clock(door: MailDoor) -> None:
@@ -218,8 +227,11 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
             break
         async with door.register.begin() as tx:
             mail = await intake.claim_solo(tx, door.owner, at, at + door.pace.lease, door.pace.attempts_max)
+            has_come = mail is None or await _has_come(tx, door, mail, at)
         if mail is None:
             break
+        if not has_come:
+            continue
         # The attempt is on record already, so that even a mail that kills the process runs out of them.
         try:
             (portion,) = await judge(door, [mail])

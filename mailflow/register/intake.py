@@ -200,7 +200,7 @@ async def claim_chunk(
     await _expire(tx, at)
     free = (
         sa.select(intake.c.id, intake.c.size_bytes)
-        .where(*_free_and_due(at), sa.not_(intake.c.solo))
+        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), sa.not_(intake.c.solo))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -220,7 +220,11 @@ async def claim_solo(
 ) -> Claimed | None:
     """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside."""
     await _expire(tx, at)
-    alone = sa.select(intake.c.id).where(*_free_and_due(at), intake.c.solo).with_for_update(skip_locked=True)
+    alone = (
+        sa.select(intake.c.id)
+        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), intake.c.solo)
+        .with_for_update(skip_locked=True)
+    )
     spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
     await _set_aside(tx, [row.id for row in spent], "third strike", at)
     left = alone.where(intake.c.attempts < attempts_max)
@@ -228,12 +232,6 @@ async def claim_solo(
     attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
     claimed = await _lease(tx, ids, attempt, at)
     return claimed[0] if claimed else None
-
-
-def _free_and_due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    """What came later than it is, by both clocks, is not due, whoever said so: it would hold up its whole chunk."""
-    came = sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at)
-    return intake.c.next_at <= at, intake.c.lease_owner.is_(None), came
 
 
 async def _expire(tx: Transaction, at: datetime) -> None:
