@@ -50,11 +50,11 @@ AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 TESTS = $(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
 # What stands before the tests has one core to do, or the network: side by side.
 BEFORE = $(MAKE) --no-print-directory --jobs --output-sync=target lint servers
-test: $(STAMP) ## every behaviour, on real servers; installs them when it may, says what it leaves out otherwise
+test: $(STAMP) ## all but the longest, on real servers; installs them when it may, says what it leaves out otherwise
 	@$(BEFORE)
 	$(TESTS) -m "not long"
 
-test-whole: $(STAMP) ## all that, and what tries the same longer, or on the other database, too (before a release)
+test-whole: $(STAMP) ## that, the longest, and the other database where it has one of both (before a release)
 	@$(BEFORE)
 	$(TESTS)
 

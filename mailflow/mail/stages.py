@@ -168,7 +168,8 @@ class Stages:
             if progress:
                 continue
             if stage.failures:
-                await _first(stop.wait(), seconds=_pause(stage.failures))
+                wakes = (stage.wake.wait(),) if stage.by_clock else ()  # others are not to wait as well
+                await _first(stop.wait(), *wakes, seconds=_pause(stage.failures))
             else:
                 stage.resting.set()
                 await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)

@@ -7,7 +7,7 @@ The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the s
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -91,7 +91,7 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
 
 async def _brought_in(
     door: MailDoor, listing: Listing, uids: Sequence[int], not_after: datetime | None
-) -> AsyncIterator[dict[int, bool | None]]:
+) -> AsyncIterator[Mapping[int, bool | None]]:
     """Those of them that the server gives are taken in; as much as fits into the time of one turn.
 
     None: it came after `not_after` by the server's clock, and is left where it is.
@@ -99,10 +99,10 @@ async def _brought_in(
     end = time.monotonic() + FETCH_SECONDS_MAX
     batch: list[FetchedMail] = []
     async for mail in door.mailbox.fetch(listing, uids):
-        if not_after is not None and mail.received_at > not_after:
+        if not_after is None or mail.received_at <= not_after:
+            batch.append(mail)
+        else:
             yield {mail.uid: None}
-            continue
-        batch.append(mail)
         octets = sum(len(one.raw or b"") for one in batch)
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
             yield await _take_in(door, batch)
@@ -112,7 +112,7 @@ async def _brought_in(
     yield await _take_in(door, batch)
 
 
-async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool | None]:
+async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
     """Commit these mails to the intake; which of them we now hold to the octet."""
     if not mails:
         return {}
@@ -150,18 +150,20 @@ async def process(door: MailDoor) -> Progress:
 
     async def claim() -> Sequence[Chunk]:
         at, pace = door.clock(), door.pace
-        async with door.register.begin() as tx:
-            mails = await intake.claim_chunk(
-                tx,
-                door.owner,
-                pace.chunk,
-                at,
-                at + pace.lease,
-                size_bytes_max=pace.chunk_bytes_max,
-                urgent_before=at - pace.deadline / 2,
-            )
-            mails = [mail for mail in mails if await _has_come(tx, door, mail, at)]
-        return [mails] if mails else []
+        while True:
+            async with door.register.begin() as tx:
+                mails = await intake.claim_chunk(
+                    tx,
+                    door.owner,
+                    pace.chunk,
+                    at,
+                    at + pace.lease,
+                    size_bytes_max=pace.chunk_bytes_max,
+                    urgent_before=at - pace.deadline / 2,
+                )
+                come = [mail for mail in mails if await _has_come(tx, door, mail, at, refund=False)]
+            if come or not mails:  # however many are put back, the others have their turn now
+                return [come] if come else []
 
     done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
     done = await _go_on_alone(door, terms, done)
@@ -170,11 +172,11 @@ async def process(door: MailDoor) -> Progress:
     return done
 
 
-async def _has_come(tx: Transaction, door: MailDoor, mail: intake.Claimed, at: datetime) -> bool:
+async def _has_come(tx: Transaction, door: MailDoor, mail: intake.Claimed, at: datetime, *, refund: bool) -> bool:
     """Whether a mail may be decided; else it waits for its time again, whoever made it due: it would hold up others."""
     if mail.came_at <= at:
         return True
-    await intake.release(tx, door.owner, [mail.id], refund=True, until=mail.came_at)
+    await intake.release(tx, door.owner, [mail.id], refund=refund, until=mail.came_at)
     return False
 
 
@@ -227,7 +229,7 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
             break
         async with door.register.begin() as tx:
             mail = await intake.claim_solo(tx, door.owner, at, at + door.pace.lease, door.pace.attempts_max)
-            has_come = mail is None or await _has_come(tx, door, mail, at)
+            has_come = mail is None or await _has_come(tx, door, mail, at, refund=True)
         if mail is None:
             break
         if not has_come:

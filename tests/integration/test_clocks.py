@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import composing, delivery, worker
+from mailflow.mail import composing, delivery, stages, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
@@ -15,7 +16,7 @@ from mailflow.mail.stages import FAILURES_MAX, Stages
 from mailflow.register import clocks
 from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
 from tests.integration.test_stages import until
-from tests.support.batches import drain, hurry
+from tests.support.batches import NEVER_SECONDS, drain, hurry
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import RECEIVED_AT
@@ -110,6 +111,21 @@ async def test_a_mail_from_a_time_to_come_holds_up_no_other_though_an_operator_m
     assert await worker.process(door) == Progress(answered=1, registered=1)
 
 
+async def test_nor_do_many_of_them(house: House) -> None:
+    all_clocks(house, RECEIVED_AT + DAYS)
+    door = house.door(pace=replace(PACE, chunk=2))
+    for number in range(5):
+        house.mailbox.deliver(letter(number))
+    assert await worker.receive(door) == Progress(received=5)
+    all_clocks(house, RECEIVED_AT)
+    house.mailbox.deliver(letter(5))
+    await worker.receive(door)
+    await execute(house.register, "UPDATE intake SET round = 0, next_at = (SELECT MIN(next_at) FROM intake)")
+    await execute(house.register, "UPDATE intake SET round = 1 WHERE id = 6")
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+    assert await attempts(house) == [("received", 0)] * 5 + [("answered", 0)]
+
+
 async def test_while_a_mail_waits_for_its_time_others_are_received_and_answered(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +134,10 @@ async def test_while_a_mail_waits_for_its_time_others_are_received_and_answered(
     work = Stages(await one_from_to_come(house), poll_seconds=0.02, pause_seconds=0.02)
     running = asyncio.create_task(work.run(0.02, stop))
     await until(lambda: work.process.failures > FAILURES_MAX)
+    monkeypatch.setattr(stages, "BACKOFF_FIRST_SECONDS", NEVER_SECONDS)
+    monkeypatch.setattr(stages, "BACKOFF_MOST_SECONDS", NEVER_SECONDS)
+    failures = work.process.failures
+    await until(lambda: work.process.failures > failures)  # from now on it waits to be woken
     house.mailbox.deliver(letter(1))
     await until(lambda: house.mailer.accepted)
     stop.set()

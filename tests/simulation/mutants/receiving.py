@@ -21,7 +21,7 @@ from tests.simulation.mutants.planting import mutant
 def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     take_in = worker._take_in
 
-    async def moved_first(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool | None]:
+    async def moved_first(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
         if mails:
             listing = Listing(uidvalidity=mails[0].uidvalidity, uids=tuple(mail.uid for mail in mails))
             await door.mailbox.move(listing, listing.uids, door.processed)
