@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing
+from mailflow.mail.ports import Listing, Lying
 
 STANDARD_INPUT = Path("-")
 
@@ -82,6 +82,13 @@ class FileMailbox:
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:  # noqa: ARG002  # as the port says
         for uid in uids:
             yield self._mails[uid]
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # noqa: ARG002  # as the port says
+        mails = [self._mails[uid] for uid in uids]
+        return [
+            Lying(uid=mail.uid, message_id="", received_at=mail.received_at, size_bytes=mail.size_bytes)
+            for mail in mails
+        ]
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:  # noqa: ARG002  # as the port says
         for uid in uids:

@@ -80,13 +80,15 @@ class Mending:
         return done
 
     async def _take_in_from(self, folder: Folder, listing: Listing, uids: Sequence[int]) -> int:
-        arrivals = [arrival(self.account, folder.name, mail) async for mail in folder.fetch(listing, uids)]
+        mails = [arrival(self.account, folder.name, mail) async for mail in folder.fetch(listing, uids)]
         async with self.register.begin() as tx:
-            await intake.take_in(tx, arrivals, self.at)
-            known = await accounts.mails_at(tx, self.account, folder.name, listing.uidvalidity, uids)
-            if ids := sorted(one.id for one in known.values()):
-                await acts.perform(tx, Verb.HOLD, Filter(intakes=ids, kinds=[cases.MAIL]), self.act, self.at)
-        return len(known)
+            ids: list[int] = []
+            for kept in await intake.take_in(tx, mails, self.at):
+                known = await accounts.mails_at(tx, kept.account, kept.mailbox, kept.uidvalidity, [kept.uid])
+                ids.append(known[kept.uid].id)
+            if ids:
+                await acts.perform(tx, Verb.HOLD, Filter(intakes=sorted(ids), kinds=[cases.MAIL]), self.act, self.at)
+        return len(ids)
 
     # Copies
 

@@ -51,6 +51,9 @@ class ImapMailbox:
                 await folder.close()
         return False
 
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        return [one async for one in self._folder.look(listing.uidvalidity, uids, self._troubles)]
+
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         await self._folder.move(listing.uidvalidity, uids, folder, self._troubles)
 
@@ -93,7 +96,7 @@ class ImapFolder:
         return await self._folder.search(*criteria)
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
-        return [one async for one in self._folder.look(listing.uidvalidity, uids)]
+        return [one async for one in self._folder.look(listing.uidvalidity, uids, Troubles())]
 
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         return self._folder.fetch(listing.uidvalidity, uids, Troubles())

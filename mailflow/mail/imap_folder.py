@@ -222,15 +222,16 @@ class OpenFolder:
                 await _move(session, uids, folder)
         return True
 
-    async def look(self, uidvalidity: int, uids: Sequence[int]) -> AsyncIterator[Lying]:
-        """By the fields that a server has at hand; those that are gone are left out."""
+    async def look(self, uidvalidity: int, uids: Sequence[int], troubles: Troubles) -> AsyncIterator[Lying]:
+        """By the fields that a server has at hand; those that are gone are left out, and at which it fails."""
         what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
-        sets = [*slices(sorted(set(uids)), LOOK_BATCH)]
+        together, apart = troubles.due(uids)
+        sets = [*slices(together, LOOK_BATCH), *apart]
 
         async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
             return await self._items(uidvalidity, some, what, expected_bytes=HEADER_BYTES * len(some))
 
-        async for _, found in Halving(Troubles(), UNREADABLE).each(sets, look):
+        async for _, found in Halving(troubles, UNREADABLE).each(sets, look):
             for items in found.values():
                 if items.received_at is not None:
                     yield Lying(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import BeforeData, Copies, Listing, Mailbox, Mailer, Outgoing, SendResult
+from mailflow.mail.ports import BeforeData, Copies, Listing, Lying, Mailbox, Mailer, Outgoing, SendResult
 from mailflow.meter import Meter
 
 
@@ -35,6 +35,10 @@ class MeteredMailbox:
             if mail is None:
                 return
             yield mail
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        with self.meter.call("imap", "look"):
+            return await self.mailbox.look(listing, uids)
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         with self.meter.call("imap", "move"):

@@ -19,6 +19,18 @@ class Listing:
     """How many of them the server could not read or move when it was asked to."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """A mail in a folder, as far as its header tells."""
+
+    uid: int
+    message_id: str
+    """With its angle brackets; empty when it has none that can be used."""
+    received_at: datetime
+    size_bytes: int
+    """As the server says, which may miscount."""
+
+
 class Mailbox(Protocol):
     """One IMAP folder of incoming mail. Any method raises `Unavailable`; the next call then connects anew."""
 
@@ -31,6 +43,12 @@ class Mailbox(Protocol):
 
         What somebody else took away meanwhile is left out. So is a mail that the server cannot read, which is told in
         the log and tried again at times; a server that can read none of them, nor what lies elsewhere, is unavailable.
+        """
+        ...
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        """Those of these mails that are still there, by their headers alone. A mail at which the server fails is left
+        out as by `fetch`; so is one that gave trouble and is not due yet.
         """
         ...
 
@@ -58,18 +76,6 @@ class Copies(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lying:
-    """A mail in a folder, as far as its header tells."""
-
-    uid: int
-    message_id: str
-    """With its angle brackets; empty when it has none that can be used."""
-    received_at: datetime
-    size_bytes: int
-    """As the server says, which may miscount."""
 
 
 class Folder(Protocol):

@@ -21,7 +21,8 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, Transaction, clocks, intake
+from mailflow.register import Hold, Transaction, arrivals, clocks, intake
+from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Taken
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
@@ -62,12 +63,12 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
         return Progress()
     at = door.clock()
     async with door.register.begin() as tx:
-        known = await intake.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
+        on_record = await arrivals.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
         behind = await clocks.is_behind(tx, at + clocks.APART_MAX)
     taken: dict[int, bool] = {}
     left = 0
     try:
-        new = [uid for uid in uids if uid not in known]
+        known, new = await _told_apart(door, listing, uids, on_record)
         async for some in _brought_in(door, listing, new, at + clocks.APART_MAX if behind else None):
             taken |= {uid: kept for uid, kept in some.items() if kept is not None}
             left += sum(kept is None for kept in some.values())
@@ -87,6 +88,25 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
             f" {left} mails came later; set the one that is wrong, until then they stay in the mailbox"
         )
     return Progress(received=len(taken))
+
+
+async def _told_apart(
+    door: MailDoor, listing: Listing, uids: Sequence[int], on_record: Mapping[int, Taken]
+) -> tuple[dict[int, bool], list[int]]:
+    """Which of these mails we have, and whether to the octet; and those that we have not, or that have to be read.
+
+    A UID on record is not enough. A server that went back to an older state gives UIDs again: what does not bear the
+    date on record is read, and compared. What it tells nothing of stays where it is.
+    """
+    known: dict[int, bool] = {}
+    new = [uid for uid in uids if uid not in on_record]
+    if on_record:
+        for mail in await door.mailbox.look(listing, sorted(on_record)):
+            if mail.received_at == on_record[mail.uid].received_at:
+                known[mail.uid] = on_record[mail.uid].digest is not None
+            else:
+                new.append(mail.uid)
+    return known, new
 
 
 async def _brought_in(
@@ -116,17 +136,19 @@ async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bo
     """Commit these mails to the intake; which of them we now hold to the octet."""
     if not mails:
         return {}
-    arrivals = [arrival(door.account, door.inbox, mail) for mail in mails]
+    new = [arrival(door.account, door.inbox, mail) for mail in mails]
     async with door.register.begin() as tx:
-        await intake.take_in(tx, arrivals, door.clock())
+        kept = await intake.take_in(tx, new, door.clock())
+    if reused := sorted(one.uid for one in kept if one.uidvalidity >= UIDVALIDITY_END):
+        event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
     event(log, "taken-in", mails=len(mails), bytes=sum(mail.size_bytes for mail in mails))
     return {mail.uid: mail.raw is not None for mail in mails}
 
 
-def arrival(account: str, mailbox: str, mail: FetchedMail) -> intake.Arrival:
+def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:
     """A mail of this mailbox, as the intake takes it."""
     seen = glance(mail.raw or b"")
-    return intake.Arrival(
+    return Arrival(
         account=account,
         mailbox=mailbox,
         uidvalidity=mail.uidvalidity,

@@ -1,8 +1,7 @@
 """Mails that were taken in: their octets, whose turn it is, and what became of each."""
 
-import hashlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
 from mailflow.register import journal, keys, rounds
+from mailflow.register.arrivals import NAMED, Arrival, digest, others
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
 from mailflow.register.types import IntakeState
@@ -21,24 +21,6 @@ REFUNDED = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
 """Of the attempts: the last one was none, since the mail was not to blame."""
 UNDONE = sa.case((intake.c.solo.is_(True), REFUNDED), else_=intake.c.attempts)
 """Likewise, where some mails may be leased with others: those were not counted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A mail as a mailbox had it."""
-
-    account: str
-    mailbox: str
-    uidvalidity: int
-    uid: int
-    raw: bytes | None
-    """None when it was too large to be read."""
-    size_bytes: int
-    received_at: datetime
-    message_id: str = ""
-    """With its angle brackets; empty when it has none that can be used. Whoever sent it wrote it, whoever that is."""
-    from_address: str = ""
-    """In lower case; empty when there is not just one. Nobody has proven it: it says in whose line the mail waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +51,35 @@ class Settlement:
     sender: str | None
 
 
-async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> None:
-    """Put mails on record; those on record already, by their UID, are left as they are.
+async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> list[Arrival]:
+    """Put mails on record, and return them as they are there. Those on record already, by their UID, are left alone.
 
     After a change of UIDVALIDITY known octets are the same delivery; a new UID under the same one is a new mail.
+    A server that has gone back to an older state gives new mails UIDs that others had (RFC 3501 section 2.3.1.1
+    forbids it): such a mail is put on record under a UIDVALIDITY that no server has.
     """
-    digests = [None if a.raw is None else hashlib.sha256(a.raw).hexdigest() for a in arrivals]
+    digests = [digest(arrival) for arrival in arrivals]
     known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
     places = await rounds.places(tx, [arrival.from_address for arrival in arrivals], at)
     rows, made = [], {}
-    for arrival, digest, place in zip(arrivals, digests, places, strict=True):
-        seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, digest) in known
-        row = _row(arrival, digest, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
+    for arrival, octets, place in zip(arrivals, digests, places, strict=True):
+        seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, octets) in known
+        row = _row(arrival, octets, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
         row |= {"line": place.line, "round": place.round}
         if arrival.raw is not None and not seen:
             key = made[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
         rows.append(row)
-    named = (intake.c.account, intake.c.mailbox, intake.c.uidvalidity, intake.c.uid)
+    named = [intake.c[name] for name in NAMED]
     new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(intake.c.id, *named)
     taken = {tuple(named): id_ for id_, *named in await tx.all(new, rows)}
     owned = [(key, keys.Owner("intake", str(taken[uid]))) for uid, key in made.items() if uid in taken]
     await keys.keep(tx, owned, at)
+    further = await others(tx, [arrival for arrival in arrivals if _uid(arrival) not in taken])
+    if not further:
+        return [*arrivals]
+    uids = {arrival.uid for arrival in further}
+    return [*(arrival for arrival in arrivals if arrival.uid not in uids), *await take_in(tx, further, at)]
 
 
 def message_token(tx: Transaction, message_id: str) -> int | None:
@@ -152,31 +141,6 @@ def _uid(arrival: Arrival | sa.Row[Any]) -> tuple[str, str, int, int]:
 def context(arrival: Arrival | sa.Row[Any]) -> str:
     """Where the octets of a mail are sealed to."""
     return "intake.raw:" + "\0".join(str(part) for part in _uid(arrival))
-
-
-async def taken(
-    tx: Transaction, account: str, mailbox: str, uidvalidity: int, uids: Collection[int]
-) -> dict[int, bool]:
-    """Which of these UIDs are on record; False for those whose octets we do not have.
-
-    They are written again, so that this commit vouches for them: a primary that has lost its standby may show what it
-    could never hand on, and a mail whose record is lost with it must not have left the inbox.
-    """
-    found: dict[int, bool] = {}
-    for batch in batches(sorted(uids)):
-        statement = (
-            sa.update(intake)
-            .where(
-                intake.c.account == account,
-                intake.c.mailbox == mailbox,
-                intake.c.uidvalidity == uidvalidity,
-                tx.among(intake.c.uid, batch),
-            )
-            .values(taken_at=intake.c.taken_at)
-            .returning(intake.c.uid, intake.c.digest)
-        )
-        found |= {row.uid: row.digest is not None for row in await tx.all(statement)}
-    return found
 
 
 # Leases

@@ -29,6 +29,7 @@ from mailflow.register import (
     requests,
 )
 from mailflow.register import numbers as counters
+from mailflow.register.arrivals import Arrival
 from mailflow.register.past import PastRequest
 from mailflow.register.vault import KEY_BYTES, ContentKey, Vault
 from mailflow.registrar import Terms
@@ -85,10 +86,8 @@ async def scratch_register(generation: int) -> AsyncIterator[Scratch]:
             await register.close()
 
 
-def _arrival(uid: int) -> intake.Arrival:
-    return intake.Arrival(
-        account="replay", mailbox="", uidvalidity=1, uid=uid, raw=b"", size_bytes=0, received_at=LONG_AGO
-    )
+def _arrival(uid: int) -> Arrival:
+    return Arrival(account="replay", mailbox="", uidvalidity=1, uid=uid, raw=b"", size_bytes=0, received_at=LONG_AGO)
 
 
 async def _plant(tx: Transaction, around: Surroundings) -> None:

@@ -114,8 +114,10 @@ async def test_what_another_client_took_away_is_left_out(place: Place) -> None:
         listing = await mailbox.list()
         place.take_away(2)
         fetched = await read(mailbox, listing)
+        looked_at = await mailbox.look(listing, listing.uids)
         await mailbox.move(listing, listing.uids, name)
         assert (await mailbox.list()).uids == ()
+    assert [(mail.uid, mail.received_at) for mail in fetched] == [(one.uid, one.received_at) for one in looked_at]
     assert [mail.raw for mail in fetched] == [mails[0], *mails[2:]]
     assert sorted(place.moved(name, name)) == sorted([mails[0], *mails[2:]])
 
@@ -127,6 +129,8 @@ async def test_uids_from_before_a_change_of_uidvalidity_are_refused(place: Place
         place.renumber()
         with pytest.raises(Unavailable):
             await read(mailbox, old)
+        with pytest.raises(Unavailable):
+            await mailbox.look(old, old.uids)
         with pytest.raises(Unavailable):
             await mailbox.move(old, old.uids, "Nowhere")
         new = await mailbox.list()

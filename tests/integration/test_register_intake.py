@@ -7,8 +7,9 @@ from datetime import UTC, timedelta
 import pytest
 
 from mailflow.core.anomalies import Code
-from mailflow.register import LeaseLost, Register, intake, journal, queues
+from mailflow.register import LeaseLost, Register, arrivals, intake, journal, queues
 from mailflow.register.acts import Left, Verb
+from mailflow.register.arrivals import Arrival
 from tests.support.operating import operate
 from tests.support.records import (
     LATER,
@@ -30,12 +31,13 @@ TOO_LARGE = replace(arrival(2), raw=None, size_bytes=99_000_000)
 
 async def _taken(register: Register, uidvalidity: int, *uids: int) -> dict[int, bool]:
     async with register.begin() as tx:
-        return await intake.taken(tx, "service", "INBOX", uidvalidity, uids)
+        found = await arrivals.taken(tx, "service", "INBOX", uidvalidity, uids)
+    return {uid: known.digest is not None for uid, known in found.items()}
 
 
-async def _take(register: Register, *arrivals: intake.Arrival) -> None:
+async def _take(register: Register, *mails: Arrival) -> list[Arrival]:
     async with register.begin() as tx:
-        await intake.take_in(tx, arrivals, NOW)
+        return await intake.take_in(tx, mails, NOW)
 
 
 async def _states(register: Register) -> list[str]:
@@ -57,6 +59,46 @@ async def test_a_mail_seen_again_is_left_as_it_is(register: Register) -> None:
     await _take(register, arrival(1, b"other octets"), arrival(2))
     assert [mail.raw for mail in await claim(register)] == [b"mail 1", b"mail 2"]
     assert len(await key_rows(register)) == 2
+
+
+async def test_a_uid_that_is_given_again_is_another_mail(register: Register) -> None:
+    """Each is taken in once, whatever had its UID before, however often it is seen again."""
+    later = [replace(arrival(1, b"mail %d" % n), received_at=NOW - timedelta(minutes=n)) for n in (30, 20)]
+    await _take(register, arrival(1), arrival(2))
+    for _ in range(2):
+        for lives, mail in enumerate(later, 1):
+            (kept,) = await _take(register, mail)
+            assert kept == replace(mail, uidvalidity=mail.uidvalidity + lives * arrivals.UIDVALIDITY_END)
+            assert await _take(register, arrival(2), mail) == [arrival(2), kept]
+    assert [mail.raw for mail in await claim(register)] == [b"mail 1", b"mail 2", b"mail 30", b"mail 20"]
+    assert len(await key_rows(register)) == 4
+
+
+async def test_a_mail_that_has_lost_its_date_or_its_form_is_the_same(register: Register) -> None:
+    await _take(register, arrival(1), TOO_LARGE)
+    for same in (
+        replace(arrival(1), received_at=NOW),
+        arrival(1, b"in another form"),
+        replace(TOO_LARGE, size_bytes=98_000_000),
+        replace(TOO_LARGE, raw=b"the limit is higher now"),
+    ):
+        assert await _take(register, same) == [same]
+    assert await _states(register) == ["received", "set_aside"]
+
+
+async def test_a_uid_that_is_given_again_to_a_mail_too_large_to_read_is_another_mail(register: Register) -> None:
+    await _take(register, arrival(1), TOO_LARGE)
+    for uid in (1, 2):
+        (kept,) = await _take(register, replace(TOO_LARGE, uid=uid, received_at=NOW))
+        assert kept.uidvalidity >= arrivals.UIDVALIDITY_END
+    assert await _states(register) == ["received", "set_aside", "set_aside", "set_aside"]
+
+
+async def test_known_octets_under_a_uid_that_is_given_again_are_the_same_delivery(register: Register) -> None:
+    """The sender's server has kept the mail, and delivers it anew."""
+    await _take(register, arrival(1), arrival(2))
+    await _take(register, replace(arrival(1, b"mail 2"), received_at=NOW))
+    assert await _states(register) == ["received", "received", "same_delivery"]
 
 
 async def test_a_mail_too_large_to_read_is_set_aside_and_not_ours(register: Register) -> None:
@@ -305,7 +347,7 @@ async def test_a_mail_without_octets_cannot_be_judged_again(register: Register) 
 async def test_thousands_of_mails_fit_in_one_call(register: Register) -> None:
     async with register.begin() as tx:
         await intake.take_in(tx, [arrival(uid) for uid in range(2_500)], NOW)
-        found = await intake.taken(tx, "service", "INBOX", 7, range(2_600))
+        found = await arrivals.taken(tx, "service", "INBOX", 7, range(2_600))
     assert len(found) == 2_500
     async with register.begin() as tx:
         claimed = await intake.claim_chunk(tx, "me", 2_500, NOW, LATER, size_bytes_max=1 << 30)

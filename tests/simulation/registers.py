@@ -10,6 +10,7 @@ from mailflow import registrar
 from mailflow.core.model import Door, Environment, Registered, Submission, Submitter
 from mailflow.demo.applications import file_name
 from mailflow.register import Register, directory, intake
+from mailflow.register.arrivals import Arrival
 from mailflow.registrar import Terms
 from mailflow.wire.reader import read_file
 from tests.servers.postgres import PostgresServer
@@ -90,7 +91,7 @@ async def _register_known(register: Register) -> None:
     ]
     name = file_name(desk, made_at, 900_000)
     file = read_file(name, creations(desk, couples, made_at), limits=LIMITS.file, received_at=AT)
-    arrival = intake.Arrival(
+    arrival = Arrival(
         account="before", mailbox="INBOX", uidvalidity=1, uid=1, raw=b"gone", size_bytes=4, received_at=AT
     )
     async with register.begin() as tx:

@@ -1,7 +1,7 @@
 """The world around the service: clock, power, mail server. Everything that outlives a crash but the register.
 
 Whatever the service does to the world passes a *seam*: there its process may be killed, a server may be
-unavailable, time may pass or the mailbox may be renumbered, as the seed will have it.
+unavailable, time may pass, the mailbox may be renumbered or its server go back, as the seed will have it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from email.policy import compat32
 
 from mailflow.errors import Unavailable
 from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import BeforeData, Listing, Outgoing, SendResult
+from mailflow.mail.ports import BeforeData, Listing, Lying, Outgoing, SendResult
 from tests.simulation.cast import AUDIT
 from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.fakes import FakeMailbox
@@ -162,9 +162,13 @@ class World:
             process.kill()
         moving = name.startswith("move:")
         if draw() < weather.renumber and self.renumberings < self.renumberings_max and not moving:
-            self.tell(f"the mailbox is renumbered at {name}")
             self.renumberings += 1
-            self.mailbox.renumber()
+            if self.mailbox.inbox:
+                self.tell(f"the mailbox is renumbered at {name}")
+                self.mailbox.renumber()
+            else:
+                self.tell(f"the mail server goes back to an older state at {name}")
+                self.mailbox.go_back()
         possible = name != "sending" and (name != "committed" or weather.lost_commits)
         if possible and draw() < weather.unavailable:
             register = name in {"begin", "commit", "committed"}
@@ -256,6 +260,10 @@ class Inbox:
         await self._world.pause()
         async for mail in self._world.mailbox.fetch(listing, uids):
             yield mail
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        await self._world.pause()
+        return await self._world.mailbox.look(listing, uids)
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         await self._world.pause()

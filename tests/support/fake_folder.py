@@ -1,22 +1,11 @@
 """A folder of a mailbox in memory, looked through as the reconciliation does; for simulations."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import date, datetime
-from typing import Protocol
+from datetime import date
 
-from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
-from tests.support.fakes import FakeMailbox
-
-
-class Stored(Protocol):
-    """A mail as the server has it."""
-
-    @property
-    def raw(self) -> bytes: ...
-    @property
-    def received_at(self) -> datetime: ...
+from tests.support.fakes import FakeMailbox, Stored, lying
 
 
 class FakeFolder:
@@ -38,16 +27,7 @@ class FakeFolder:
         return Listing(uidvalidity=self._mailbox.uidvalidity, uids=() if marked else tuple(sorted(uids)))
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
-        return [
-            Lying(
-                uid=uid,
-                message_id=glance(stored.raw).message_id,
-                received_at=stored.received_at,
-                size_bytes=len(stored.raw),
-            )
-            for uid, stored in self._mails.items()
-            if uid in uids
-        ]
+        return [lying(uid, stored) for uid, stored in self._mails.items() if uid in uids]
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         for uid, stored in self._mails.items():

@@ -7,10 +7,21 @@ from datetime import datetime
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from functools import cached_property
+from typing import Protocol
 
 from mailflow.errors import Unavailable
+from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing
+from mailflow.mail.ports import Listing, Lying
+
+
+class Stored(Protocol):
+    """A mail as a server has it."""
+
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def received_at(self) -> datetime: ...
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,16 @@ class _Stored:
     @cached_property
     def message_id(self) -> str:
         return str(BytesHeaderParser(policy=compat32).parsebytes(self.raw)["Message-ID"]).strip()
+
+
+def lying(uid: int, stored: Stored) -> Lying:
+    """What the header of a mail tells."""
+    return Lying(
+        uid=uid,
+        message_id=glance(stored.raw).message_id,
+        received_at=stored.received_at,
+        size_bytes=len(stored.raw),
+    )
 
 
 def _no_trouble(seam: str) -> None:
@@ -64,6 +85,11 @@ class FakeMailbox:
         """Another client takes a mail away."""
         del self.inbox[uid]
 
+    def go_back(self) -> None:
+        """An older state of the empty inbox is restored: UIDs are given again, under the same UIDVALIDITY."""
+        assert not self.inbox
+        self._next_uid = 1
+
     def renumber(self) -> None:
         """The server gives all mails new UIDs under a new UIDVALIDITY."""
         kept, self.inbox = self.inbox, {}
@@ -103,6 +129,13 @@ class FakeMailbox:
                     received_at=stored.received_at,
                 )
                 self.trouble("fetch:next")
+
+    async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
+        self.trouble("look")
+        self._check(listing)
+        there = {uid: self.inbox[uid] for uid in sorted(set(uids)) if uid in self.inbox}
+        self._troubled |= self.unreadable.intersection(there)
+        return [lying(uid, stored) for uid, stored in there.items() if uid not in self.unreadable]
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         self.trouble("move")

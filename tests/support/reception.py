@@ -24,6 +24,7 @@ from mailflow.core.model import (
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.core.order import Deregistration, Holder, Lease
 from mailflow.register import Register, directory, intake
+from mailflow.register.arrivals import Arrival
 from mailflow.registrar import Terms
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, Header, InterfaceFile, RequestElement
@@ -236,7 +237,7 @@ class Reception:
     async def _take_in(self) -> int:
         (known,) = await rows(self.register, "SELECT count(*) FROM intake")
         uid = int(known[0]) + 1
-        arrival = intake.Arrival(
+        arrival = Arrival(
             account="service",
             mailbox="INBOX",
             uidvalidity=1,

@@ -11,6 +11,7 @@ from mailflow.core.life import Life
 from mailflow.core.model import Operation
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register import Register, files, history, identities, intake, outbox, requests
+from mailflow.register.arrivals import Arrival
 from mailflow.register.key_tables import content_key
 from mailflow.register.types import Instant
 from tests.support.databases import VAULT
@@ -26,9 +27,9 @@ NORD = Territory("059")
 
 def arrival(
     uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes_ago: int = 60, from_address: str = ""
-) -> intake.Arrival:
+) -> Arrival:
     octets = b"mail %d" % uid if raw is None else raw
-    return intake.Arrival(
+    return Arrival(
         account="service",
         mailbox="INBOX",
         uidvalidity=uidvalidity,

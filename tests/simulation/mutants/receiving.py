@@ -1,6 +1,6 @@
 """Mistakes in taking mails in, in claims and in attempts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from mailflow.mail.door import MailDoor
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.register import Transaction, intake
+from mailflow.register.arrivals import Arrival, Taken
 from mailflow.register.tables import intake as intake_table
 from tests.simulation.mutants.planting import mutant
 
@@ -31,14 +32,14 @@ def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def the_uidvalidity_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    async def taken(
-        tx: Transaction, account: str, mailbox: str, uidvalidity: int, uids: Collection[int]
-    ) -> dict[int, bool]:
-        rows = await tx.all(sa.select(intake_table.c.uid).where(intake_table.c.uid.in_(uids)))
-        return {row.uid: True for row in rows}
+def a_uid_that_is_on_record_is_that_mail(patch: pytest.MonkeyPatch) -> None:
+    async def by_uid(
+        door: MailDoor, listing: Listing, uids: Sequence[int], on_record: Mapping[int, Taken]
+    ) -> tuple[dict[int, bool], list[int]]:
+        known = {uid: taken.digest is not None for uid, taken in on_record.items()}
+        return known, [uid for uid in uids if uid not in known]
 
-    patch.setattr(intake, "taken", taken)
+    patch.setattr(worker, "_told_apart", by_uid)
 
 
 @mutant
@@ -52,7 +53,7 @@ def octets_known_from_before_a_renumbering_are_a_new_delivery(patch: pytest.Monk
 @mutant
 def known_octets_are_the_same_delivery_even_under_another_uid(patch: pytest.MonkeyPatch) -> None:
     async def known(
-        tx: Transaction, arrivals: Sequence[intake.Arrival], digests: Sequence[str]
+        tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str]
     ) -> set[tuple[str, str, int, str]]:
         rows = await tx.all(sa.select(intake_table.c.digest).where(intake_table.c.digest.in_(digests)))
         return {(a.account, a.mailbox, a.uidvalidity, row.digest) for a in arrivals for row in rows}

@@ -14,6 +14,7 @@ from mailflow.jobs.audit import AUDIT
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.orders import Dispatch, Notice
 from mailflow.register import Register, directory, dispatches, intake, watching
+from mailflow.register.arrivals import Arrival
 from tests.simulation.years import cast
 from tests.simulation.years.acts import Act, file_of
 from tests.simulation.years.cast import DESKS
@@ -106,11 +107,11 @@ class Service:
         self.files += 1
         return self.files
 
-    def _mail(self, acts: list[Act]) -> tuple[intake.Arrival, str, list[list[Act]]]:
+    def _mail(self, acts: list[Act]) -> tuple[Arrival, str, list[list[Act]]]:
         """A file for each desk and operation."""
         self.mails += 1
         raw = b"mail %d" % self.mails
-        arrival = intake.Arrival(
+        arrival = Arrival(
             account="service",
             mailbox="INBOX",
             uidvalidity=1,
