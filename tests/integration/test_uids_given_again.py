@@ -1,8 +1,13 @@
 """A server that was put back to an older state gives UIDs again, under the UIDVALIDITY that it had: nothing is lost."""
 
 import imaplib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +52,7 @@ async def test_mails_of_a_server_that_was_put_back_to_an_older_state_are_answere
 ) -> None:
     """It gives their UIDs to others, under the same UIDVALIDITY."""
     place, processed = ServerPlace(dovecot, a_name("In")), a_name("Processed")
-    with dovecot.put_back("svc", place.folder):
+    with put_back(dovecot, dovecot.mails / "svc" / dovecot.driver / place.folder):
         put(place, 0, 1)
         async with closing(place.mailbox()) as mailbox:
             before = await mailbox.list()
@@ -59,6 +64,17 @@ async def test_mails_of_a_server_that_was_put_back_to_an_older_state_are_answere
     assert (drained.progress.received, drained.progress.sent, drained.waiting) == (2, 2, 0)
     assert place.inbox() == []
     assert {*later} < {*place.moved(processed, processed)}
+
+
+@contextmanager
+def put_back(dovecot: Dovecot, folder: Path) -> Iterator[None]:
+    """Whatever the block does to a folder is undone, as when an older state of the disk is restored."""
+    older = folder.with_name(f"older-{folder.name}")
+    subprocess.run(["cp", "-a", folder, older], check=True)
+    yield
+    shutil.rmtree(folder)
+    older.rename(folder)
+    dovecot.restart()
 
 
 def put(place: ServerPlace, *numbers: int) -> list[bytes]:

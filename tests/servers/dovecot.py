@@ -313,19 +313,6 @@ class Dovecot:
             file.unlink()
 
     @contextmanager
-    def put_back(self, user: str, folder: str) -> Iterator[None]:
-        """Whatever the block does to a folder of `user` is undone, as when an older state of the disk is restored."""
-        there, older = self.mails / user / self.driver / folder, self._run / f"older-{folder}"
-        self._process.stop()
-        subprocess.run(["cp", "-a", there, older], check=True)
-        self._start()
-        yield
-        self._process.stop()
-        shutil.rmtree(there)
-        older.rename(there)
-        self._start()
-
-    @contextmanager
     def without_user(self, user: str) -> Iterator[None]:
         """For a while the server knows no such user, and refuses their mail; what lies in their mailbox stays."""
         users = self._run / "users"
