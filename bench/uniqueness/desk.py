@@ -32,6 +32,7 @@ from mailflow.core.model import (
 from mailflow.core.numbers import Territory, territory_of
 from mailflow.demo.applications import Person, file_name, request_form
 from mailflow.register import Register, Transaction, directory, intake
+from mailflow.register.arrivals import Arrival
 from mailflow.register.vault import ContentKey, Vault
 from mailflow.registrar.claiming import apply_rules
 from mailflow.registrar.naming import open_files
@@ -135,7 +136,7 @@ class Desk:
         document = InterfaceFile(version=VERSIONS[-1], header=header, requests=tuple(requests))
         octets = to_bytes(write(document, ROOT, NUU))
         file = read_file(file_name(DESK, self.at, self.files), octets, limits=LIMITS, received_at=self.at)
-        arrival = intake.Arrival(
+        arrival = Arrival(
             account="service",
             mailbox="INBOX",
             uidvalidity=2,
