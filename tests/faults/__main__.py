@@ -31,6 +31,7 @@ SWEPT = ("mailflow", "tests/faults")
 @click.option("--database", type=click.Choice(["sqlite", "postgresql"]), help="Only there.")
 @click.option("--mailbox", type=click.Choice(["dovecot", "cyrus"]), help="Only there.")
 @click.option("--every", default=1, show_default=True, help="One of so many cases.")
+@click.option("--one-way", is_flag=True, help="At each point one of the things that can go wrong, in turn.")
 @click.option("--minutes", type=float, help="No run begins later; a sweep that is cut short has seen some of all.")
 @click.option("--after", default="", help="Only second faults, after a first one that this is a part of.")
 @click.option("--jobs", default=2, show_default=True, help="Worlds side by side.")
@@ -40,6 +41,7 @@ def main(
     database: str | None,
     mailbox: str | None,
     every: int,
+    one_way: bool,
     minutes: float | None,
     after: str,
     jobs: int,
@@ -63,7 +65,7 @@ def main(
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         shares = [
-            pool.submit(swept, place, Portion(every=every, share=share, shares=jobs), until)
+            pool.submit(swept, place, Portion(every=every, share=share, shares=jobs), until, one_way)
             for place in places
             for share in range(jobs)
         ]

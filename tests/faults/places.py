@@ -66,7 +66,7 @@ PLACES = (
 )
 
 
-def swept(place: Place, portion: Portion, until: float) -> Row:
+def swept(place: Place, portion: Portion, until: float, one_way: bool) -> Row:
     """A share of what is played in a place, in this process; no run begins after `until`, in seconds of the epoch."""
     logging.getLogger().addHandler(logging.NullHandler())
     with contextlib.ExitStack() as stack:
@@ -75,7 +75,7 @@ def swept(place: Place, portion: Portion, until: float) -> Row:
         said = stack.enter_context((folder / "said").open("w", encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(said))
-        return asyncio.run(_play(place, portion, folder, server, until))
+        return asyncio.run(_play(place, portion, folder, server, until, one_way))
 
 
 @contextlib.contextmanager
@@ -99,7 +99,9 @@ async def player_of(place: Place, folder: Path, server: PostgresServer | None) -
             yield stage
 
 
-async def _play(place: Place, portion: Portion, folder: Path, server: PostgresServer | None, until: float) -> Row:
+async def _play(
+    place: Place, portion: Portion, folder: Path, server: PostgresServer | None, until: float, one_way: bool
+) -> Row:
     begun, row = time.monotonic(), place.row
 
     def goes_on() -> bool:
@@ -107,8 +109,8 @@ async def _play(place: Place, portion: Portion, folder: Path, server: PostgresSe
 
     async with player_of(place, folder, server) as player:
         if place.first is None:
-            came = await sweep(player, place.kind, portion=portion, goes_on=goes_on)
+            came = await sweep(player, place.kind, portion=portion, one_way=one_way, goes_on=goes_on)
         else:
             first = tuple(fault for fault in worst_of(await player.record()) if fault == place.first)
-            came = await sweep(player, *KINDS, portion=portion, first=first, goes_on=goes_on)
+            came = await sweep(player, *KINDS, portion=portion, first=first, one_way=one_way, goes_on=goes_on)
     return row.plus(came).lasting(time.monotonic() - begun)

@@ -12,9 +12,10 @@ HEAD = """# Fault sweep
 
 A point is a place that a run passes; a case is a point and one thing that can go wrong there. `again`: the run that
 mends the fault named under `after` is broken by a second one. A finding is a mail that was lost, a number or an answer
-that was doubled, or a batch that ended badly. The version is the commit that last changed the service or the sweep; the
-minutes are those of all processes that shared a row. `cut`: the time was over before all cases were played. Written by
-`make faults`, which may be given some of the rows.
+that was doubled, or a batch that ended badly. As many cases as points: each point was broken in one way, the next of
+its ways. The version is the commit that last changed the service or the sweep; the minutes are those of all processes
+that shared a row. `cut`: the time was over before all cases were played. Written by `make faults`, which may be given
+some of the rows.
 """
 WORDS, NUMBERS = ("kind", "after", "database", "mailbox"), ("points", "cases", "runs", "reached", "findings", "minutes")
 COLUMNS = (*WORDS, *NUMBERS, "day", "version")
@@ -34,7 +35,7 @@ class Row:
     points: int = 0
     """That a fault-free run passes; of a second fault, that the run passes which mends the first."""
     cases: int = 0
-    """Points, each with all that can go wrong there."""
+    """Points, each with all that can go wrong there, or with one thing, in turn."""
     runs: int = 0
     cut: bool = False
     """The time was over before all cases were played."""

@@ -70,18 +70,28 @@ async def sweep(
     *kinds: str,
     portion: Portion = ALL,
     first: tuple[Fault, ...] = (),
+    one_way: bool = False,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Row:
-    """Break each of the points of these kinds, after runs that the first faults broke; what it came to."""
+    """Break each of the points of these kinds, after runs that the first faults broke; what it came to.
+
+    In all ways in which it can be broken, or in one: then each point in the next of its ways.
+    """
     with_pool = "memory" in kinds and not first
     points = [point for point in await player.record(*first, with_pool=with_pool) if point.kind in kinds]
-    cases = [Fault(point=point, how=how) for point in points for how in KINDS[point.kind](point)]
+    cases = [Fault(point=point, how=how) for number, point in enumerate(points) for how in ways(number, point, one_way)]
     row = Row(kind=", ".join(kinds), points=len(points), cases=len(cases))
     for case in portion.of(cases, f"{kinds} {first}"):
         if not goes_on():
             return replace(row, cut=True)
         row = row.having(await played_surely(player, *first, case, with_pool=with_pool))
     return row
+
+
+def ways(number: int, point: Point, one_way: bool) -> Sequence[str]:
+    """In which this point, so many after the first, is to be broken."""
+    all_ways = KINDS[point.kind](point)
+    return [all_ways[number % len(all_ways)]] if one_way and all_ways else all_ways
 
 
 async def played_surely(player: Player, *faults: Fault, with_pool: bool = False) -> Played:

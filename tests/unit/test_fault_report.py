@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from mailflow.selftest.points import Point
 from tests.faults import report
 from tests.faults.__main__ import in_order
 from tests.faults.places import PLACES
+from tests.faults.sweep import ways
 
 LAST_WEEK, TODAY = "1111111", "2222222"
 
@@ -39,3 +41,10 @@ def test_a_finding_stands_under_the_table(tmp_path: Path) -> None:
     told = (tmp_path / report.MARKDOWN).read_text(encoding="utf-8")
     assert "1 runs, 1 findings." in told
     assert "a mail is lost" in told
+
+
+def test_one_way_at_each_point_comes_to_all_ways() -> None:
+    points = [Point(kind="imap", name="server * {} FETCH {}", nth=nth) for nth in range(40)]
+    chosen = [ways(number, point, one_way=True) for number, point in enumerate(points)]
+    assert {len(some) for some in chosen} == {1}
+    assert {how for some in chosen for how in some} == {*ways(0, points[0], one_way=False)}
