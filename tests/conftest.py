@@ -6,7 +6,7 @@ And the fixtures that tests of several folders share, and what makes a test a lo
 import os
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -33,14 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 def _mark_long(items: Sequence[pytest.Item]) -> None:
-    """Variants that a `long_on` means, and one of two on either database.
+    """Variants that a `long_on` means, of each `one_in` so many all but the first, and one of two on either database.
 
-    Its name decides which of them, so that each database has half of the tests. The register's own are short and never
-    long: whether both databases do the same is what they are about.
+    Of these its name decides, so that each database has half of the tests. The register's own are short and never long:
+    whether both databases do the same is what they are about.
     """
     alike: dict[str, list[pytest.Item]] = defaultdict(list)
+    variants: Counter[str] = Counter()
     for item in items:
-        variant = item.name.partition("[")[2]
+        test, _, variant = item.nodeid.partition("[")
+        for mark in item.iter_markers("one_in"):
+            if variants[test] % mark.args[0]:
+                item.add_marker(pytest.mark.long)
+        variants[test] += 1
         if any(mark.args[0] in variant for mark in item.iter_markers("long_on")):
             item.add_marker(pytest.mark.long)
         elif (kind := _KIND.search(variant)) and not item.path.name.startswith("test_register_"):

@@ -11,8 +11,7 @@ from bench import share
 from tests.support.available import require
 
 
-@pytest.mark.long_on("sqlite")
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, database: str) -> None:
     for needed in ("dovecot", "postfix", "postgresql"):

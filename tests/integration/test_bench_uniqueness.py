@@ -74,8 +74,7 @@ async def desk(database: Database, maker: Maker) -> AsyncIterator[Desk]:
     await register.close()
 
 
-@pytest.mark.long_on("postgresql")
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_the_benchmark_of_uniqueness_says_what_it_took(tmp_path: Path, kind: str) -> None:
     require("postgresql")

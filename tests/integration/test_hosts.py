@@ -13,6 +13,7 @@ PARTITION = ["tests.hosts.partitions", "within_the_commit"]
 FAILOVER = ["tests.hosts.failovers", "the_primary_is_killed"]
 
 
+@pytest.mark.long_on("kills")
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [KILLS, PARTITION, FAILOVER], ids=["kills", "partition", "fail-over"])
 def test_nothing_is_lost_doubled_or_answered_twice(command: list[str]) -> None:

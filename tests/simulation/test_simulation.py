@@ -23,12 +23,10 @@ from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
 SEEDS = range(int(FIRST or 0), int(LAST))
-QUICK, SOME = 5, 40
+QUICK, SOME = 5, 20
 """Seeds of `make check`, and of `make test`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
-FAULTS_EVERY = 3
-"""Of so many planted faults `make test` has one."""
 MUTANT_SEEDS = range(120)
 """A fault is played until one of these finds it."""
 _ROW = re.compile(r"^\| (?P<fault>.+?) \| \w+ \| (?P<seeds>\d+) \|$", re.MULTILINE)
@@ -68,15 +66,9 @@ def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
     assert not (tale := crew.found(job)), str(tale)
 
 
-@pytest.mark.parametrize(
-    "job",
-    [
-        pytest.param(
-            Job(likely_first(name), name), id=name, marks=pytest.mark.long if n % FAULTS_EVERY else pytest.mark.slow
-        )
-        for n, name in enumerate(MUTANTS)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.one_in(6)
+@pytest.mark.parametrize("job", [pytest.param(Job(likely_first(name), name), id=name) for name in MUTANTS])
 def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
     assert crew.found(job), f"nobody noticed that {job.mutant}"
 
