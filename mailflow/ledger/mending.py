@@ -83,9 +83,9 @@ class Mending:
         mails = [arrival(self.account, folder.name, mail) async for mail in folder.fetch(listing, uids)]
         async with self.register.begin() as tx:
             ids: list[int] = []
-            for kept in await intake.take_in(tx, mails, self.at):
-                known = await accounts.mails_at(tx, kept.account, kept.mailbox, kept.uidvalidity, [kept.uid])
-                ids.append(known[kept.uid].id)
+            for mail in [kept.arrival for kept in await intake.take_in(tx, mails, self.at)]:
+                known = await accounts.mails_at(tx, mail.account, mail.mailbox, mail.uidvalidity, [mail.uid])
+                ids.append(known[mail.uid].id)
             if ids:
                 await acts.perform(tx, Verb.HOLD, Filter(intakes=sorted(ids), kinds=[cases.MAIL]), self.act, self.at)
         return len(ids)

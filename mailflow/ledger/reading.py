@@ -131,7 +131,7 @@ class Reading:
                 async with self.register.read() as tx:
                     there = (self.terms.account, folder.name, listing.uidvalidity)
                     on_record = await accounts.mails_at(tx, *there, [mail.uid for mail in mails])
-                dates = {mail.uid: mail.received_at for mail in mails}  # of another one: see `worker._told_apart`
+                dates = {mail.uid: mail.received_at for mail in mails}  # of another one: see `worker._tell_apart`
                 exact = {uid: known for uid, known in on_record.items() if known.received_at == dates[uid]}
             candidates = await self._candidates(folder, listing, [mail for mail in mails if mail.uid not in exact])
             for mail in mails:

@@ -52,7 +52,9 @@ class ImapMailbox:
         return False
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
-        return [one async for one in self._folder.look(listing.uidvalidity, uids, self._troubles)]
+        return [
+            one async for one in self._folder.look(listing.uidvalidity, uids, self._troubles, self._reads_elsewhere)
+        ]
 
     async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
         await self._folder.move(listing.uidvalidity, uids, folder, self._troubles)

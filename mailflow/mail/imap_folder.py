@@ -222,7 +222,9 @@ class OpenFolder:
                 await _move(session, uids, folder)
         return True
 
-    async def look(self, uidvalidity: int, uids: Sequence[int], troubles: Troubles) -> AsyncIterator[Lying]:
+    async def look(
+        self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
+    ) -> AsyncIterator[Lying]:
         """By the fields that a server has at hand; those that are gone are left out, and at which it fails."""
         what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
         together, apart = troubles.due(uids)
@@ -231,7 +233,7 @@ class OpenFolder:
         async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
             return await self._items(uidvalidity, some, what, expected_bytes=HEADER_BYTES * len(some))
 
-        async for _, found in Halving(troubles, UNREADABLE).each(sets, look):
+        async for _, found in Halving(troubles, UNREADABLE, witness).each(sets, look):
             for items in found.values():
                 if items.received_at is not None:
                     yield Lying(

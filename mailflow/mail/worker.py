@@ -7,7 +7,8 @@ The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the s
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -51,6 +52,18 @@ async def receive(door: MailDoor) -> Progress:
         return await _receive(door, ours) if ours else Progress()
 
 
+@dataclass(slots=True)
+class _Haul:
+    """What one turn has come to so far, be it broken off."""
+
+    ours: dict[int, bool] = field(default_factory=dict)
+    """UIDs in the inbox of mails that are on record, and whether to the octet."""
+    received: int = 0
+    """So many were put on record."""
+    left: int = 0
+    """So many came at a time that is none yet."""
+
+
 async def _receive(door: MailDoor, ours: Hold) -> Progress:
     if not await door.is_whole():
         return Progress()
@@ -65,56 +78,51 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     async with door.register.begin() as tx:
         on_record = await arrivals.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
         behind = await clocks.is_behind(tx, at + clocks.APART_MAX)
-    taken: dict[int, bool] = {}
-    left = 0
+    haul = _Haul()
+    not_after = at + clocks.APART_MAX if behind else None
     try:
-        known, new = await _told_apart(door, listing, uids, on_record)
-        async for some in _brought_in(door, listing, new, at + clocks.APART_MAX if behind else None):
-            taken |= {uid: kept for uid, kept in some.items() if kept is not None}
-            left += sum(kept is None for kept in some.values())
+        await _bring_in(door, haul, listing, [uid for uid in uids if uid not in on_record], not_after)
+        await _bring_in(door, haul, listing, await _tell_apart(door, haul, listing, on_record), not_after)
         # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
         for folder, whole in ((door.processed, True), (door.quarantine, False)):
-            if to_move := [uid for uid, kept in (known | taken).items() if kept is whole]:
+            if to_move := [uid for uid, kept in haul.ours.items() if kept is whole]:
                 await ours.confirm()  # cut off from the database we are not: another worker may be at it by now
                 await door.mailbox.move(listing, to_move, folder)
     except Unavailable as error:
-        if not taken:
+        if not haul.received:
             raise
         # What was taken in counts, and the next turn, which follows at once, tells whether it lasts.
-        event(log, "broken-off", level=logging.WARNING, taken=len(taken), why=type(error).__name__.lower())
-    if left and not taken:
+        event(log, "broken-off", level=logging.WARNING, taken=haul.received, why=type(error).__name__.lower())
+    if haul.left and not haul.received:
         raise ClockBehind(
             f"clock: it is {at:%Y-%m-%d %H:%M}, which the register says it was before, and by the mail server's clock"
-            f" {left} mails came later; set the one that is wrong, until then they stay in the mailbox"
+            f" {haul.left} mails came later; set the one that is wrong, until then they stay in the mailbox"
         )
-    return Progress(received=len(taken))
+    return Progress(received=haul.received)
 
 
-async def _told_apart(
-    door: MailDoor, listing: Listing, uids: Sequence[int], on_record: Mapping[int, Taken]
-) -> tuple[dict[int, bool], list[int]]:
-    """Which of these mails we have, and whether to the octet; and those that we have not, or that have to be read.
+async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing, on_record: Mapping[int, Taken]) -> Sequence[int]:
+    """Add those that we have, by their UIDs and dates; return those that have to be read.
 
     A UID on record is not enough. A server that went back to an older state gives UIDs again: what does not bear the
     date on record is read, and compared. What it tells nothing of stays where it is.
     """
-    known: dict[int, bool] = {}
-    new = [uid for uid in uids if uid not in on_record]
+    unclear = []
     if on_record:
         for mail in await door.mailbox.look(listing, sorted(on_record)):
             if mail.received_at == on_record[mail.uid].received_at:
-                known[mail.uid] = on_record[mail.uid].digest is not None
+                haul.ours[mail.uid] = on_record[mail.uid].digest is not None
             else:
-                new.append(mail.uid)
-    return known, new
+                unclear.append(mail.uid)
+    return unclear
 
 
-async def _brought_in(
-    door: MailDoor, listing: Listing, uids: Sequence[int], not_after: datetime | None
-) -> AsyncIterator[Mapping[int, bool | None]]:
-    """Those of them that the server gives are taken in; as much as fits into the time of one turn.
+async def _bring_in(
+    door: MailDoor, haul: _Haul, listing: Listing, uids: Sequence[int], not_after: datetime | None
+) -> None:
+    """Take in those of them that the server gives; as much as fits into the time of one turn.
 
-    None: it came after `not_after` by the server's clock, and is left where it is.
+    What came after `not_after` by the server's clock is left where it is.
     """
     end = time.monotonic() + FETCH_SECONDS_MAX
     batch: list[FetchedMail] = []
@@ -122,27 +130,29 @@ async def _brought_in(
         if not_after is None or mail.received_at <= not_after:
             batch.append(mail)
         else:
-            yield {mail.uid: None}
+            haul.left += 1
         octets = sum(len(one.raw or b"") for one in batch)
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
-            yield await _take_in(door, batch)
+            await _take_in(door, haul, batch)
             batch = []
         if time.monotonic() > end:
             break
-    yield await _take_in(door, batch)
+    await _take_in(door, haul, batch)
 
 
-async def _take_in(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
-    """Commit these mails to the intake; which of them we now hold to the octet."""
+async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) -> None:
+    """Commit these mails to the intake."""
     if not mails:
-        return {}
-    new = [arrival(door.account, door.inbox, mail) for mail in mails]
+        return
+    arrived = [arrival(door.account, door.inbox, mail) for mail in mails]
     async with door.register.begin() as tx:
-        kept = await intake.take_in(tx, new, door.clock())
-    if reused := sorted(one.uid for one in kept if one.uidvalidity >= UIDVALIDITY_END):
+        kept = await intake.take_in(tx, arrived, door.clock())
+    new = [one.arrival for one in kept if one.is_new]
+    event(log, "taken-in", mails=len(new), bytes=sum(one.size_bytes for one in new))
+    if reused := sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
         event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
-    event(log, "taken-in", mails=len(mails), bytes=sum(mail.size_bytes for mail in mails))
-    return {mail.uid: mail.raw is not None for mail in mails}
+    haul.received += len(new)
+    haul.ours |= {mail.uid: mail.raw is not None for mail in mails}
 
 
 def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:

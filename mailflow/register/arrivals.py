@@ -34,6 +34,16 @@ class Arrival:
     """In lower case; empty when there is not just one. Nobody has proven it: it says in whose line the mail waits."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mail that is on record."""
+
+    arrival: Arrival
+    """As it is there: its UIDVALIDITY may be another one."""
+    is_new: bool
+    """It was not on record before."""
+
+
 def digest(arrival: Arrival) -> str | None:
     """SHA-256 of its octets; None when it was too large to be read."""
     return None if arrival.raw is None else hashlib.sha256(arrival.raw).hexdigest()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
 from mailflow.register import journal, keys, rounds
-from mailflow.register.arrivals import NAMED, Arrival, digest, others
+from mailflow.register.arrivals import NAMED, Arrival, Kept, digest, others
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
 from mailflow.register.types import IntakeState
@@ -51,7 +51,7 @@ class Settlement:
     sender: str | None
 
 
-async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> list[Arrival]:
+async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> list[Kept]:
     """Put mails on record, and return them as they are there. Those on record already, by their UID, are left alone.
 
     After a change of UIDVALIDITY known octets are the same delivery; a new UID under the same one is a new mail.
@@ -76,10 +76,9 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     owned = [(key, keys.Owner("intake", str(taken[uid]))) for uid, key in made.items() if uid in taken]
     await keys.keep(tx, owned, at)
     further = await others(tx, [arrival for arrival in arrivals if _uid(arrival) not in taken])
-    if not further:
-        return [*arrivals]
     uids = {arrival.uid for arrival in further}
-    return [*(arrival for arrival in arrivals if arrival.uid not in uids), *await take_in(tx, further, at)]
+    kept = [Kept(one, is_new=_uid(one) in taken) for one in arrivals if one.uid not in uids]
+    return [*kept, *await take_in(tx, further, at)] if further else kept
 
 
 def message_token(tx: Transaction, message_id: str) -> int | None:

@@ -1,9 +1,11 @@
 """A batch while the mailbox fails at single mails or calls, or is slow: what is received, and that it ends."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from mailflow.errors import Unavailable
 from mailflow.mail import worker
 from tests.support.batches import drain, letter
 from tests.support.doors import PACE, House
@@ -45,14 +47,39 @@ async def test_a_slow_server_is_read_for_a_bounded_time_in_one_turn(
     assert (drained.progress.received, drained.progress.sent) == (2, 3)
 
 
-async def test_a_mail_on_record_that_cannot_be_read_any_more_stays_and_is_told(house: House) -> None:
+async def test_a_mail_on_record_that_cannot_be_read_any_more_stays_and_keeps_nobody_waiting(house: House) -> None:
     house.troubles += ["move"]
-    (bad, good) = (house.mailbox.deliver(letter(number)) for number in range(2))
+    bad = house.mailbox.deliver(letter(0))
     await worker.receive(house.door())
     house.mailbox.unreadable.add(bad)
+    house.mailbox.deliver(letter(1))
     drained = await drain(house.door())
     assert (drained.progress.sent, drained.waiting, [*house.mailbox.inbox]) == (2, 1, [bad])
     house.mailbox.unreadable.clear()
     drained = await drain(house.door())
     assert (drained.progress.sent, drained.waiting, [*house.mailbox.inbox]) == (0, 0, [])
-    assert good not in house.mailbox.inbox
+
+
+async def test_new_mails_are_taken_in_though_nothing_is_told_of_those_on_record(house: House) -> None:
+    house.troubles += ["move"]
+    house.mailbox.deliver(letter(0))
+    await worker.receive(house.door())
+    house.mailbox.deliver(letter(1))
+    house.troubles += ["look"]
+    assert (await worker.receive(house.door())).received == 1
+    assert (await drain(house.door())).progress.sent == 2
+    assert not house.mailbox.inbox
+
+
+async def test_a_mail_that_has_lost_its_date_and_cannot_be_moved_is_no_progress(house: House) -> None:
+    """Else the next turn would follow at once, for ever."""
+    house.troubles += ["move"]
+    house.mailbox.deliver(letter(0))
+    await worker.receive(house.door())
+    ((uid, stored),) = house.mailbox.inbox.items()
+    house.mailbox.inbox[uid] = replace(stored, received_at=stored.received_at + timedelta(hours=1))
+    house.troubles += ["move"]
+    with pytest.raises(Unavailable):
+        await worker.receive(house.door())
+    assert not await worker.receive(house.door())
+    assert not house.mailbox.inbox

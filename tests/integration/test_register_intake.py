@@ -9,7 +9,7 @@ import pytest
 from mailflow.core.anomalies import Code
 from mailflow.register import LeaseLost, Register, arrivals, intake, journal, queues
 from mailflow.register.acts import Left, Verb
-from mailflow.register.arrivals import Arrival
+from mailflow.register.arrivals import Arrival, Kept
 from tests.support.operating import operate
 from tests.support.records import (
     LATER,
@@ -35,7 +35,7 @@ async def _taken(register: Register, uidvalidity: int, *uids: int) -> dict[int, 
     return {uid: known.digest is not None for uid, known in found.items()}
 
 
-async def _take(register: Register, *mails: Arrival) -> list[Arrival]:
+async def _take(register: Register, *mails: Arrival) -> list[Kept]:
     async with register.begin() as tx:
         return await intake.take_in(tx, mails, NOW)
 
@@ -65,11 +65,11 @@ async def test_a_uid_that_is_given_again_is_another_mail(register: Register) -> 
     """Each is taken in once, whatever had its UID before, however often it is seen again."""
     later = [replace(arrival(1, b"mail %d" % n), received_at=NOW - timedelta(minutes=n)) for n in (30, 20)]
     await _take(register, arrival(1), arrival(2))
-    for _ in range(2):
+    for is_new in (True, False):
         for lives, mail in enumerate(later, 1):
-            (kept,) = await _take(register, mail)
-            assert kept == replace(mail, uidvalidity=mail.uidvalidity + lives * arrivals.UIDVALIDITY_END)
-            assert await _take(register, arrival(2), mail) == [arrival(2), kept]
+            kept = replace(mail, uidvalidity=mail.uidvalidity + lives * arrivals.UIDVALIDITY_END)
+            assert await _take(register, mail) == [Kept(kept, is_new)]
+            assert await _take(register, arrival(2), mail) == [Kept(arrival(2), False), Kept(kept, False)]
     assert [mail.raw for mail in await claim(register)] == [b"mail 1", b"mail 2", b"mail 30", b"mail 20"]
     assert len(await key_rows(register)) == 4
 
@@ -82,7 +82,7 @@ async def test_a_mail_that_has_lost_its_date_or_its_form_is_the_same(register: R
         replace(TOO_LARGE, size_bytes=98_000_000),
         replace(TOO_LARGE, raw=b"the limit is higher now"),
     ):
-        assert await _take(register, same) == [same]
+        assert await _take(register, same) == [Kept(same, is_new=False)]
     assert await _states(register) == ["received", "set_aside"]
 
 
@@ -90,7 +90,7 @@ async def test_a_uid_that_is_given_again_to_a_mail_too_large_to_read_is_another_
     await _take(register, arrival(1), TOO_LARGE)
     for uid in (1, 2):
         (kept,) = await _take(register, replace(TOO_LARGE, uid=uid, received_at=NOW))
-        assert kept.uidvalidity >= arrivals.UIDVALIDITY_END
+        assert kept.arrival.uidvalidity >= arrivals.UIDVALIDITY_END
     assert await _states(register) == ["received", "set_aside", "set_aside", "set_aside"]
 
 

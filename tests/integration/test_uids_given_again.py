@@ -42,7 +42,7 @@ async def test_mails_under_uids_that_a_server_gives_again_are_answered_as_any_ot
         caplog.clear()
         drained = await drain(house.door())
         assert (uids, drained.progress.sent, drained.unavailable) == ([1, 2], 2, ())
-        assert "uid-of-another-mail" in caplog.messages
+        assert caplog.messages.count("uid-of-another-mail") == 1
         assert not house.mailbox.inbox
     assert len(house.mailbox.messages(house.door().processed)) == 6
 

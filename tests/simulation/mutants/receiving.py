@@ -22,11 +22,11 @@ from tests.simulation.mutants.planting import mutant
 def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     take_in = worker._take_in
 
-    async def moved_first(door: MailDoor, mails: Sequence[FetchedMail]) -> dict[int, bool]:
+    async def moved_first(door: MailDoor, haul: worker._Haul, mails: Sequence[FetchedMail]) -> None:
         if mails:
             listing = Listing(uidvalidity=mails[0].uidvalidity, uids=tuple(mail.uid for mail in mails))
             await door.mailbox.move(listing, listing.uids, door.processed)
-        return await take_in(door, mails)
+        await take_in(door, haul, mails)
 
     patch.setattr(worker, "_take_in", moved_first)
 
@@ -34,12 +34,12 @@ def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_uid_that_is_on_record_is_that_mail(patch: pytest.MonkeyPatch) -> None:
     async def by_uid(
-        door: MailDoor, listing: Listing, uids: Sequence[int], on_record: Mapping[int, Taken]
-    ) -> tuple[dict[int, bool], list[int]]:
-        known = {uid: taken.digest is not None for uid, taken in on_record.items()}
-        return known, [uid for uid in uids if uid not in known]
+        door: MailDoor, haul: worker._Haul, listing: Listing, on_record: Mapping[int, Taken]
+    ) -> Sequence[int]:
+        haul.ours |= {uid: taken.digest is not None for uid, taken in on_record.items()}
+        return ()
 
-    patch.setattr(worker, "_told_apart", by_uid)
+    patch.setattr(worker, "_tell_apart", by_uid)
 
 
 @mutant
