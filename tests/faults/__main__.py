@@ -22,7 +22,7 @@ from tests.faults.places import PLACES, swept
 from tests.faults.report import Row
 from tests.support.version import version_of
 
-SWEPT = ("mailflow", "tests/faults")
+SWEPT = ("mailflow", "tests/faults", "tests/support/letters.py", "tests/support/mail_world.py")
 """What makes a row what it is: whatever else changes, it was played."""
 
 
@@ -81,8 +81,8 @@ def main(
 def in_order(before: Sequence[Row], now: Sequence[Row]) -> list[Row]:
     """Summed, as the places are listed; those of before where there are none now, or only a part of a whole one."""
     rows = {row.place: row for row in before}
-    rows |= {row.place: row for row in report.summed(now) if not row.cut or rows.get(row.place, row).cut}
-    return [rows[place.row.place] for place in PLACES if place.row.place in rows]
+    rows |= {row.place: row for row in report.summed(now) if row.is_whole or not rows.get(row.place, row).is_whole}
+    return [rows.get(place.row.place, place.row) for place in PLACES]
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ class Clock:
         self._jumped = timedelta(0)
         self._lasts = False
 
+    @property
+    def is_wrong(self) -> bool:
+        """It has jumped, and nobody has set it right."""
+        return bool(self._jumped)
+
     def wind(self) -> None:
         """To be the program's clock from now on."""
         clock.read_by(self.read)

@@ -2,6 +2,7 @@
 
 import imaplib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mailflow.selftest.points import Point, reach
 from tests.servers.cyrus import Cyrus
@@ -47,7 +48,7 @@ class Neighbour:
         with self._world.mailbox.session(SERVICE_USER) as client:
             if self._world.inbox != INBOX and client.select(ELSEWHERE)[0] == "OK":
                 client.unselect()
-                client.rename(ELSEWHERE, self._world.inbox)
+                _surely(client.rename(ELSEWHERE, self._world.inbox))
         self._limit(_UNLIMITED)
 
     def _do(self, how: str, line: bytes) -> None:
@@ -67,20 +68,25 @@ class Neighbour:
                 name = f'"{self._victim.message_id}"'
                 for number in client.search(None, "HEADER", "Message-ID", name)[1][0].split():
                     client.store(number.decode(), "+FLAGS.SILENT", r"(\Deleted)")
-                client.expunge()
+                _surely(client.expunge())
             case "mailbox renamed":
-                client.rename(self._world.inbox, ELSEWHERE)
+                _surely(client.rename(self._world.inbox, ELSEWHERE))
             case "folder missing":
-                client.delete(PROCESSED)
+                _surely(client.delete(PROCESSED))
             case "half of them moved" | "half of them copied":
                 client.select(self._world.inbox)
                 uids = client.uid("SEARCH", "ALL")[1][0].split()
                 asked = uids[: max(1, len(uids) // 2)]
                 folder = line.split()[-1].decode()
-                client.uid("MOVE" if how == MOVED else "COPY", b",".join(asked).decode(), folder)
+                client.create(folder)  # refused when there is one
+                _surely(client.uid("MOVE" if how == MOVED else "COPY", b",".join(asked).decode(), folder))
 
     def _limit(self, amount: str) -> None:
         """Of the folder for what is done; only Cyrus has one for a folder alone."""
         if isinstance(self._world.mailbox, Cyrus):
             with self._world.mailbox.session(ADMIN) as client:
-                client.setquota(f"user/{SERVICE_USER}/{PROCESSED}", amount)
+                _surely(client.setquota(f"user/{SERVICE_USER}/{PROCESSED}", amount))
+
+
+def _surely(answer: tuple[str, Any]) -> None:
+    assert answer[0] == "OK", answer

@@ -5,15 +5,14 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailflow.selftest.points import Fault, Portion
-from tests.faults.kills import Killings
 from tests.faults.report import Row
 from tests.faults.stage import Stage
-from tests.faults.sweep import KINDS, WORST, Player, sweep, worst_of
+from tests.faults.sweep import KINDS, WORST, sweep, worst_of
 from tests.servers.postgres import PostgresServer, postgres
 
 AGAIN = "again"
@@ -37,11 +36,6 @@ class Place:
         """Its row in the report, before anything was played."""
         first = str(self.first or "")
         return Row(kind=self.kind, database=self.database, mailbox=self.mailbox, first=first)
-
-    @property
-    def kills(self) -> bool:
-        """Whether it takes workers in processes of their own."""
-        return "kill" in {self.kind, self.first and self.first.point.kind}
 
 
 PLACES = (
@@ -88,17 +82,6 @@ def database_of(place: Place) -> Iterator[PostgresServer | None]:
         yield server
 
 
-@contextlib.asynccontextmanager
-async def player_of(place: Place, folder: Path, server: PostgresServer | None) -> AsyncIterator[Player]:
-    """Who plays stories there."""
-    if place.kills:
-        async with Killings(folder, postgres=server) as killings:
-            yield killings
-    else:
-        async with Stage(folder, postgres=server, cyrus=place.mailbox == "cyrus") as stage:
-            yield stage
-
-
 async def _play(
     place: Place, portion: Portion, folder: Path, server: PostgresServer | None, until: float, one_way: bool
 ) -> Row:
@@ -107,10 +90,10 @@ async def _play(
     def goes_on() -> bool:
         return time.time() < until
 
-    async with player_of(place, folder, server) as player:
+    async with Stage(folder, postgres=server, cyrus=place.mailbox == "cyrus") as stage:
         if place.first is None:
-            came = await sweep(player, place.kind, portion=portion, one_way=one_way, goes_on=goes_on)
+            came = await sweep(stage, place.kind, portion=portion, one_way=one_way, goes_on=goes_on)
         else:
-            first = tuple(fault for fault in worst_of(await player.record()) if fault == place.first)
-            came = await sweep(player, *KINDS, portion=portion, first=first, one_way=one_way, goes_on=goes_on)
+            first = tuple(fault for fault in worst_of(await stage.record(kinds=KINDS)) if fault == place.first)
+            came = await sweep(stage, *KINDS, portion=portion, first=first, one_way=one_way, goes_on=goes_on)
     return row.plus(came).lasting(time.monotonic() - begun)

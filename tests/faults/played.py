@@ -12,6 +12,8 @@ class Played:
     faults: tuple[Fault, ...]
     reached: bool
     """Every fault happened."""
+    instead: bool = False
+    """The last one at an earlier time than was meant, which was not reached."""
     wrong: tuple[str, ...]
     """In sentences: what did not come to its end, or to more than one."""
 

@@ -12,12 +12,15 @@ HEAD = """# Fault sweep
 
 A point is a place that a run passes; a case is a point and one thing that can go wrong there. `again`: the run that
 mends the fault named under `after` is broken by a second one. A finding is a mail that was lost, a number or an answer
-that was doubled, or a batch that ended badly. As many cases as points: each point was broken in one way, the next of
-its ways. The version is the commit that last changed the service or the sweep; the minutes are those of all processes
-that shared a row. `cut`: the time was over before all cases were played. Written by `make faults`, which may be given
-some of the rows.
+that was doubled, a batch that ended badly or could not work though nothing was broken any more, or a fault of ours that
+the service only survived. As many cases as points: each point was broken in one of its ways, by chance.
+`reached`: runs in which the fault happened; `instead`: those in which it happened at an earlier time than was meant,
+since the run went another way; what did not happen at all is judged as well. The version is the commit that last
+changed the service or the sweep; the minutes are those of all processes that shared a row. `cut`: not all cases were
+played. Written by `make faults`, which may be given some of the rows.
 """
-WORDS, NUMBERS = ("kind", "after", "database", "mailbox"), ("points", "cases", "runs", "reached", "findings", "minutes")
+WORDS = ("kind", "after", "database", "mailbox")
+NUMBERS = ("points", "cases", "runs", "reached", "instead", "findings", "minutes")
 COLUMNS = (*WORDS, *NUMBERS, "day", "version")
 
 
@@ -35,12 +38,12 @@ class Row:
     points: int = 0
     """That a fault-free run passes; of a second fault, that the run passes which mends the first."""
     cases: int = 0
-    """Points, each with all that can go wrong there, or with one thing, in turn."""
+    """Points, each with all that can go wrong there, or with one thing; of a share, its own."""
     runs: int = 0
-    cut: bool = False
-    """The time was over before all cases were played."""
     reached: int = 0
-    """Runs in which the fault happened: others went another way, and are judged as well."""
+    """Runs in which the fault happened where it was meant to: others went another way, and are judged as well."""
+    instead: int = 0
+    """Runs in which it happened at an earlier time."""
     seconds: float = 0.0
     findings: tuple[str, ...] = ()
     """What was wrong: a mail lost, a number or an answer doubled, a batch that ended badly."""
@@ -48,24 +51,36 @@ class Row:
     def having(self, played: Played) -> "Row":
         """With one more run."""
         findings = (*self.findings, str(played)) if played.wrong else self.findings
-        return replace(self, runs=self.runs + 1, reached=self.reached + played.reached, findings=findings)
+        reached, instead = played.reached and not played.instead, played.reached and played.instead
+        return replace(
+            self,
+            runs=self.runs + 1,
+            reached=self.reached + reached,
+            instead=self.instead + instead,
+            findings=findings,
+        )
 
     def lasting(self, seconds: float) -> "Row":
         """What it took."""
         return replace(self, seconds=seconds)
 
     def plus(self, other: "Row") -> "Row":
-        """Both shares of the same row. Points and cases are counted anew by each: the larger count stands."""
+        """Both shares of the same row. Points are counted anew by each, which has cases of its own."""
         return replace(
             self,
             points=max(self.points, other.points),
-            cases=max(self.cases, other.cases),
+            cases=self.cases + other.cases,
             runs=self.runs + other.runs,
-            cut=self.cut or other.cut,
             reached=self.reached + other.reached,
+            instead=self.instead + other.instead,
             seconds=self.seconds + other.seconds,
             findings=self.findings + other.findings,
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """All cases were played."""
+        return bool(self.runs) and self.runs == self.cases
 
     @property
     def place(self) -> tuple[str, str, str, str]:
@@ -102,9 +117,10 @@ def markdown(rows: Sequence[Row]) -> str:
     rule = "|---" * len(WORDS) + "|---:" * (len(COLUMNS) - len(WORDS)) + "|"
     lines = [HEAD, f"{runs:,} runs, {len(findings)} findings.", "", f"| {' | '.join(COLUMNS)} |", rule]
     for row in rows:
-        played = f"{row.runs} (cut)" if row.cut else row.runs
-        numbers = [row.points, row.cases, played, row.reached, len(row.findings), f"{row.seconds / 60:.0f}"]
-        words = [row.kind, row.first, row.database, row.mailbox, *map(str, numbers), row.day, row.version]
+        played = row.runs if row.is_whole else f"{row.runs} (cut)" if row.runs else "not played"
+        came = [played, row.reached, row.instead, len(row.findings), f"{row.seconds / 60:.0f}"]
+        numbers = map(str, [row.points, row.cases, *came])
+        words = [row.kind, row.first, row.database, row.mailbox, *numbers, row.day, row.version]
         lines.append(f"| {' | '.join(words)} |")
     if findings:
         lines += ["", "## Findings", "", *(f"```\n{finding}\n```" for finding in findings)]

@@ -1,11 +1,11 @@
 """One run for each point and each thing that can go wrong there; or a second fault in the run that mends the first."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from mailflow.selftest import lines
-from mailflow.selftest.points import Fault, Point, Portion
+from mailflow.selftest.points import Fault, Point, Portion, chance
 from tests.faults import clocks, files, kills, mailbox, memory, statements
 from tests.faults.played import Played
 from tests.faults.report import Row
@@ -41,13 +41,18 @@ know it."""
 
 
 class Player(Protocol):
-    """Who plays stories: a stage, or workers that are killed."""
+    """Who plays stories."""
 
-    async def record(self, *faults: Fault, with_pool: bool = False) -> list[Point]:
-        """The points of a run from end to end, after runs that these faults broke."""
+    @property
+    def cannot(self) -> frozenset[str]:
+        """What cannot go wrong on these servers."""
         ...
 
-    async def play(self, *faults: Fault, with_pool: bool = False) -> Played:
+    async def record(self, *faults: Fault, kinds: Collection[str]) -> list[Point]:
+        """The points of these kinds of a run from end to end, after runs that these faults broke."""
+        ...
+
+    async def play(self, *faults: Fault) -> Played:
         """Runs that these faults break; then the worker may finish."""
         ...
 
@@ -77,30 +82,30 @@ async def sweep(
 
     In all ways in which it can be broken, or in one: then each point in the next of its ways.
     """
-    with_pool = "memory" in kinds and not first
-    points = [point for point in await player.record(*first, with_pool=with_pool) if point.kind in kinds]
-    cases = [Fault(point=point, how=how) for number, point in enumerate(points) for how in ways(number, point, one_way)]
-    row = Row(kind=", ".join(kinds), points=len(points), cases=len(cases))
-    for case in portion.of(cases, f"{kinds} {first}"):
+    points = await player.record(*first, kinds=kinds)
+    cases = [Fault(point=point, how=how) for point in points for how in ways(point, one_way, player.cannot)]
+    seed = f"{kinds} {first}"
+    row = Row(kind=", ".join(kinds), points=len(points), cases=len(portion.own(cases, seed)))
+    for case in portion.of(cases, seed):
         if not goes_on():
-            return replace(row, cut=True)
-        row = row.having(await played_surely(player, *first, case, with_pool=with_pool))
+            break
+        row = row.having(await played_surely(player, *first, case))
     return row
 
 
-def ways(number: int, point: Point, one_way: bool) -> Sequence[str]:
-    """In which this point, so many after the first, is to be broken."""
-    all_ways = KINDS[point.kind](point)
-    return [all_ways[number % len(all_ways)]] if one_way and all_ways else all_ways
+def ways(point: Point, one_way: bool, cannot: frozenset[str] = frozenset()) -> Sequence[str]:
+    """In which this point is to be broken."""
+    all_ways = [how for how in KINDS[point.kind](point) if how not in cannot]
+    return [all_ways[chance(str(point)) % len(all_ways)]] if one_way and all_ways else all_ways
 
 
-async def played_surely(player: Player, *faults: Fault, with_pool: bool = False) -> Played:
+async def played_surely(player: Player, *faults: Fault) -> Played:
     """With the last fault at an earlier time when it is not reached: turns that do more are fewer."""
-    played = await player.play(*faults, with_pool=with_pool)
+    played = await player.play(*faults)
     *before, last = faults
     for nth in dict.fromkeys((last.point.nth // 2, 1)):
         if played.reached or played.wrong or not 0 < nth < last.point.nth:
             break
         point = Point(kind=last.point.kind, name=last.point.name, nth=nth)
-        played = await player.play(*before, Fault(point=point, how=last.how), with_pool=with_pool)
+        played = replace(await player.play(*before, Fault(point=point, how=last.how)), instead=True)
     return played

@@ -34,6 +34,8 @@ WHOLE_EVERY = 5
 LOOK_SECONDS = 0.05
 LIVES_SECONDS_MIN = 0.05
 DRAIN_SECONDS_MAX = 600
+UNFORESEEN = "stage=turn-failed"
+"""What a worker logs of an exception that nobody foresaw, and survives."""
 SETTINGS = {
     "worker": {"chunk": 10, "attempts_max": 1000, "audit_wait_minutes": 1},
     "mailbox": {"poll_seconds": 2},
@@ -105,12 +107,16 @@ class Killing:
         if not self.kills % 10:
             load.answered = self.register.sent()
 
-    def finish(self) -> None:
-        """Nobody is killed any more; what is left is done."""
+    def finish(self) -> list[str]:
+        """Nobody is killed any more; what is left is done. What is wrong with how they ended."""
         self._man()
-        drained(self.world, self.register, DRAIN_SECONDS_MAX)
+        done = drained(self.world, self.register, DRAIN_SECONDS_MAX)
         for code in stop_all(self.workers):
             self.died[f"stopped {code}"] += 1
+        wrong = [f"a worker ended by itself, or badly: {how}" for how in self.died if how != "stopped 0"]
+        log = (self.world.folder / "workers.log").read_text(encoding="utf-8", errors="replace")
+        wrong += [f"unforeseen: {line}" for line in log.splitlines() if UNFORESEEN in line]
+        return wrong if done else [*wrong, f"something is left to do after {DRAIN_SECONDS_MAX} s"]
 
 
 def play(
@@ -130,13 +136,13 @@ def play(
             with Load(world=world, at=at, pause_seconds=post_pause) as load:
                 killing.run(load, kills, begun + seconds)
             lasted = time.monotonic() - begun
-            killing.finish()
+            wrong = killing.finish()
         finally:
             for worker in killing.workers:
                 worker.kill()
         world.settle()
         _, _, aside = register.rest()
-        wrong = verdict(world, load.letters, at)
+        wrong += verdict(world, load.letters, at)
         report = _report(killing, load, register, seed, lasted, aside, wrong)
     return report, wrong
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import imaplib
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -9,6 +10,8 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psycopg
 
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
@@ -27,6 +30,7 @@ PASSWORD = "secret"
 INBOX, PROCESSED, QUARANTINE = "INBOX", "Processed", "Quarantine"
 MAIL_BYTES_MAX = 60_000
 """A small limit, so that a mail that is too large costs little."""
+NUMBERS = "SELECT (SELECT count(*) FROM request), (SELECT coalesce(sum(last), 0) FROM counter)"
 LATER_MINUTES = 80
 """Longer than any lease and than the wait for the audit mailbox, far shorter than the 12 hours."""
 
@@ -165,6 +169,14 @@ class MailWorld:
         """Of the PostgreSQL database of now."""
         assert self._postgres is not None
         return self._postgres.url(self._database)
+
+    def numbers_given(self) -> set[int]:
+        """How many requests the register of now has, and how many numbers its counters gave, told or not."""
+        if self._postgres is not None:
+            with psycopg.connect(self.database_url) as postgres:
+                return {*map(int, postgres.execute(NUMBERS).fetchall()[0])}
+        with contextlib.closing(sqlite3.connect(self.installation.folder / "register.db")) as sqlite:
+            return {*sqlite.execute(NUMBERS).fetchone()}
 
     def lose_database(self, fill: Callable[[str], None]) -> None:
         """The database is gone; another one is filled by a backup. Of PostgreSQL."""
