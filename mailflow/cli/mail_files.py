@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing, Lying
 
@@ -86,13 +87,18 @@ class FileMailbox:
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # noqa: ARG002  # as the port says
         mails = [self._mails[uid] for uid in uids]
         return [
-            Lying(uid=mail.uid, message_id="", received_at=mail.received_at, size_bytes=mail.size_bytes)
+            Lying(
+                uid=mail.uid,
+                message_id=glance(mail.raw or b"").message_id,
+                received_at=mail.received_at,
+                size_bytes=mail.size_bytes,
+            )
             for mail in mails
         ]
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:  # noqa: ARG002  # as the port says
-        for uid in uids:
-            self._mails.pop(uid, None)
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:  # noqa: ARG002  # as the port says
+        for mail in mails:
+            self._mails.pop(mail.uid, None)
 
     async def wait(self, seconds: float) -> bool:
         await asyncio.sleep(seconds)

@@ -181,7 +181,7 @@ async def _fetch(
         (folder / "answers" / stem / "answer.txt").write_text(answer.text, encoding="utf-8")
         for name, content in answer.files.items():
             (folder / "answers" / stem / name).write_bytes(content)
-    await mailbox.move(listing, listing.uids, "Processed")
+    await mailbox.move(listing, await mailbox.look(listing, listing.uids), "Processed")
 
 
 def _mailbox(host: MailHost, user: str) -> ImapMailbox:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailflow.mail.ports import Lying
+
 
 class Kind(StrEnum):
     """What does not add up."""
@@ -160,8 +162,8 @@ class Difference:
     subject: str
     """What it is about, for people: `INBOX 812`, `intake 7`, `059 0126: 4-6`."""
     folder: str = ""
-    uid: int = 0
-    """Of a mail in that folder."""
+    mail: Lying | None = None
+    """In that folder."""
     intake: int | None = None
     outgoing: int | None = None
     message_id: str = ""

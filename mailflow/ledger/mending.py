@@ -49,24 +49,24 @@ class Mending:
         mailbox = self.places.mailbox
         done = 0
         for folder in mailbox.values():
-            mine = {one.uid: one.intake for one in these if one.folder == folder.name and one.intake is not None}
+            mine = [(one.mail, one.intake) for one in these if one.folder == folder.name and one.mail and one.intake]
             if not mine:
                 continue
             async with self.register.read() as tx:
-                whole = await accounts.whole(tx, set(mine.values()))
+                whole = await accounts.whole(tx, {id_ for _, id_ in mine})
             for place, is_whole in ((Place.PROCESSED, True), (Place.QUARANTINE, False)):
-                uids = [uid for uid, id_ in mine.items() if (id_ in whole) is is_whole]
+                mails = [mail for mail, id_ in mine if (id_ in whole) is is_whole]
                 target = mailbox[place]
-                if uids and target is not folder:
-                    await folder.move(_listing(sheet, folder), uids, target.name)
-                    done += len(uids)
+                if mails and target is not folder:
+                    await folder.move(sheet.listings[folder.name], mails, target.name)
+                    done += len(mails)
             await self._note(these=[one for one in these if one.folder == folder.name])
         return done
 
     async def _unmark(self, these: Sequence[Difference], sheet: Sheet) -> int:
         """The mark is taken away."""
         inbox = self.places.mailbox[Place.INBOX]
-        await inbox.unmark(_listing(sheet, inbox), [one.uid for one in these])
+        await inbox.unmark(sheet.listings[inbox.name], [one.mail.uid for one in these if one.mail])
         await self._note(these)
         return len(these)
 
@@ -74,9 +74,9 @@ class Mending:
         """Taken in and held in one transaction, so that nobody decides it before a person has looked."""
         done = 0
         for folder in self.places.mailbox.values():
-            uids = [one.uid for one in these if one.folder == folder.name]
+            uids = [one.mail.uid for one in these if one.folder == folder.name and one.mail]
             for start in range(0, len(uids), FETCH):
-                done += await self._take_in_from(folder, _listing(sheet, folder), uids[start : start + FETCH])
+                done += await self._take_in_from(folder, sheet.listings[folder.name], uids[start : start + FETCH])
         return done
 
     async def _take_in_from(self, folder: Folder, listing: Listing, uids: Sequence[int]) -> int:
@@ -154,11 +154,6 @@ class Mending:
             for one in these
         ]
         await journal.append(tx, entries, self.at)
-
-
-def _listing(sheet: Sheet, folder: Folder) -> Listing:
-    """Its UIDs mean what they meant when the sheet was made, or the server refuses them."""
-    return Listing(uidvalidity=sheet.listings[folder.name], uids=())
 
 
 _HOW: Mapping[Kind, Callable[[Mending, Sequence[Difference], Sheet], Awaitable[int]]] = {

@@ -6,7 +6,7 @@ they are moved. What then differs is looked at once more, and only what still do
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -67,8 +67,8 @@ class Sheet:
     totals: Totals
     mails: Counter[tuple[Place, Status]] = field(default_factory=Counter)
     folders: Mapping[Place, str] = field(default_factory=dict)
-    listings: dict[str, int] = field(default_factory=dict)
-    """UIDVALIDITY of each folder, under which its UIDs mean something."""
+    listings: dict[str, Listing] = field(default_factory=dict)
+    """What lay in each folder."""
     copies_of_ours: int = 0
     copies_of_others: int = 0
     numbers: Sequence[Series] = ()
@@ -121,25 +121,23 @@ class Reading:
         sheet.add(await self._still(account.differences, sheet.listings))
         sheet.mails, sheet.folders = account.statuses, folders
 
-    async def _of_folder(self, account: MailAccount, place: Place) -> int:
+    async def _of_folder(self, account: MailAccount, place: Place) -> Listing:
         folder = self.places.mailbox[place]
         listing, marked = await folder.list(), frozenset((await folder.list(marked=True)).uids)
         for uids in _pages(listing.uids):
             mails = await folder.look(listing, uids)
-            exact: dict[int, KnownMail] = {}
+            candidates = await self._candidates(folder, listing, mails)
+            on_record: Mapping[int, Collection[int]] = {}
             if place is Place.INBOX:
                 async with self.register.read() as tx:
                     there = (self.terms.account, folder.name, listing.uidvalidity)
-                    on_record = await accounts.mails_at(tx, *there, [mail.uid for mail in mails])
-                dates = {mail.uid: mail.received_at for mail in mails}  # of another one: see `worker._tell_apart`
-                exact = {uid: known for uid, known in on_record.items() if known.received_at == dates[uid]}
-            candidates = await self._candidates(folder, listing, [mail for mail in mails if mail.uid not in exact])
+                    on_record = await accounts.intakes_at(tx, *there, [mail.uid for mail in mails])
             for mail in mails:
-                if mail.uid in exact:
-                    account.see(place, mail, [exact[mail.uid]], exact=True)
-                else:
-                    account.see(place, mail, candidates[mail.uid], marked=mail.uid in marked)
-        return listing.uidvalidity
+                # A UID alone says little: see `worker._tell_apart`.
+                known, here = candidates.get(mail.uid, ()), on_record.get(mail.uid, ())
+                exact = [one for one in known if one.id in here and (one.is_whole or one.size_bytes == mail.size_bytes)]
+                account.see(place, mail, exact or known, exact=bool(exact), marked=mail.uid in marked)
+        return listing
 
     async def _candidates(
         self, folder: Folder, listing: Listing, mails: Sequence[Lying]
@@ -193,20 +191,20 @@ class Reading:
                 return
             after = page[-1].id
 
-    async def _still(self, differences: Sequence[Difference], listings: Mapping[str, int]) -> list[Difference]:
+    async def _still(self, differences: Sequence[Difference], listings: Mapping[str, Listing]) -> list[Difference]:
         """What is still so, looked at once more: nothing that was only moved meanwhile."""
         there: dict[str, frozenset[int]] = {}
         for folder in self.places.mailbox.values():
             if any(one.folder == folder.name or one.twin for one in differences):
                 listing = await folder.list()
-                if listing.uidvalidity != listings[folder.name]:
+                if listing.uidvalidity != listings[folder.name].uidvalidity:
                     raise Unavailable(f"the folder {folder.name} was renumbered meanwhile")
                 there[folder.name] = frozenset(listing.uids)
         inbox = self.places.mailbox[Place.INBOX].name
         left = [
             one
             for one in differences
-            if (not one.folder or one.uid in there[one.folder])
+            if (one.mail is None or one.mail.uid in there[one.folder])
             and (one.kind is not Kind.TWICE or one.twin is None or one.twin in there[inbox])
         ]
         unknown = await self._unknown_still([one for one in left if one.kind is Kind.UNKNOWN])
@@ -221,9 +219,9 @@ class Reading:
         for folder in self.places.mailbox.values():
             for page in _pages(by_folder[folder.name]):
                 listing = await folder.list()
-                mails = await folder.look(listing, [one.uid for one in page])
+                mails = await folder.look(listing, [one.mail.uid for one in page if one.mail])
                 candidates = await self._candidates(folder, listing, mails)
-                still |= {one for one in page if not candidates.get(one.uid, ())}
+                still |= {one for one in page if one.mail and not candidates.get(one.mail.uid, ())}
         return still
 
     # Copies

@@ -68,7 +68,7 @@ class MailAccount:
     def see(
         self, place: Place, mail: Lying, candidates: Sequence[KnownMail], *, exact: bool = False, marked: bool = False
     ) -> None:
-        """One mail, with all that it may be on record as. `exact`: it is the very one, by its UID in the inbox."""
+        """One mail, with all that it may be on record as. `exact`: it is that very one, under its UID in the inbox."""
         known = next((one for one in _in_order(candidates) if self._found.add(one.id)), None)
         if place is Place.INBOX:
             self._see_in_inbox(mail, known, candidates, exact=exact, marked=marked)
@@ -114,9 +114,7 @@ class MailAccount:
         folder = self._folders[place]
         intake = known.id if known else None
         said = f"{folder} {mail.uid}" + (f", intake {intake}" if intake else "")
-        self.differences.append(
-            Difference(kind=kind, subject=said, folder=folder, uid=mail.uid, intake=intake, twin=twin)
-        )
+        self.differences.append(Difference(kind=kind, subject=said, folder=folder, mail=mail, intake=intake, twin=twin))
 
 
 def _in_order(candidates: Sequence[KnownMail]) -> Sequence[KnownMail]:
@@ -178,7 +176,7 @@ class CopyAccount:
                 kind=kind,
                 subject=said,
                 folder=self._folder,
-                uid=copy.uid,
+                mail=copy,
                 outgoing=known.id if known else None,
                 message_id=copy.message_id,
             )

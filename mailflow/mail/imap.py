@@ -56,8 +56,8 @@ class ImapMailbox:
             one async for one in self._folder.look(listing.uidvalidity, uids, self._troubles, self._reads_elsewhere)
         ]
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        await self._folder.move(listing.uidvalidity, uids, folder, self._troubles)
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
+        await self._folder.move(listing, mails, folder, self._troubles)
 
     async def quotas(self) -> tuple[Quota, ...]:
         """What limits the mailbox, when the server tells (RFC 9208). Raises Unavailable."""
@@ -103,8 +103,8 @@ class ImapFolder:
     def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         return self._folder.fetch(listing.uidvalidity, uids, Troubles())
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        if await self._folder.move(listing.uidvalidity, uids, folder, Troubles()):
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
+        if await self._folder.move(listing, mails, folder, Troubles()):
             raise Unavailable("imap: some mails cannot be moved")
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import imap_syntax
@@ -20,6 +20,7 @@ SIZES_BATCH = 500
 SIZES = "(UID RFC822.SIZE INTERNALDATE)"
 LOOK_BATCH = 500
 """Mails whose headers are looked at in one command."""
+LOOK = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
 HEADER_BYTES = 1_024
 """Of the fields of one mail, as far as is known beforehand."""
 FETCH_BYTES_MAX = 32 * 1024 * 1024
@@ -37,6 +38,8 @@ class OpenFolder:
         self._read_only = read_only
         self._session: ImapSession | None = None
         self._uidvalidity = 0
+        self._selection: object = None
+        """As `Listing.selection`: another one after each SELECT."""
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._wanted = asyncio.Event()
@@ -65,10 +68,14 @@ class OpenFolder:
     async def _opened(self) -> ImapSession:
         try:
             session = await ImapSession.connect(self.account)
-            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
+            await self._select(session)
         except ServerFailedError as error:
             raise Unavailable(str(error)) from None  # no mail was asked for yet, so none is to blame
         return session
+
+    async def _select(self, session: ImapSession) -> None:
+        self._selection = object()
+        self._uidvalidity = await session.select(self.name, read_only=self._read_only)
 
     @contextlib.asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -99,11 +106,12 @@ class OpenFolder:
         async with self.session() as session:
             # Anew each time, where NOOP would do for new mails: a folder that was deleted and made again goes on
             # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
-            self._uidvalidity = await session.select(self.name, read_only=self._read_only)
+            await self._select(session)
             session.arrived.clear()
             # No CHARSET: Exchange refuses UTF-8.
             lines = await session.run("SEARCH", *criteria, uid=True)
-            return Listing(uidvalidity=self._uidvalidity, uids=imap_syntax.search_uids(lines[:-1]))
+            uids = imap_syntax.search_uids(lines[:-1])
+            return Listing(uidvalidity=self._uidvalidity, uids=uids, selection=self._selection)
 
     async def fetch(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
@@ -124,10 +132,14 @@ class OpenFolder:
         async for some, bodies in reading.each(sets, lambda some: self._bodies(uidvalidity, [items[u] for u in some])):
             for uid in some:
                 if (mail := self._mail(uidvalidity, items[uid], bodies.get(uid) or b"")) is not None:
-                    troubles.well([uid])
+                    reading.well([uid])
                     left.discard(uid)
                     yield mail
-        if left := left - reading.unread:
+        await self._note_left_out(reading, uidvalidity, left - reading.unread)
+
+    async def _note_left_out(self, reading: Halving, uidvalidity: int, left: Collection[int]) -> None:
+        """The server was asked for these, and told nothing of them that can be used."""
+        if left:
             still = await self.search("UID", imap_syntax.uid_set(sorted(left)), "UNDELETED")
             # What is not there any more somebody else took away.
             await reading.left_out([uid for uid in still.uids if uid in left and still.uidvalidity == uidvalidity])
@@ -184,64 +196,61 @@ class OpenFolder:
     ) -> dict[int, FetchedItems]:
         """What the server tells of these mails in one command."""
         async with self.session(uidvalidity) as session:
-            try:
-                lines = await session.run(
-                    "FETCH", imap_syntax.uid_set(uids), what, uid=True, expected_bytes=expected_bytes
-                )
-                found = list(imap_syntax.fetched(lines[:-1]))
-            except imap_syntax.UnreadableResponseError as error:
-                session.abort()
-                raise ServerFailedError(f"imap: {error}", why="unreadable-response") from None
-        merged: dict[int, FetchedItems] = {}
-        asked = frozenset(uids)
-        for items in found:  # a server may tell of one mail in several responses
-            if items.uid in asked:
-                merged[items.uid] = _merged(merged.get(items.uid), items)
-        return merged
+            return await _told(session, uids, what, expected_bytes)
 
-    async def move(self, uidvalidity: int, uids: Sequence[int], folder: str, troubles: Troubles) -> Mapping[int, str]:
-        """Which of them the server would not move, and why. That they are gone is no error."""
-        together, apart = troubles.due(uids)
-        moving = Halving(troubles, UNMOVABLE)
-        sets = [*slices(together, self.account.move_batch), *apart]
-        async for some, _ in moving.each(sets, lambda some: self._moved(uidvalidity, some, folder)):
-            troubles.well(some)
+    async def move(
+        self, listing: Listing, mails: Sequence[Lying], folder: str, troubles: Troubles
+    ) -> Mapping[int, str]:
+        """Which of them the server would not move, and why. That they are gone is no error.
+
+        Over another connection than that on which they were listed they are looked at first: what was to be read
+        before it is moved must not be moved in place of what was read. Raises Unavailable when there is such a one.
+        """
+        wanted = {mail.uid: mail for mail in mails}
+        together, apart = troubles.due([*wanted])
+        moving, others = Halving(troubles, UNMOVABLE), 0
+
+        async def move(some: Sequence[int]) -> bool:
+            nonlocal others
+            others += await self._moved(listing, [wanted[uid] for uid in some], folder)
+            return True
+
+        async for some, _ in moving.each([*slices(together, self.account.move_batch), *apart], move):
+            moving.well(some)
+        if others:
+            raise Unavailable("imap: the connection was lost, and some mails may not be those any more that were read")
         return moving.failed
 
-    async def _moved(self, uidvalidity: int, uids: Sequence[int], folder: str) -> bool:
-        async with self.session(uidvalidity) as session:
-            try:
-                await _move(session, uids, folder)
-            except RefusedError as refused:
-                if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
-                    await session.run("NOOP")
-                elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
-                    await _create(session, folder)
-                else:
-                    raise
-                await _move(session, uids, folder)
-        return True
+    async def _moved(self, listing: Listing, mails: Sequence[Lying], folder: str) -> int:
+        """How many are there and stay, since they are not surely the same."""
+        async with self.session(listing.uidvalidity) as session:
+            uids, others = [mail.uid for mail in mails], 0
+            if self._selection is not listing.selection:
+                told = await _told(session, uids, LOOK, HEADER_BYTES * len(uids))
+                there = [seen for items in told.values() if (seen := _lying(items)) is not None]
+                uids = [seen.uid for seen in there if seen in mails]
+                others = len(there) - len(uids)
+            if uids:
+                await _move_making(session, uids, folder)
+        return others
 
     async def look(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
     ) -> AsyncIterator[Lying]:
         """By the fields that a server has at hand; those that are gone are left out, and at which it fails."""
-        what = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
         together, apart = troubles.due(uids)
         sets = [*slices(together, LOOK_BATCH), *apart]
 
         async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
-            return await self._items(uidvalidity, some, what, expected_bytes=HEADER_BYTES * len(some))
+            return await self._items(uidvalidity, some, LOOK, expected_bytes=HEADER_BYTES * len(some))
 
-        async for _, found in Halving(troubles, UNREADABLE, witness).each(sets, look):
+        looking, left = Halving(troubles, UNREADABLE, witness), {uid for some in sets for uid in some}
+        async for _, found in looking.each(sets, look):
             for items in found.values():
-                if items.received_at is not None:
-                    yield Lying(
-                        uid=items.uid,
-                        message_id=glance(items.header or b"").message_id,
-                        received_at=items.received_at,
-                        size_bytes=items.size_bytes or 0,
-                    )
+                if (mail := _lying(items)) is not None:
+                    left.discard(mail.uid)
+                    yield mail
+        await self._note_left_out(looking, uidvalidity, left - looking.unread)
 
     async def idle(self, seconds: float) -> bool:
         async with self.session() as session:
@@ -257,6 +266,47 @@ class OpenFolder:
             session, self._session = self._session, None
             if session is not None:
                 await session.log_out()
+
+
+async def _told(session: ImapSession, uids: Sequence[int], what: str, expected_bytes: int) -> dict[int, FetchedItems]:
+    try:
+        lines = await session.run("FETCH", imap_syntax.uid_set(uids), what, uid=True, expected_bytes=expected_bytes)
+        found = list(imap_syntax.fetched(lines[:-1]))
+    except imap_syntax.UnreadableResponseError as error:
+        session.abort()
+        raise ServerFailedError(f"imap: {error}", why="unreadable-response") from None
+    merged: dict[int, FetchedItems] = {}
+    asked = frozenset(uids)
+    for items in found:  # a server may tell of one mail in several responses
+        if items.uid in asked:
+            merged[items.uid] = _merged(merged.get(items.uid), items)
+    return merged
+
+
+def _lying(items: FetchedItems) -> Lying | None:
+    """None when the server tells too little of it."""
+    if items.received_at is None:
+        return None
+    return Lying(
+        uid=items.uid,
+        message_id=glance(items.header or b"").message_id,
+        received_at=items.received_at,
+        size_bytes=items.size_bytes or 0,
+    )
+
+
+async def _move_making(session: ImapSession, uids: Sequence[int], folder: str) -> None:
+    """Makes the folder when it is missing."""
+    try:
+        await _move(session, uids, folder)
+    except RefusedError as refused:
+        if refused.code == "EXPUNGEISSUED":  # RFC 5530: some are gone, and nothing was moved
+            await session.run("NOOP")
+        elif refused.code in {"TRYCREATE", "NONEXISTENT"}:
+            await _create(session, folder)
+        else:
+            raise
+        await _move(session, uids, folder)
 
 
 async def _move(session: ImapSession, uids: Sequence[int], folder: str) -> None:

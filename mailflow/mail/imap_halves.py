@@ -49,6 +49,9 @@ async def nobody() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
+    stage: str
+    """What gave it, as the log has it: only the same that works forgives it, else nothing would be put off that can be
+    read and cannot be moved."""
     failures: int
     """0 as long as only sets have failed that it was in: perhaps it is not to blame."""
     due: float
@@ -85,18 +88,19 @@ class Troubles:
         """The server has failed at it before, and not at everything."""
         return uid in self._known and self._known[uid].failures > 0
 
-    def well(self, uids: Uids) -> None:
+    def well(self, stage: str, uids: Uids) -> None:
         """The server did what was asked for with these."""
         for uid in uids:
-            self._known.pop(uid, None)
+            if uid in self._known and self._known[uid].stage == stage:
+                del self._known[uid]
 
-    def unsure(self, uids: Uids, *, tried: Collection[int] = ()) -> None:
+    def unsure(self, stage: str, uids: Uids, *, tried: Collection[int] = ()) -> None:
         """The server failed at sets that these were in; at those `tried` also alone, so they come last of all."""
         for uid in uids:
-            self._known.setdefault(uid, _Trouble(0, 0.0))
+            self._known.setdefault(uid, _Trouble(stage, 0, 0.0))
         for uid in tried:
             if not self.blamed(uid):
-                self._known[uid] = _Trouble(0, self.clock())
+                self._known[uid] = _Trouble(stage, 0, self.clock())
 
     def blame(self, stage: str, failed: Mapping[int, str]) -> None:
         """The server failed at these alone. The second time may follow at once: perhaps it was only starting."""
@@ -107,7 +111,7 @@ class Troubles:
                 wait = backoff.delay(
                     failures - 1, first=AGAIN_FIRST_SECONDS, most=AGAIN_MOST_SECONDS, spread=0.0, jitter=0.0
                 )
-            self._known[uid] = _Trouble(failures, self.clock() + wait)
+            self._known[uid] = _Trouble(stage, failures, self.clock() + wait)
             event(log, stage, level=logging.ERROR, uid=uid, failures=failures, why=why)
 
 
@@ -158,8 +162,12 @@ class Halving:
         if unsure and not await self._works(batches):
             self._give_up(batches)
         self.unread = {*unsure, *self.failed}
-        self._troubles.unsure(unsure)
+        self._troubles.unsure(self._stage, unsure)
         self._troubles.blame(self._stage, self.failed)
+
+    def well(self, uids: Uids) -> None:
+        """The server did with these all that was asked for."""
+        self._troubles.well(self._stage, uids)
 
     async def left_out(self, uids: Uids) -> None:
         """The server answered, but not with these, which are there. Raises Unavailable likewise."""
@@ -190,7 +198,7 @@ class Halving:
 
     def _give_up(self, batches: Sequence[Uids]) -> None:
         # Others come first next time: if it is these mails after all, they keep nobody waiting for ever.
-        self._troubles.unsure([uid for uids in batches for uid in uids], tried=self.failed)
+        self._troubles.unsure(self._stage, [uid for uids in batches for uid in uids], tried=self.failed)
         raise Unavailable("imap: the server fails at every mail that it is asked for")
 
 

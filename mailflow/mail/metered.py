@@ -40,9 +40,9 @@ class MeteredMailbox:
         with self.meter.call("imap", "look"):
             return await self.mailbox.look(listing, uids)
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         with self.meter.call("imap", "move"):
-            await self.mailbox.move(listing, uids, folder)
+            await self.mailbox.move(listing, mails, folder)
 
     async def wait(self, seconds: float) -> bool:
         return await self.mailbox.wait(seconds)

@@ -1,7 +1,7 @@
 """The servers that this door talks to, as small as we can say it. Every call is bounded in time."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 from typing import Protocol
@@ -17,6 +17,9 @@ class Listing:
     uids: tuple[int, ...]
     troubled: int = 0
     """How many of them the server could not read or move when it was asked to."""
+    selection: object = field(default=None, compare=False, repr=False)
+    """The SELECT under which it was listed. As long as it lasts each UID is of the mail that had it then (RFC 3501
+    section 2.3.1.1); after it a server that was put back to an older state may have given it to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +50,18 @@ class Mailbox(Protocol):
         ...
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
-        """Those of these mails that are still there, by their headers alone. A mail at which the server fails is left
-        out as by `fetch`; so is one that gave trouble and is not due yet.
+        """Those of these mails that are still there, by their headers alone.
+
+        A mail at which the server fails is left out as by `fetch`; so is one that gave trouble and is not due yet.
         """
         ...
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
-        """Put those mails into `folder`, which is made when missing. UIDs that are gone are no error.
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
+        """Put these mails, as they were read or looked at, into `folder`, which is made when missing.
 
-        A mail that the server cannot move stays, is told in the log and tried again at times, when others can be moved.
+        Those that are gone are no error. What is not surely the same any more, since the connection was lost meanwhile,
+        stays, and raises Unavailable once the others are moved. A mail that the server cannot move stays, is told in
+        the log and tried again at times, when others can be moved.
         """
         ...
 
@@ -98,7 +104,7 @@ class Folder(Protocol):
         """As `Mailbox.fetch`."""
         ...
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         """As `Mailbox.move`, but any mail that stays raises Unavailable, once the others are moved."""
         ...
 

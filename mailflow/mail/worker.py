@@ -21,7 +21,7 @@ from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, 
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.overlap import Outcome, overlapped
-from mailflow.mail.ports import Listing
+from mailflow.mail.ports import Listing, Lying
 from mailflow.register import Hold, Transaction, arrivals, clocks, intake
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Taken
 from mailflow.registrar import StaleDirectory, Terms
@@ -56,12 +56,13 @@ async def receive(door: MailDoor) -> Progress:
 class _Haul:
     """What one turn has come to so far, be it broken off."""
 
-    ours: dict[int, bool] = field(default_factory=dict)
-    """UIDs in the inbox of mails that are on record, and whether to the octet."""
+    ours: dict[Lying, bool] = field(default_factory=dict)
+    """Mails in the inbox that are on record, and whether to the octet."""
     received: int = 0
     """So many were put on record."""
     left: int = 0
     """So many came at a time that is none yet."""
+    read_until: float = field(default_factory=lambda: time.monotonic() + FETCH_SECONDS_MAX)
 
 
 async def _receive(door: MailDoor, ours: Hold) -> Progress:
@@ -85,7 +86,7 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
         await _bring_in(door, haul, listing, await _tell_apart(door, haul, listing, on_record), not_after)
         # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
         for folder, whole in ((door.processed, True), (door.quarantine, False)):
-            if to_move := [uid for uid, kept in haul.ours.items() if kept is whole]:
+            if to_move := [mail for mail, kept in haul.ours.items() if kept is whole]:
                 await ours.confirm()  # cut off from the database we are not: another worker may be at it by now
                 await door.mailbox.move(listing, to_move, folder)
     except Unavailable as error:
@@ -102,16 +103,17 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
 
 
 async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing, on_record: Mapping[int, Taken]) -> Sequence[int]:
-    """Add those that we have, by their UIDs and dates; return those that have to be read.
+    """Add those that we have, by their UIDs and headers; return those that have to be read.
 
     A UID on record is not enough. A server that went back to an older state gives UIDs again: what does not bear the
-    date on record is read, and compared. What it tells nothing of stays where it is.
+    header on record is read, and compared. What it tells nothing of stays where it is.
     """
     unclear = []
     if on_record:
         for mail in await door.mailbox.look(listing, sorted(on_record)):
-            if mail.received_at == on_record[mail.uid].received_at:
-                haul.ours[mail.uid] = on_record[mail.uid].digest is not None
+            known, token = on_record[mail.uid], arrivals.message_token(door.register.vault, mail.message_id)
+            if known.bears(mail.received_at, token, mail.size_bytes):
+                haul.ours[mail] = known.digest is not None
             else:
                 unclear.append(mail.uid)
     return unclear
@@ -124,7 +126,6 @@ async def _bring_in(
 
     What came after `not_after` by the server's clock is left where it is.
     """
-    end = time.monotonic() + FETCH_SECONDS_MAX
     batch: list[FetchedMail] = []
     async for mail in door.mailbox.fetch(listing, uids):
         if not_after is None or mail.received_at <= not_after:
@@ -135,7 +136,7 @@ async def _bring_in(
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
             await _take_in(door, haul, batch)
             batch = []
-        if time.monotonic() > end:
+        if time.monotonic() > haul.read_until:
             break
     await _take_in(door, haul, batch)
 
@@ -152,7 +153,11 @@ async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) ->
     if reused := sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
         event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
     haul.received += len(new)
-    haul.ours |= {mail.uid: mail.raw is not None for mail in mails}
+    haul.ours |= {_as_seen(one): one.raw is not None for one in arrived}
+
+
+def _as_seen(one: Arrival) -> Lying:
+    return Lying(uid=one.uid, message_id=one.message_id, received_at=one.received_at, size_bytes=one.size_bytes)
 
 
 def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:

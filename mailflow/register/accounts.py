@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.accounts import KnownMail, KnownOutgoing
-from mailflow.register.intake import message_token
+from mailflow.register.arrivals import UIDVALIDITY_END, message_token
 from mailflow.register.tables import dispatch, intake, outbox, request
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
@@ -80,9 +80,22 @@ async def mails_at(
     return found
 
 
+async def intakes_at(
+    tx: Transaction, account: str, mailbox: str, uidvalidity: int, uids: Collection[int]
+) -> Mapping[int, Collection[int]]:
+    """The intakes of all that is on record under each of these UIDs, which a server may have given several times."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    given = intake.c.uidvalidity % UIDVALIDITY_END
+    for batch in batches(sorted(uids)):
+        here = (intake.c.account == account, intake.c.mailbox == mailbox, given == uidvalidity)
+        for row in await tx.all(sa.select(intake.c.id, intake.c.uid).where(*here, tx.among(intake.c.uid, batch))):
+            found[row.uid].append(row.id)
+    return found
+
+
 async def mails_by_header(tx: Transaction, headers: Collection[Header]) -> Mapping[Header, Sequence[KnownMail]]:
     """All that have such a header, the oldest first. What has no Message-ID is found by its digest only."""
-    wanted = {(message_token(tx, message_id), at): (message_id, at) for message_id, at in headers if message_id}
+    wanted = {(message_token(tx.vault, message_id), at): (message_id, at) for message_id, at in headers if message_id}
     found: defaultdict[Header, list[KnownMail]] = defaultdict(list)
     for batch in batches(sorted(wanted, key=str)):
         tokens, instants = {token for token, _ in batch}, {at for _, at in batch}

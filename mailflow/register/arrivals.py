@@ -2,16 +2,15 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from mailflow.register.tables import intake
 from mailflow.register.transaction import Transaction, batches
+from mailflow.register.vault import Vault
 
-NAMED = ("account", "mailbox", "uidvalidity", "uid")
-"""What names a mail on a server (RFC 3501 section 2.3.1.1)."""
 UIDVALIDITY_END = 2**32
 """What RFC 3501 leaves room for. Added once for each mail that had the same UID under the same UIDVALIDITY before."""
 
@@ -49,6 +48,11 @@ def digest(arrival: Arrival) -> str | None:
     return None if arrival.raw is None else hashlib.sha256(arrival.raw).hexdigest()
 
 
+def message_token(vault: Vault, message_id: str) -> int | None:
+    """What a Message-ID is kept as; None of none."""
+    return vault.short_token("request-message-id", message_id) if message_id else None
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What is on record under a UID."""
@@ -56,6 +60,21 @@ class Taken:
     received_at: datetime
     digest: str | None
     """None: it was too large to be read."""
+    message_token: int | None
+    """None: it has no Message-ID, or was too large to be read."""
+    size_bytes: int
+
+    def bears(self, received_at: datetime, token: int | None, size_bytes: int) -> bool:
+        """Whether a mail that has its UID, and this header, is surely this mail.
+
+        The date alone says little: a clock that was put back with its server counts the same seconds once more. Without
+        a Message-ID only octets tell; of what was too large to be read, the size.
+        """
+        if received_at != self.received_at:
+            return False
+        if self.digest is None:
+            return size_bytes == self.size_bytes
+        return token is not None and token == self.message_token
 
 
 async def taken(
@@ -77,21 +96,24 @@ async def taken(
                 tx.among(intake.c.uid, batch),
             )
             .values(taken_at=intake.c.taken_at)
-            .returning(intake.c.uid, intake.c.digest, intake.c.received_at)
+            .returning(intake.c.uid, *(intake.c[field.name] for field in fields(Taken)))
         )
-        found |= {row.uid: Taken(row.received_at, row.digest) for row in await tx.all(statement)}
+        found |= {uid: Taken(*known) for uid, *known in await tx.all(statement)}
     return found
 
 
 async def others(tx: Transaction, arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """Those of these, whose UIDs are on record, that are not the mails on record: under the UIDVALIDITY to try next.
+    """Those of these, whose UIDs are on record, that are not the mails on record.
 
     A server may give a mail's octets in another form later, and one whose files were copied may have lost its dates: it
-    is another mail when neither is as it was.
+    is another mail when neither its octets nor its header are as they were.
     """
     found = []
     for one in arrivals:
         known = (await taken(tx, one.account, one.mailbox, one.uidvalidity, [one.uid]))[one.uid]
-        if known.received_at != one.received_at and (known.digest is None or known.digest != digest(one)):
-            found.append(replace(one, uidvalidity=one.uidvalidity + UIDVALIDITY_END))
+        has_its_octets = known.digest is not None and known.digest == digest(one)
+        if not has_its_octets and not known.bears(
+            one.received_at, message_token(tx.vault, one.message_id), one.size_bytes
+        ):
+            found.append(one)
     return found

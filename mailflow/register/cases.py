@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.register.intake import message_token
+from mailflow.register.arrivals import message_token
 from mailflow.register.tables import awaited_file, file, history, intake, journal, outbox, sender
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
@@ -122,7 +122,7 @@ def _statements(tx: Transaction, which: Filter) -> list[sa.Select[Any]]:
 
 def _named(tx: Transaction, which: Filter) -> sa.Select[Any]:
     """The mails with the Message-ID."""
-    return sa.select(intake.c.id).where(intake.c.message_token == message_token(tx, which.message_id))
+    return sa.select(intake.c.id).where(intake.c.message_token == message_token(tx.vault, which.message_id))
 
 
 def _matching(table: sa.Table, which: Filter, conditions: list[sa.ColumnElement[bool]]) -> sa.Select[Any]:

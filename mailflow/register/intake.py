@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
 from mailflow.register import journal, keys, rounds
-from mailflow.register.arrivals import NAMED, Arrival, Kept, digest, others
+from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Kept, digest, message_token, others
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
 from mailflow.register.types import IntakeState
 from mailflow.register.vault import SealBroken
 
+_NAMED = ("account", "mailbox", "uidvalidity", "uid")
+"""What names a mail on a server (RFC 3501 section 2.3.1.1)."""
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 REFUNDED = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
 """Of the attempts: the last one was none, since the mail was not to blame."""
@@ -64,26 +66,22 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     rows, made = [], {}
     for arrival, octets, place in zip(arrivals, digests, places, strict=True):
         seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, octets) in known
-        row = _row(arrival, octets, at, seen=seen) | {"message_token": message_token(tx, arrival.message_id)}
+        row = _row(arrival, octets, at, seen=seen) | {"message_token": message_token(tx.vault, arrival.message_id)}
         row |= {"line": place.line, "round": place.round}
         if arrival.raw is not None and not seen:
             key = made[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
         rows.append(row)
-    named = [intake.c[name] for name in NAMED]
+    named = [intake.c[name] for name in _NAMED]
     new = tx.insert(intake).on_conflict_do_nothing(index_elements=named).returning(intake.c.id, *named)
     taken = {tuple(named): id_ for id_, *named in await tx.all(new, rows)}
     owned = [(key, keys.Owner("intake", str(taken[uid]))) for uid, key in made.items() if uid in taken]
     await keys.keep(tx, owned, at)
-    further = await others(tx, [arrival for arrival in arrivals if _uid(arrival) not in taken])
-    uids = {arrival.uid for arrival in further}
-    kept = [Kept(one, is_new=_uid(one) in taken) for one in arrivals if one.uid not in uids]
+    again = await others(tx, [arrival for arrival in arrivals if _uid(arrival) not in taken])
+    uids = {_uid(arrival) for arrival in again}
+    kept = [Kept(one, is_new=_uid(one) in taken) for one in arrivals if _uid(one) not in uids]
+    further = [replace(one, uidvalidity=one.uidvalidity + UIDVALIDITY_END) for one in again]
     return [*kept, *await take_in(tx, further, at)] if further else kept
-
-
-def message_token(tx: Transaction, message_id: str) -> int | None:
-    """What a Message-ID is kept as; None of none."""
-    return tx.vault.short_token("request-message-id", message_id) if message_id else None
 
 
 def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> dict[str, Any]:
@@ -119,15 +117,17 @@ def _came_at(received_at: datetime, taken_at: datetime) -> datetime:
 async def _known_deliveries(
     tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str]
 ) -> set[tuple[str, str, int, str]]:
+    """What has octets that came under another UIDVALIDITY, or of what has a UID that was given again, under any."""
     found: set[tuple[str, str, int, str]] = set()
     places = {(a.account, a.mailbox, a.uidvalidity) for a in arrivals}
     for account, mailbox, uidvalidity in sorted(places):
+        given = intake.c.uidvalidity if uidvalidity >= UIDVALIDITY_END else intake.c.uidvalidity % UIDVALIDITY_END
         for batch in batches(digests):
             statement = sa.select(intake.c.digest).where(
                 tx.among(intake.c.digest, batch),
                 intake.c.account == account,
                 intake.c.mailbox == mailbox,
-                intake.c.uidvalidity != uidvalidity,
+                given != uidvalidity,
             )
             found |= {(account, mailbox, uidvalidity, row.digest) for row in await tx.all(statement)}
     return found

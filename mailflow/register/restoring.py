@@ -17,7 +17,7 @@ from mailflow.core import numbers
 from mailflow.core.calendar import legal_day
 from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
 from mailflow.register import journal as journals
-from mailflow.register.intake import message_token
+from mailflow.register.arrivals import message_token
 from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.sequences import JUMPED
 from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
@@ -109,7 +109,7 @@ async def accounted(tx: Transaction, mailbox: str, uidvalidity: int) -> int:
 
 async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set[str]:
     """Of the Message-IDs of mails those of none that was ever taken in."""
-    tokens = {message_token(tx, one): one for one in message_ids}
+    tokens = {message_token(tx.vault, one): one for one in message_ids}
     for batch in batches(list(tokens)):
         known = sa.select(intake.c.message_token).where(tx.among(intake.c.message_token, batch))
         for row in await tx.all(known):

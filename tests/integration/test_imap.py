@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -86,7 +87,7 @@ async def test_moved_mails_lie_in_the_new_folder_only(place: Place) -> None:
     name = a_name("Done")
     async with closing(place.mailbox()) as mailbox:
         listing = await mailbox.list()
-        await mailbox.move(listing, listing.uids[1:4], name)
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids[1:4]), name)
         await mailbox.move(listing, [], name)
         left = await mailbox.list()
     assert left.uids == (listing.uids[0], listing.uids[4])
@@ -102,7 +103,7 @@ async def test_folders_may_have_any_name(place: Place, name: str, in_utf7: str) 
     place.put(raw)
     async with closing(place.mailbox()) as mailbox:
         listing = await mailbox.list()
-        await mailbox.move(listing, listing.uids, name)
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids), name)
     assert raw in place.moved(in_utf7, name)
 
 
@@ -115,7 +116,7 @@ async def test_what_another_client_took_away_is_left_out(place: Place) -> None:
         place.take_away(2)
         fetched = await read(mailbox, listing)
         looked_at = await mailbox.look(listing, listing.uids)
-        await mailbox.move(listing, listing.uids, name)
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids), name)
         assert (await mailbox.list()).uids == ()
     assert [(mail.uid, mail.received_at) for mail in fetched] == [(one.uid, one.received_at) for one in looked_at]
     assert [mail.raw for mail in fetched] == [mails[0], *mails[2:]]
@@ -126,17 +127,38 @@ async def test_uids_from_before_a_change_of_uidvalidity_are_refused(place: Place
     place.put(a_mail("one"), a_mail("two"))
     async with closing(place.mailbox()) as mailbox:
         old = await mailbox.list()
+        seen = await mailbox.look(old, old.uids)
         place.renumber()
         with pytest.raises(Unavailable):
             await read(mailbox, old)
         with pytest.raises(Unavailable):
             await mailbox.look(old, old.uids)
         with pytest.raises(Unavailable):
-            await mailbox.move(old, old.uids, "Nowhere")
+            await mailbox.move(old, seen, "Nowhere")
         new = await mailbox.list()
         assert new.uidvalidity != old.uidvalidity
         assert len(await read(mailbox, new)) == 2
     assert place.moved("Nowhere", "Nowhere") == []
+
+
+async def test_over_another_connection_only_what_is_still_the_same_is_moved(place: Place) -> None:
+    """A server that was put back to an older state may have given its UID to another mail."""
+    mails, name = [a_mail(f"m{number}") for number in range(5)], a_name("Done")
+    place.put(*mails)
+    async with closing(place.mailbox()) as mailbox:
+        listing = await mailbox.list()
+        named, sized, dated, gone, same = await mailbox.look(listing, listing.uids)
+        await mailbox.close()
+        place.take_away(4)
+        others = [
+            replace(named, message_id="<other@example.test>"),
+            replace(sized, size_bytes=1),
+            replace(dated, received_at=dated.received_at + timedelta(seconds=1)),
+        ]
+        with pytest.raises(Unavailable):
+            await mailbox.move(listing, [*others, gone, same], name)
+        assert (await mailbox.list()).uids == listing.uids[:3]
+    assert place.moved(name, name) == mails[4:]
 
 
 async def test_a_folder_that_was_made_anew_is_noticed_by_the_next_list(place: Place) -> None:
@@ -223,7 +245,7 @@ async def test_two_thousand_mails_are_listed_and_moved(folder: ServerPlace) -> N
     async with closing(folder.mailbox()) as mailbox:
         listing = await mailbox.list()
         fetched = await read(mailbox, listing)
-        await mailbox.move(listing, listing.uids, name)
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids), name)
         assert (await mailbox.list()).uids == ()
     assert [mail.uid for mail in fetched] == list(listing.uids)
     assert len(folder.moved(name, name)) == len(fetched) == 2000
@@ -235,7 +257,7 @@ async def test_a_folder_name_may_hold_quotes_and_backslashes(folder: ServerPlace
     name = a_name('A "b" \\ ')
     async with closing(folder.mailbox()) as mailbox:
         listing = await mailbox.list()
-        await mailbox.move(listing, listing.uids, name)
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids), name)
     assert folder.moved(name, name) == [raw]
 
 
@@ -276,11 +298,12 @@ async def test_a_cancelled_call_leaves_the_next_one_a_fresh_connection(folder: S
         async with closing(ImapMailbox(account, folder.folder)) as mailbox:
             stall.fired = True
             listing = await mailbox.list()
+            seen = await mailbox.look(listing, listing.uids)
             stall.fired = False
             calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
                 "list": mailbox.list,
                 "fetch": lambda: read(mailbox, listing),
-                "move": lambda: mailbox.move(listing, listing.uids, "Elsewhere"),
+                "move": lambda: mailbox.move(listing, seen, "Elsewhere"),
                 "wait": lambda: mailbox.wait(60),
                 "find": lambda: copies.find("<one@example.test>"),
             }

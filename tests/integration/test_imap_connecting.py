@@ -164,7 +164,7 @@ async def test_without_move_the_mails_are_copied_and_only_they_are_expunged(tmp_
         place.flag(1, r"\Deleted")
         async with closing(place.mailbox()) as mailbox:
             listing = await mailbox.list()
-            await mailbox.move(listing, listing.uids[:1], "Processed")
+            await mailbox.move(listing, await mailbox.look(listing, listing.uids[:1]), "Processed")
             assert not await mailbox.wait(0.1)
         assert place.moved("Processed", "Processed") == [mails[1]]
         assert place.inbox() == [mails[0], mails[2]]
@@ -195,5 +195,5 @@ async def test_without_move_and_uidplus_nothing_is_touched(tmp_path: Path) -> No
         async with closing(place.mailbox()) as mailbox:
             listing = await mailbox.list()
             with pytest.raises(Misconfigured):
-                await mailbox.move(listing, listing.uids, "Processed")
+                await mailbox.move(listing, await mailbox.look(listing, listing.uids), "Processed")
             assert await mailbox.list() == listing

@@ -24,7 +24,7 @@ async def _dialogue(mailbox: Mailbox, done: str) -> None:
     listing = await mailbox.list()
     for mail in await read(mailbox, listing):
         assert mail.raw
-    await mailbox.move(listing, listing.uids, done)
+    await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
     await mailbox.wait(0.02)
     await mailbox.list()
 

@@ -40,7 +40,7 @@ async def test_a_folder_is_looked_through_by_headers(place: ServerPlace) -> None
     assert b"Seen" not in b"".join(place.flags())
 
     target = a_name("Target")
-    await folder.move(listing, listing.uids[:2], target)
+    await folder.move(listing, await folder.look(listing, listing.uids[:2]), target)
     assert place.moved(target, target) == mails[:2]
     there = ImapFolder(place.account, target, read_only=True)
     moved = await there.look(await there.list(), (await there.list()).uids)
@@ -48,7 +48,7 @@ async def test_a_folder_is_looked_through_by_headers(place: ServerPlace) -> None
         (one.message_id, one.received_at) for one in seen[:2]
     ]
     with pytest.raises(Unavailable):
-        await folder.move(Listing(uidvalidity=listing.uidvalidity + 1, uids=()), listing.uids[2:], target)
+        await folder.move(Listing(uidvalidity=listing.uidvalidity + 1, uids=()), seen[2:], target)
     await folder.close()
     await there.close()
 

@@ -1,4 +1,4 @@
-"""Mails that an IMAP server cannot read or move, in every way in which it may fail at them: on two servers."""
+"""Mails that an IMAP server cannot read, in every way in which it may fail at them: on two servers."""
 
 import asyncio
 import imaplib
@@ -10,14 +10,14 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor
-from mailflow.mail.imap import ImapCopies, ImapFolder, ImapMailbox
+from mailflow.mail.imap import ImapCopies, ImapMailbox
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
 from mailflow.mail.stages import Drained, Stages
 from mailflow.mail.worker import receive
 from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
 from tests.support.doors import House
-from tests.support.imap_failing import BODIES, MOVE, WAYS, Failing
+from tests.support.imap_failing import BODIES, HEADERS, MOVE, SIZES, WAYS, Failing
 from tests.support.judging import RECEIVED_AT, dem_part
 from tests.support.judging import a_mail as a_request
 from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name, an_account, closing, read
@@ -211,96 +211,31 @@ async def test_a_server_that_is_away_is_no_fault_of_a_mail(
     assert "unreadable-in-mailbox" not in caplog.text
 
 
-# Moving
-
-
-@pytest.mark.parametrize("way", ["refused", "cut"])
-async def test_what_cannot_be_moved_keeps_no_other_one_from_it(place: ServerPlace, way: str) -> None:
-    mails, clock, done = [a_mail(f"m{number}") for number in range(9)], Clock(), a_name("Done")
-    place.put(*mails)
-    failing = Failing(way, MOVE, ())
+@pytest.mark.parametrize(
+    ("way", "command"), [("left out", HEADERS), ("refused", HEADERS), ("no date", SIZES), ("an open list", SIZES)]
+)
+async def test_what_cannot_be_looked_at_is_told_and_put_off(
+    place: ServerPlace, caplog: pytest.LogCaptureFixture, way: str, command: bytes
+) -> None:
+    """Else it would lie in the inbox for ever, and nobody would know."""
+    place.put(*(a_mail(f"m{number}") for number in range(3)))
+    failing, clock = Failing(way, command, ()), Clock()
     async with (
         FaultProxy(place.server.imap_port, at_line=failing) as proxy,
         closing(a_mailbox(place, proxy.port, clock)) as mailbox,
     ):
         listing = await mailbox.list()
-        bad = [listing.uids[n] for n in (0, 3, 4)]
-        failing.bad.update(bad)
+        bad, *good = listing.uids
+        failing.bad.add(bad)
         for _ in range(3):
-            await mailbox.move(listing, listing.uids, done)
-            assert (await mailbox.list()).uids == tuple(bad)
-        assert sorted(place.moved(done, done)) == sorted([*mails[1:3], *mails[5:]])
+            assert [mail.uid for mail in await mailbox.look(listing, listing.uids)] == good
+        assert ((await mailbox.list()).troubled, caplog.text.count("unreadable-in-mailbox")) == (1, 2)
         failing.bad.clear()
         clock.now += AGAIN_FIRST_SECONDS
-        await mailbox.move(listing, listing.uids, done)
-        assert (await mailbox.list()).uids == ()
-    assert sorted(place.moved(done, done)) == sorted(mails)
-
-
-async def test_a_server_that_moves_nothing_is_unavailable(place: ServerPlace) -> None:
-    place.put(*(a_mail(f"m{number}") for number in range(9)))
-    failing, done = Failing("refused", MOVE, range(1, 1000)), a_name("Done")
-    async with (
-        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
-        closing(a_mailbox(place, proxy.port)) as mailbox,
-    ):
-        listing = await mailbox.list()
-        with pytest.raises(Unavailable):
-            await mailbox.move(listing, listing.uids, done)
-        failing.bad.clear()
-        await mailbox.move(listing, listing.uids, done)
-        assert (await mailbox.list()).uids == ()
-
-
-async def test_who_moves_mails_of_a_folder_hears_of_one_that_stays(place: ServerPlace) -> None:
-    place.put(*(a_mail(f"m{number}") for number in range(4)))
-    failing, done = Failing("refused", MOVE, ()), a_name("Done")
-    async with FaultProxy(place.server.imap_port, at_line=failing) as proxy:
-        folder = ImapFolder(an_account(port=proxy.port), place.folder, read_only=False)
-        listing = await folder.list()
-        failing.bad.add(listing.uids[1])
-        with pytest.raises(Unavailable):
-            await folder.move(listing, listing.uids, done)
-        assert (await folder.list()).uids == listing.uids[1:2]
-        await folder.close()
-
-
-async def test_a_move_whose_connection_is_cut_once_is_made_over_a_fresh_one(place: ServerPlace) -> None:
-    place.put(a_mail("one"))
-    cut, done = Rule(side=Side.CLIENT, fault=Fault.RESET_BEFORE, match=MOVE), a_name("Done")
-    async with (
-        FaultProxy(place.server.imap_port, cut) as proxy,
-        closing(a_mailbox(place, proxy.port)) as mailbox,
-    ):
-        listing = await mailbox.list()
-        await mailbox.move(listing, listing.uids, done)
-        assert (await mailbox.list()).uids == ()
-    assert cut.fired
-    assert place.moved(done, done) == [a_mail("one")]
-
-
-async def test_mails_that_a_server_has_copied_and_cannot_remove_are_copied_once(place: ServerPlace) -> None:
-    """Without MOVE. To do it by halves would copy each of them again and again."""
-    mails, done = [a_mail(f"m{number}") for number in range(8)], a_name("Done")
-    place.put(*mails)
-    copying = Failing("refused", rb"UID COPY (\S+) ", ())
-
-    def without_move(side: Side, line: bytes) -> Break | None:
-        if side is Side.SERVER and b"CAPABILITY" in line:
-            return Break(fault=Fault.REPLACE, replacement=re.sub(rb" MOVE\b", b"", line))
-        if side is Side.CLIENT and b"UID STORE" in line:
-            return Break(fault=Fault.REPLACE, replacement=line.split()[0] + b" NONSENSE\r\n")
-        return copying(side, line)
-
-    async with (
-        FaultProxy(place.server.imap_port, at_line=without_move) as proxy,
-        closing(a_mailbox(place, proxy.port)) as mailbox,
-    ):
-        listing = await mailbox.list()
-        with pytest.raises(Unavailable):
-            await mailbox.move(listing, listing.uids, done)
-    assert copying.commands == 2, "the first made the folder"
-    assert sorted(place.moved(done, done)) == sorted(mails)
+        assert len(await mailbox.look(listing, listing.uids)) == 3
+        place.take_away(1)
+        assert [mail.uid for mail in await mailbox.look(listing, listing.uids)] == good
+    assert caplog.text.count("unreadable-in-mailbox") == 2, "what somebody took away is no trouble"
 
 
 # The worker

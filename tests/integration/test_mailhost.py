@@ -112,7 +112,7 @@ async def test_a_mail_that_was_moved_is_in_the_folder_and_no_longer_in_the_inbox
     for raw in (MAIL, LARGE):
         await host.deliver("svc", raw)
     listing = await mailbox.list()
-    await mailbox.move(listing, listing.uids[:1], "Processed")
+    await mailbox.move(listing, await mailbox.look(listing, listing.uids[:1]), "Processed")
     assert await read(mailbox) == [LARGE]
     processed = ImapMailbox(account_of(host, "svc"), "Processed")
     assert await read(processed) == [MAIL]

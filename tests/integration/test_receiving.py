@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,6 +46,25 @@ async def test_a_slow_server_is_read_for_a_bounded_time_in_one_turn(
     assert len(house.mailbox.inbox) == 2
     drained = await drain(house.door())
     assert (drained.progress.received, drained.progress.sent) == (2, 3)
+
+
+async def test_what_has_to_be_read_again_is_read_within_the_same_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New mails, and those of which headers do not tell whether they are on record."""
+    seconds = [0.0]
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: sum(seconds)))
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+    house.troubles += ["move"]
+    await worker.receive(house.door())
+    for uid, stored in house.mailbox.inbox.items():
+        house.mailbox.inbox[uid] = replace(stored, received_at=stored.received_at + timedelta(hours=1))
+    for number in range(3, 7):
+        house.mailbox.deliver(letter(number))
+    monkeypatch.setattr(house.mailbox, "trouble", lambda seam: seconds.append(500.0 * (seam == "fetch:next")))
+    assert (await worker.receive(house.door())).received == 3
+    assert (sum(seconds), len(house.mailbox.inbox)) == (1000.0, 3)
 
 
 async def test_a_mail_on_record_that_cannot_be_read_any_more_stays_and_keeps_nobody_waiting(house: House) -> None:

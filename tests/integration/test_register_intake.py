@@ -26,6 +26,7 @@ from tests.support.records import (
     take_in,
 )
 
+NAMED = arrival(1, message_id="<1@desk.example>")
 TOO_LARGE = replace(arrival(2), raw=None, size_bytes=99_000_000)
 
 
@@ -55,8 +56,8 @@ async def test_a_mail_comes_back_as_it_was_taken_in(register: Register) -> None:
 
 
 async def test_a_mail_seen_again_is_left_as_it_is(register: Register) -> None:
-    await _take(register, arrival(1))
-    await _take(register, arrival(1, b"other octets"), arrival(2))
+    await _take(register, NAMED)
+    await _take(register, replace(NAMED, raw=b"other octets"), arrival(2))
     assert [mail.raw for mail in await claim(register)] == [b"mail 1", b"mail 2"]
     assert len(await key_rows(register)) == 2
 
@@ -75,11 +76,10 @@ async def test_a_uid_that_is_given_again_is_another_mail(register: Register) -> 
 
 
 async def test_a_mail_that_has_lost_its_date_or_its_form_is_the_same(register: Register) -> None:
-    await _take(register, arrival(1), TOO_LARGE)
+    await _take(register, NAMED, TOO_LARGE)
     for same in (
-        replace(arrival(1), received_at=NOW),
-        arrival(1, b"in another form"),
-        replace(TOO_LARGE, size_bytes=98_000_000),
+        replace(NAMED, received_at=NOW),
+        replace(NAMED, raw=b"in another form"),
         replace(TOO_LARGE, raw=b"the limit is higher now"),
     ):
         assert await _take(register, same) == [Kept(same, is_new=False)]
@@ -92,6 +92,36 @@ async def test_a_uid_that_is_given_again_to_a_mail_too_large_to_read_is_another_
         (kept,) = await _take(register, replace(TOO_LARGE, uid=uid, received_at=NOW))
         assert kept.arrival.uidvalidity >= arrivals.UIDVALIDITY_END
     assert await _states(register) == ["received", "set_aside", "set_aside", "set_aside"]
+
+
+async def test_a_second_that_comes_twice_makes_no_two_mails_one(register: Register) -> None:
+    """The clock of a server that was put back may be, too. Without a Message-ID the octets alone say which it is."""
+    too_large, unnamed = replace(TOO_LARGE, uid=3), arrival(2)
+    named = [replace(NAMED, raw=name.encode(), message_id=name) for name in ("<2@desk.example>", "")]
+    others = [*named, replace(unnamed, raw=b"mail X"), replace(too_large, size_bytes=98_000_000)]
+    mails = [NAMED, unnamed, too_large, *others]
+    for mail in mails:
+        assert [kept.is_new for kept in await _take(register, mail)] == [True], mail
+    for mail in mails:
+        assert [kept.is_new for kept in await _take(register, mail)] == [False], mail
+
+
+async def test_what_was_taken_in_of_one_mailbox_is_told_whatever_uids_another_one_gives_again(
+    register: Register,
+) -> None:
+    other = replace(arrival(1, b"of the other"), mailbox="Other")
+    await _take(register, arrival(1))
+    kept = await _take(register, replace(arrival(1, b"another"), received_at=NOW), other)
+    assert [(one.arrival.mailbox, one.is_new) for one in kept] == [("Other", True), ("INBOX", True)]
+
+
+async def test_octets_that_came_under_a_uid_that_was_given_again_are_a_new_mail_under_a_uid_of_its_own(
+    register: Register,
+) -> None:
+    await _take(register, arrival(1))
+    await _take(register, replace(arrival(1, b"again"), received_at=NOW))
+    await _take(register, arrival(2, b"again"))
+    assert await _states(register) == ["received"] * 3
 
 
 async def test_known_octets_under_a_uid_that_is_given_again_are_the_same_delivery(register: Register) -> None:

@@ -3,18 +3,21 @@
 import imaplib
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mailflow.errors import Unavailable
 from mailflow.ledger.differences import Kind
 from mailflow.ledger.reading import Places, Reading, Terms
 from mailflow.ledger.reckoning import Place, Status
 from mailflow.mail import worker
+from mailflow.mail.imap import ImapMailbox
+from mailflow.mail.ports import Listing, Lying
 from tests.servers.dovecot import Dovecot
 from tests.support.batches import drain, letter
 from tests.support.doors import House
@@ -22,6 +25,7 @@ from tests.support.fake_folder import FakeFolder
 from tests.support.fakes import FakeMailbox
 from tests.support.judging import RECEIVED_AT
 from tests.support.mailbox_places import ServerPlace, a_name, closing
+from tests.support.records import rows
 
 NAMES = {Place.INBOX: "INBOX", Place.PROCESSED: "Processed", Place.QUARANTINE: "Quarantine"}
 
@@ -47,6 +51,38 @@ async def test_mails_under_uids_that_a_server_gives_again_are_answered_as_any_ot
     assert len(house.mailbox.messages(house.door().processed)) == 6
 
 
+async def test_a_mail_of_the_same_second_is_answered_as_any_other(house: House) -> None:
+    """The clock of the server was put back, too, and it gives the same UIDs at the same time."""
+    house.mailbox.deliver(letter(0))
+    house.troubles += ["move"]
+    await worker.receive(house.door())
+    house.mailbox.go_back()
+    house.mailbox.deliver(later := another(1))
+    assert (await drain(house.door())).progress.sent == 2
+    assert house.mailbox.messages(house.door().processed) == [later]
+
+
+async def test_a_mail_without_a_name_of_its_own_is_told_by_its_octets(house: House) -> None:
+    unnamed = [letter(number).replace(b"Message-ID: <1@mairie.example>\r\n", b"") for number in range(2)]
+    house.mailbox.deliver(unnamed[0])
+    for progress in (1, 0):
+        house.troubles += ["move"]
+        if progress:
+            await worker.receive(house.door())
+        else:
+            with pytest.raises(Unavailable):
+                await worker.receive(house.door())
+    house.mailbox.go_back()
+    house.mailbox.deliver(unnamed[1])
+    assert (await drain(house.door())).progress.sent == 2
+    assert house.mailbox.messages(house.door().processed) == [unnamed[1]]
+
+
+def another(number: int) -> bytes:
+    """A letter with a Message-ID of its own."""
+    return letter(number).replace(b"<1@mairie.example>", f"<another{number}@mairie.example>".encode())
+
+
 async def test_mails_of_a_server_that_was_put_back_to_an_older_state_are_answered(
     dovecot: Dovecot, house: House
 ) -> None:
@@ -64,6 +100,44 @@ async def test_mails_of_a_server_that_was_put_back_to_an_older_state_are_answere
     assert (drained.progress.received, drained.progress.sent, drained.waiting) == (2, 2, 0)
     assert place.inbox() == []
     assert {*later} < {*place.moved(processed, processed)}
+
+
+class Overtaken(ImapMailbox):
+    """Something happens between reading and moving, once."""
+
+    happens: Callable[[], object] | None = None
+
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
+        happens, self.happens = self.happens, None
+        if happens:
+            happens()
+        await super().move(listing, mails, folder)
+
+
+async def test_mails_that_have_the_uids_of_those_just_read_are_not_put_away_in_their_place(
+    dovecot: Dovecot, house: House
+) -> None:
+    """The server was put back while they were committed, and the move goes over a fresh connection."""
+    place, processed = ServerPlace(dovecot, a_name("In")), a_name("Processed")
+    mailbox = Overtaken(place.account, place.folder)
+    async with closing(mailbox):
+        door = replace(house.door(), mailbox=mailbox, processed=processed)
+        with ExitStack() as older:
+            older.enter_context(put_back(dovecot, dovecot.mails / "svc" / dovecot.driver / place.folder))
+            put(place, 0, 1)
+            later: list[bytes] = []
+
+            def goes_back() -> None:
+                older.close()
+                later.extend(put(place, 2, 3))
+
+            mailbox.happens = goes_back
+            assert (await worker.receive(door)).received == 2
+        assert place.inbox() == later, "none was read yet"
+        drained = await drain(door)
+    assert (drained.progress.received, drained.progress.sent, drained.waiting) == (2, 4, 0)
+    assert place.inbox() == []
+    assert place.moved(processed, processed) == later
 
 
 @contextmanager
@@ -87,11 +161,7 @@ def put(place: ServerPlace, *numbers: int) -> list[bytes]:
     return [*mails.values()]
 
 
-async def test_a_reconciliation_does_not_take_them_for_mails_that_were_left_there(house: House) -> None:
-    """It would move them away, unread."""
-    house.mailbox.deliver(letter(0))
-    house.troubles += ["move"]
-    await worker.receive(house.door())
+def reconciliation(house: House) -> Reading:
     terms = Terms(
         account=house.door().account,
         domain="service.example",
@@ -105,12 +175,39 @@ async def test_a_reconciliation_does_not_take_them_for_mails_that_were_left_ther
         audit=FakeFolder(FakeMailbox(clock=lambda: house.now, size_bytes_max=1 << 20), "INBOX"),
         copies=house.mailbox,
     )
-    reading = Reading(register=house.register, places=places, terms=terms, at=house.now)
-    assert (await reading.sheet()).found[Kind.LEFT] == 1
-    house.mailbox.remove(1)
+    return Reading(register=house.register, places=places, terms=terms, at=house.now)
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_a_reconciliation_does_not_take_them_for_mails_that_were_left_there(house: House, seconds: int) -> None:
+    """It would move them away, unread; also those of the same second."""
+    house.mailbox.deliver(letter(0))
+    house.troubles += ["move"]
+    await worker.receive(house.door())
+    assert (await reconciliation(house).sheet()).found[Kind.LEFT] == 1
     house.mailbox.go_back()
-    house.mailbox.clock = lambda: house.now
-    assert house.mailbox.deliver(letter(1)) == 1
-    sheet = await reading.sheet()
+    house.mailbox.clock = lambda: RECEIVED_AT + timedelta(seconds=seconds)
+    assert house.mailbox.deliver(another(1)) == 1
+    sheet = await reconciliation(house).sheet()
     assert Kind.LEFT not in sheet.found
     assert sheet.mails[Place.INBOX, Status.WAITING] == 1
+
+
+async def test_a_reconciliation_knows_one_of_them_that_was_left_there(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    await drain(house.door())
+    house.mailbox.go_back()
+    house.mailbox.deliver(another(1))
+    house.troubles += ["move"]
+    assert (await worker.receive(house.door())).received == 1
+    (left,) = (await reconciliation(house).sheet()).told
+    (last,) = await rows(house.register, "SELECT max(id) AS id FROM intake")
+    assert (left.kind, left.intake) == (Kind.LEFT, last.id)
+
+
+async def test_a_reconciliation_knows_a_mail_that_was_left_there_and_has_lost_its_date(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    house.troubles += ["move"]
+    await worker.receive(house.door())
+    house.mailbox.inbox[1] = replace(house.mailbox.inbox[1], received_at=RECEIVED_AT + timedelta(hours=1))
+    assert [one.kind for one in (await reconciliation(house).sheet()).told] == [Kind.LEFT]

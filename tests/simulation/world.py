@@ -265,9 +265,9 @@ class Inbox:
         await self._world.pause()
         return await self._world.mailbox.look(listing, uids)
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         await self._world.pause()
-        await self._world.mailbox.move(listing, uids, folder)
+        await self._world.mailbox.move(listing, mails, folder)
 
     async def wait(self, seconds: float) -> bool:
         return False

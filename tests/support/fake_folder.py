@@ -41,7 +41,7 @@ class FakeFolder:
                     received_at=stored.received_at,
                 )
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         raise AssertionError("a sheet changes nothing")
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:

@@ -67,6 +67,7 @@ class FakeMailbox:
         self.unreadable: set[int] = set()
         self._troubled: set[int] = set()
         self._next_uid = 1
+        self._selection = object()
         self._arrived = asyncio.Event()
 
     # The server's side
@@ -85,10 +86,14 @@ class FakeMailbox:
         """Another client takes a mail away."""
         del self.inbox[uid]
 
-    def go_back(self) -> None:
-        """An older state of the empty inbox is restored: UIDs are given again, under the same UIDVALIDITY."""
-        assert not self.inbox
-        self._next_uid = 1
+    def go_back(self, uid: int = 1) -> None:
+        """The state of before this UID was given is restored: it is given again, under the same UIDVALIDITY.
+
+        Connections are lost, and what came since to the inbox; not what lies in the other folders.
+        """
+        self.inbox = {one: stored for one, stored in self.inbox.items() if one < uid}
+        self._next_uid = uid
+        self._selection = object()
 
     def renumber(self) -> None:
         """The server gives all mails new UIDs under a new UIDVALIDITY."""
@@ -110,7 +115,10 @@ class FakeMailbox:
         self._arrived.clear()
         uids = sorted(self.inbox, key=lambda uid: (uid in self._troubled, uid))
         return Listing(
-            uidvalidity=self.uidvalidity, uids=tuple(uids), troubled=len(self._troubled.intersection(self.inbox))
+            uidvalidity=self.uidvalidity,
+            uids=tuple(uids),
+            troubled=len(self._troubled.intersection(self.inbox)),
+            selection=self._selection,
         )
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
@@ -137,16 +145,21 @@ class FakeMailbox:
         self._troubled |= self.unreadable.intersection(there)
         return [lying(uid, stored) for uid, stored in there.items() if uid not in self.unreadable]
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         self.trouble("move")
         self._check(listing)
-        for uid in sorted(set(uids)):
+        others = []
+        if listing.selection is not self._selection:
+            others = [mail.uid for mail in mails if (one := self.inbox.get(mail.uid)) and lying(mail.uid, one) != mail]
+        for uid in sorted({mail.uid for mail in mails}.difference(others)):
             if (stored := self.inbox.get(uid)) is not None:
                 # MOVE is not atomic: a server killed in between can leave a mail in both folders.
                 self.folders.setdefault(folder, []).append(stored)
                 self.trouble("move:next")
                 del self.inbox[uid]
         self.trouble("move:end")
+        if others:
+            raise Unavailable("the connection was lost")
 
     async def wait(self, seconds: float) -> bool:
         try:
@@ -157,7 +170,7 @@ class FakeMailbox:
         return True
 
     async def close(self) -> None:
-        pass
+        self._selection = object()
 
     def _check(self, listing: Listing) -> None:
         if listing.uidvalidity != self.uidvalidity:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from mailflow.mail import imap_syntax
 from mailflow.selftest.proxy import Break, Fault, Side
 
+HEADERS = rb"UID FETCH (\S+) .*MESSAGE-ID"
 SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY", rb"UID MOVE (\S+) "
 
 WAYS = [

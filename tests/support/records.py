@@ -26,7 +26,13 @@ NORD = Territory("059")
 
 
 def arrival(
-    uid: int, raw: bytes | None = None, *, uidvalidity: int = 7, minutes_ago: int = 60, from_address: str = ""
+    uid: int,
+    raw: bytes | None = None,
+    *,
+    uidvalidity: int = 7,
+    minutes_ago: int = 60,
+    message_id: str = "",
+    from_address: str = "",
 ) -> Arrival:
     octets = b"mail %d" % uid if raw is None else raw
     return Arrival(
@@ -37,6 +43,7 @@ def arrival(
         raw=octets,
         size_bytes=len(octets),
         received_at=NOW - timedelta(minutes=minutes_ago),
+        message_id=message_id,
         from_address=from_address,
     )
 

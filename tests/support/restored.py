@@ -56,7 +56,7 @@ class FakeTrail:
             for uid, raw in mails
         ]
 
-    async def move(self, listing: Listing, uids: Sequence[int], folder: str) -> None:
+    async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         raise AssertionError("it is only read")
 
     async def unmark(self, listing: Listing, uids: Sequence[int]) -> None:

@@ -54,9 +54,10 @@ class Server:
         together, apart = self.troubles.due(first)
         sets = [*(together[start : start + BATCH] for start in range(0, len(together), BATCH)), *apart]
         read: list[int] = []
-        async for some, given in Halving(self.troubles, "unreadable", self._witness).each(sets, self._attempt):
+        halving = Halving(self.troubles, "unreadable", self._witness)
+        async for some, given in halving.each(sets, self._attempt):
             assert list(some) == given
-            self.troubles.well(some)
+            halving.well(some)
             read += given
         return read
 

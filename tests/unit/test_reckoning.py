@@ -85,7 +85,7 @@ def test_what_waits_in_the_inbox_is_told_once_it_is_old() -> None:
     account.see(Place.INBOX, lying(1), [])
     account.see(Place.INBOX, lying(2, age=timedelta(minutes=1)), [])
     account.see(Place.INBOX, lying(3), [], marked=True)
-    assert [(one.kind, one.uid) for one in account.differences] == [(Kind.WAITS, 2), (Kind.MARKED, 3)]
+    assert [(one.kind, one.mail and one.mail.uid) for one in account.differences] == [(Kind.WAITS, 2), (Kind.MARKED, 3)]
 
 
 copies = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 4)), max_size=8)

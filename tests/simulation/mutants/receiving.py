@@ -24,8 +24,9 @@ def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
     async def moved_first(door: MailDoor, haul: worker._Haul, mails: Sequence[FetchedMail]) -> None:
         if mails:
-            listing = Listing(uidvalidity=mails[0].uidvalidity, uids=tuple(mail.uid for mail in mails))
-            await door.mailbox.move(listing, listing.uids, door.processed)
+            listing = await door.mailbox.list()
+            uids = [mail.uid for mail in mails]
+            await door.mailbox.move(listing, await door.mailbox.look(listing, uids), door.processed)
         await take_in(door, haul, mails)
 
     patch.setattr(worker, "_take_in", moved_first)
@@ -36,7 +37,8 @@ def a_uid_that_is_on_record_is_that_mail(patch: pytest.MonkeyPatch) -> None:
     async def by_uid(
         door: MailDoor, haul: worker._Haul, listing: Listing, on_record: Mapping[int, Taken]
     ) -> Sequence[int]:
-        haul.ours |= {uid: taken.digest is not None for uid, taken in on_record.items()}
+        seen = await door.mailbox.look(listing, [*on_record])
+        haul.ours |= {mail: on_record[mail.uid].digest is not None for mail in seen}
         return ()
 
     patch.setattr(worker, "_tell_apart", by_uid)
