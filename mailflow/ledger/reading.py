@@ -230,7 +230,7 @@ class Reading:
         audit = self.places.audit
         listing = await audit.list()
         async with self.register.read() as tx:
-            restored = await restoring.accounted(tx, audit.name, listing.uidvalidity)
+            restored = await restoring.accounted(tx, audit.name, listing.uidvalidity, listing.uid_next)
         account = CopyAccount(
             sheet.totals.last_outgoing, audit.name, self.terms.domain, TOKEN_CHARACTERS, restored=restored
         )

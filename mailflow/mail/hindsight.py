@@ -177,7 +177,7 @@ async def _unaccounted(register: Register, trail: Folder, day: date | None) -> t
     """What lies there, and of it what came after all that is accounted for."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
-        after = await restoring.accounted(tx, trail.name, listing.uidvalidity)
+        after = await restoring.accounted(tx, trail.name, listing.uidvalidity, listing.uid_next)
     return listing, [uid for uid in listing.uids if uid > after]
 
 

@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.mail import imap_syntax
 from mailflow.mail.imap_halves import Halving, Troubles, Witness, nobody
-from mailflow.mail.imap_session import ImapAccount, ImapSession, NoAnswerError, RefusedError, ServerFailedError
+from mailflow.mail.imap_session import (
+    ImapAccount,
+    ImapSession,
+    NoAnswerError,
+    RefusedError,
+    Selected,
+    ServerFailedError,
+)
 from mailflow.mail.imap_syntax import FetchedItems
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail
@@ -37,9 +44,8 @@ class OpenFolder:
         self.name = name
         self._read_only = read_only
         self._session: ImapSession | None = None
-        self._uidvalidity = 0
-        self._selection: object = None
-        """As `Listing.selection`: another one after each SELECT."""
+        self._selected = Selected(0, None)
+        """Another one after each SELECT."""
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._wanted = asyncio.Event()
@@ -57,7 +63,7 @@ class OpenFolder:
             if session is None or not session.alive:
                 self._session = None
                 session = self._session = await self._opened()
-            if uidvalidity not in {None, self._uidvalidity}:
+            if uidvalidity not in {None, self._selected.uidvalidity}:
                 raise Unavailable("imap: the folder's UIDVALIDITY has changed")
             try:
                 yield session
@@ -68,14 +74,10 @@ class OpenFolder:
     async def _opened(self) -> ImapSession:
         try:
             session = await ImapSession.connect(self.account)
-            await self._select(session)
+            self._selected = await session.select(self.name, read_only=self._read_only)
         except ServerFailedError as error:
             raise Unavailable(str(error)) from None  # no mail was asked for yet, so none is to blame
         return session
-
-    async def _select(self, session: ImapSession) -> None:
-        self._selection = object()
-        self._uidvalidity = await session.select(self.name, read_only=self._read_only)
 
     @contextlib.asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -106,12 +108,12 @@ class OpenFolder:
         async with self.session() as session:
             # Anew each time, where NOOP would do for new mails: a folder that was deleted and made again goes on
             # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
-            await self._select(session)
+            selected = self._selected = await session.select(self.name, read_only=self._read_only)
             session.arrived.clear()
             # No CHARSET: Exchange refuses UTF-8.
             lines = await session.run("SEARCH", *criteria, uid=True)
             uids = imap_syntax.search_uids(lines[:-1])
-            return Listing(uidvalidity=self._uidvalidity, uids=uids, selection=self._selection)
+            return Listing(uidvalidity=selected.uidvalidity, uids=uids, uid_next=selected.uid_next, selection=selected)
 
     async def fetch(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
@@ -225,7 +227,7 @@ class OpenFolder:
         """How many are there and stay, since they are not surely the same."""
         async with self.session(listing.uidvalidity) as session:
             uids, others = [mail.uid for mail in mails], 0
-            if self._selection is not listing.selection:
+            if self._selected is not listing.selection:
                 told = await _told(session, uids, LOOK, HEADER_BYTES * len(uids))
                 there = [seen for items in told.values() if (seen := _lying(items)) is not None]
                 uids = [seen.uid for seen in there if seen in mails]

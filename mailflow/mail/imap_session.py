@@ -95,6 +95,15 @@ class NoAnswerError(ServerFailedError):
     """The server did not answer in time, and may still be at it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """What one SELECT told of a folder."""
+
+    uidvalidity: int
+    uid_next: int | None
+    """None: it did not tell."""
+
+
 class ImapSession:
     """Commands of one connection, one at a time. After any fault but RefusedError it is not `alive` any more."""
 
@@ -162,8 +171,8 @@ class ImapSession:
             raise RefusedError(name, response.result, imap_syntax.response_code(bytes(status)))
         return [*lines, status]
 
-    async def select(self, folder: str, *, read_only: bool) -> int:
-        """SELECT or EXAMINE a folder; give its UIDVALIDITY. Raises Misconfigured when it is not there."""
+    async def select(self, folder: str, *, read_only: bool) -> Selected:
+        """SELECT or EXAMINE a folder. Raises Misconfigured when it is not there."""
         name = "EXAMINE" if read_only else "SELECT"
         try:
             lines = await self.run(name, imap_syntax.mailbox_name(folder))
@@ -176,7 +185,7 @@ class ImapSession:
             self.abort()
             raise Misconfigured("imap: the folder can only be read, so nothing can be moved out of it")
         with self._ending_on_fault(name):
-            return imap_syntax.uidvalidity(lines)
+            return Selected(imap_syntax.uidvalidity(lines), imap_syntax.uid_next(lines))
 
     async def idle(self, seconds: float, interrupted: asyncio.Event) -> bool:
         """IDLE (RFC 2177) until something arrives (True), `interrupted` is set, or `seconds` are over."""

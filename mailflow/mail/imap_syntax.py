@@ -85,6 +85,14 @@ def uidvalidity(lines: Sequence[bytes]) -> int:
     raise UnreadableResponseError("SELECT without UIDVALIDITY")
 
 
+def uid_next(lines: Sequence[bytes]) -> int | None:
+    """No mail in the folder had this UID, or a higher one, at the SELECT; None when that did not tell."""
+    for line in lines:
+        if match := re.match(rb"OK \[UIDNEXT (\d{1,10})\]", bytes(line), re.IGNORECASE):
+            return int(match[1])
+    return None
+
+
 def capabilities(lines: Sequence[bytes]) -> frozenset[str]:
     """What a CAPABILITY response lists, in capitals."""
     words = b" ".join(bytes(line) for line in lines).decode("ascii", "replace")

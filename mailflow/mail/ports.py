@@ -17,6 +17,8 @@ class Listing:
     uids: tuple[int, ...]
     troubled: int = 0
     """How many of them the server could not read or move when it was asked to."""
+    uid_next: int | None = field(default=None, compare=False)
+    """The folder has given no UID as high as this; None when its server does not tell (RFC 3501 section 6.3.1)."""
     selection: object = field(default=None, compare=False, repr=False)
     """The SELECT under which it was listed. As long as it lasts each UID is of the mail that had it then (RFC 3501
     section 2.3.1.1); after it a server that was put back to an older state may have given it to another one."""

@@ -100,11 +100,16 @@ async def latest_reception(tx: Transaction) -> datetime | None:
     return first
 
 
-async def accounted(tx: Transaction, mailbox: str, uidvalidity: int) -> int:
-    """The UID up to which the loss before this one was accounted for in this folder; 0 when there was none."""
+async def accounted(tx: Transaction, mailbox: str, uidvalidity: int, uid_next: int | None) -> int:
+    """The UID up to which the loss before this one was accounted for in this folder; 0 when there was none.
+
+    A folder that has not come to it has gone back to an older state, and gives UIDs again: then it means nothing.
+    `uid_next` is None where the folder's server does not tell.
+    """
     which = (mailbox_mark.c.mailbox == mailbox, mailbox_mark.c.uidvalidity == uidvalidity)
     rows = await tx.all(sa.select(mailbox_mark.c.uid).where(*which))
-    return int(rows[0].uid) if rows else 0
+    uid = int(rows[0].uid) if rows else 0
+    return 0 if uid_next is not None and uid >= uid_next else uid
 
 
 async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set[str]:

@@ -175,6 +175,28 @@ async def test_a_register_that_has_lost_nothing_but_a_decision_is_noticed_under_
     assert (await stopped(loser), done.registered) == (SERVICE, 0)
 
 
+async def test_what_was_accounted_for_in_an_audit_mailbox_that_has_gone_back_hides_no_loss(loser: Loser) -> None:
+    """It gives the UIDs of copies that were accounted for to others."""
+    await lose(loser)
+    await loser.house.register.close()
+    loser.url = loser.second
+    loser.use(loser.url)
+    await recovered(loser, jump=True)
+    await resume(loser)
+    backup = await loser.back_up()
+    door = loser.door()
+    await loser.work(door)
+    del loser.house.mailer.mailboxes["audit"][-2:]
+    loser.house.mailbox.deliver(a_letter(6))
+    assert (await loser.work(door)).sent == 1
+    await loser.house.register.close()
+    loser.use(backup)
+    loser.house.mailbox.folders["Processed"].clear()
+    loser.house.mailbox.deliver(a_letter(7))
+    assert (await loser.work()).registered == 0
+    assert await stopped(loser) == SERVICE
+
+
 async def test_a_register_that_is_not_behind_is_left_alone_and_looks_once(loser: Loser) -> None:
     trails = loser.trails
     door = replace(loser.house.door(), hindsight=Hindsight(lambda: trails))

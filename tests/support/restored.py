@@ -42,7 +42,8 @@ class FakeTrail:
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:  # as the port says
         self.asked += 1
         days = [*self.days, *[self.house.now.date()] * len(self._mails())][: len(self._mails())]
-        return Listing(uidvalidity=1, uids=tuple(n for n, day in enumerate(days, 1) if since is None or day >= since))
+        uids = tuple(n for n, day in enumerate(days, 1) if since is None or day >= since)
+        return Listing(uidvalidity=1, uids=uids, uid_next=len(days) + 1)
 
     def date_all(self) -> None:
         """Those that are there have come by now."""

@@ -19,6 +19,7 @@ from mailflow.mail.imap_syntax import (
     quoted,
     response_code,
     search_uids,
+    uid_next,
     uid_set,
     uidvalidity,
 )
@@ -124,6 +125,11 @@ def test_uidvalidity_is_taken_from_select() -> None:
     assert uidvalidity([b"3 EXISTS", b"OK [UIDVALIDITY 1795567410] UIDs valid", b"[READ-WRITE] done"]) == 1795567410
     with pytest.raises(UnreadableResponseError):
         uidvalidity([b"3 EXISTS", b"[READ-WRITE] done"])
+
+
+def test_the_next_uid_is_taken_from_select_where_it_is_told() -> None:
+    assert uid_next([b"3 EXISTS", b"ok [uidnext 4801] predicted", b"[READ-WRITE] done"]) == 4801
+    assert uid_next([b"3 EXISTS", b"[READ-WRITE] done"]) is None
 
 
 def test_capabilities_are_compared_in_capitals() -> None:
