@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from mailflow.mail.mime import glance
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 
 STANDARD_INPUT = Path("-")
 
@@ -30,9 +30,13 @@ def read_mails(paths: Sequence[Path], at: datetime) -> tuple[FetchedMail, ...]:
     digest = hashlib.sha256(b"".join(hashlib.sha256(raw).digest() for raw, _ in found)).digest()
     uidvalidity = int.from_bytes(digest[:4], "big") >> 1 or 1
     return tuple(
-        FetchedMail(uid=uid, uidvalidity=uidvalidity, raw=raw, size_bytes=len(raw), received_at=received_at)
+        FetchedMail(seen=_seen(uid, raw, received_at), uidvalidity=uidvalidity, raw=raw, size_bytes=len(raw))
         for uid, (raw, received_at) in enumerate(found, 1)
     )
+
+
+def _seen(uid: int, raw: bytes, received_at: datetime) -> Lying:
+    return Lying(uid=uid, message_id=glance(raw).message_id, received_at=received_at, size_bytes=len(raw))
 
 
 def _read(path: Path, at: datetime) -> Iterator[tuple[bytes, datetime]]:
@@ -85,16 +89,7 @@ class FileMailbox:
             yield self._mails[uid]
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # noqa: ARG002  # as the port says
-        mails = [self._mails[uid] for uid in uids]
-        return [
-            Lying(
-                uid=mail.uid,
-                message_id=glance(mail.raw or b"").message_id,
-                received_at=mail.received_at,
-                size_bytes=mail.size_bytes,
-            )
-            for mail in mails
-        ]
+        return [self._mails[uid].seen for uid in uids]
 
     async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:  # noqa: ARG002  # as the port says
         for mail in mails:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailflow.mail.ports import Lying
+from mailflow.mail.model import Lying
 
 
 class Kind(StrEnum):

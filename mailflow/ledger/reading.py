@@ -17,7 +17,8 @@ from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Difference, Kind
 from mailflow.ledger.reckoning import CopyAccount, MailAccount, Place, Status
 from mailflow.mail.audit import body_digest
-from mailflow.mail.ports import Copies, Folder, Listing, Lying
+from mailflow.mail.model import Lying
+from mailflow.mail.ports import Copies, Folder, Listing
 from mailflow.register import Register, Transaction, accounts, restoring, sequences
 from mailflow.register.accounts import Totals
 from mailflow.register.outbox import TOKEN_CHARACTERS

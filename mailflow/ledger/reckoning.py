@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from mailflow.core.accounts import KnownMail, KnownOutgoing, Series, Stretch
 from mailflow.ledger.differences import Difference, Kind
-from mailflow.mail.ports import Lying
+from mailflow.mail.model import Lying
 
 
 class Place(StrEnum):

@@ -12,8 +12,8 @@ from mailflow.mail.imap_folder import LOOK_BATCH, OpenFolder, slices
 from mailflow.mail.imap_halves import Clock, Troubles
 from mailflow.mail.imap_session import ImapAccount
 from mailflow.mail.imap_syntax import Quota
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 from mailflow.mail.smtp import Security
 
 __all__ = ["ImapAccount", "ImapCopies", "ImapFolder", "ImapMailbox", "Security"]

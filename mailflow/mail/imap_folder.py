@@ -17,14 +17,11 @@ from mailflow.mail.imap_session import (
 )
 from mailflow.mail.imap_syntax import FetchedItems
 from mailflow.mail.mime import glance
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 
 IDLE_SECONDS_MAX = 300.0
 """Of one IDLE: middle boxes forget silent connections long before RFC 2177's 29 minutes."""
-SIZES_BATCH = 500
-"""Mails whose sizes are asked for in one command."""
-SIZES = "(UID RFC822.SIZE INTERNALDATE)"
 LOOK_BATCH = 500
 """Mails whose headers are looked at in one command."""
 LOOK = "(UID RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
@@ -118,22 +115,22 @@ class OpenFolder:
     async def fetch(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
     ) -> AsyncIterator[FetchedMail]:
-        """Sizes first, so that a mail over the limit is never read; then bodies, in bounded sets.
+        """Headers first, so that a mail over the limit is never read; then bodies, in bounded sets.
 
         Mails at which the server fails are left out, and noted.
         """
         together, apart = troubles.due(uids)
-        sizing, reading = (Halving(troubles, UNREADABLE, witness) for _ in range(2))
-        items: dict[int, FetchedItems] = {}
-        sets = [*slices(together, SIZES_BATCH), *apart]
-        async for _, told in sizing.each(sets, lambda some: self._items(uidvalidity, some, SIZES)):
-            items |= {uid: mail for uid, mail in told.items() if mail.received_at and mail.size_bytes is not None}
-        left = {uid for some in sets for uid in some} - sizing.unread
-        known = [[items[uid] for uid in some if uid in items] for some in (together, *apart)]
+        looking, reading = (Halving(troubles, UNREADABLE, witness) for _ in range(2))
+        seen: dict[int, Lying] = {}
+        sets = [*slices(together, LOOK_BATCH), *apart]
+        async for _, told in looking.each(sets, lambda some: self._lying(uidvalidity, some)):
+            seen |= told
+        left = {uid for some in sets for uid in some} - looking.unread
+        known = [[seen[uid] for uid in some if uid in seen] for some in (together, *apart)]
         sets = [[mail.uid for mail in batch] for some in known for batch in self._batches(some)]
-        async for some, bodies in reading.each(sets, lambda some: self._bodies(uidvalidity, [items[u] for u in some])):
+        async for some, bodies in reading.each(sets, lambda some: self._bodies(uidvalidity, [seen[u] for u in some])):
             for uid in some:
-                if (mail := self._mail(uidvalidity, items[uid], bodies.get(uid) or b"")) is not None:
+                if (mail := self._mail(uidvalidity, seen[uid], bodies.get(uid) or b"")) is not None:
                     reading.well([uid])
                     left.discard(uid)
                     yield mail
@@ -149,33 +146,28 @@ class OpenFolder:
     async def gives_a_mail(self) -> bool:
         """Whether the server reads out the latest one, in the steps of `fetch`. Raises Unavailable."""
         listing = await self.search("UID", "*")
-        told = await self._items(listing.uidvalidity, listing.uids, SIZES) if listing.uids else {}
-        bodies = await self._bodies(listing.uidvalidity, [*told.values()])
-        mails = [self._mail(listing.uidvalidity, items, bodies.get(uid) or b"") for uid, items in told.items()]
+        seen = await self._lying(listing.uidvalidity, listing.uids) if listing.uids else {}
+        bodies = await self._bodies(listing.uidvalidity, [*seen.values()])
+        mails = [self._mail(listing.uidvalidity, mail, bodies.get(uid) or b"") for uid, mail in seen.items()]
         return any(mail is not None and mail.raw is not None for mail in mails)
 
-    def _mail(self, uidvalidity: int, items: FetchedItems, body: bytes) -> FetchedMail | None:
+    def _mail(self, uidvalidity: int, seen: Lying, body: bytes) -> FetchedMail | None:
         """None when it has no octets: it is gone, or the server cannot read it."""
-        too_large = self._too_large(items) or len(body) > self.account.size_bytes_max
-        if items.received_at is None or items.size_bytes is None or not (body or too_large):
+        too_large = self._too_large(seen) or len(body) > self.account.size_bytes_max
+        if not (body or too_large):
             return None
-        return FetchedMail(
-            uid=items.uid,
-            uidvalidity=uidvalidity,
-            raw=None if too_large else body,
-            size_bytes=max(items.size_bytes, len(body)) if too_large else len(body),
-            received_at=items.received_at,
-        )
+        size = max(seen.size_bytes, len(body)) if too_large else len(body)
+        return FetchedMail(seen=seen, uidvalidity=uidvalidity, raw=None if too_large else body, size_bytes=size)
 
-    def _too_large(self, items: FetchedItems) -> bool:
-        return (items.size_bytes or 0) > self.account.size_bytes_max
+    def _too_large(self, mail: Lying) -> bool:
+        return mail.size_bytes > self.account.size_bytes_max
 
-    def _batches(self, mails: Sequence[FetchedItems]) -> Iterator[list[FetchedItems]]:
+    def _batches(self, mails: Sequence[Lying]) -> Iterator[list[Lying]]:
         """Cut into sets that one FETCH may carry, by count and by size."""
-        batch: list[FetchedItems] = []
+        batch: list[Lying] = []
         total = 0
         for mail in mails:
-            size = 0 if self._too_large(mail) else mail.size_bytes or 0
+            size = 0 if self._too_large(mail) else mail.size_bytes
             if batch and (len(batch) >= self.account.fetch_batch or total + size > FETCH_BYTES_MAX):
                 yield batch
                 batch, total = [], 0
@@ -184,21 +176,20 @@ class OpenFolder:
         if batch:
             yield batch
 
-    async def _bodies(self, uidvalidity: int, batch: Sequence[FetchedItems]) -> dict[int, bytes]:
-        wanted = {mail.uid: mail.size_bytes or 0 for mail in batch if not self._too_large(mail)}
+    async def _bodies(self, uidvalidity: int, batch: Sequence[Lying]) -> dict[int, bytes]:
+        wanted = {mail.uid: mail.size_bytes for mail in batch if not self._too_large(mail)}
         if not wanted:
             return {}
         # One octet more than the limit shows a mail that is larger than its RFC822.SIZE says.
         what = f"(UID BODY.PEEK[]<0.{self.account.size_bytes_max + 1}>)"
-        items = await self._items(uidvalidity, [*wanted], what, expected_bytes=sum(wanted.values()))
+        async with self.session(uidvalidity) as session:
+            items = await _told(session, [*wanted], what, expected_bytes=sum(wanted.values()))
         return {uid: mail.body for uid, mail in items.items() if mail.body is not None}
 
-    async def _items(
-        self, uidvalidity: int, uids: Sequence[int], what: str, *, expected_bytes: int = 0
-    ) -> dict[int, FetchedItems]:
-        """What the server tells of these mails in one command."""
+    async def _lying(self, uidvalidity: int, uids: Sequence[int]) -> dict[int, Lying]:
+        """Those of which the server tells enough in one command."""
         async with self.session(uidvalidity) as session:
-            return await _told(session, uids, what, expected_bytes)
+            return await _looked_at(session, uids)
 
     async def move(
         self, listing: Listing, mails: Sequence[Lying], folder: str, troubles: Troubles
@@ -210,31 +201,31 @@ class OpenFolder:
         """
         wanted = {mail.uid: mail for mail in mails}
         together, apart = troubles.due([*wanted])
-        moving, others = Halving(troubles, UNMOVABLE), 0
+        moving, others = Halving(troubles, UNMOVABLE), set[int]()
 
-        async def move(some: Sequence[int]) -> bool:
-            nonlocal others
-            others += await self._moved(listing, [wanted[uid] for uid in some], folder)
-            return True
+        async def move(some: Sequence[int]) -> Sequence[int]:
+            moved, stay = await self._moved(listing, [wanted[uid] for uid in some], folder)
+            others.update(stay)
+            return moved
 
         async for some, _ in moving.each([*slices(together, self.account.move_batch), *apart], move):
-            moving.well(some)
+            moving.well([uid for uid in some if uid not in others])
         if others:
             raise Unavailable("imap: the connection was lost, and some mails may not be those any more that were read")
         return moving.failed
 
-    async def _moved(self, listing: Listing, mails: Sequence[Lying], folder: str) -> int:
-        """How many are there and stay, since they are not surely the same."""
+    async def _moved(
+        self, listing: Listing, mails: Sequence[Lying], folder: str
+    ) -> tuple[Sequence[int], Collection[int]]:
+        """Those that a MOVE was for; those that are there and stay, since they are not surely the same."""
         async with self.session(listing.uidvalidity) as session:
-            uids, others = [mail.uid for mail in mails], 0
+            uids, there = [mail.uid for mail in mails], {mail.uid: mail for mail in mails}
             if self._selected is not listing.selection:
-                told = await _told(session, uids, LOOK, HEADER_BYTES * len(uids))
-                there = [seen for items in told.values() if (seen := _lying(items)) is not None]
-                uids = [seen.uid for seen in there if seen in mails]
-                others = len(there) - len(uids)
+                there = await _looked_at(session, uids)
+                uids = [seen.uid for seen in there.values() if seen in mails]
             if uids:
                 await _move_making(session, uids, folder)
-        return others
+        return uids, there.keys() - set(uids)
 
     async def look(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody
@@ -242,16 +233,11 @@ class OpenFolder:
         """By the fields that a server has at hand; those that are gone are left out, and at which it fails."""
         together, apart = troubles.due(uids)
         sets = [*slices(together, LOOK_BATCH), *apart]
-
-        async def look(some: Sequence[int]) -> dict[int, FetchedItems]:
-            return await self._items(uidvalidity, some, LOOK, expected_bytes=HEADER_BYTES * len(some))
-
         looking, left = Halving(troubles, UNREADABLE, witness), {uid for some in sets for uid in some}
-        async for _, found in looking.each(sets, look):
-            for items in found.values():
-                if (mail := _lying(items)) is not None:
-                    left.discard(mail.uid)
-                    yield mail
+        async for _, seen in looking.each(sets, lambda some: self._lying(uidvalidity, some)):
+            left -= seen.keys()
+            for mail in seen.values():
+                yield mail
         await self._note_left_out(looking, uidvalidity, left - looking.unread)
 
     async def idle(self, seconds: float) -> bool:
@@ -285,16 +271,19 @@ async def _told(session: ImapSession, uids: Sequence[int], what: str, expected_b
     return merged
 
 
-def _lying(items: FetchedItems) -> Lying | None:
-    """None when the server tells too little of it."""
-    if items.received_at is None:
-        return None
-    return Lying(
-        uid=items.uid,
-        message_id=glance(items.header or b"").message_id,
-        received_at=items.received_at,
-        size_bytes=items.size_bytes or 0,
-    )
+async def _looked_at(session: ImapSession, uids: Sequence[int]) -> dict[int, Lying]:
+    """Those of which the server tells enough."""
+    told = await _told(session, uids, LOOK, HEADER_BYTES * len(uids))
+    return {
+        uid: Lying(
+            uid=uid,
+            message_id=glance(items.header or b"").message_id,
+            received_at=items.received_at,
+            size_bytes=items.size_bytes,
+        )
+        for uid, items in told.items()
+        if items.received_at is not None and items.size_bytes is not None
+    }
 
 
 async def _move_making(session: ImapSession, uids: Sequence[int], folder: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import BeforeData, Copies, Listing, Lying, Mailbox, Mailer, Outgoing, SendResult
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import BeforeData, Copies, Listing, Mailbox, Mailer, Outgoing, SendResult
 from mailflow.meter import Meter
 
 

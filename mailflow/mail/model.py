@@ -15,16 +15,37 @@ from mailflow.mail.bounces import Bounce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """A mail in a folder, as far as its header tells."""
+
+    uid: int
+    message_id: str
+    """With its angle brackets, as the field alone has it; empty when it has none that can be used."""
+    received_at: datetime
+    """IMAP INTERNALDATE, in UTC: the 12 hours run from here."""
+    size_bytes: int
+    """As the server says, which may miscount."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedMail:
     """A mail as the mailbox gave it. Made only by `mail.imap` (and by `mailflow ingest` for files)."""
 
-    uid: int
+    seen: Lying
+    """As it was looked at before it was read: of one source, so that it can be looked at again and compared."""
     uidvalidity: int
     raw: bytes | None
     """The exact octets; None when the mail is larger than the limit and was therefore not read."""
     size_bytes: int
-    received_at: datetime
-    """IMAP INTERNALDATE, in UTC: the 12 hours run from here."""
+    """Of what was read, which the server may have miscounted; of what was not read at least so many."""
+
+    @property
+    def uid(self) -> int:
+        return self.seen.uid
+
+    @property
+    def received_at(self) -> datetime:
+        return self.seen.received_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from enum import Enum
 from typing import Protocol
 
-from mailflow.mail.model import FetchedMail
+from mailflow.mail.model import FetchedMail, Lying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +22,6 @@ class Listing:
     selection: object = field(default=None, compare=False, repr=False)
     """The SELECT under which it was listed. As long as it lasts each UID is of the mail that had it then (RFC 3501
     section 2.3.1.1); after it a server that was put back to an older state may have given it to another one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lying:
-    """A mail in a folder, as far as its header tells."""
-
-    uid: int
-    message_id: str
-    """With its angle brackets; empty when it has none that can be used."""
-    received_at: datetime
-    size_bytes: int
-    """As the server says, which may miscount."""
 
 
 class Mailbox(Protocol):

@@ -19,9 +19,9 @@ from mailflow.mail import room
 from mailflow.mail.deciding import ClockBehind, Decision, Judged, decide, judge, require_no_earlier
 from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.mime import glance
-from mailflow.mail.model import FetchedMail
+from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.overlap import Outcome, overlapped
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.ports import Listing
 from mailflow.register import Hold, Transaction, arrivals, clocks, intake
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Taken
 from mailflow.registrar import StaleDirectory, Terms
@@ -56,6 +56,8 @@ async def receive(door: MailDoor) -> Progress:
 class _Haul:
     """What one turn has come to so far, be it broken off."""
 
+    on_record: Mapping[int, Taken]
+    """What was there before, by the UIDs of what lies in the inbox."""
     ours: dict[Lying, bool] = field(default_factory=dict)
     """Mails in the inbox that are on record, and whether to the octet."""
     received: int = 0
@@ -79,11 +81,11 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     async with door.register.begin() as tx:
         on_record = await arrivals.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
         behind = await clocks.is_behind(tx, at + clocks.APART_MAX)
-    haul = _Haul()
+    haul = _Haul(on_record)
     not_after = at + clocks.APART_MAX if behind else None
     try:
         await _bring_in(door, haul, listing, [uid for uid in uids if uid not in on_record], not_after)
-        await _bring_in(door, haul, listing, await _tell_apart(door, haul, listing, on_record), not_after)
+        await _bring_in(door, haul, listing, await _tell_apart(door, haul, listing), not_after)
         # Only what is committed leaves the inbox; a move that fails is made up for by the next poll.
         for folder, whole in ((door.processed, True), (door.quarantine, False)):
             if to_move := [mail for mail, kept in haul.ours.items() if kept is whole]:
@@ -102,16 +104,16 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     return Progress(received=haul.received)
 
 
-async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing, on_record: Mapping[int, Taken]) -> Sequence[int]:
+async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing) -> Sequence[int]:
     """Add those that we have, by their UIDs and headers; return those that have to be read.
 
     A UID on record is not enough. A server that went back to an older state gives UIDs again: what does not bear the
     header on record is read, and compared. What it tells nothing of stays where it is.
     """
     unclear = []
-    if on_record:
-        for mail in await door.mailbox.look(listing, sorted(on_record)):
-            known, token = on_record[mail.uid], arrivals.message_token(door.register.vault, mail.message_id)
+    if haul.on_record:
+        for mail in await door.mailbox.look(listing, sorted(haul.on_record)):
+            known, token = haul.on_record[mail.uid], arrivals.message_token(door.register.vault, mail.message_id)
             if known.bears(mail.received_at, token, mail.size_bytes):
                 haul.ours[mail] = known.digest is not None
             else:
@@ -142,27 +144,25 @@ async def _bring_in(
 
 
 async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) -> None:
-    """Commit these mails to the intake."""
-    if not mails:
-        return
+    """Commit these mails to the intake, but for those that were there before, to the octet."""
     arrived = [arrival(door.account, door.inbox, mail) for mail in mails]
-    async with door.register.begin() as tx:
-        kept = await intake.take_in(tx, arrived, door.clock())
-    new = [one.arrival for one in kept if one.is_new]
-    event(log, "taken-in", mails=len(new), bytes=sum(one.size_bytes for one in new))
-    if reused := sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
-        event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
-    haul.received += len(new)
-    haul.ours |= {_as_seen(one): one.raw is not None for one in arrived}
+    if unknown := [one for one in arrived if not _is_known(haul.on_record.get(one.uid), one)]:
+        async with door.register.begin() as tx:
+            kept = await intake.take_in(tx, unknown, door.clock())
+        new = [one.arrival for one in kept if one.is_new]
+        event(log, "taken-in", mails=len(new), bytes=sum(one.size_bytes for one in new))
+        if reused := sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
+            event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
+        haul.received += len(new)
+    haul.ours |= {mail.seen: mail.raw is not None for mail in mails}
 
 
-def _as_seen(one: Arrival) -> Lying:
-    return Lying(uid=one.uid, message_id=one.message_id, received_at=one.received_at, size_bytes=one.size_bytes)
+def _is_known(known: Taken | None, one: Arrival) -> bool:
+    return known is not None and known.digest is not None and known.digest == arrivals.digest(one)
 
 
 def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:
     """A mail of this mailbox, as the intake takes it."""
-    seen = glance(mail.raw or b"")
     return Arrival(
         account=account,
         mailbox=mailbox,
@@ -171,8 +171,8 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:
         raw=mail.raw,
         size_bytes=mail.size_bytes,
         received_at=mail.received_at,
-        message_id=seen.message_id,
-        from_address=seen.from_address,
+        message_id=mail.seen.message_id,
+        from_address=glance(mail.raw or b"").from_address,
     )
 
 

@@ -61,7 +61,7 @@ class Taken:
     digest: str | None
     """None: it was too large to be read."""
     message_token: int | None
-    """None: it has no Message-ID, or was too large to be read."""
+    """None: it has no Message-ID."""
     size_bytes: int
 
     def bears(self, received_at: datetime, token: int | None, size_bytes: int) -> bool:
@@ -72,7 +72,7 @@ class Taken:
         """
         if received_at != self.received_at:
             return False
-        if self.digest is None:
+        if self.message_token is None and self.digest is None:
             return size_bytes == self.size_bytes
         return token is not None and token == self.message_token
 
@@ -111,9 +111,14 @@ async def others(tx: Transaction, arrivals: Sequence[Arrival]) -> list[Arrival]:
     found = []
     for one in arrivals:
         known = (await taken(tx, one.account, one.mailbox, one.uidvalidity, [one.uid]))[one.uid]
+        token = message_token(tx.vault, one.message_id)
         has_its_octets = known.digest is not None and known.digest == digest(one)
-        if not has_its_octets and not known.bears(
-            one.received_at, message_token(tx.vault, one.message_id), one.size_bytes
+        # A mail without a name that a server renders otherwise each time is another one once, and not at each poll.
+        was_another = one.uidvalidity >= UIDVALIDITY_END and token is None and known.message_token is None
+        if not (
+            has_its_octets
+            or known.bears(one.received_at, token, one.size_bytes)
+            or (was_another and known.received_at == one.received_at)
         ):
             found.append(one)
     return found

@@ -161,6 +161,20 @@ async def test_over_another_connection_only_what_is_still_the_same_is_moved(plac
     assert place.moved(name, name) == mails[4:]
 
 
+async def test_what_was_read_is_moved_over_another_connection_whatever_its_header(place: Place) -> None:
+    """What is compared was looked at before the mail was read, and comes from the same fields."""
+    large, long_header = a_mail("large") + b"x" * SIZE_BYTES_MAX, b"X-Line: 1\r\n" * 10_000 + a_mail("long header")
+    place.put(large, long_header, a_mail("as any other"))
+    name = a_name("Done")
+    async with closing(place.mailbox()) as mailbox:
+        listing = await mailbox.list()
+        mails = await read(mailbox, listing)
+        assert len(mails) == 3
+        await mailbox.close()
+        await mailbox.move(listing, [mail.seen for mail in mails], name)
+        assert (await mailbox.list()).uids == ()
+
+
 async def test_a_folder_that_was_made_anew_is_noticed_by_the_next_list(place: Place) -> None:
     place.put(a_mail("one"))
     async with closing(place.mailbox()) as mailbox:

@@ -1,6 +1,7 @@
 """Mails that an IMAP server cannot move, on two servers: the others are moved, none twice."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,26 @@ async def test_a_server_that_moves_nothing_is_unavailable(place: ServerPlace) ->
         with pytest.raises(Unavailable):
             await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
         failing.bad.clear()
+        await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
+        assert (await mailbox.list()).uids == ()
+
+
+async def test_a_mail_that_is_not_the_same_any_more_vouches_for_no_server(place: ServerPlace) -> None:
+    """It is not asked to be moved, so it says nothing of a server that moves nothing: nobody is blamed for that."""
+    place.put(*(a_mail(f"m{number}") for number in range(9)))
+    failing, done = Failing("cut", MOVE, range(1, 1000)), a_name("Done")
+    async with (
+        FaultProxy(place.server.imap_port, at_line=failing) as proxy,
+        closing(a_mailbox(place, proxy.port)) as mailbox,
+    ):
+        listing = await mailbox.list()
+        other, *mails = await mailbox.look(listing, listing.uids)
+        await mailbox.close()
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="fails at every mail"):
+                await mailbox.move(listing, [replace(other, size_bytes=1), *mails], done)
+        failing.bad.clear()
+        listing = await mailbox.list()
         await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
         assert (await mailbox.list()).uids == ()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mailflow.core.model import SenderCode
 from mailflow.mail import worker
-from mailflow.mail.model import FetchedMail
+from mailflow.mail.model import FetchedMail, Lying
 from mailflow.register import Register, directory, intake, rounds
 from tests.support.records import NOW, arrival, claim, rows, settlement
 
@@ -116,7 +116,8 @@ async def test_a_mail_whose_time_runs_out_is_taken_before_all_others(fair: Regis
 
 async def test_a_mail_stands_in_the_line_of_its_from_address(fair: Register) -> None:
     raw = b"Message-ID: <1@x.test>\r\nFrom: Mairie <Ville@X.test>\r\n\r\n"
-    mail = FetchedMail(uid=1, uidvalidity=7, raw=raw, size_bytes=len(raw), received_at=NOW)
+    seen = Lying(uid=1, message_id="<1@x.test>", received_at=NOW, size_bytes=len(raw))
+    mail = FetchedMail(seen=seen, uidvalidity=7, raw=raw, size_bytes=len(raw))
     async with fair.begin() as tx:
         await intake.take_in(tx, [worker.arrival("service", "INBOX", mail)], NOW)
     assert [tuple(row) for row in await rows(fair, "SELECT line, round FROM intake")] == [("ville", 0)]

@@ -4,7 +4,7 @@ import imaplib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,8 @@ from mailflow.ledger.reading import Places, Reading, Terms
 from mailflow.ledger.reckoning import Place, Status
 from mailflow.mail import worker
 from mailflow.mail.imap import ImapMailbox
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import Lying
+from mailflow.mail.ports import Listing
 from tests.servers.dovecot import Dovecot
 from tests.support.batches import drain, letter
 from tests.support.doors import House
@@ -76,6 +77,18 @@ async def test_a_mail_without_a_name_of_its_own_is_told_by_its_octets(house: Hou
     house.mailbox.deliver(unnamed[1])
     assert (await drain(house.door())).progress.sent == 2
     assert house.mailbox.messages(house.door().processed) == [unnamed[1]]
+
+
+async def test_a_mail_without_a_name_that_reads_otherwise_at_each_poll_is_another_one_once(house: House) -> None:
+    """Some servers render a mail anew each time. What cannot be moved meanwhile is not answered again and again."""
+    unnamed = letter(0).replace(b"Message-ID: <1@mairie.example>\r\n", b"")
+    uid = house.mailbox.deliver(unnamed)
+    for poll in range(4):
+        house.mailbox.inbox[uid] = replace(house.mailbox.inbox[uid], raw=b"X-Poll: %d\r\n" % poll + unnamed)
+        house.troubles += ["move"]
+        with suppress(Unavailable):
+            await worker.receive(house.door())
+    assert len(await rows(house.register, "SELECT id FROM intake")) == 2
 
 
 def another(number: int) -> bytes:

@@ -14,8 +14,8 @@ from email.parser import BytesHeaderParser
 from email.policy import compat32
 
 from mailflow.errors import Unavailable
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import BeforeData, Listing, Lying, Outgoing, SendResult
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import BeforeData, Listing, Outgoing, SendResult
 from tests.simulation.cast import AUDIT
 from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.fakes import FakeMailbox

@@ -1,6 +1,7 @@
-"""The program's clock, set from outside: it reads the time in one function, which a few modules know by name."""
+"""The program's clock, set from outside: it reads the time in one function, which some modules know by name."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -40,12 +41,13 @@ def at_instant(at: datetime) -> Iterator[None]:
 
 
 def read_by(clock: Callable[[], datetime]) -> None:
-    """From now on this is the program's clock."""
-    from mailflow import app
-    from mailflow.app import daily, parts, watches
+    """From now on this is the program's clock; what is loaded later finds it there."""
+    from mailflow.app import parts
 
-    for module in (parts, app, daily, watches):
-        setattr(module, "now", clock)  # noqa: B010  mypy would not have a function assigned
+    before = parts.now
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("mailflow.") and getattr(module, "now", None) is before:
+            setattr(module, "now", clock)  # noqa: B010  mypy would not have a function assigned
 
 
 def minutes_until(at: datetime) -> str:

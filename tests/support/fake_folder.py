@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
 
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 from tests.support.fakes import FakeMailbox, Stored, lying
 
 
@@ -32,13 +32,11 @@ class FakeFolder:
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         for uid, stored in self._mails.items():
             if uid in uids:
-                size = len(stored.raw)
                 yield FetchedMail(
-                    uid=uid,
+                    seen=lying(uid, stored),
                     uidvalidity=listing.uidvalidity,
-                    raw=stored.raw if size <= self._mailbox.size_bytes_max else None,
-                    size_bytes=size,
-                    received_at=stored.received_at,
+                    raw=stored.raw if len(stored.raw) <= self._mailbox.size_bytes_max else None,
+                    size_bytes=len(stored.raw),
                 )
 
     async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from mailflow.errors import Unavailable
 from mailflow.mail.mime import glance
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 
 
 class Stored(Protocol):
@@ -128,13 +128,11 @@ class FakeMailbox:
             if uid in self.unreadable:
                 self._troubled.add(uid)
             elif (stored := self.inbox.get(uid)) is not None:
-                size = len(stored.raw)
                 yield FetchedMail(
-                    uid=uid,
+                    seen=lying(uid, stored),
                     uidvalidity=listing.uidvalidity,
-                    raw=stored.raw if size <= self.size_bytes_max else None,
-                    size_bytes=size,
-                    received_at=stored.received_at,
+                    raw=stored.raw if len(stored.raw) <= self.size_bytes_max else None,
+                    size_bytes=len(stored.raw),
                 )
                 self.trouble("fetch:next")
 

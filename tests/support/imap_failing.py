@@ -7,7 +7,7 @@ from mailflow.mail import imap_syntax
 from mailflow.selftest.proxy import Break, Fault, Side
 
 HEADERS = rb"UID FETCH (\S+) .*MESSAGE-ID"
-SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY", rb"UID MOVE (\S+) "
+SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY.PEEK\[\]", rb"UID MOVE (\S+) "
 
 WAYS = [
     *((way, command) for way in ("refused", "cut", "left out") for command in (SIZES, BODIES)),

@@ -11,8 +11,8 @@ from mailflow.mail.desk import open_answer
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.hindsight import Hindsight, Loss, survey
 from mailflow.mail.mime import glance
-from mailflow.mail.model import FetchedMail
-from mailflow.mail.ports import Listing, Lying
+from mailflow.mail.model import FetchedMail, Lying
+from mailflow.mail.ports import Listing
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.register import Register, issuing
 from mailflow.wire.dispatch import read_creations
@@ -66,13 +66,9 @@ class FakeTrail:
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         for uid in uids:
             raw = self._mails()[uid - 1]
-            yield FetchedMail(
-                uid=uid,
-                uidvalidity=listing.uidvalidity,
-                raw=raw,
-                size_bytes=len(raw),
-                received_at=self.house.mailbox.clock(),
-            )
+            at = self.house.mailbox.clock()
+            seen = Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
+            yield FetchedMail(seen=seen, uidvalidity=listing.uidvalidity, raw=raw, size_bytes=len(raw))
 
     async def close(self) -> None:
         pass

@@ -12,7 +12,7 @@ from mailflow.core.accounts import KnownMail, KnownOutgoing, Series, Stretch
 from mailflow.ledger.differences import MEANINGS, Kind
 from mailflow.ledger.mending import MENDED
 from mailflow.ledger.reckoning import Bits, CopyAccount, MailAccount, Place, adds_up, counter_behind, holes
-from mailflow.mail.ports import Lying
+from mailflow.mail.model import Lying
 
 AT = datetime(2026, 11, 25, 9, tzinfo=UTC)
 FOLDERS = {Place.INBOX: "INBOX", Place.PROCESSED: "Processed", Place.QUARANTINE: "Quarantine"}

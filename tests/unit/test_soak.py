@@ -4,6 +4,7 @@ import random
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 import pytest
@@ -92,6 +93,11 @@ def test_what_is_wrong_is_told(answers: Sequence[Answer], wrong: Wrong) -> None:
 
 def test_several_numbers_for_one_request_are_told() -> None:
     assert Wrong.DOUBLED in told(a_soak(an_answer(request(1), FIRST, THIRD), *GOOD[1:]))
+
+
+def test_a_copy_with_another_body_is_no_copy() -> None:
+    soak = a_soak(*GOOD, replace(GOOD[0], digest="another"))
+    assert [one.what for one in soak.findings()] == ["two different mails under one Message-ID"]
 
 
 def test_copies_of_an_answer_are_counted_and_their_numbers_looked_at() -> None:

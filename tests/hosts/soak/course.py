@@ -30,8 +30,6 @@ REFUSALS_MAX = 20
 NOTHING_SECONDS_MAX = 60.0 * 15
 """Without any answer for so long, those that are missing are lost."""
 EMPTY_SECONDS_MAX = 120.0
-MORE_SECONDS = 5.0
-"""How long one waits in the end for what should not come: a second answer, an answer to a hostile mail."""
 
 
 @dataclass(kw_only=True)
@@ -44,7 +42,8 @@ class Course:
     workers: "Sequence[subprocess.Popen[bytes]]"
     backlog_max: int
     audit_kept_seconds: float
-    """Workers look into the audit mailbox for what they sent in doubt, and never later than that."""
+    """Workers look into the audit mailbox for what they sent in doubt, and never later than that. In the end one waits
+    so long for what should not come: a second answer, an answer to a hostile mail."""
     dovecot_lock: threading.Lock = field(default_factory=threading.Lock)
     sent: Counter[str] = field(default_factory=Counter)
     """Mails by what may become of them."""
@@ -137,7 +136,7 @@ class Course:
         until = time.monotonic() + EMPTY_SECONDS_MAX
         while self._in_hand() and time.monotonic() < until:
             self.take_down()
-        until = time.monotonic() + MORE_SECONDS
+        until = time.monotonic() + self.audit_kept_seconds
         while self.take_down() or self._opening or time.monotonic() < until:
             time.sleep(PAUSE_SECONDS)
         for box in (self._audit, *(box for _, box in self._desks)):

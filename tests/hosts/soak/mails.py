@@ -13,6 +13,7 @@ from itertools import count, islice
 from bench.mails import Batch, batches_of, mail_of, message_id_of
 from mailflow.demo.installation import DeskSoftware
 from mailflow.mail import cms
+from mailflow.mail.audit import body_digest
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
 from mailflow.wire.dispatch import NotOfTheService, read_told
@@ -130,7 +131,13 @@ def _opened(raw: bytes, key: DecryptionKey, service: bytes) -> Answer:
     except (AnswerRefused, NotOfTheService) as error:
         return Answer(message_id=message_id, in_reply_to="", numbers=(), unread=str(error))
     is_receipt = any(name.startswith("accuse-technique-") for name in answer.files)
-    return Answer(message_id=message_id, in_reply_to=answer.in_reply_to, numbers=numbers, is_receipt=is_receipt)
+    return Answer(
+        message_id=message_id,
+        in_reply_to=answer.in_reply_to,
+        numbers=numbers,
+        is_receipt=is_receipt,
+        digest=body_digest(raw),
+    )
 
 
 def message_id_in(raw: bytes) -> str:

@@ -45,6 +45,8 @@ class Answer:
     """It says only that the mail has arrived: a technical receipt, which goes ahead of an answer that is late."""
     unread: str = ""
     """Why it could not be opened."""
+    digest: str = ""
+    """Of its body as it came."""
 
 
 @dataclass(slots=True)
@@ -74,8 +76,9 @@ class Oracle:
     copies: int = 0
     """Answers that lay in a desk's mailbox more than once: whoever restarts mail servers has them deliver again."""
     _courses: dict[str, _Course] = field(default_factory=dict)
-    _answers: set[str] = field(default_factory=set)
-    _receipts: set[str] = field(default_factory=set)
+    _answers: dict[str, str] = field(default_factory=dict)
+    """By Message-ID the digests of their bodies."""
+    _receipts: dict[str, str] = field(default_factory=dict)
     _audited: set[str] = field(default_factory=set)
     _strays: list[Finding] = field(default_factory=list)
 
@@ -99,15 +102,17 @@ class Oracle:
         """An answer was found in a desk's mailbox, or a receipt."""
         if answer.unread:
             self._stray(f"an answer cannot be read: {answer.unread}")
-        elif answer.message_id in self._answers | self._receipts:
+        elif (digest := self._answers.get(answer.message_id, self._receipts.get(answer.message_id))) is not None:
             self.copies += 1
+            if digest != answer.digest:
+                self._stray("two different mails under one Message-ID")
         elif (course := self._courses.get(answer.in_reply_to)) is None:
             self._stray("a desk got a mail that answers none of ours")
         elif answer.is_receipt:
-            self._receipts.add(answer.message_id)
+            self._receipts[answer.message_id] = answer.digest
             course.receipts += 1
         else:
-            self._answers.add(answer.message_id)
+            self._answers[answer.message_id] = answer.digest
             course.answers.append(answer.message_id)
             course.without += len(answer.numbers) != 1
             if course.fate is not Fate.SILENCE and len(course.answers) <= len(course.sent):
@@ -132,7 +137,7 @@ class Oracle:
         if twice := [times for times in (taken or {}).values() if times > 1]:
             what = f"{len(twice)} answers were given to the mail server up to {max(twice)} times"
             found.append(Finding(wrong=Wrong.SECOND, what=what))
-        if self._audited != (told := self._answers | self._receipts):
+        if self._audited != (told := self._answers.keys() | self._receipts.keys()):
             missing, more = len(told - self._audited), len(self._audited - told)
             what = f"of {missing} answers and receipts there is no copy in the audit mailbox, of {more} nothing else"
             found.append(Finding(wrong=Wrong.OTHER, what=what))
