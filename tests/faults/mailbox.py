@@ -49,14 +49,14 @@ class Neighbour:
             if self._world.inbox != INBOX and client.select(ELSEWHERE)[0] == "OK":
                 client.unselect()
                 _surely(client.rename(ELSEWHERE, self._world.inbox))
-        self._limit(_UNLIMITED)
+        self._limit(_UNLIMITED)  # refused when the folder is gone, and its limit with it
 
     def _do(self, how: str, line: bytes) -> None:
         match how:
             case "UIDVALIDITY changed":
                 self._world.renumber()
             case "quota exceeded":
-                self._limit(_NOTHING)
+                _surely(self._limit(_NOTHING))
             case _:
                 with self._world.mailbox.session(SERVICE_USER) as client:
                     self._with(client, how, line)
@@ -81,11 +81,12 @@ class Neighbour:
                 client.create(folder)  # refused when there is one
                 _surely(client.uid("MOVE" if how == MOVED else "COPY", b",".join(asked).decode(), folder))
 
-    def _limit(self, amount: str) -> None:
+    def _limit(self, amount: str) -> tuple[str, Any]:
         """Of the folder for what is done; only Cyrus has one for a folder alone."""
-        if isinstance(self._world.mailbox, Cyrus):
-            with self._world.mailbox.session(ADMIN) as client:
-                _surely(client.setquota(f"user/{SERVICE_USER}/{PROCESSED}", amount))
+        if not isinstance(self._world.mailbox, Cyrus):
+            return "NO", None
+        with self._world.mailbox.session(ADMIN) as client:
+            return client.setquota(f"user/{SERVICE_USER}/{PROCESSED}", amount)
 
 
 def _surely(answer: tuple[str, Any]) -> None:

@@ -79,7 +79,8 @@ class Stage:
         self._with_pool = False
         self.letters: tuple[Letter, ...] = ()
         self._neighbour: mailbox.Neighbour
-        self._disturbing = False
+        self._not_disturbed = ""
+        """Why what others were to do was refused."""
         self._unforeseen = Unforeseen()
         self._drained: Drained | None = None
         self._failed = ""
@@ -149,9 +150,11 @@ class Stage:
 
     async def _disturb(self, act: Callable[[], None]) -> None:
         """The proxy drops the connection when that raises, as if it were the server's doing."""
-        self._disturbing = True
-        await asyncio.to_thread(act)
-        self._disturbing = False
+        try:
+            await asyncio.to_thread(act)
+        except AssertionError as error:
+            self._not_disturbed = f"what others were to do has failed: {error}"
+            raise
 
     # Playing
 
@@ -240,7 +243,7 @@ class Stage:
     async def _run(self, run: Run | None, number: int) -> list[str]:
         """One batch, `number` waits after the first; what is wrong with how it ended."""
         self._clock.later = number * LATER
-        self._drained, self._failed, self._disturbing = None, "", False
+        self._drained, self._failed, self._not_disturbed = None, "", ""
         points.begin(run)
         try:
             if run is not None and run.fault is not None and run.fault.point.kind == "kill":
@@ -268,7 +271,7 @@ class Stage:
         disturbed = self._clock.is_wrong or (run is not None and run.fault is not None)
         heard = self._unforeseen.heard(disturbed=disturbed)
         said = [f"unforeseen: {one}" for one in heard if not _loses_processes(run)]
-        return [*said, *(["what others were to do has failed"] if self._disturbing else [])]
+        return [*said, self._not_disturbed] if self._not_disturbed else said
 
     def _settings(self) -> Settings:
         """Those of the installation, through the proxies and with little patience."""
