@@ -6,28 +6,17 @@ from dataclasses import replace
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail.imap import ImapFolder, ImapMailbox
+from mailflow.mail.imap import ImapFolder
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
 from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
-from tests.support.imap_failing import MOVE, Failing
+from tests.support.imap_failing import MOVE, Clock, Failing, a_mailbox
 from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name, an_account, closing, read
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(params=["dovecot", "cyrus"])
 def place(request: pytest.FixtureRequest) -> ServerPlace:
     server: ImapServer = request.getfixturevalue(request.param)
     return ServerPlace(server, a_name("In"))
-
-
-def a_mailbox(place: ServerPlace, port: int, clock: Clock | None = None) -> ImapMailbox:
-    return ImapMailbox(an_account(port=port, fetch_batch=50), place.folder, clock=clock or Clock())
 
 
 async def test_what_can_be_read_and_cannot_be_moved_is_put_off_all_the_same(place: ServerPlace) -> None:

@@ -3,21 +3,20 @@
 import asyncio
 import imaplib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail.door import MailDoor
-from mailflow.mail.imap import ImapCopies, ImapMailbox
+from mailflow.mail.imap import ImapCopies
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
 from mailflow.mail.stages import Drained, Stages
 from mailflow.mail.worker import receive
 from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
 from tests.support.doors import House
-from tests.support.imap_failing import BODIES, HEADERS, MOVE, SIZES, WAYS, Failing
+from tests.support.imap_failing import BODIES, HEADERS, MOVE, SIZES, WAYS, Clock, Failing, a_mailbox
 from tests.support.judging import RECEIVED_AT, dem_part
 from tests.support.judging import a_mail as a_request
 from tests.support.mailbox_places import ImapServer, ServerPlace, a_mail, a_name, an_account, closing, read
@@ -27,24 +26,10 @@ NEVER_SECONDS = 3600.0
 ALONE = 4
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture(params=["dovecot", "cyrus"])
 def place(request: pytest.FixtureRequest) -> ServerPlace:
     server: ImapServer = request.getfixturevalue(request.param)
     return ServerPlace(server, a_name("In"))
-
-
-def a_mailbox(
-    place: ServerPlace, port: int, clock: Clock | None = None, *, elsewhere: Sequence[str] = ()
-) -> ImapMailbox:
-    account = an_account(port=port, fetch_batch=50)
-    return ImapMailbox(account, place.folder, elsewhere=elsewhere, clock=clock or Clock())
 
 
 def elsewhere(place: ServerPlace) -> list[str]:

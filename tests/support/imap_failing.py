@@ -1,10 +1,12 @@
 """An IMAP server that fails at some mails, in every way in which it may: a rule of `FaultProxy`."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from mailflow.mail import imap_syntax
+from mailflow.mail.imap import ImapMailbox
 from mailflow.selftest.proxy import Break, Fault, Side
+from tests.support.mailbox_places import ServerPlace, an_account
 
 HEADERS = rb"UID FETCH (\S+) .*MESSAGE-ID"
 SIZES, BODIES, MOVE = rb"UID FETCH (\S+) .*INTERNALDATE", rb"UID FETCH (\S+) .*BODY.PEEK\[\]", rb"UID MOVE (\S+) "
@@ -13,6 +15,23 @@ WAYS = [
     *((way, command) for way in ("refused", "cut", "left out") for command in (SIZES, BODIES)),
     *((way, SIZES) for way in ("no date", "nonsense date", "no size", "an open list")),
 ]
+
+
+class Clock:
+    """By which mails that gave trouble are put off; stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_mailbox(
+    place: ServerPlace, port: int, clock: Clock | None = None, *, elsewhere: Sequence[str] = ()
+) -> ImapMailbox:
+    """That folder, reached by this port; `elsewhere`: other folders of its server."""
+    account = an_account(port=port, fetch_batch=50)
+    return ImapMailbox(account, place.folder, elsewhere=elsewhere, clock=clock or Clock())
 
 
 class Failing:
