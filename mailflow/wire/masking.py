@@ -30,7 +30,7 @@ UNREAD_CHARACTERS_MAX = 64 * 1024
 
 _TOPS: dict[str, type[WireModel]] = {f"{{{NUU}}}{ROOT}": InterfaceFile, f"{{{EXTENSION}}}{MANAGEMENT}": ManagementFile}
 _PREFIXES = {NUU: "tns", EXTENSION: "mf"}
-_WORD = re.compile(r"[0-9A-Za-z_]+|[^0-9A-Za-z_]")
+_WORD = re.compile(r"\w+|\W")
 _MARKUP = "<>/=\"'?!;&"
 
 
