@@ -19,6 +19,7 @@ from pymap.backend.dict import Config, DictBackend, Identity
 from pymap.imap import IMAPServer
 from pymap.parsing.message import AppendMessage
 from pymap.user import Passwords, UserMetadata
+from pysasl.hashing import Cleartext
 
 HOST = "127.0.0.1"
 SIZE_BYTES_MAX = 26_214_400
@@ -85,7 +86,10 @@ class MailHost:
             demo_user=uuid.uuid4().hex,  # the backend insists on one; nobody knows this one
             demo_password=uuid.uuid4().hex,
         )
-        backend, self._config = await DictBackend.init(arguments, invalid_user_sleep=0.0, secure_auth=False)
+        # A hash that is slow on purpose would guard what nobody else can reach, and cost seconds at each start.
+        backend, self._config = await DictBackend.init(
+            arguments, invalid_user_sleep=0.0, secure_auth=False, hash_context=Cleartext()
+        )
         self._config.apply_context()
         passwords = Passwords(self._config)
         for user, password in self.users.items():
