@@ -33,6 +33,10 @@ UNREADABLE, UNMOVABLE = "unreadable-in-mailbox", "unmovable-in-mailbox"
 """What the log says of a mail at which the server fails."""
 
 
+class _PerhapsMovedError(Unavailable):
+    """The server was told to move some mails, and did not say whether it has."""
+
+
 class OpenFolder:
     """One folder, opened over one connection when it is needed, and again after the connection was lost."""
 
@@ -204,7 +208,11 @@ class OpenFolder:
         moving, others = Halving(troubles, UNMOVABLE), set[int]()
 
         async def move(some: Sequence[int]) -> Sequence[int]:
-            moved, stay = await self._moved(listing, [wanted[uid] for uid in some], folder)
+            try:
+                moved, stay = await self._moved(listing, [wanted[uid] for uid in some], folder)
+            except _PerhapsMovedError:
+                troubles.unsure(UNMOVABLE, some)  # others come first: these keep nobody from being read
+                raise
             others.update(stay)
             return moved
 
@@ -241,11 +249,13 @@ class OpenFolder:
         await self._note_left_out(looking, uidvalidity, left - looking.unread)
 
     async def idle(self, seconds: float) -> bool:
+        """Told once: who is told and does not look would be told again at once, without end. The next poll looks."""
         async with self.session() as session:
-            if session.arrived.is_set():
-                return True
-            if "IDLE" in session.capabilities:
-                return await session.idle(min(seconds, IDLE_SECONDS_MAX), self._wanted)
+            told = session.arrived.is_set()
+            if told or "IDLE" in session.capabilities:
+                told = told or await session.idle(min(seconds, IDLE_SECONDS_MAX), self._wanted)
+                session.arrived.clear()
+                return told
         await asyncio.sleep(seconds)
         return False
 
@@ -312,13 +322,13 @@ async def _move(session: ImapSession, uids: Sequence[int], folder: str) -> None:
             raise Misconfigured("imap: the server offers neither MOVE nor UIDPLUS")
         await session.run("COPY", uid_set, name, uid=True)
     except NoAnswerError as error:
-        raise Unavailable(str(error)) from None  # it may still be at it: not a second time beside the first
+        raise _PerhapsMovedError(str(error)) from None  # it may still be at it: not a second time beside the first
     try:
         await session.run("STORE", uid_set, "+FLAGS.SILENT", r"(\Deleted)", uid=True)
         await session.run("EXPUNGE", uid_set, uid=True)
     except (RefusedError, ServerFailedError) as error:
         session.abort()
-        raise Unavailable(f"imap: {error}") from None  # copied already: parts of them would be copied once more
+        raise _PerhapsMovedError(f"imap: {error}") from None  # copied already: parts of them would be copied once more
 
 
 async def _create(session: ImapSession, folder: str) -> None:

@@ -5,7 +5,7 @@ Safe to kill at any line: that a mail was looked at and the order for its receip
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from mailflow.core.anomalies import Code
@@ -15,7 +15,7 @@ from mailflow.log import event
 from mailflow.mail.door import MailDoor, Progress, current_terms
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.kinds import ANSWER, KINDS, RECEIPT
-from mailflow.mail.model import Recognised, TechnicalReceipt, Undetermined
+from mailflow.mail.model import Recognised, Recognition, TechnicalReceipt, Undetermined
 from mailflow.mail.recognising import recognise
 from mailflow.register import directory, lateness, outbox
 from mailflow.wire.names import FileNameError, parse_request_name
@@ -39,9 +39,7 @@ async def acknowledge(door: MailDoor) -> Progress:
     due = {mail.id: _due(mail, pace.deadline) for mail in late}
     readable = [Unjudged(intake=m.id, raw=m.raw, received_at=m.received_at) for m in late if m.raw is not None]
     found = await recognise(door.judges, readable, at=door.clock())
-    if len(found) > 1 and all(
-        isinstance(one, Undetermined) and one.anomaly.code is Code.INTERNAL_FAULT for one in found
-    ):
+    if _breaks_at_whatever_comes(found, [mail for mail in late if mail.raw is not None]):
         raise Unavailable("not one of the late mails can be judged: that is hardly their fault")
     recognised = [one for one in found if isinstance(one, Recognised)]
     receipts = {
@@ -73,6 +71,12 @@ async def acknowledge(door: MailDoor) -> Progress:
     for id_ in wanted:
         event(log, "late", intake=id_, sender=receipts[id_].recognised.reply.sender)
     return Progress(late=len(late))
+
+
+def _breaks_at_whatever_comes(found: Sequence[Recognition], mails: Sequence[lateness.Late]) -> bool:
+    """Of mails that were set aside it is known that each may break it alone: they are looked at once all the same."""
+    broken = all(isinstance(one, Undetermined) and one.anomaly.code is Code.INTERNAL_FAULT for one in found)
+    return broken and len(found) > 1 and not all(mail.set_aside for mail in mails)
 
 
 def _due(mail: lateness.Late, deadline: timedelta) -> datetime:

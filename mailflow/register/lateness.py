@@ -27,6 +27,8 @@ class Late:
     received_at: datetime
     turn_at: datetime | None
     """When its sender's rates let it be decided; None when they do not matter."""
+    set_aside: bool
+    """Nobody decides it before an operator has looked at it: perhaps it breaks whoever looks into it."""
     raw: bytes | None = field(repr=False)
     """None when there is nothing to look into, or nobody to be told."""
 
@@ -44,6 +46,7 @@ async def find(tx: Transaction, answer: str, taken_before: datetime, limit: int,
         waits,
         outbox.c.kind == answer,
         outbox.c.state == OutboxState.QUEUED.value,
+        outbox.c.next_at.is_not(None),  # so it is; SQLite takes the index of what is due by that alone
         outbox.c.received_at <= taken_before,
         outbox.c.lease_owner.is_(None),
     )
@@ -60,7 +63,10 @@ async def _opened(tx: Transaction, ids: Sequence[int]) -> list[Late]:
             if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
                 with contextlib.suppress(KeyError, SealBroken):
                     raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
-            late[row.id] = Late(id=row.id, received_at=row.received_at, turn_at=row.turn_at, raw=raw)
+            set_aside = row.state == IntakeState.SET_ASIDE.value
+            late[row.id] = Late(
+                id=row.id, received_at=row.received_at, turn_at=row.turn_at, set_aside=set_aside, raw=raw
+            )
     return [late[id_] for id_ in ids if id_ in late]
 
 

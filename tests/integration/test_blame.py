@@ -109,3 +109,20 @@ async def test_a_pool_that_breaks_for_all_uses_up_no_receipt(house: House) -> No
     with pytest.raises(Unavailable):
         await acknowledge(replace(house.door(), judges=Broken()))
     assert await acknowledge(house.door()) == Progress(late=3)
+
+
+async def test_late_mails_that_were_set_aside_are_looked_at_once_though_each_breaks_it(house: House) -> None:
+    """Else they would come again at each turn, cost three tasks of the pool, and keep all later ones from a receipt."""
+
+    class Broken(InProcess):
+        async def recognise(self, mails: Sequence[Unjudged], at: datetime) -> list[Recognition]:
+            raise TaskFailed("died")
+
+    for number in range(2):
+        house.mailbox.deliver(POISON + letter(number))
+    await drain(house.door())
+    assert await states(house) == {"set_aside": 2}
+    house.now += PACE.late
+    door = replace(house.door(), judges=Broken())
+    assert await acknowledge(door) == Progress(late=2)
+    assert await acknowledge(door) == Progress()

@@ -191,6 +191,16 @@ async def test_waiting_ends_with_the_time_when_nothing_happens(place: Place) -> 
         assert not await mailbox.wait(0.2)
 
 
+async def test_that_a_mail_arrived_is_told_once(place: Place) -> None:
+    """Else who does not look at once, for a good reason, would be told again and again without a pause."""
+    async with closing(place.mailbox()) as mailbox:
+        await mailbox.list()
+        place.put(a_mail("wake"))
+        assert await mailbox.wait(60)
+        assert not await mailbox.wait(0.2)
+        assert len((await mailbox.list()).uids) == 1
+
+
 async def test_waiting_ends_early_when_a_mail_arrives(place: Place) -> None:
     async with closing(place.mailbox()) as mailbox:
         await mailbox.list()

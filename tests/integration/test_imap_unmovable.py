@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail.imap import ImapFolder
+from mailflow.mail.imap import ImapFolder, ImapMailbox
 from mailflow.mail.imap_halves import AGAIN_FIRST_SECONDS
 from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
 from tests.support.imap_failing import MOVE, Clock, Failing, a_mailbox
@@ -95,6 +95,26 @@ async def test_a_mail_that_is_not_the_same_any_more_vouches_for_no_server(place:
         listing = await mailbox.list()
         await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
         assert (await mailbox.list()).uids == ()
+
+
+async def test_a_move_that_is_not_answered_keeps_no_other_mail_from_being_read(place: ServerPlace) -> None:
+    """The folder of what was taken in hangs, say, and reading works: what is asked for again and again comes last."""
+    mails, done = [a_mail(f"m{number}") for number in range(9)], a_name("Done")
+    place.put(*mails)
+    hanging = Rule(side=Side.CLIENT, fault=Fault.STALL, match=MOVE)
+    async with FaultProxy(place.server.imap_port, hanging) as proxy:
+        account = an_account(port=proxy.port, timeout_seconds=1)
+        async with closing(ImapMailbox(account, place.folder)) as mailbox:
+            listing = await mailbox.list()
+            first, others = listing.uids[:4], listing.uids[4:]
+            with pytest.raises(Unavailable):
+                await mailbox.move(listing, await mailbox.look(listing, first), done)
+            assert (await mailbox.list()).uids == (*others, *first)
+            listing = await mailbox.list()
+            await mailbox.move(listing, await mailbox.look(listing, listing.uids), done)
+            assert (await mailbox.list()).uids == ()
+    assert hanging.fired == 1
+    assert sorted(place.moved(done, done)) == sorted(mails)
 
 
 async def test_who_moves_mails_of_a_folder_hears_of_one_that_stays(place: ServerPlace) -> None:

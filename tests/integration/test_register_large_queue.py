@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register, doubt, outbox
+from mailflow.register import Register, doubt, lateness, outbox
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
 from tests.support.records import LATER, NOW, ROOMY, claim, claim_solo, frozen, take_in
@@ -83,6 +83,15 @@ async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent
     if (found := await plans(register, shown)) is not None:
         (plan,) = found
         assert "USING COVERING INDEX ix_outbox_sending (state=? AND lease_until<?)" in plan
+
+
+async def test_late_answers_are_found_without_looking_at_those_that_left(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: "JOIN outbox" in statement) as asked:
+        async with register.read() as tx:
+            await lateness.find(tx, "answer", NOW, 9, size_bytes_max=1)
+    if (found := await plans(register, asked)) is not None:
+        assert "INDEX ix_outbox_due (state=? AND received_at<?)" in found[0], found
 
 
 async def test_what_a_worker_holds_is_found_without_looking_at_what_nobody_holds(register: Register) -> None:

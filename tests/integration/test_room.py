@@ -87,3 +87,26 @@ async def test_while_nothing_can_be_decided_mails_stay_in_the_mailbox(
         await until(lambda: sick.progress.sent == 1)
         stop.set()
     assert not house.mailbox.inbox
+
+
+async def test_a_mail_that_is_left_in_the_mailbox_keeps_nobody_busy(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It wakes who receives, and is told, once; then it waits for the poll like those before it."""
+
+    def away() -> None:
+        raise Unavailable("no lists")
+
+    sick = Stages(house.door(), poll_seconds=NEVER_SECONDS, pause_seconds=0.01)
+    house.shelf.trouble = away
+    house.mailbox.deliver(letter(0))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sick.run(NEVER_SECONDS, stop))
+        await until(lambda: sick.process.failures >= stages.FAILURES_MAX)
+        house.mailbox.deliver(letter(1))
+        await until(lambda: "left-in-mailbox" in caplog.messages)
+        tried = sick.process.failures
+        await until(lambda: sick.process.failures >= tried + 5)
+        stop.set()
+    assert caplog.messages.count("left-in-mailbox") <= 2, "perhaps once before it came"

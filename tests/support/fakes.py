@@ -165,6 +165,7 @@ class FakeMailbox:
                 await self._arrived.wait()
         except TimeoutError:
             return False
+        self._arrived.clear()
         return True
 
     async def close(self) -> None:
