@@ -46,7 +46,6 @@ def chapter(
     return chapters[name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_run_ends_with_its_exit_code_and_counts_every_mail(chapter: Chapter, name: str) -> None:
     assert {run.code for run in chapter.runs} == {CHAPTERS[name]}, chapter.runs[-1].err

@@ -26,6 +26,8 @@ from tests.support.lives import registered, three_desks
 from tests.support.reception import a_request, about, an_order, sent
 from tests.support.requests import RECEIVED_AT
 
+pytestmark = pytest.mark.long
+
 AT = datetime(2026, 1, 15, 9, 31, tzinfo=UTC)
 REQUESTS = 10 * BLOCK
 SMALL = {
@@ -74,7 +76,6 @@ async def desk(database: Database, maker: Maker) -> AsyncIterator[Desk]:
     await register.close()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_the_benchmark_of_uniqueness_says_what_it_took(tmp_path: Path, kind: str) -> None:
     require("postgresql")
@@ -91,8 +92,6 @@ def test_the_benchmark_of_uniqueness_says_what_it_took(tmp_path: Path, kind: str
     assert not (tmp_path / "bench").exists()
 
 
-@pytest.mark.long_on("postgresql")
-@pytest.mark.slow
 async def test_who_was_filled_in_is_registered(desk: Desk, maker: Maker) -> None:
     """Found under the number, refused as the same person, told as a near one."""
     ((place, household),) = maker.population.some(1, REQUESTS, "test")
@@ -111,8 +110,6 @@ async def test_who_was_filled_in_is_registered(desk: Desk, maker: Maker) -> None
         assert near.owner in {anomaly.number for anomaly in outcome.anomalies}
 
 
-@pytest.mark.long_on("postgresql")
-@pytest.mark.slow
 async def test_no_statement_of_a_creation_reads_through_a_table_that_grows(desk: Desk, maker: Maker) -> None:
     """Neither of a new person's with near matches nor of one who is refused."""
     (near,) = planted("one typing error", maker.population, REQUESTS, 1, AT)
@@ -124,8 +121,6 @@ async def test_no_statement_of_a_creation_reads_through_a_table_that_grows(desk:
     assert_nothing_is_read_through(desk.database, said, least=20)
 
 
-@pytest.mark.long_on("postgresql")
-@pytest.mark.slow
 async def test_nor_does_one_of_any_other_operation(desk: Desk) -> None:
     reception = await three_desks(desk.register)
     couple = await registered(reception, a_request("Durand", "Petit"))

@@ -77,7 +77,7 @@ PLANTED: dict[str, Plant] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_each_planted_defect_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require("dovecot")
     require("postfix")

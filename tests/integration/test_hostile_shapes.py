@@ -304,7 +304,7 @@ def blocks(anomalies: Iterable[Anomaly]) -> bool:
     return any(anomaly.blocks for anomaly in anomalies)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_ten_mebibytes_cost_little_and_the_queue_behind_moves_on(watched: Watched, shape: str) -> None:
     raw = SHAPES[shape]()

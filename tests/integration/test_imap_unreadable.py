@@ -42,6 +42,7 @@ def elsewhere(place: ServerPlace) -> list[str]:
 # Reading
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_what_cannot_be_read_comes_last_until_it_can(place: ServerPlace, way: str, command: bytes) -> None:
     """Three among good ones, the oldest too. The second failure may be at once; from then on only now and then."""
@@ -67,6 +68,7 @@ async def test_what_cannot_be_read_comes_last_until_it_can(place: ServerPlace, w
         assert (await mailbox.list()).uids == uids
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_a_server_that_fails_at_every_mail_is_unavailable(place: ServerPlace, way: str, command: bytes) -> None:
     mails = [a_mail(f"m{number}") for number in range(20)]
@@ -86,6 +88,7 @@ async def test_a_server_that_fails_at_every_mail_is_unavailable(place: ServerPla
         assert sorted(mail.raw or b"" for mail in await read(mailbox, listing)) == sorted(mails), "none was to blame"
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_mails_that_are_alone_in_the_mailbox_are_told_from_the_server_by_others_that_it_reads(
     place: ServerPlace, caplog: pytest.LogCaptureFixture, way: str, command: bytes
@@ -111,6 +114,7 @@ async def test_mails_that_are_alone_in_the_mailbox_are_told_from_the_server_by_o
         assert [mail.raw for mail in await read(mailbox, listing)] == mails
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_a_copy_that_cannot_be_read_is_not_taken_for_none(place: ServerPlace, way: str, command: bytes) -> None:
     """Else the answer would be sent once more."""
@@ -240,6 +244,7 @@ def requests(place: ServerPlace, count: int) -> list[bytes]:
     return mails
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "command"), WAYS, ids=[f"{way} at {c[-6:].decode()}" for way, c in WAYS])
 async def test_a_batch_ends_though_mails_cannot_be_read(
     folder: ServerPlace, house: House, way: str, command: bytes

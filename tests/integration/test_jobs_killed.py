@@ -132,7 +132,8 @@ async def left(url: str) -> dict[str, Any]:
 
 @pytest.mark.long_on("postgresql")
 @pytest.mark.slow
-def test_jobs_killed_at_any_commit_are_made_up_for(databases: Databases, small_steps: None) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_jobs_killed_at_any_commit_are_made_up_for(databases: Databases, small_steps: None, every: int) -> None:
     url = asyncio.run(begun(databases.fresh(migrated=True)))
     evenings, commits = [], []
     for at in NIGHTS:
@@ -144,7 +145,7 @@ def test_jobs_killed_at_any_commit_are_made_up_for(databases: Databases, small_s
     assert set(unharmed["notices"].values()) == {1}
     assert len(unharmed["notices"]) == len(unharmed["requests"])
     for number, evening in enumerate(evenings):
-        for fatal in range(1, commits[number] + 1):
+        for fatal in range(1, commits[number] + 1, every):
             harmed = databases.copy(evening)
             asyncio.run(live(harmed, NIGHTS[number:], fatal))
             assert (number, fatal, asyncio.run(left(harmed))) == (number, fatal, unharmed)

@@ -94,6 +94,7 @@ def looked_at(browser: str, folder: Path, seen: Snapshot, *, width: int, dark: b
     return found
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 @pytest.mark.parametrize("seen", [fine, trouble, without_register])

@@ -160,7 +160,7 @@ def test_a_register_as_it_was_before_stops_the_numbers_and_gives_each_request_it
         assert run(world, "reconcile") == DONE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_at_the_end_of_the_log_nothing_is_lost_and_nothing_stops(server: PostgresServer, tmp_path: Path) -> None:
     with losing_world(tmp_path, server, {"keys_url": server.url(server.create_database())}) as world:
         a_day(world, server)

@@ -246,6 +246,7 @@ def named_as_ours(count: int) -> list[bytes]:
 
 
 @pytest.mark.long_on("postgresql")
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "between",
     [

@@ -104,8 +104,8 @@ def make(servers: tuple[Dovecot, Postfix], tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.mark.slow
-@pytest.mark.long_on("sqlite")
-@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 4), ("postgresql", 3)])
+@pytest.mark.long_on("postgresql")
+@pytest.mark.parametrize(("kind", "runs"), [("sqlite", 2), ("postgresql", 4)])
 def test_it_plays_some_of_everything_and_leaves_nothing(
     kind: str,
     runs: int,

@@ -55,7 +55,7 @@ async def test_dovecot_killed_while_it_moves_mails(tmp_path: Path) -> None:
             assert not [sentence for sentence in played.wrong if not any(word in sentence for word in expected)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_postfix_killed_and_started_while_it_takes_answers(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage:
         postfix = stage.world.postfix

@@ -19,8 +19,8 @@ from tests.support.letters import Writer, many, verdict
 from tests.support.mail_world import SERVICE_USER, MailWorld
 
 KILLED = -9
-KILLS = 5
-LETTERS = 60
+KILLS = 3
+LETTERS = 40
 SEED = 20261125
 POINTS_MAX = 60
 """Far enough into the work of one portion to be anywhere in it."""

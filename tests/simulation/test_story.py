@@ -44,7 +44,7 @@ def test_it_is_given_up_after_so_many_plays() -> None:
     assert len(played) == 7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_story_of_a_planted_fault_is_shortened(tmp_path: Path) -> None:
     copies, fault = SqliteCopies(folder=tmp_path), "identities are not checked"
     tale = next(tale for seed in range(10) if (tale := tell(Story(seed), copies, fault)).findings)

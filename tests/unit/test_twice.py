@@ -56,6 +56,7 @@ def test_what_passes_alone_is_named_and_its_failure_stays(tmp_path: Path) -> Non
     assert "1 passed" in done.stdout, "and nothing else is run again"
 
 
+@pytest.mark.long
 def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
     done = run(tmp_path, once=FAILS_ONCE, bad=FAILS)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done
@@ -63,6 +64,7 @@ def test_what_fails_again_fails_the_run(tmp_path: Path) -> None:
     assert UNSTEADY not in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "told"),
     [

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("YEARS_SEED", "1"))
 PEOPLE = int(os.environ.get("YEARS_PEOPLE", "9300"))
 FEW = 300
 SOME = 500
-MANY = 400
+MANY = 300
 
 
 def live(url: str, people: int, *, every: int) -> tuple[list[str], Journey]:
@@ -41,8 +41,7 @@ def test_the_same_on_postgresql(postgres_server: PostgresDatabases) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.slow
-@pytest.mark.one_in(4)
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FAULTS[name](monkeypatch)
