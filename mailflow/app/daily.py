@@ -20,7 +20,7 @@ from mailflow.jobs.work import Job, JobTerms
 from mailflow.log import event, fault
 from mailflow.mail.trust.expiry import validity
 from mailflow.meter import Meter
-from mailflow.register import ConstraintViolated, Register, watching
+from mailflow.register import ConstraintViolated, Register, clocks, watching
 from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
@@ -85,7 +85,8 @@ async def keep_jobs(
 async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> bool:
     """Do the jobs that have not been done since they last were to begin; whether none of them failed.
 
-    Nothing that fails here disturbs the mails: the next time tries again.
+    Nothing that fails here disturbs the mails: the next time tries again. None is begun by a clock that may be far
+    ahead: a mail that comes says that it is right, or an operator who does the jobs by hand.
     """
     if not await _may_begin(is_whole):
         return False
@@ -94,8 +95,12 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
     try:
         async with register.read() as tx:
             done_at = {one.job: one.done_at for one in await watching.job_runs(tx)}
+            perhaps_ahead = await clocks.is_perhaps_ahead(tx, at)
     except Unavailable:
         event(log, "unavailable", level=logging.WARNING, work="jobs")
+        return False
+    if perhaps_ahead:  # what ends and is erased by such a clock does not come back
+        event(log, "clock-perhaps-ahead", level=logging.ERROR, work="jobs", now=at.isoformat())
         return False
     faults = []
     for job in JOBS:

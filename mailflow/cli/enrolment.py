@@ -203,6 +203,9 @@ def list_mandates(invocation: Invocation, as_json: bool) -> int:
 @click.argument("desk_code", metavar="DESK")
 @click.argument("territory")
 @click.option("--on", "ends_on", type=DAY, help="Last day of the mandate; by default yesterday, so at once.")
+@click.option(
+    "--from", "starts_on", type=DAY, help="First day of the one that is meant; by default each that has begun."
+)
 @act_options
 @click.pass_obj
 def end_mandate(
@@ -211,21 +214,28 @@ def end_mandate(
     desk_code: str,
     territory: str,
     ends_on: datetime | None,
+    starts_on: datetime | None,
     *,
     act: Act,
 ) -> int:
-    """End a mandate. A new one can be added, with another first day.
+    """End a mandate. A new one can be added, with another first day; one that begins later stays.
 
     Example: mailflow mandate suspend ville-lille 59123 059 --why "contract ended" --apply
     """
-    last = ends_on.date() if ends_on else _today() - timedelta(days=1)
+    last, first = ends_on.date() if ends_on else _today() - timedelta(days=1), starts_on.date() if starts_on else None
+    theirs = [one for s in enrolments(invocation).senders if s.code == sender_code for one in s.mandates]
+    later = [
+        one.starts_on
+        for one in theirs
+        if (one.desk, one.territory) == (desk_code, territory) and one.starts_on > max(last, _today()) and not first
+    ]
 
     async def work(tx: Transaction, change: Change) -> None:
-        await directory.end_mandate(
-            tx, SenderCode(sender_code), DeskCode(desk_code), Territory(territory), ends_on=last, change=change
-        )
+        names = (SenderCode(sender_code), DeskCode(desk_code), Territory(territory))
+        await directory.end_mandate(tx, *names, ends_on=last, change=change, starts_on=first)
 
     plan = [f"end the mandate of {sender_code} for {desk_code} in {territory} with {last}"]
+    plan += [f"leave the one that begins on {day} as it is (--from {day} ends it)" for day in sorted(later)]
     return perform(invocation, plan, work, act)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from mailflow.core.model import Directory, EnrolledSender, Mandate, Right, Standing
 from mailflow.core.numbers import DeskCode, Territory
@@ -16,7 +16,8 @@ class Stream:
     desk: DeskCode
     territory: Territory
     since: date
-    """The first day of the mandate: what was done before is not told."""
+    """The first day of the mandate, or of those that it follows without a day between: what was done before is not
+    told."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -46,8 +47,19 @@ def streams(directory: Directory, day: date) -> list[Stream]:
     found: dict[tuple[str, str, str], Stream] = {}
     for sender, mandate in _in_force(directory, day):
         if Right.CONSULT in mandate.rights:
-            new = Stream(sender=sender, desk=mandate.desk, territory=mandate.territory, since=mandate.starts_on)
+            since = _without_a_break(sender, mandate)
+            new = Stream(sender=sender, desk=mandate.desk, territory=mandate.territory, since=since)
             known = found.get(new.key)
             if known is None or new.since < known.since:
                 found[new.key] = new
     return [found[key] for key in sorted(found)]
+
+
+def _without_a_break(sender: EnrolledSender, mandate: Mandate) -> date:
+    """Since when the sender may learn of others' requests there: to change a mandate is to end it and add another."""
+    same = [m for m in sender.mandates if (m.desk, m.territory) == (mandate.desk, mandate.territory)]
+    may = [one for one in same if Right.CONSULT in one.rights]
+    since = mandate.starts_on
+    while earlier := [m.starts_on for m in may if m.holds_on(since - timedelta(days=1))]:
+        since = min(earlier)
+    return since

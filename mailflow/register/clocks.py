@@ -1,14 +1,19 @@
-"""Whether a clock is behind what the register knows to have come already."""
+"""Whether a clock is behind what the register knows to have come already, or ahead of all that it knows."""
 
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from mailflow.register.alarm_tables import job_run
 from mailflow.register.tables import intake, journal, outbox
 from mailflow.register.transaction import Transaction
 
 APART_MAX = timedelta(minutes=5)
 """Hosts that differ by less are no matter: a mail that came in the meantime waits for so long at most."""
+SILENCE_MAX = timedelta(days=2)
+"""After so long without a mail and without the jobs of a day it is as likely that the clock is wrong."""
+MAILS_LOOKED_AT = 200
+"""Of the intake: what was taken in late, or from elsewhere, may have come long before."""
 ENTRIES_LOOKED_AT = 200
 """Of the journal: who writes by a clock that is behind makes its newest entries no witness."""
 
@@ -38,3 +43,15 @@ async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
             came_at: datetime = min(row)
             return came_at
     return None
+
+
+async def is_perhaps_ahead(tx: Transaction, at: datetime) -> bool:
+    """Whether nothing bears witness that it is `at` by now: no mail came lately, by its server's clock, and no job of
+    the day was done. Of a register in which neither ever was nothing can be said, nor done wrong.
+    """
+    mails = sa.select(intake.c.received_at).order_by(intake.c.id.desc()).limit(MAILS_LOOKED_AT)
+    witnesses = [row.received_at for row in await tx.all(mails)]
+    witnesses += [
+        row.done_at for row in await tx.all(sa.select(job_run.c.done_at).where(job_run.c.done_at.is_not(None)))
+    ]
+    return bool(witnesses) and max(witnesses) < at - SILENCE_MAX

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.core import calendar
 from mailflow.core.canary import CANARY_APART, keeps_canary_apart
 from mailflow.core.model import (
     CertificateUse,
@@ -29,8 +30,18 @@ from mailflow.core.rates import Budget, Rates
 from mailflow.errors import MailflowError
 from mailflow.register import gates, journal, rates, service_keys
 from mailflow.register.gates import Gate
-from mailflow.register.tables import certificate, desk, mandate, sender, sender_address, spending, trust_generation
+from mailflow.register.tables import (
+    certificate,
+    desk,
+    mandate,
+    outbox,
+    sender,
+    sender_address,
+    spending,
+    trust_generation,
+)
 from mailflow.register.transaction import Transaction
+from mailflow.register.types import OutboxState
 
 
 class AlreadyEnrolled(MailflowError):
@@ -190,7 +201,16 @@ async def set_rates(tx: Transaction, code: SenderCode, own: Rates, change: Chang
 
 
 async def set_answer_address(tx: Transaction, code: SenderCode, address: str, change: Change) -> None:
-    """Let answers go elsewhere; those that are written keep their address. Raises NotEnrolled."""
+    """Let all that is written to a sender go elsewhere, also what was written before. Raises NotEnrolled.
+
+    An answer is given its address when it leaves. What answers no mail bears it: it is given the new one here, unless
+    it is just being sent, or another sender has the former address too.
+    """
+    others = sender.alias("others")
+    shared = sa.exists().where(others.c.answer_address == outbox.c.recipient, others.c.code != code)
+    former = sa.select(sender.c.answer_address).where(sender.c.code == code).scalar_subquery()
+    to_it = (outbox.c.intake_id.is_(None), outbox.c.recipient == former, outbox.c.state != OutboxState.SENDING.value)
+    await tx.run(sa.update(outbox).where(*to_it, ~shared).values(recipient=address))
     await _set(tx, sender, sender.c.code == code, answer_address=address)
     await _changed(tx, "answer-address-changed", change, sender=code, address=address)
 
@@ -307,14 +327,15 @@ async def end_mandate(
 ) -> None:
     """Let the mandates of a sender for a desk and territory end with that day. Raises NotEnrolled.
 
-    With `starts_on` the one that began, or begins, that day; else all of them.
+    With `starts_on` the one that began, or begins, that day; else all of them but those that begin later.
     """
+    begun = mandate.c.starts_on <= max(ends_on, calendar.legal_day(change.at))
     which = sa.and_(
         mandate.c.sender == code,
         mandate.c.desk == for_desk,
         mandate.c.territory == territory,
         sa.or_(mandate.c.ends_on.is_(None), mandate.c.ends_on > ends_on),
-        *([] if starts_on is None else [mandate.c.starts_on == starts_on]),
+        begun if starts_on is None else mandate.c.starts_on == starts_on,
     )
     await _set(tx, mandate, which, ends_on=ends_on)
     await _changed(

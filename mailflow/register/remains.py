@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from mailflow.register import keys
+from mailflow.register.retention import LEFT
 from mailflow.register.tables import (
     active_identity,
     attestation,
@@ -26,7 +28,7 @@ class KeptMail:
 
     id: int
     done_at: datetime | None
-    """When it was settled, or had left; None: not yet."""
+    """Since when it is done with: settled, and all that was to leave has left; None: not yet, so it is kept."""
 
 
 async def of_request(tx: Transaction, number: str) -> dict[str, int]:
@@ -58,17 +60,37 @@ async def count_keys(tx: Transaction, intakes: Collection[int]) -> int:
 
 async def of_intakes(tx: Transaction, intakes: Collection[int]) -> list[KeptMail]:
     """Those of these mails that are kept, with their receipts and answers."""
-    statement = sa.select(intake.c.id, intake.c.settled_at.label("done_at"))
+    theirs = outbox.c.intake_id == intake.c.id
+    statement = sa.select(intake.c.id, intake.c.settled_at, *_leaving(outbox, theirs))
     which = statement.where(intake.c.id.in_(intakes), intake.c.raw.is_not(None)).order_by(intake.c.id)
-    return [KeptMail(**row._mapping) for row in await tx.all(which)]
+    return [
+        KeptMail(id=row.id, done_at=None if row.lingers or not row.settled_at else _later(row.settled_at, row.left_at))
+        for row in await tx.all(which)
+    ]
 
 
 async def of_outgoing(tx: Transaction, kind: str, beginnings: Collection[str]) -> list[KeptMail]:
     """Mails of ours of a kind that are kept, whose keys begin so."""
     sealed = sa.or_(outbox.c.payload.is_not(None), outbox.c.raw.is_not(None))
     named = sa.or_(sa.false(), *(outbox.c.key.startswith(begins, autoescape=True) for begins in beginnings))
-    statement = sa.select(outbox.c.id, outbox.c.sent_at.label("done_at")).where(outbox.c.kind == kind, sealed, named)
-    return [KeptMail(**row._mapping) for row in await tx.all(statement.order_by(outbox.c.id))]
+    part = outbox.alias("part")
+    together = sa.and_(part.c.kind == outbox.c.kind, part.c.key == outbox.c.key)
+    statement = sa.select(outbox.c.id, *_leaving(part, together)).where(outbox.c.kind == kind, sealed, named)
+    return [
+        KeptMail(id=row.id, done_at=None if row.lingers else row.left_at)
+        for row in await tx.all(statement.order_by(outbox.c.id))
+    ]
+
+
+def _leaving(mails: sa.FromClause, which: sa.ColumnElement[bool]) -> tuple[sa.ColumnElement[Any], ...]:
+    """Of what leaves together: whether any has not, as retention sees it (what is held waits), and when it did."""
+    lingers = sa.exists().where(which, mails.c.state.not_in(LEFT)).label("lingers")
+    left_at = sa.select(sa.func.max(mails.c.sent_at)).where(which).scalar_subquery()
+    return lingers, sa.type_coerce(left_at, outbox.c.sent_at.type).label("left_at")
+
+
+def _later(one: datetime, other: datetime | None) -> datetime:
+    return max(one, other) if other else one
 
 
 async def _count(tx: Transaction, *which: sa.ColumnElement[bool]) -> int:

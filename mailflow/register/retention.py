@@ -17,12 +17,13 @@ from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState, OutboxState
 
 _SETTLED = (IntakeState.ANSWERED.value, IntakeState.SET_ASIDE.value)
-_LEFT = (OutboxState.SENT.value, OutboxState.WITHDRAWN.value)
+LEFT = (OutboxState.SENT.value, OutboxState.WITHDRAWN.value)
+"""Of outgoing mails: nothing of them is to leave any more."""
 
 
 def _done_with(before: datetime | None) -> list[sa.ColumnElement[bool]]:
     """Mails that were settled, their answers gone, before that instant or at all. What is held waits for somebody."""
-    lingers: sa.ColumnElement[bool] = outbox.c.state.not_in(_LEFT)
+    lingers: sa.ColumnElement[bool] = outbox.c.state.not_in(LEFT)
     which: list[sa.ColumnElement[bool]] = [intake.c.raw.is_not(None), intake.c.state.in_(_SETTLED)]
     if before is not None:
         lingers = sa.or_(lingers, outbox.c.sent_at >= before)
@@ -41,7 +42,7 @@ def _own_mails(before: datetime) -> sa.Select[Any]:
     lingers = sa.exists().where(
         part.c.kind == outbox.c.kind,
         part.c.key == outbox.c.key,
-        sa.or_(part.c.state.not_in(_LEFT), part.c.sent_at >= before),
+        sa.or_(part.c.state.not_in(LEFT), part.c.sent_at >= before),
     )
     return sa.select(outbox.c.id, outbox.c.key_id).where(
         outbox.c.sent_at < before, outbox.c.raw.is_not(None), outbox.c.intake_id.is_(None), ~lingers

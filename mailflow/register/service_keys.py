@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from mailflow.core.service_keys import KeyUse, ServiceKey
 from mailflow.register import gates, journal
+from mailflow.register.acts import OWED
 from mailflow.register.gates import Gate
 from mailflow.register.tables import intake, service_key, trust_generation
 from mailflow.register.transaction import Transaction
@@ -53,8 +54,13 @@ async def retire(tx: Transaction, key: ServiceKey, act: journal.Act, at: datetim
 
 
 async def undecided_before(tx: Transaction, term: datetime) -> int:
-    """How many mails that came until then wait for a decision: one may be encrypted to a key that was in use."""
-    waiting = sa.select(sa.func.count()).where(intake.c.state.in_(UNDECIDED), intake.c.received_at <= term)
+    """How many mails that came until then wait for a decision: one may be encrypted to a key that was in use.
+
+    So does one that was set aside through no fault of its sender: it may be judged again.
+    """
+    aside = sa.and_(intake.c.state == "set_aside", intake.c.reason.in_(OWED), intake.c.raw.is_not(None))
+    waits = sa.or_(intake.c.state.in_(UNDECIDED), aside)
+    waiting = sa.select(sa.func.count()).where(waits, intake.c.received_at <= term)
     return int((await tx.all(waiting))[0][0])
 
 

@@ -1,6 +1,7 @@
 """Who works by batches has the jobs of the day done as well: by the first batch after the hour at which they begin."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,10 @@ from mailflow.errors import Unavailable
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.ops.metrics import Metrics
-from mailflow.register import Register, watching
+from mailflow.register import Register, clocks, intake, watching
 from tests.support.clock import at_instant
 from tests.support.jobs import TERMS
+from tests.support.records import arrival
 
 BEGINS = "02:30"
 EVENING = datetime(2026, 7, 1, 20, 0, tzinfo=UTC)
@@ -43,6 +45,19 @@ async def test_the_first_batch_after_the_hour_does_them(register: Register) -> N
 async def test_a_clock_that_was_ahead_puts_nothing_off(register: Register) -> None:
     assert await done_after_a_batch(register, AFTER + timedelta(days=400)) == {AFTER + timedelta(days=400)}
     assert await done_after_a_batch(register, AFTER) == {AFTER}
+
+
+async def test_by_a_clock_that_is_far_ahead_nothing_ends_and_nothing_is_erased(
+    register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A host starts before its clock is set. What a mail server says, or the jobs of yesterday, bears witness."""
+    later = EVENING + clocks.SILENCE_MAX + timedelta(minutes=1)
+    assert await done_after_a_batch(register, EVENING) == {EVENING}
+    assert await done_after_a_batch(register, later) == {EVENING}
+    assert "clock-perhaps-ahead" in caplog.messages
+    async with register.begin() as tx:
+        await intake.take_in(tx, [replace(arrival(1), received_at=later - timedelta(hours=1))], later)
+    assert await done_after_a_batch(register, later) == {later}
 
 
 async def test_that_another_worker_is_at_them_is_no_warning(

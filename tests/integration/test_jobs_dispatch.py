@@ -139,6 +139,21 @@ async def test_what_was_done_between_two_mandates_is_not_told(reception: Recepti
     ]
 
 
+async def test_a_mandate_that_follows_another_at_once_goes_on_where_that_was(
+    reception: Reception,
+) -> None:
+    """So a mandate is changed, as the handbook says; what came since the last dispatch is told all the same."""
+    register = reception.register
+    await reception.enrol("agglo", "59888", ["059"], rights=FULL, ends_on=DAY)
+    await do(register, DISPATCH_JOB, DAY)
+    (b,) = await created(replace_at(reception, timedelta(days=1)), "B", desk="59777")
+    await reception.enrol("agglo", "59888", ["059"], rights=FULL, starts_on=DAY + timedelta(days=1))
+    for days in range(1, 4):
+        await do(register, DISPATCH_JOB, DAY + timedelta(days=days))
+    dispatched = [[one.number for one in about] for order, about in await told(register) if order.desk == "59888"]
+    assert dispatched == [[b]]
+
+
 async def test_a_dispatch_can_be_told_again_also_when_its_requests_were_purged(reception: Reception) -> None:
     register = reception.register
     (b,) = await created(reception, "B", desk="59777")

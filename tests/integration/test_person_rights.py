@@ -12,9 +12,13 @@ from mailflow.jobs.lifetimes import EXPIRY, PURGE
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.orders import DISPATCH
 from mailflow.jobs.retention import RETENTION
+from mailflow.mail.kinds import ANSWER
 from mailflow.register import Register, attestations, intake, journal, requests
+from mailflow.register import outbox as outbox_of
 from mailflow.register.journal import Act
 from mailflow.register.key_tables import content_key
+from mailflow.register.outbox import Draft
+from mailflow.register.tables import outbox
 from mailflow.registrar import ending, person
 from mailflow.registrar.attesting import attest
 from tests.support.jobs import do, night
@@ -243,6 +247,25 @@ async def test_mails_that_hold_it_yet_are_named_with_their_end(reception: Recept
     (mail, until), (dispatched, not_yet) = proof.mails.items()
     assert (mail, until) == ("mail 1", TODAY + timedelta(days=91))
     assert (dispatched.startswith("dispatch"), not_yet, proof.ends_on) == (True, None, None)
+
+
+async def test_what_is_held_is_kept_without_an_end_until_it_leaves(reception: Reception) -> None:
+    """A dispatch that came back, and an answer that a server refused: retention leaves both to somebody."""
+    register = reception.register
+    number = number_of(await reception.outcome(a_request("A"), sequence=1))
+    await do(register, DISPATCH_JOB, "2026-01-16")
+    await settle_all(register)
+    answer = Draft(
+        kind=ANSWER, key="1", intake_id=1, recipient="a@b.test", domain="b.test", dated_at=AT, payload=b"order"
+    )
+    async with register.begin() as tx:
+        await outbox_of.queue(tx, [answer], AT)
+        shared = {"state": "held", "next_at": None, "sent_at": night(TODAY), "raw": b"octets", "body_digest": "d"}
+        await tx.run(sa.update(outbox).values(**shared))
+    assert set((await prove(register, number)).mails.values()) == {None}
+    async with register.begin() as tx:
+        await tx.run(sa.update(outbox).values(state="sent"))
+    assert set((await prove(register, number)).mails.values()) == {TODAY + timedelta(days=91)}
 
 
 async def test_erasing_twice_does_no_more(reception: Reception) -> None:

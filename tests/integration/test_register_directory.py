@@ -17,8 +17,8 @@ from mailflow.core.model import (
     Standing,
 )
 from mailflow.core.numbers import DeskCode
-from mailflow.register import Register, Transaction, directory, journal
-from tests.support.records import DESK, NORD, NOW, another, rows
+from mailflow.register import Register, Transaction, directory, journal, outbox
+from tests.support.records import DESK, NORD, NOW, a_draft, another, rows
 
 ACME = SenderCode("acme")
 CHANGE = directory.Change(by="anna", why="contract 12", at=NOW)
@@ -77,6 +77,41 @@ async def test_suspensions_and_ends_are_read_back(register: Register) -> None:
     assert sender.addresses == frozenset()
     assert sender.mandates == (replace(MANDATE, ends_on=date(2026, 11, 30)),)
     assert found.desks[DESK] == EnrolledDesk(code=DESK, name="Mairie", address="2 place", standing=Standing.SUSPENDED)
+
+
+async def test_a_mandate_is_ended_and_not_the_one_that_is_to_follow(register: Register) -> None:
+    following = replace(MANDATE, starts_on=date(2026, 12, 1), ends_on=None)
+    async with register.begin() as tx:
+        await _enrol(tx)
+        await directory.add_mandate(tx, ACME, following, CHANGE)
+        await directory.end_mandate(tx, ACME, DESK, NORD, ends_on=date(2026, 11, 30), change=CHANGE)
+        (sender,) = (await directory.read(tx)).senders
+    assert set(sender.mandates) == {replace(MANDATE, ends_on=date(2026, 11, 30)), following}
+
+
+async def test_what_answers_no_mail_goes_to_the_address_that_its_sender_has_now(register: Register) -> None:
+    """A notice came back; once the address is amended it goes out again, and not there."""
+    async with register.begin() as tx:
+        await _enrol(tx)
+        (before,) = [one.answer_address for one in (await directory.read(tx)).senders]
+        notices = (("1", before), ("2", "another@acme.test"))
+        drafts = [replace(a_draft(None, key=key), kind="notice", recipient=to) for key, to in notices]
+        await outbox.queue(tx, drafts, CHANGE.at)
+        await directory.set_answer_address(tx, ACME, "c@acme.test", CHANGE)
+    found = await rows(register, "SELECT recipient FROM outbox ORDER BY id")
+    assert [row.recipient for row in found] == ["c@acme.test", "another@acme.test"]
+
+
+async def test_an_address_that_two_have_stays_that_of_the_other(register: Register) -> None:
+    async with register.begin() as tx:
+        await _enrol(tx)
+        (before,) = [one.answer_address for one in (await directory.read(tx)).senders]
+        await directory.add_sender(
+            tx, SenderCode("other"), name="Other", answer_address=before, legacy_encryption=False, change=CHANGE
+        )
+        await outbox.queue(tx, [replace(a_draft(None), kind="notice", recipient=before)], CHANGE.at)
+        await directory.set_answer_address(tx, ACME, "c@acme.test", CHANGE)
+    assert [row.recipient for row in await rows(register, "SELECT recipient FROM outbox")] == [before]
 
 
 CHANGES: dict[str, Callable[[Transaction], Awaitable[None]]] = {

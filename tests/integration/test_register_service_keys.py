@@ -76,6 +76,9 @@ async def test_mails_that_came_while_a_key_was_in_use_and_are_undecided_are_coun
         ("state = 'undetermined'", 1),
         ("state = 'held', next_at = NULL", 1),
         ("state = 'set_aside'", 0),
+        ("reason = 'operator'", 1),
+        ("reason = 'CTRL_SYS_0001'", 1),
+        ("raw = NULL", 0),
         ("state = 'answered'", 0),
     ):
         await execute(register, f"UPDATE intake SET {change}")
