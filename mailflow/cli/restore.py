@@ -87,8 +87,8 @@ def _require_way(answers: int, archive_key: Path | None, went_out: WentOut, *, j
         )
     if went_out.sealed:
         raise click.ClickException(
-            f"{len(went_out.sealed)} of {answers} answers are not opened by this key, or not signed by the service:"
-            " add --jump, so that none of their numbers is given again"
+            f"{len(went_out.sealed)} of {answers} answers are not opened by this key, are not signed by the service, or"
+            " cannot be read now: add --jump, so that none of their numbers is given again"
         )
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -32,6 +32,8 @@ LOOKED_AT = 1_000
 """Mails that are asked for together."""
 SECONDS_MAX = 60.0
 """How long the latest answers are looked for where mails of others lie between: the first turn waits for it."""
+NAMED = 10
+"""UIDs of mails that cannot be read, of which a message names no more."""
 LIVES = 2
 """Of one backup, that are told apart where it must be quick."""
 PARTS_MAX = 1_000
@@ -100,8 +102,9 @@ async def survey(
 ) -> Loss:
     """Compare them: since a while before the last mail that it knows, or `since`; of each folder the `newest` only.
 
-    Not since its last entry: a register that has come back goes on with its journal. Raises Unavailable. The folders
-    are read before the register: what is done meanwhile is known then.
+    Not since its last entry: a register that has come back goes on with its journal. Raises Unavailable; without
+    `newest` also when one mail lies there that cannot be read, since what is left out then counts as accounted for. The
+    folders are read before the register: what is done meanwhile is known then.
     """
     async with register.read() as tx:
         last = await restoring.latest_reception(tx)
@@ -118,22 +121,43 @@ async def survey(
     return Loss(
         processed=taken,
         audit=answered,
-        mails=await _strangers(register, processed, taken, unknown),
+        mails=await _strangers(register, processed, taken, unknown, whole=newest is None),
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
     )
 
 
-async def _strangers(register: Register, processed: Folder, taken: Seen, unknown: set[str]) -> tuple[int, ...]:
+async def require_told(folder: Folder, listing: Listing, wanted: Collection[int], told: Collection[int]) -> None:
+    """Raises Unavailable when some of these mails still lie there, and the server told nothing of them."""
+    if not (left := set(wanted).difference(told)):
+        return
+    now = await folder.list()
+    if now.uidvalidity == listing.uidvalidity:
+        left.intersection_update(now.uids)
+    if left:
+        named = ", ".join([*(str(uid) for uid in sorted(left)[:NAMED]), *(["..."] if len(left) > NAMED else [])])
+        raise Unavailable(
+            f"{len(left)} mails in {folder.name} cannot be read now (UID {named}): nobody can tell whether the register"
+            " knows them; try again, and see `After a loss` in OPERATING"
+        )
+
+
+async def _strangers(
+    register: Register, processed: Folder, taken: Seen, unknown: set[str], *, whole: bool
+) -> tuple[int, ...]:
     """Those of the mails with an unknown Message-ID whose octets are not known either.
 
     Of a mail whose header cannot be read we know none, though its server does: anybody can send one.
     """
     suspects = [uid for uid, name in taken.headers.items() if name in unknown]
     digests: dict[int, str] = {}
+    told: set[int] = set()
     async for mail in processed.fetch(taken.listing, suspects):
+        told.add(mail.uid)
         if mail.raw is not None:
             digests[mail.uid] = sha256(mail.raw).hexdigest()
+    if whole:
+        await require_told(processed, taken.listing, suspects, told)
     async with register.read() as tx:
         known = await restoring.known_digests(tx, set(digests.values()))
     return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
@@ -141,7 +165,7 @@ async def _strangers(register: Register, processed: Folder, taken: Seen, unknown
 
 async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
     listing, uids = await _unaccounted(register, trail, day)
-    headers = await _headers(trail, listing, uids if newest is None else uids[-newest:])
+    headers = await _headers(trail, listing, uids if newest is None else uids[-newest:], whole=newest is None)
     return Seen(name=trail.name, listing=listing, headers=headers)
 
 
@@ -160,7 +184,7 @@ async def _answered(
     lost: dict[str, int] = {}
     together = len(left) if newest is None else newest
     while left and not lost and (newest is None or (len(ordered) < newest and time.monotonic() < end)):
-        some = await _headers(trail, listing, left[-together:])
+        some = await _headers(trail, listing, left[-together:], whole=newest is None)
         ours = {uid: name for uid, name in some.items() if restoring.may_be_ours(name)}
         async with register.read() as tx:
             known = await restoring.ordered(tx, set(ours.values()))
@@ -181,10 +205,14 @@ async def _unaccounted(register: Register, trail: Folder, day: date | None) -> t
     return listing, [uid for uid in listing.uids if uid > after]
 
 
-async def _headers(trail: Folder, listing: Listing, uids: Sequence[int]) -> dict[int, str]:
+async def _headers(trail: Folder, listing: Listing, uids: Sequence[int], *, whole: bool) -> dict[int, str]:
+    """Message-ID by UID. Of the latest mails those that can be read are enough: a loss shows in any of them."""
     names: dict[int, str] = {}
     for start in range(0, len(uids), LOOKED_AT):
-        names |= {one.uid: one.message_id for one in await trail.look(listing, uids[start : start + LOOKED_AT])}
+        some = uids[start : start + LOOKED_AT]
+        names |= {one.uid: one.message_id for one in await trail.look(listing, some)}
+        if whole:
+            await require_told(trail, listing, some, names)
     return names
 
 

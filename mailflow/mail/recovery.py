@@ -14,7 +14,7 @@ from hashlib import sha256
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
-from mailflow.mail.hindsight import Loss
+from mailflow.mail.hindsight import Loss, require_told
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
 from mailflow.mail.worker import arrival
@@ -33,7 +33,7 @@ class WentOut:
     numbers: tuple[tuple[Place, UniqueNumber], ...] = ()
     """In the order in which they lie in the audit mailbox."""
     sealed: tuple[int, ...] = ()
-    """UIDs of answers that the archive's key does not open, or that the service did not sign."""
+    """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def _creations(octets: bytes) -> list[tuple[Place, UniqueNumber]]:
 async def recover(
     register: Register, processed: Folder, account: str, recovery: Recovery, act: Act, at: datetime
 ) -> Recovered:
-    """Do it. Raises Unavailable."""
+    """Do it. Raises Unavailable, also when a mail lies there that cannot be read; then it is to be done again."""
     done, loss = Recovered(), recovery.loss
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
@@ -100,13 +100,17 @@ async def recover(
         if recovery.jump:
             done.counters = await restoring.jump(tx, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
+    wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
-    async for mail in processed.fetch(loss.processed.listing, sorted({*loss.mails, *loss.nameless})):
+    async for mail in processed.fetch(loss.processed.listing, wanted):
+        told.add(mail.uid)
         batch.append(mail)
         if len(batch) == MAILS_AT_A_TIME:
             await _take_in(register, processed.name, account, batch, done, at)
             batch = []
     await _take_in(register, processed.name, account, batch, done, at)
+    # Before anything is accounted for: nobody would ever look for them below the mark.
+    await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
         if recovery.jump:
             done.held = await restoring.hold_undecided(tx)

@@ -32,6 +32,10 @@ class FakeTrail:
     name: str
     days: list[date]
     """On which each of them had come; the others are of today."""
+    headless: set[int]
+    """UIDs of which the server tells no header just now."""
+    bodiless: set[int]
+    """UIDs of which it does not give the octets."""
     asked: int = 0
 
     def _mails(self) -> list[bytes]:
@@ -51,7 +55,7 @@ class FakeTrail:
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # likewise
         at = self.house.mailbox.clock()
-        mails = [(uid, self._mails()[uid - 1]) for uid in uids]
+        mails = [(uid, self._mails()[uid - 1]) for uid in uids if uid not in self.headless]
         return [
             Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
             for uid, raw in mails
@@ -64,7 +68,7 @@ class FakeTrail:
         raise AssertionError("it is only read")
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
-        for uid in uids:
+        for uid in (uid for uid in uids if uid not in self.bodiless):
             raw = self._mails()[uid - 1]
             at = self.house.mailbox.clock()
             seen = Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
@@ -85,10 +89,16 @@ class Loser:
     second: str = ""
     """URL of another copy of the backup."""
     days: dict[str, list[date]] = field(default_factory=lambda: defaultdict(list))
+    headless: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    bodiless: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Likewise by folder: mails at which the server fails."""
 
     @property
     def trails(self) -> tuple[FakeTrail, FakeTrail]:
-        processed, audit = (FakeTrail(self.house, name, self.days[name]) for name in ("Processed", "audit"))
+        processed, audit = (
+            FakeTrail(self.house, name, self.days[name], self.headless[name], self.bodiless[name])
+            for name in ("Processed", "audit")
+        )
         return processed, audit
 
     def door(self) -> MailDoor:
