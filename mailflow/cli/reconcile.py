@@ -42,9 +42,10 @@ def reconcile(invocation: Invocation, kinds: Sequence[str], settled: int, *, oct
     """Account for every mail, request, number, answer and copy; name what does not add up, and what helps.
 
     Works beside the service or without it. Exit code 65 when something does not add up that is not explained by
-    itself. With --apply what can be mended is, and the sheet is that of afterwards.
+    itself. With --apply what can be mended is, and the sheet is that of afterwards. A register that is behind its
+    mailboxes takes no unknown mail in: that is for `mailflow restore`.
 
-    Example: mailflow reconcile --kind mail-unknown --why "restored last night" --apply
+    Example: mailflow reconcile --kind sent-unrecorded --why "restored last night" --apply
     """
     if act.apply and not act.why:
         raise click.UsageError("say why, with --why: the reason is kept in the journal")

@@ -9,7 +9,6 @@ import click
 from mailflow import app
 from mailflow.cli.acting import require_reason
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, say, show_json, show_plan, wait_for, warn
-from mailflow.errors import MailflowError
 from mailflow.mail import cms, hindsight, recovery
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.recovery import Recovery, WentOut
@@ -126,5 +125,4 @@ async def _tell_reserved(register: Register, act: Act) -> int:
 async def require_up_to_date(settings: Settings, register: Register) -> None:
     """Raises MailflowError when the register is behind its mailboxes, which are looked through from end to end."""
     async with hindsight.closing(app.trails_of(settings)) as (processed, audit):
-        if loss := await hindsight.survey(register, processed, audit):
-            raise MailflowError(loss.sentence)
+        await hindsight.require_up_to_date(register, processed, audit, app.now())

@@ -75,8 +75,10 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.UNKNOWN: Meaning(
         explanation="It was put away, but the register does not know it: the register was restored from before it "
         "came, or somebody laid it there.",
-        remedy="After a restore: see Backup and restore. Then `mailflow release` those that are to be decided.",
-        mends="Taken in and held. What its files bound already is answered the same again once it is released.",
+        remedy="After a restore `mailflow restore`: see Backup and restore. What that leaves is taken in by `--apply`; "
+        "then `mailflow release` those that are to be decided.",
+        mends="Taken in and held; nothing is mended while the register is behind its mailboxes. What its files bound "
+        "already is answered the same again once it is released.",
     ),
     Kind.NOWHERE: Meaning(
         explanation="It was taken in and moved, and lies in none of the folders, though it is younger than the time "

@@ -12,11 +12,23 @@ from mailflow.core.accounts import Series
 from mailflow.ledger.differences import Difference, Kind
 from mailflow.ledger.reading import FETCH, Places, Sheet
 from mailflow.ledger.reckoning import Place
+from mailflow.mail import hindsight
 from mailflow.mail.audit import body_digest
 from mailflow.mail.kinds import RECEIPT
 from mailflow.mail.ports import Folder, Listing
 from mailflow.mail.worker import arrival
-from mailflow.register import Register, Transaction, accounts, acts, cases, intake, journal, outbox, sequences
+from mailflow.register import (
+    Register,
+    Transaction,
+    accounts,
+    acts,
+    cases,
+    intake,
+    issuing,
+    journal,
+    outbox,
+    sequences,
+)
 from mailflow.register.acts import Verb
 from mailflow.register.cases import Filter
 
@@ -35,7 +47,14 @@ class Mending:
     at: datetime
 
     async def mend(self, sheet: Sheet, wanted: Collection[Kind]) -> Counter[Kind]:
-        """How many of each of these kinds were mended. Raises Unavailable; what was done until then stays done."""
+        """How many of each of these kinds were mended. Raises Unavailable; what was done until then stays done.
+
+        Raises MailflowError before anything is done when there are unknown mails because the register is behind its
+        mailboxes: they would be given the numbers of those that were lost, and their answers those Message-IDs.
+        """
+        if Kind.UNKNOWN in wanted and sheet.found[Kind.UNKNOWN]:
+            processed, audit = self.places.mailbox[Place.PROCESSED], self.places.audit
+            await hindsight.require_up_to_date(self.register, processed, audit, self.at)
         done: Counter[Kind] = Counter()
         for kind, how in _HOW.items():
             if these := [one for one in sheet.told if one.kind is kind and kind in wanted]:
@@ -82,6 +101,7 @@ class Mending:
     async def _take_in_from(self, folder: Folder, listing: Listing, uids: Sequence[int]) -> int:
         mails = [arrival(self.account, folder.name, mail) async for mail in folder.fetch(listing, uids)]
         async with self.register.begin() as tx:
+            await issuing.require_whole(tx)
             ids: list[int] = []
             for mail in [kept.arrival for kept in await intake.take_in(tx, mails, self.at)]:
                 known = await accounts.mails_at(tx, mail.account, mail.mailbox, mail.uidvalidity, [mail.uid])

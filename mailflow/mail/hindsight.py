@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 from mailflow.core.calendar import legal_day
-from mailflow.errors import Unavailable
+from mailflow.errors import MailflowError, Unavailable
 from mailflow.log import event
 from mailflow.mail.composer import further_message_id
 from mailflow.mail.kinds import ANSWER
@@ -125,6 +125,16 @@ async def survey(
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
     )
+
+
+async def require_up_to_date(register: Register, processed: Folder, audit: Folder, at: datetime) -> None:
+    """Look through both from end to end. Raises MailflowError when the register is behind them; it stands still then.
+
+    Raises Unavailable likewise.
+    """
+    if loss := await survey(register, processed, audit):
+        await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence), at)
+        raise MailflowError(loss.sentence)
 
 
 async def require_told(folder: Folder, listing: Listing, wanted: Collection[int], told: Collection[int]) -> None:

@@ -1,0 +1,83 @@
+"""Reconciliation of a register that is behind its mailboxes: it takes nothing in, which is for `mailflow restore`."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailflow.errors import MailflowError
+from mailflow.ledger.differences import Kind
+from mailflow.ledger.mending import Mending
+from mailflow.ledger.reading import Places, Reading, Sheet, Terms
+from mailflow.ledger.reckoning import Place
+from mailflow.register import issuing
+from mailflow.register.issuing import SERVICE, Behind
+from mailflow.register.journal import Act
+from tests.support.fake_folder import FakeFolder
+from tests.support.operating import ACT
+from tests.support.records import rows
+from tests.support.restored import Loser, a_letter, lose, recovered, resume, stopped
+
+TERMS = Terms(
+    account="service",
+    domain="service.example",
+    settled=timedelta(0),
+    keeps=timedelta(days=90),
+    copy_takes=timedelta(hours=2),
+    octets=False,
+)
+
+
+def _places(loser: Loser) -> Places:
+    processed, audit = loser.trails
+    inbox, quarantine = (FakeFolder(loser.house.mailbox, name) for name in ("INBOX", "Quarantine"))
+    mailbox = {Place.INBOX: inbox, Place.QUARANTINE: quarantine, Place.PROCESSED: processed}
+    return Places(mailbox=mailbox, audit=audit, copies=loser.house.door().copies)
+
+
+async def _sheet(loser: Loser) -> Sheet:
+    return await Reading(register=loser.house.register, places=_places(loser), terms=TERMS, at=loser.house.now).sheet()
+
+
+async def _take_in(loser: Loser, sheet: Sheet) -> int:
+    mending = Mending(
+        register=loser.house.register, places=_places(loser), account="service", act=ACT, at=loser.house.now
+    )
+    return (await mending.mend(sheet, {Kind.UNKNOWN}))[Kind.UNKNOWN]
+
+
+async def _taken_in(loser: Loser) -> int:
+    return len(await rows(loser.house.register, "SELECT id FROM intake"))
+
+
+async def test_it_takes_nothing_in_while_the_register_is_behind_and_stops_everything(loser: Loser) -> None:
+    told = await lose(loser)
+    sheet = await _sheet(loser)
+    assert sheet.found[Kind.UNKNOWN] == 2
+    before = await _taken_in(loser)
+    with pytest.raises(MailflowError, match="see mailflow restore"):
+        await _take_in(loser, sheet)
+    assert (await _taken_in(loser), await stopped(loser)) == (before, SERVICE)
+    assert (await recovered(loser, jump=False)).taken_in == 2
+    await resume(loser)
+    await loser.work()
+    assert set(told) <= set(loser.told()[1 + len(told) :])
+    assert not (await _sheet(loser)).found[Kind.UNKNOWN]
+
+
+async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_held(loser: Loser) -> None:
+    loser.house.mailbox.deliver(a_letter(1))
+    await loser.work()
+    loser.house.mailbox.deliver(a_letter(6))
+    _, laid_there = loser.house.mailbox.inbox.popitem()
+    loser.house.mailbox.folders.setdefault("Quarantine", []).append(laid_there)
+    sheet = await _sheet(loser)
+    stop = Act(by=SERVICE, why="behind")
+    await issuing.stop(loser.house.register, stop, loser.house.now)
+    with pytest.raises(Behind):
+        await _take_in(loser, sheet)
+    await resume(loser)
+    assert await _take_in(loser, sheet) == 1
+    assert [row.state for row in await rows(loser.house.register, "SELECT state FROM intake ORDER BY id")] == [
+        "answered",
+        "held",
+    ]
