@@ -87,7 +87,7 @@ async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: dat
     async with register.begin() as tx:
         # Somebody else may have told it meanwhile: then this one never was.
         if await dispatches.record(tx, made):
-            await _queue(tx, order, f"{made.name}:0", stream.sender.answer_address, terms, at)
+            await _queue(tx, order, _key(made, at), stream.sender.answer_address, terms, at)
     return window
 
 
@@ -126,6 +126,11 @@ def _order(made: Made, told: list[Dispatched], terms: JobTerms, at: datetime) ->
     )
 
 
+def _key(made: Made, at: datetime) -> str:
+    """Of one telling of it: a register that has gone back tells other things under the number, and not as a copy."""
+    return f"{made.name}:{at.isoformat()}"
+
+
 async def _queue(tx: Transaction, order: Dispatch, key: str, recipient: str, terms: JobTerms, at: datetime) -> None:
     draft = outbox.Draft(
         kind=DISPATCH,
@@ -156,7 +161,7 @@ async def resend(register: Register, made: Made, known: Directory, terms: JobTer
         told = await _told(tx, await dispatches.stretch(tx, made))
     order = await asyncio.to_thread(_order, made, told, terms, at)
     async with register.begin() as tx:
-        await _queue(tx, order, f"{made.name}:{at.isoformat()}", stream.sender.answer_address, terms, at)
+        await _queue(tx, order, _key(made, at), stream.sender.answer_address, terms, at)
     return True
 
 

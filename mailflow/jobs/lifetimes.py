@@ -51,7 +51,8 @@ async def _tell(tx: Transaction, sender: EnrolledSender, found: list[Ending], te
     order = Notice(sender=sender.code, desk=desk, requests=tuple((one.number, one.expires_on) for one in told))
     draft = outbox.Draft(
         kind=NOTICE,
-        key=f"{first.number}:{first.expires_on}",
+        # With the instant: a register that has gone back may tell of others beside it, and not as a copy.
+        key=f"{first.number}:{first.expires_on}:{at.isoformat()}",
         intake_id=None,
         recipient=sender.answer_address,
         domain=terms.domain,
