@@ -9,6 +9,7 @@ import click
 from mailflow import app
 from mailflow.cli.acting import require_reason
 from mailflow.cli.invocation import Act, Exit, Invocation, act_options, say, show_json, show_plan, wait_for, warn
+from mailflow.core.numbers import SEQUENCE_MAX
 from mailflow.mail import cms, hindsight, recovery
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.recovery import Recovery, WentOut
@@ -18,20 +19,35 @@ from mailflow.settings import Settings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 SHOWN = 20
+ROUND = 1_000
+"""What a jump is rounded up to."""
 
 
 @click.command()
 @click.option("--archive-key", type=FILE, help="Private key of keys.archive_certificate_file, PEM; only for this.")
-@click.option("--jump", is_flag=True, help=f"Let every counter leave {restoring.JUMP} numbers out, and hold mails.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Look back to that day, instead of the last entry.")
+@click.option(
+    "--jump",
+    is_flag=False,
+    flag_value=restoring.JUMP,
+    default=0,
+    type=click.IntRange(0, SEQUENCE_MAX),
+    metavar="[NUMBERS]",
+    help=f"Let every counter leave so many numbers out, {restoring.JUMP} unless you say more, and hold mails.",
+)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Look back to that day, instead of to two days before the last mails that the register knows.",
+)
 @act_options
 @click.pass_obj
-def restore(invocation: Invocation, archive_key: Path | None, jump: bool, since: datetime | None, *, act: Act) -> int:
+def restore(invocation: Invocation, archive_key: Path | None, jump: int, since: datetime | None, *, act: Act) -> int:
     """Tell a register that is behind its mailboxes, as after a restore from a backup, what it lost; stop numbers first.
 
     With the archive's key the numbers that went out are read from the audit mailbox, and each request has its own
-    again. With --jump no number is given that may have gone out, and mails of the lost time wait for your word. Called
-    again it tells which of these numbers are given by now.
+    again. With --jump no number is given that may have gone out, and mails of the lost time wait for your word; a
+    jump that may be too short is refused, and it says how long it has to be. Called again it tells which of these
+    numbers are given by now.
 
     Example: mailflow restore --archive-key archive.key --why "disk lost, backup of 3:00" --apply
     """
@@ -39,7 +55,7 @@ def restore(invocation: Invocation, archive_key: Path | None, jump: bool, since:
     return wait_for(_restore(invocation.settings, archive_key, jump, since.date() if since else None, act))
 
 
-async def _restore(settings: Settings, archive_key: Path | None, jump: bool, since: date | None, act: Act) -> int:
+async def _restore(settings: Settings, archive_key: Path | None, jump: int, since: date | None, act: Act) -> int:
     at = app.now()
     async with app.register_of(settings) as register, hindsight.closing(app.trails_of(settings)) as (processed, audit):
         loss = await hindsight.survey(register, processed, audit, since=since)
@@ -49,7 +65,11 @@ async def _restore(settings: Settings, archive_key: Path | None, jump: bool, sin
         if archive_key is not None and loss.answers:
             ours = app.key_files(settings, app.now).known_signing()
             went_out = await recovery.read_answers(audit, loss, [archive_key_of(settings, archive_key)], ours, at)
-        _require_way(len(loss.answers), archive_key, went_out, jump=jump)
+        _require_way(len(loss.answers), archive_key, went_out, jump=bool(jump))
+        if jump:
+            unopened = went_out.sealed if archive_key else sorted(loss.answers)
+            in_one = settings.limits.requests_max
+            _require_far(jump, await recovery.least_jump(register, audit, loss, unopened, in_one=in_one))
         todo = Recovery(loss=loss, went_out=went_out, jump=jump)
         if not act.as_json:
             show_plan(_plan(todo), apply=act.apply, as_json=False)
@@ -91,6 +111,15 @@ def _require_way(answers: int, archive_key: Path | None, went_out: WentOut, *, j
         )
 
 
+def _require_far(jump: int, least: int) -> None:
+    if jump < min(least, SEQUENCE_MAX):
+        enough = min(-(-least // ROUND) * ROUND, SEQUENCE_MAX)
+        raise click.ClickException(
+            f"the lost answers may tell {least} numbers of one territory and month, and a counter that leaves {jump}"
+            f" out would give some of them again: type --jump {enough}"
+        )
+
+
 def _plan(todo: Recovery) -> list[str]:
     loss = todo.loss
     numbers = len({number for _, number in todo.went_out.numbers})
@@ -98,7 +127,7 @@ def _plan(todo: Recovery) -> list[str]:
     if numbers:
         plan.append(f"keep {numbers} numbers, told by {len(loss.answers)} answers, for the requests that had them")
     if todo.jump:
-        plan += [f"let every counter leave {restoring.JUMP} numbers out", "hold all mails that are not decided"]
+        plan += [f"let every counter leave {todo.jump} numbers out", "hold all mails that are not decided"]
     plan.append(f"take in {len(loss.mails)} mails of Processed again, to be decided in their order")
     if loss.nameless:
         plan.append(f"look at {len(loss.nameless)} more that have no Message-ID, and take in those that are not known")

@@ -148,7 +148,7 @@ async def require_told(folder: Folder, listing: Listing, wanted: Collection[int]
         named = ", ".join([*(str(uid) for uid in sorted(left)[:NAMED]), *(["..."] if len(left) > NAMED else [])])
         raise Unavailable(
             f"{len(left)} mails in {folder.name} cannot be read now (UID {named}): nobody can tell whether the register"
-            " knows them; try again, and see `After a loss` in OPERATING"
+            " knows them, see `After a loss` in OPERATING"
         )
 
 

@@ -6,6 +6,7 @@ and stay so until somebody resumes them. Safe to kill at any line and to run aga
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from hashlib import sha256
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
-from mailflow.mail.hindsight import Loss, require_told
+from mailflow.mail.hindsight import LOOKED_AT, Loss, require_told
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
 from mailflow.mail.worker import arrival
@@ -24,6 +25,8 @@ from mailflow.register.restoring import Place
 from mailflow.wire.dispatch import NotOfTheService, read_creations
 
 MAILS_AT_A_TIME = 50
+NUMBER_OCTETS = 32 * 1_024
+"""Of an answer, for each number that it tells, at least: the attestation beside it takes more than three times that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,8 @@ class Recovery:
 
     loss: Loss
     went_out: WentOut
-    jump: bool
-    """Nobody can tell all numbers that went out."""
+    jump: int
+    """So many numbers each counter leaves out, because nobody can tell all that went out; 0 when somebody can."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +92,26 @@ def _creations(octets: bytes) -> list[tuple[Place, UniqueNumber]]:
     ]
 
 
+async def least_jump(register: Register, audit: Folder, loss: Loss, unopened: Sequence[int], *, in_one: int) -> int:
+    """How many numbers each counter has to leave out so that none goes out again that these lost answers may tell.
+
+    `unopened`: their UIDs; `in_one`: numbers that one answer tells at most. All may be of one territory and month. What
+    a counter left out after an earlier restore of the same backup lies between. Raises Unavailable.
+    """
+    octets: Counter[int] = Counter()
+    for start in range(0, len(unopened), LOOKED_AT):
+        some = unopened[start : start + LOOKED_AT]
+        seen = await audit.look(loss.audit.listing, some)
+        await require_told(audit, loss.audit.listing, some, [one.uid for one in seen])
+        for one in seen:
+            octets[loss.answers[one.uid]] += one.size_bytes
+    async with register.read() as tx:
+        latest = await restoring.latest_intake(tx)
+    lives_before = max(0, max(loss.answers.values(), default=0) - latest - 1) // restoring.INTAKES_AHEAD
+    told = sum(min(size // NUMBER_OCTETS, in_one) for size in octets.values())
+    return told + lives_before * restoring.JUMP
+
+
 async def recover(
     register: Register, processed: Folder, account: str, recovery: Recovery, act: Act, at: datetime
 ) -> Recovered:
@@ -98,7 +121,7 @@ async def recover(
     async with register.begin() as tx:
         done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
         if recovery.jump:
-            done.counters = await restoring.jump(tx, at)
+            done.counters = await restoring.jump(tx, recovery.jump, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
@@ -120,7 +143,7 @@ async def recover(
             "why": act.why,
             "reserved": done.reserved,
             "counters_jumped": done.counters,
-            "jump": restoring.JUMP if recovery.jump else 0,
+            "jump": recovery.jump,
             "taken_in": done.taken_in,
             "held": done.held,
             "intakes_skipped_to": done.skipped_to,

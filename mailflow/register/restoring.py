@@ -25,7 +25,7 @@ from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState
 
 JUMP = 10_000
-"""How far counters jump when nobody can tell what they had given."""
+"""How far counters jump, unless more is said, when nobody can tell what they had given."""
 INTAKES_AHEAD = 100_000
 """How many mails a register is at most behind, and how far their numbering jumps: answers are named after it."""
 LATEST = 200
@@ -241,8 +241,8 @@ async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime
     return found
 
 
-async def jump(tx: Transaction, at: datetime) -> int:
-    """Let every counter that may have given numbers leave `JUMP` of them out; how many counters there are then.
+async def jump(tx: Transaction, left_out_each: int, at: datetime) -> int:
+    """Let every counter that may have given numbers leave so many of them out; how many counters there are then.
 
     What each leaves out is in the journal: the reconciliation would else look for those numbers.
     """
@@ -251,7 +251,7 @@ async def jump(tx: Transaction, at: datetime) -> int:
     rows = await tx.all(sa.select(counter))
     last: dict[tuple[str, str], int] = {(territory, month): 0 for territory in TERRITORIES for month in months}
     last |= {(row.territory, row.month): row.last for row in rows}
-    new = {key: min(value + JUMP, SEQUENCE_MAX) for key, value in last.items()}
+    new = {key: min(value + left_out_each, SEQUENCE_MAX) for key, value in last.items()}
     await _raise_counters(tx, new)
     left_out = [_left_out(key, last[key] + 1, upto) for key, upto in sorted(new.items()) if upto > last[key]]
     await journals.append(tx, left_out, at)

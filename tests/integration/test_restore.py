@@ -134,7 +134,7 @@ async def test_nothing_is_lost_when_it_is_cut_off_and_done_again(loser: Loser) -
     loss = await survey(loser.house.register, processed, audit)
     ours = [shared_pki().service_ec.der]
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
-    todo = Recovery(loss=loss, went_out=went_out, jump=False)
+    todo = Recovery(loss=loss, went_out=went_out, jump=0)
     with pytest.raises(Unavailable):
         await recovery.recover(loser.house.register, Cut(), "service", todo, ACT, loser.house.now)  # type: ignore[arg-type]  # as far as it is asked
     assert await behind(loser), "it still is"

@@ -45,7 +45,7 @@ async def test_a_mail_that_is_not_taken_in_is_not_accounted_for(loser: Loser) ->
     loss = await survey(register, processed, audit)
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], [shared_pki().service_ec.der], now)
     processed.bodiless.add(3)
-    todo = Recovery(loss=loss, went_out=went_out, jump=False)
+    todo = Recovery(loss=loss, went_out=went_out, jump=0)
     with pytest.raises(Unavailable, match=r"\(UID 3\)"):
         await recovery.recover(register, processed, "service", todo, ACT, now)
     processed.bodiless.clear()

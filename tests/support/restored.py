@@ -15,6 +15,7 @@ from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.ports import Listing
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.register import Register, issuing
+from mailflow.register.restoring import JUMP
 from mailflow.wire.dispatch import read_creations
 from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
@@ -191,7 +192,7 @@ async def recovered(loser: Loser, *, jump: bool) -> Recovered:
         ours = [shared_pki().service_ec.der]
         went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
         assert not went_out.sealed
-    todo = Recovery(loss=loss, went_out=went_out, jump=jump)
+    todo = Recovery(loss=loss, went_out=went_out, jump=JUMP if jump else 0)
     return await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
 
 
