@@ -74,7 +74,7 @@ class Sheet:
     copies_of_others: int = 0
     numbers: Sequence[Series] = ()
     void: Mapping[str, int] = field(default_factory=dict)
-    """By series, how many numbers are void because the counter jumped, on record."""
+    """By series, how many numbers no request has, on record: the counter jumped, or they are kept for who had them."""
     found: Counter[Kind] = field(default_factory=Counter)
     told: list[Difference] = field(default_factory=list)
     series: dict[str, Series] = field(default_factory=dict)
@@ -308,7 +308,7 @@ class Reading:
         number, numbers = await sequences.not_answered(tx, TOLD_MAX)
         _add(sheet, Kind.NOT_TOLD, number, [(one, None) for one in numbers])
         sheet.numbers = await sequences.of_numbers(tx)
-        jumps, explained = await sequences.jumps(tx), await sequences.explained(tx)
+        explained = await sequences.explained(tx)
         for series in sheet.numbers:
             if reckoning.adds_up(series):
                 continue
@@ -317,7 +317,7 @@ class Reading:
             sheet.add(reckoning.holes(series, missing, explained.get(series.name, ()), Kind.HOLE))
             sheet.add(Difference(kind=Kind.GIVEN_TWICE, subject=f"{series.name}: {one}") for one in twice)
             self._behind(sheet, series, Kind.COUNTER_BEHIND)
-        sheet.void = {name: sum(one.length for one in stretches) for name, stretches in jumps.items()}
+        sheet.void = {name: reckoning.covered(stretches) for name, stretches in explained.items()}
         for series in await sequences.of_history(tx):
             if not reckoning.adds_up(series):
                 missing = await sequences.holes_in_history(tx, series, TOLD_MAX)

@@ -199,6 +199,15 @@ def holes(series: Series, missing: Sequence[Stretch], explained: Sequence[Stretc
             yield Difference(kind=kind, subject=f"{series.name}: {said}")
 
 
+def covered(stretches: Sequence[Stretch]) -> int:
+    """How many they are together; what lies in several counts once."""
+    total, end = 0, 0
+    for one in sorted(stretches, key=lambda one: one.first):
+        total += max(0, one.last - max(end, one.first - 1))
+        end = max(end, one.last)
+    return total
+
+
 def _without(stretch: Stretch, explained: Sequence[Stretch]) -> list[Stretch]:
     left = [stretch]
     for one in explained:

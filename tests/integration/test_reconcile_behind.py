@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from mailflow.cli import reconcile
 from mailflow.errors import MailflowError
 from mailflow.ledger.differences import Kind
 from mailflow.ledger.mending import Mending
@@ -81,3 +82,18 @@ async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_
         "answered",
         "held",
     ]
+
+
+async def test_numbers_that_are_kept_and_not_given_again_are_passed_over_and_not_unexplained(loser: Loser) -> None:
+    await lose(loser)
+    del loser.house.mailbox.folders["Processed"][-1]  # its request never comes again
+    await loser.work()
+    await recovered(loser, jump=False)
+    sheet = await _sheet(loser)
+    assert not sheet.found[Kind.HOLE]
+    (row,) = reconcile.numbers(sheet)
+    assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 1, 4, 0)
+    await resume(loser)
+    await loser.work()
+    (row,) = reconcile.numbers(await _sheet(loser))
+    assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 4, 1, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mailflow.core.accounts import KnownMail, KnownOutgoing, Series, Stretch
 from mailflow.ledger.differences import MEANINGS, Kind
 from mailflow.ledger.mending import MENDED
-from mailflow.ledger.reckoning import Bits, CopyAccount, MailAccount, Place, adds_up, counter_behind, holes
+from mailflow.ledger.reckoning import Bits, CopyAccount, MailAccount, Place, adds_up, counter_behind, covered, holes
 from mailflow.mail.model import Lying
 
 AT = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -151,3 +151,9 @@ def test_bits_are_a_set(numbers: set[int]) -> None:
 def test_every_kind_has_a_meaning_and_is_mended_as_it_says() -> None:
     assert set(MEANINGS) == set(Kind)
     assert {kind for kind, meaning in MEANINGS.items() if meaning.mends} == MENDED
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30))))
+def test_what_several_stretches_cover_counts_once(ends: list[tuple[int, int]]) -> None:
+    stretches = [Stretch(first, last) for first, last in ends]
+    assert covered(stretches) == len({member for first, last in ends for member in range(first, last + 1)})
