@@ -10,6 +10,7 @@ from mailflow.ledger.differences import Kind
 from mailflow.ledger.mending import Mending
 from mailflow.ledger.reading import Places, Reading, Sheet, Terms
 from mailflow.ledger.reckoning import Place
+from mailflow.mail.ports import Folder
 from mailflow.register import issuing
 from mailflow.register.issuing import SERVICE, Behind
 from mailflow.register.journal import Act
@@ -31,7 +32,7 @@ TERMS = Terms(
 def _places(loser: Loser) -> Places:
     processed, audit = loser.trails
     inbox, quarantine = (FakeFolder(loser.house.mailbox, name) for name in ("INBOX", "Quarantine"))
-    mailbox = {Place.INBOX: inbox, Place.QUARANTINE: quarantine, Place.PROCESSED: processed}
+    mailbox: dict[Place, Folder] = {Place.INBOX: inbox, Place.QUARANTINE: quarantine, Place.PROCESSED: processed}
     return Places(mailbox=mailbox, audit=audit, copies=loser.house.door().copies)
 
 
