@@ -43,9 +43,11 @@ async def compose(door: MailDoor) -> Progress:
         await current_terms(door)
 
     async def claim() -> Sequence[Portion]:
-        at = door.clock()
+        at, pace = door.clock(), door.pace
         async with door.register.begin() as tx:
-            queued = await outbox.claim_queued(tx, door.owner, door.pace.chunk, at, at + door.pace.lease)
+            queued = await outbox.claim_queued(
+                tx, door.owner, pace.chunk, at, at + pace.lease, urgent_before=at - pace.deadline / 2
+            )
         return _portions([_read_order(row) for row in queued], at)
 
     return await overlapped(claim, partial(_compose_portion, door), partial(_finish, door))

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 async def deliver(door: MailDoor) -> Progress:
-    """Send frozen answers, oldest mail first: a chunk, and more while it goes well. Raises Unavailable.
+    """Send frozen answers, in turn (`register.rounds`): a chunk, and more while it goes well. Raises Unavailable.
 
     A turn has to end, or nobody could tell it from one that hangs: it claims for as long as a lease lasts, what it
     claimed has so long to come to its data, and that is bounded by itself (`Pace.sending_max`).
@@ -77,7 +77,13 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
         at = door.clock()
         async with door.register.begin() as tx:
             rows = await outbox.claim_composed(
-                tx, door.owner, pace.chunk, at, at + pace.lease, size_bytes_max=pace.chunk_bytes_max
+                tx,
+                door.owner,
+                pace.chunk,
+                at,
+                at + pace.lease,
+                size_bytes_max=pace.chunk_bytes_max,
+                urgent_before=at - pace.deadline / 2,
             )
             overtaken = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, [row.id for row in rows], "answered")
         if not rows or len(overtaken) < len(rows):

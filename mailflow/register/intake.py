@@ -1,6 +1,5 @@
 """Mails that were taken in: their octets, whose turn it is, and what became of each."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -62,12 +61,13 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     """
     digests = [digest(arrival) for arrival in arrivals]
     known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
-    places = await rounds.places(tx, [arrival.from_address for arrival in arrivals], at)
+    lines = await rounds.lines(tx, [arrival.from_address for arrival in arrivals])
+    places = await rounds.places(tx, rounds.IN, lines, at)
     rows, made = [], {}
-    for arrival, octets, place in zip(arrivals, digests, places, strict=True):
+    for arrival, octets, line, place in zip(arrivals, digests, lines, places, strict=True):
         seen = (arrival.account, arrival.mailbox, arrival.uidvalidity, octets) in known
         row = _row(arrival, octets, at, seen=seen) | {"message_token": message_token(tx.vault, arrival.message_id)}
-        row |= {"line": place.line, "round": place.round}
+        row |= {"line": line, "round": place}
         if arrival.raw is not None and not seen:
             key = made[_uid(arrival)] = tx.vault.new_key()
             row |= {"key_id": key.id, "raw": tx.vault.seal(key, arrival.raw, context(arrival))}
@@ -164,17 +164,9 @@ async def claim_chunk(
     free = (
         sa.select(intake.c.id, intake.c.size_bytes)
         .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), sa.not_(intake.c.solo))
-        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    first = (intake.c.received_at, intake.c.id)
-    candidates: dict[int, int] = {}
-    if urgent_before is not None:
-        urgent = free.where(intake.c.received_at <= urgent_before).order_by(*first)
-        candidates |= {row.id: row.size_bytes for row in await tx.all(urgent)}
-    if len(candidates) < limit:
-        candidates |= {row.id: row.size_bytes for row in await tx.all(free.order_by(intake.c.round, *first))}
-    ids = fitting(dict(itertools.islice(candidates.items(), limit)), size_bytes_max)
+    ids = fitting(await rounds.in_turn(tx, rounds.IN, free, limit, urgent_before), size_bytes_max)
     return await _lease(tx, ids, {"lease_owner": owner, "lease_until": lease_until}, at)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.register import journal, keys
+from mailflow.register import journal, keys, rounds
 from mailflow.register.tables import intake, outbox, sender
-from mailflow.register.transaction import Transaction, batches
+from mailflow.register.transaction import Transaction, batches, fitting
 from mailflow.register.types import Instant, OutboxState
 from mailflow.register.vault import ContentKey, SealBroken, Vault
 
@@ -22,8 +22,11 @@ BOUNCED = "bounced"
 """Why a mail is held that had left, and came back."""
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+_OUT_OF_LINE: dict[str, Any] = {"round": None, **_FREE}
+"""Free, and without a place until it is due again."""
 _SHARED_BY_PARTS = (
     "kind", "key", "intake_id", "received_at", "recipient", "dated_at", "queued_at", "key_id", "next_at",
+    "round",
 )  # fmt: skip
 _UNSEALED = [column for column in outbox.c if not isinstance(column.type, sa.LargeBinary)]
 """Orders and octets are many times as long as the rest: they are read only where they are opened."""
@@ -109,8 +112,9 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
         columns = sa.select(intake.c.id, intake.c.received_at).where(tx.among(intake.c.id, batch))
         received |= {row.id: row.received_at for row in await tx.all(columns)}
     own: dict[tuple[str, str], ContentKey] = {}
+    places = await rounds.places(tx, rounds.OUT, [draft.recipient for draft in drafts], at)
     rows = []
-    for draft in drafts:
+    for draft, place in zip(drafts, places, strict=True):
         name = (draft.kind, draft.key)
         first = message_id(tx.vault, kind=draft.kind, key=draft.key, domain=draft.domain)
         if draft.intake_id is None:
@@ -134,6 +138,7 @@ async def queue(tx: Transaction, drafts: Sequence[Draft], at: datetime) -> set[t
                 "state": OutboxState.QUEUED.value,
                 # Never later than the server's clock says: ours may be ahead, and be set back.
                 "next_at": at if draft.intake_id is None else min(at, received[draft.intake_id]),
+                "round": place,
             }
         )
     named = (outbox.c.kind, outbox.c.key, outbox.c.part)
@@ -151,9 +156,17 @@ def context(column: str, kind: str, key: str, part: int) -> str:
 # Compose
 
 
-async def claim_queued(tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime) -> list[Queued]:
-    """Lease the oldest orders without octets that are due. A lease that ran out is nobody's."""
-    ids = await _oldest(tx, OutboxState.QUEUED, outbox.c.payload, limit, at, size_bytes_max=ORDERS_BYTES_MAX)
+async def claim_queued(
+    tx: Transaction,
+    owner: str,
+    limit: int,
+    at: datetime,
+    lease_until: datetime,
+    *,
+    urgent_before: datetime | None = None,
+) -> list[Queued]:
+    """Lease the next orders without octets that are due (`rounds.in_turn`). A lease that ran out is nobody's."""
+    ids = await _next(tx, _due(OutboxState.QUEUED, outbox.c.payload, at), at, limit, urgent_before, ORDERS_BYTES_MAX)
     return [
         Queued(
             id=row.id,
@@ -224,7 +237,7 @@ async def give_back(tx: Transaction, owner: str, ids: Sequence[int]) -> None:
 async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, reason: str) -> None:
     """It could not be composed now: claimed again at `until`, if it is still leased to `owner`."""
     ours = sa.and_(outbox.c.id == id_, outbox.c.lease_owner == owner)
-    values = {"next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **_FREE}
+    values = {"next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **_OUT_OF_LINE}
     await change(tx, ours, (OutboxState.QUEUED.value,), values)
 
 
@@ -232,10 +245,17 @@ async def compose_later(tx: Transaction, owner: str, id_: int, until: datetime, 
 
 
 async def claim_composed(
-    tx: Transaction, owner: str, limit: int, at: datetime, lease_until: datetime, *, size_bytes_max: int
+    tx: Transaction,
+    owner: str,
+    limit: int,
+    at: datetime,
+    lease_until: datetime,
+    *,
+    size_bytes_max: int,
+    urgent_before: datetime | None = None,
 ) -> list[Composed]:
-    """Lease the frozen mails that are due, those whose time runs longest first; at least one, however large."""
-    ids = await _oldest(tx, OutboxState.COMPOSED, outbox.c.raw, limit, at, size_bytes_max=size_bytes_max)
+    """Lease the next frozen mails that are due (`rounds.in_turn`); at least one, however large."""
+    ids = await _next(tx, _due(OutboxState.COMPOSED, outbox.c.raw, at), at, limit, urgent_before, size_bytes_max)
     return [
         Composed(
             id=row.id,
@@ -251,18 +271,12 @@ async def claim_composed(
     ]
 
 
-async def _oldest(
-    tx: Transaction, state: OutboxState, sealed: sa.Column[bytes], limit: int, at: datetime, *, size_bytes_max: int
+async def _next(
+    tx: Transaction, due: sa.Select[Any], at: datetime, limit: int, urgent_before: datetime | None, size_bytes_max: int
 ) -> list[int]:
-    """Those that are due, as many as `limit` and the size of their sealed values allow; at least one."""
-    ids: list[int] = []
-    total = 0
-    for row in await tx.all(_due(state, at).add_columns(sa.func.length(sealed).label("size")).limit(limit)):
-        total += row.size
-        if ids and total > size_bytes_max:
-            break
-        ids.append(row.id)
-    return ids
+    """Of those that are due as many as `limit` and the size of their sealed values allow; at least one."""
+    await rounds.come_in_anew(tx, rounds.OUT, due, at)
+    return fitting(await rounds.in_turn(tx, rounds.OUT, due, limit, urgent_before), size_bytes_max)
 
 
 async def _leased(
@@ -281,15 +295,14 @@ async def _leased(
     return found
 
 
-def _due(state: OutboxState, at: datetime) -> sa.Select[Any]:
+def _due(state: OutboxState, sealed: sa.Column[bytes], at: datetime) -> sa.Select[Any]:
     return (
-        sa.select(outbox.c.id)
+        sa.select(outbox.c.id, sa.func.length(sealed).label("size_bytes"))
         .where(
             outbox.c.state == state.value,
             outbox.c.next_at <= at,
             sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= at),
         )
-        .order_by(outbox.c.received_at, outbox.c.id)
         .with_for_update(skip_locked=True)
     )
 
@@ -320,7 +333,7 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
                 outbox.c.lease_owner == owner,
                 outbox.c.lease_until > at,
             )
-            .values(state=_SENDING, sending_at=at, next_at=None, sends=outbox.c.sends + 1)
+            .values(state=_SENDING, sending_at=at, next_at=None, round=None, sends=outbox.c.sends + 1)
             .returning(outbox.c.id)
         )
         ours |= {row.id for row in await tx.all(statement)}
@@ -345,7 +358,7 @@ async def hold(tx: Transaction, owner: str, ids: Sequence[int], reason: str, at:
 
     Rows that are no longer leased to `owner` stay: whoever has them now may be sending them.
     """
-    values = {"state": OutboxState.HELD.value, "reason": reason, "next_at": None, "sending_at": None, **_FREE}
+    values = {"state": OutboxState.HELD.value, "reason": reason, "next_at": None, "sending_at": None, **_OUT_OF_LINE}
     values["sends"] = _SENDS_IN_VAIN
     stopped: set[int] = set()
     for batch in batches(ids):
@@ -372,7 +385,7 @@ def sent(at: datetime) -> dict[str, Any]:
 
 def again(until: datetime, reason: str) -> dict[str, Any]:
     """What a row says whose octets are to go another time."""
-    free = {"sending_at": None, **_FREE}
+    free = {"sending_at": None, **_OUT_OF_LINE}
     return {"state": _COMPOSED, "next_at": until, "reason": reason, "attempts": outbox.c.attempts + 1, **free}
 
 

@@ -125,6 +125,7 @@ outbox = sa.Table(
     sa.Column("part_bytes_max", sa.Integer),  # of an order in parts: what the parts that were frozen first were cut to
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),
+    sa.Column("round", sa.Integer),  # see `rounds`; NULL when it has lost its place, or needs none
     sa.Column("sending_at", Instant),
     sa.Column("sent_at", Instant),  # when it left for the first time
     *lease(),
@@ -150,6 +151,19 @@ partial_index(
     outbox.c.lease_until,
     outbox.c.lease_owner,
     where=outbox.c.next_at.is_not(None),
+)
+partial_index(
+    "ix_outbox_round",
+    outbox.c.state,
+    outbox.c.round,
+    outbox.c.received_at,
+    outbox.c.id,
+    outbox.c.next_at,
+    outbox.c.lease_until,
+    where=outbox.c.next_at.is_not(None),
+)
+partial_index(
+    "ix_outbox_line", outbox.c.recipient, outbox.c.round, outbox.c.next_at, where=outbox.c.next_at.is_not(None)
 )
 on_its_way = sa.and_(outbox.c.state != sa.literal_column("'sent'"), outbox.c.state != sa.literal_column("'withdrawn'"))
 partial_index(

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from mailflow.register import Register, doubt, lateness, outbox
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
-from tests.support.records import LATER, NOW, ROOMY, claim, claim_solo, frozen, take_in
+from tests.support.records import LATER, NOW, ROOMY, a_draft, claim, claim_solo, frozen, take_in
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
@@ -63,15 +63,38 @@ async def test_a_claim_passes_over_what_waits_without_reading_it(register: Regis
 
 async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_over(register: Register) -> None:
     await frozen(register, 3)
+    urgent = NOW - timedelta(days=1)
     with listening(lambda statement: statement.startswith("SELECT outbox.id, length(")) as claims:
         async with register.begin() as tx:
-            assert len(await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)) == 1
-            assert await outbox.claim_queued(tx, "me", 1, NOW, LATER) == []
+            claimed = await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY, urgent_before=urgent)
+            assert len(claimed) == 1
+            assert await outbox.claim_queued(tx, "me", 1, NOW, LATER, urgent_before=urgent) == []
     # The size is only asked of what is claimed.
-    due = [(re.sub(r", length\(.*\) AS size", "", statement), parameters) for statement, parameters in claims]
+    due = [(re.sub(r", length\(.*\) AS size_bytes", "", statement), parameters) for statement, parameters in claims]
     if (found := await plans(register, due)) is not None:
-        assert len(found) == 2
-        assert all("USING COVERING INDEX ix_outbox_due (state=?)" in plan for plan in found), found
+        wanted = ("ix_outbox_due (state=? AND received_at<?)", "ix_outbox_round (state=? AND round>?)") * 2
+        assert len(found) == len(wanted)
+        assert all(f"USING COVERING INDEX {index}" in plan for plan, index in zip(found, wanted, strict=True)), found
+
+
+async def test_a_place_in_the_outbox_is_found_without_reading_what_waits(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: statement.startswith("SELECT outbox.") and "round" in statement) as asked:
+        async with register.begin() as tx:
+            await outbox.queue(tx, [a_draft(None, key="next")], NOW)
+    if (found := await plans(register, asked)) is not None:
+        assert len(found) == 3
+        assert all("USING COVERING INDEX ix_outbox_" in plan and "TEMP B-TREE" not in plan for plan in found), found
+
+
+async def test_what_has_lost_its_place_is_found_without_looking_at_what_has_one(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: "outbox.round IS NULL" in statement) as asked:
+        async with register.begin() as tx:
+            await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)
+    if (found := await plans(register, asked)) is not None:
+        (plan,) = found
+        assert "INDEX ix_outbox_round (state=? AND round=?)" in plan
 
 
 async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent(register: Register) -> None:

@@ -135,8 +135,8 @@ def whoever_claimed_it_sends_it_even_if_it_is_taken(patch: pytest.MonkeyPatch) -
 def a_lease_on_the_outbox_never_runs_out(patch: pytest.MonkeyPatch) -> None:
     due = outbox._due
 
-    def unleased(state: Any, at: datetime) -> Any:
-        return due(state, at).where(outbox_table.c.lease_until.is_(None))
+    def unleased(*args: Any) -> Any:
+        return due(*args).where(outbox_table.c.lease_until.is_(None))
 
     patch.setattr(outbox, "_due", unleased)
 

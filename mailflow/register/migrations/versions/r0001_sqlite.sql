@@ -308,6 +308,7 @@ CREATE TABLE outbox (
     part_bytes_max INTEGER,
     attempts INTEGER DEFAULT '0' NOT NULL,
     next_at DATETIME,
+    round INTEGER,
     sending_at DATETIME,
     sent_at DATETIME,
     lease_owner TEXT,
@@ -336,7 +337,11 @@ CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND in
 
 CREATE INDEX ix_outbox_lease ON outbox (lease_owner, lease_until, state) WHERE lease_until IS NOT NULL
 
+CREATE INDEX ix_outbox_line ON outbox (recipient, round, next_at) WHERE next_at IS NOT NULL
+
 CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
+
+CREATE INDEX ix_outbox_round ON outbox (state, round, received_at, id, next_at, lease_until) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_sending ON outbox (state, lease_until, id, sending_at, lease_owner) WHERE sending_at IS NOT NULL
 
