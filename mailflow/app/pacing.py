@@ -25,6 +25,7 @@ def pace_of(settings: Settings) -> Pace:
         lease=timedelta(seconds=worker.lease_seconds),
         attempts_max=worker.attempts_max,
         waiting_max=worker.waiting_max,
+        put_off_bytes_max=worker.put_off_bytes_max,
         disk_used_max=worker.disk_percent_max / 100,
         undetermined_retry=timedelta(seconds=worker.undetermined_retry_seconds),
         rates=_rates(settings.rates),

@@ -80,6 +80,8 @@ class Pace:
     """Solo attempts at a mail before it is set aside."""
     waiting_max: int
     """Mails that wait to be decided; at so many the others stay in the mailbox."""
+    put_off_bytes_max: int
+    """Octets of mails beyond their senders' rates; at so many the others stay in the mailbox."""
     disk_used_max: float
     """Part of the register's disk, 0 to 1; beyond it mails stay in the mailbox."""
     undetermined_retry: timedelta

@@ -1,7 +1,9 @@
 """Whether more mails may be taken in. What we do not take stays in the mailbox, where it is as safe as with us.
 
 So a queue that nobody empties, or a disk that fills, ends the intake before it ends anything else: what is decided
-can still be answered, and the next poll or batch looks again.
+can still be answered, and the next poll or batch looks again. A sender beyond its rates does not fill the queue: its
+mails wait for their turn, for a day or more, and nobody else is to wait with them. They have a bound of their own, in
+octets: it is there for the disk alone, which is not ours to look at when the register lies on PostgreSQL.
 """
 
 from enum import StrEnum
@@ -17,6 +19,8 @@ class Full(StrEnum):
     """The disk that the register lies on is nearly full."""
     QUEUE = "queue"
     """So many mails wait to be decided that more would only wait as well."""
+    PUT_OFF = "put-off"
+    """Mails beyond their senders' rates take up all the room that there is for them."""
 
 
 async def full(door: MailDoor) -> Full | None:
@@ -25,5 +29,6 @@ async def full(door: MailDoor) -> Full | None:
     if used is not None and used > door.pace.disk_used_max:
         return Full.DISK
     async with door.register.read() as tx:
-        waiting = await queues.count_waiting(tx, door.pace.waiting_max)
-    return Full.QUEUE if waiting >= door.pace.waiting_max else None
+        if await queues.count_waiting(tx, door.pace.waiting_max) >= door.pace.waiting_max:
+            return Full.QUEUE
+        return Full.PUT_OFF if await queues.bytes_put_off(tx) >= door.pace.put_off_bytes_max else None

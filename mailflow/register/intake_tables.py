@@ -67,7 +67,16 @@ partial_index(
     where=intake.c.next_at.is_not(None),
 )
 partial_index("ix_intake_line", intake.c.line, intake.c.round, intake.c.next_at, where=intake.c.next_at.is_not(None))
-partial_index("ix_intake_turn", intake.c.sender, intake.c.reason, intake.c.next_at, where=intake.c.turn_at.is_not(None))
+# What waits for its sender's turn and what does not lie apart: each is counted without a look at the other.
+partial_index(
+    "ix_intake_turn",
+    intake.c.turn_at,
+    intake.c.next_at,
+    intake.c.sender,
+    intake.c.reason,
+    intake.c.size_bytes,
+    where=intake.c.next_at.is_not(None),
+)
 sa.Index(
     "ix_intake_lease",
     intake.c.lease_until,

@@ -73,10 +73,18 @@ async def waiting(tx: Transaction, limit: int) -> list[IntakeRow]:
 
 
 async def count_waiting(tx: Transaction, most: int) -> int:
-    """How many mails are not decided yet; no more than `most` are counted."""
-    some = sa.select(intake.c.id).where(intake.c.next_at.is_not(None)).limit(most).subquery()
+    """How many mails are not decided yet; no more than `most` are counted, and none that its sender's rates put off."""
+    waits = (intake.c.next_at.is_not(None), intake.c.turn_at.is_(None))
+    some = sa.select(intake.c.id).where(*waits).limit(most).subquery()
     (row,) = await tx.all(sa.select(sa.func.count().label("mails")).select_from(some))
     return int(row.mails)
+
+
+async def bytes_put_off(tx: Transaction) -> int:
+    """How many octets those mails have that are not decided yet since they were beyond their senders' rates."""
+    waits = (intake.c.next_at.is_not(None), intake.c.turn_at.is_not(None))
+    (row,) = await tx.all(sa.select(sa.func.sum(intake.c.size_bytes).label("octets")).where(*waits))
+    return int(row.octets or 0)
 
 
 async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:

@@ -210,7 +210,11 @@ class Worker(Section):
     attempts_max: Count = 3
     """Attempts at one mail, alone, before it is set aside for a person."""
     waiting_max: Count = 200_000
-    """Mails that wait to be decided; at so many the others stay in the mailbox until there are fewer."""
+    """Mails that wait to be decided; at so many the others stay in the mailbox until there are fewer. Those beyond
+    their sender's rates are not counted."""
+    put_off_bytes_max: Count = 21_474_836_480
+    """Octets of mails beyond their senders' rates, which wait for their turn; at so many all others stay in the mailbox
+    until there are fewer."""
     disk_percent_max: Percent = 97
     """How full the disk of a register on SQLite may be; beyond that mails stay in the mailbox."""
     undetermined_retry_seconds: Count = 900

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register, doubt, lateness, outbox
+from mailflow.register import Register, doubt, lateness, outbox, queues, rates
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
 from tests.support.records import LATER, NOW, ROOMY, a_draft, claim, claim_solo, frozen, take_in
@@ -59,6 +59,19 @@ async def test_a_claim_passes_over_what_waits_without_reading_it(register: Regis
     if (found := await plans(register, asked)) is not None:
         assert len(found) == 4
         assert all("USING COVERING INDEX ix_intake_" in plan for plan in found), found
+
+
+async def test_whether_there_is_room_is_found_without_looking_at_any_mail(register: Register) -> None:
+    await take_in(register, 3)
+    with listening(lambda statement: "turn_at" in statement) as asked:
+        async with register.read() as tx:
+            assert (await queues.count_waiting(tx, 9), await queues.bytes_put_off(tx)) == (3, 0)
+            assert await rates.endangered(tx, NOW) == {}
+    if (found := await plans(register, asked)) is not None:
+        looks = [plan for plan in found if "intake" in plan]
+        assert len(looks) == 3
+        assert "COVERING INDEX ix_intake_turn (turn_at=?" in looks[0], "what waits for a turn is passed over"
+        assert all("COVERING INDEX ix_intake_turn (turn_at>?" in plan for plan in looks[1:]), "and so is what does not"
 
 
 async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_over(register: Register) -> None:

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
 from mailflow.mail import stages, worker
+from mailflow.mail.door import MailDoor
 from mailflow.mail.stages import Stages
 from mailflow.register import Register
 from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
 from tests.support.doors import PACE, House
+from tests.support.judging import conseil, dem_part, mailed, signed
 from tests.support.records import rows
 
 
@@ -49,6 +53,49 @@ async def test_what_the_queue_has_no_room_for_stays_in_the_mailbox_until_it_has(
     for _ in range(3):  # a batch takes what there is room for when it begins; the next one goes on
         await drain(door)
     assert (len(house.mailbox.inbox), await sent(house)) == (0, 9)
+
+
+async def turn(door: MailDoor) -> None:
+    """Receive and decide what can be."""
+    await worker.receive(door)
+    while await worker.process(door):
+        pass
+
+
+async def test_who_is_beyond_its_rates_closes_the_mailbox_for_nobody_else(house: House) -> None:
+    await house.enrol(conseil())
+    door = house.door(pace=replace(PACE, waiting_max=3, rates={**PACE.rates, Budget.MAILS_A_DAY: 1}))
+    for number in range(6):
+        house.mailbox.deliver(letter(number))
+    await turn(door)
+    put_off = "SELECT id FROM intake WHERE turn_at IS NOT NULL AND next_at IS NOT NULL"
+    assert len(await rows(house.register, put_off)) == 5, "more than there is room for in the queue"
+    house.mailbox.deliver(mailed(signed(dem_part(9), conseil()), conseil().address))
+    await drain(door)
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 2)
+    house.now += timedelta(days=1)
+    await worker.receive(door)
+    house.mailbox.deliver(letter(6))
+    await worker.receive(door)
+    assert not house.mailbox.inbox, "nor does what has its turn now, and is not decided yet"
+
+
+async def test_what_is_beyond_the_rates_has_a_bound_of_its_own(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    room = len(letter(0)) * 3 // 2
+    pace = replace(PACE, put_off_bytes_max=room, rates={**PACE.rates, Budget.MAILS_A_DAY: 1})
+    door = house.door(pace=pace)
+    for number in range(3):
+        house.mailbox.deliver(letter(number))
+        await turn(door)
+    for number in (3, 4):
+        house.mailbox.deliver(letter(number))
+        assert not await worker.receive(door)
+    assert (len(house.mailbox.inbox), await taken_in(house)) == (2, 3)
+    assert [record.__dict__["pairs"]["full"] for record in caplog.records] == ["put-off"] * 2
+    house.now += timedelta(days=1)
+    await turn(door)
+    await turn(door)
+    assert not house.mailbox.inbox, "it ends by itself"
 
 
 async def test_on_a_disk_that_is_nearly_full_only_the_intake_ends(house: House) -> None:

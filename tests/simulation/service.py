@@ -268,6 +268,7 @@ def _pace(chunk: int, mails_an_hour: int) -> Pace:
         chunk_bytes_max=60_000,
         attempts_max=3,
         waiting_max=1_000_000,
+        put_off_bytes_max=1 << 40,
         disk_used_max=0.97,
         undetermined_retry=timedelta(minutes=20),
         rates={**dict.fromkeys(Budget, 1_000_000_000), Budget.MAILS_AN_HOUR: mails_an_hour},

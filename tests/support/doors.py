@@ -30,6 +30,7 @@ PACE = Pace(
     lease=timedelta(minutes=10),
     attempts_max=3,
     waiting_max=1_000_000,
+    put_off_bytes_max=1 << 40,
     disk_used_max=0.97,
     undetermined_retry=timedelta(minutes=20),
     rates=dict.fromkeys(Budget, 1_000_000_000),

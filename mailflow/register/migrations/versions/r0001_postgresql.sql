@@ -52,7 +52,7 @@ CREATE INDEX ix_intake_line ON intake (line, round, next_at) WHERE next_at IS NO
 
 CREATE INDEX ix_intake_round ON intake (round, received_at, id, next_at, lease_owner, solo, size_bytes) WHERE next_at IS NOT NULL
 
-CREATE INDEX ix_intake_turn ON intake (sender, reason, next_at) WHERE turn_at IS NOT NULL
+CREATE INDEX ix_intake_turn ON intake (turn_at, next_at, sender, reason, size_bytes) WHERE next_at IS NOT NULL
 
 CREATE TABLE counter (
     territory TEXT NOT NULL,
