@@ -28,7 +28,7 @@ BYTES_MAX = 2 * 1024 * 1024
 async def _due(tx: Transaction, _: JobTerms, at: datetime) -> Due:
     total, examples = 0, []
     for stream in streams(await directory.read(tx), legal_day(at)):
-        count = await dispatches.count_news(tx, stream.desk, stream.territory, await _position(tx, stream))
+        count = await dispatches.count_news(tx, stream.desk, stream.territory, await _position(tx, stream), at)
         total += count
         if count:
             examples.append(f"desk {stream.desk} ({stream.sender.code}) in {stream.territory}: {count} requests")
@@ -47,15 +47,15 @@ async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
     while wanted is None or wanted:
         async with register.read() as tx:
             allowed = streams(await directory.read(tx), legal_day(at))
-            these = [one for one in allowed if (wanted is None or one.key in wanted) and await _has_news(tx, one)]
+            these = [one for one in allowed if (wanted is None or one.key in wanted) and await _has_news(tx, one, at)]
         windows = {stream.key: await _dispatch(register, stream, terms, at) for stream in these}
         wanted = [key for key, window in windows.items() if window.more]
         done += sum(len(window.acts) for window in windows.values())
     return done
 
 
-async def _has_news(tx: Transaction, stream: Stream) -> bool:
-    return await dispatches.has_news(tx, stream.desk, stream.territory, await _position(tx, stream))
+async def _has_news(tx: Transaction, stream: Stream, at: datetime) -> bool:
+    return await dispatches.has_news(tx, stream.desk, stream.territory, await _position(tx, stream), at)
 
 
 async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: datetime) -> Window:
@@ -66,6 +66,7 @@ async def _dispatch(register: Register, stream: Stream, terms: JobTerms, at: dat
             stream.desk,
             stream.territory,
             await _position(tx, stream),
+            at,
             requests_max=REQUESTS_MAX,
             bytes_max=BYTES_MAX,
         )

@@ -6,7 +6,7 @@ order of commits, so nothing comes in behind it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,11 +14,17 @@ import sqlalchemy as sa
 from mailflow.core.model import Operation, RequestState
 from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register import issuing
-from mailflow.register.tables import dispatch, history, request
+from mailflow.register.tables import dispatch, history, on_its_way, outbox, request
 from mailflow.register.transaction import Transaction
 
 ROWS_AHEAD = 2_000
 """Entries of the history that are looked at together."""
+OWN_DESK_FIRST = timedelta(days=3)
+"""So long nothing is told from a new number on whose answer has not left: a register that has lost its latest time
+learns from answers which numbers went out. After that backups know it, and one answer that is held stops no others."""
+
+_NEVER = sa.literal(2**63 - 1, sa.BigInteger)
+"""Beyond every sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,22 +98,46 @@ def _news(desk: DeskCode | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.or_(history.c.desk.is_distinct_from(desk), couple_left, revived)
 
 
-async def count_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> int:
+def _untold(desk: DeskCode, territory: Territory, after: int, at: datetime) -> sa.ColumnElement[bool]:
+    """What a desk is to be told: the news since `after`, until the first new number that its own desk has yet to learn."""
+    made = history.alias("made")
+    unanswered = sa.exists().where(outbox.c.intake_id == made.c.intake_id, on_its_way, outbox.c.sent_at.is_(None))
+    first = sa.select(sa.func.min(made.c.sequence)).where(
+        made.c.territory == territory,
+        made.c.sequence > after,
+        made.c.revision == 1,
+        made.c.at > at - OWN_DESK_FIRST,
+        unanswered,
+    )
+    end = sa.func.coalesce(first.scalar_subquery(), _NEVER)
+    return sa.and_(history.c.territory == territory, history.c.sequence > after, history.c.sequence < end, _news(desk))
+
+
+async def count_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int, at: datetime) -> int:
     """Of how many requests a desk is to be told something."""
-    which = (history.c.territory == territory, history.c.sequence > after, _news(desk))
+    which = (_untold(desk, territory, after, at),)
     return int((await tx.all(sa.select(sa.func.count(history.c.number.distinct())).where(*which)))[0][0])
 
 
 async def window(
-    tx: Transaction, desk: DeskCode, territory: Territory, after: int, *, requests_max: int, bytes_max: int
+    tx: Transaction,
+    desk: DeskCode,
+    territory: Territory,
+    after: int,
+    at: datetime,
+    *,
+    requests_max: int,
+    bytes_max: int,
 ) -> Window:
     """What a desk is to be told of since `after`: as much as the limits allow, but at least one request; or all.
+
+    It ends before the first new number whose answer has not left (`OWN_DESK_FIRST`): that is for another night.
 
     `bytes_max` counts the sealed content of the requests.
     """
     through, total = after, 0
     acts: dict[UniqueNumber, Act] = {}
-    while rows := await _entries(tx, desk, territory, through):
+    while rows := await _entries(tx, desk, territory, through, at):
         for row in rows:
             if row.number not in acts:
                 total += row.size or 0
@@ -120,19 +150,19 @@ async def window(
     return Window(territory=territory, follows=after, through=through, acts=acts, more=False)
 
 
-async def has_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int) -> bool:
+async def has_news(tx: Transaction, desk: DeskCode, territory: Territory, after: int, at: datetime) -> bool:
     """Whether a desk is to be told anything."""
-    return bool(await _entries(tx, desk, territory, after, limit=1))
+    return bool(await _entries(tx, desk, territory, after, at, limit=1))
 
 
 async def _entries(
-    tx: Transaction, desk: DeskCode, territory: Territory, after: int, *, limit: int = ROWS_AHEAD
+    tx: Transaction, desk: DeskCode, territory: Territory, after: int, at: datetime, *, limit: int = ROWS_AHEAD
 ) -> list[sa.Row[Any]]:
     columns = (history.c.sequence, history.c.number, history.c.desk, history.c.operation)
     statement = (
         sa.select(*columns, sa.func.length(request.c.payload).label("size"))
         .join(request, request.c.number == history.c.number)
-        .where(history.c.territory == territory, history.c.sequence > after, _news(desk))
+        .where(_untold(desk, territory, after, at))
         .order_by(history.c.sequence)
         .limit(limit)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.register import journal, keys, rounds
+from mailflow.register import journal, keys, piecemeal, rounds
 from mailflow.register.tables import intake, outbox, sender
 from mailflow.register.transaction import Transaction, batches, fitting
 from mailflow.register.types import Instant, OutboxState
@@ -302,6 +302,7 @@ def _due(state: OutboxState, sealed: sa.Column[bytes], at: datetime) -> sa.Selec
             outbox.c.state == state.value,
             outbox.c.next_at <= at,
             sa.or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= at),
+            piecemeal.in_turn,
         )
         .with_for_update(skip_locked=True)
     )

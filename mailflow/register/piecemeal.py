@@ -1,4 +1,4 @@
-"""Orders that are composed part by part: how far they have come, and what their parts have to agree in."""
+"""Orders of several parts: when each part may leave, how far they are composed, and what their parts must agree in."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,19 @@ import sqlalchemy as sa
 
 from mailflow.register.tables import outbox
 from mailflow.register.transaction import Transaction
+
+_before = outbox.alias("part_before")
+in_turn = sa.or_(
+    outbox.c.part == 1,
+    sa.exists().where(
+        _before.c.kind == outbox.c.kind,
+        _before.c.key == outbox.c.key,
+        _before.c.part == outbox.c.part - 1,
+        _before.c.sent_at.is_not(None),
+    ),
+)
+"""Whether the part before this one has left. Whoever looks for what a register lost knows an answer by its first part,
+and numbers by the `RET` in it, which come before the attestations: so nothing goes ahead of what tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailflow.register import journal, keys
+from mailflow.register import journal, keys, piecemeal
 from mailflow.register.intake import context as raw_context
 from mailflow.register.outbox import BOUNCED, sent
 from mailflow.register.tables import intake, on_its_way, outbox, unanswered_mail
@@ -119,7 +119,7 @@ class Left:
     due: int
     """Whoever is free may begin with them at once."""
     later: int
-    """They are put off, or were perhaps sent."""
+    """They are put off, come after a part that has not left, or were perhaps sent."""
 
 
 async def left(tx: Transaction, owner: str, at: datetime) -> Left:
@@ -128,9 +128,13 @@ async def left(tx: Transaction, owner: str, at: datetime) -> Left:
     `owner` asks, and is at nothing any more: what it still holds, such as a send whose end it did not see, is left too.
     """
     due = later = 0
-    for table, waits in ((intake, intake.c.next_at), (outbox, outbox.c.next_at), (outbox, outbox.c.sending_at)):
+    for table, waits, in_turn in (
+        (intake, intake.c.next_at, sa.true()),
+        (outbox, outbox.c.next_at, piecemeal.in_turn),
+        (outbox, outbox.c.sending_at, sa.true()),
+    ):
         idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at, table.c.lease_owner == owner)
-        now = table.c.next_at.is_not(None) & (table.c.next_at <= at)
+        now = table.c.next_at.is_not(None) & (table.c.next_at <= at) & in_turn
         counts = (sa.func.count().filter(now).label("due"), sa.func.count().filter(~now).label("later"))
         (row,) = await tx.all(sa.select(*counts).where(waits.is_not(None), idle))
         due += int(row.due)

@@ -150,6 +150,9 @@ partial_index(
     outbox.c.next_at,
     outbox.c.lease_until,
     outbox.c.lease_owner,
+    outbox.c.part,
+    outbox.c.kind,
+    outbox.c.key,
     where=outbox.c.next_at.is_not(None),
 )
 partial_index(
@@ -160,6 +163,9 @@ partial_index(
     outbox.c.id,
     outbox.c.next_at,
     outbox.c.lease_until,
+    outbox.c.part,
+    outbox.c.kind,
+    outbox.c.key,
     where=outbox.c.next_at.is_not(None),
 )
 partial_index(

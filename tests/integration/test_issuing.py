@@ -20,6 +20,7 @@ from mailflow.mail.pool import TaskFailed
 from mailflow.register import Register, Transaction, attestations, directory, piecemeal, reference
 from tests.support.attestations import text
 from tests.support.doors import PACE, House, InProcess
+from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
 from tests.support.records import execute, lose_keys, rows
@@ -198,6 +199,12 @@ async def composed_in_small_mails(
     return door
 
 
+async def deliver_all(door: MailDoor) -> None:
+    """One part after the other, over as many turns as it takes."""
+    while await delivery.deliver(door):
+        pass
+
+
 def enclosed(parts: Sequence[Mapping[str, bytes]]) -> list[str]:
     return sorted(name for part in parts for name in part if name.startswith("ATT"))
 
@@ -210,11 +217,31 @@ async def test_an_answer_that_is_too_large_has_them_in_mails_of_their_own(
 ) -> None:
     door = await composed_in_small_mails(house, monkeypatch)
     assert await composing.compose(door) == Progress(composed=1)
-    await delivery.deliver(door)
+    await deliver_all(door)
     parts = answers(house)
     assert len(parts) > 2
     assert enclosed(parts[:1]) == []
     assert enclosed(parts) == SIX
+
+
+async def test_no_part_leaves_before_the_first_one_which_tells_the_numbers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it alone a register that has lost its latest time knows what went out, and to whom."""
+    door = await composed_in_small_mails(house, monkeypatch, together=2)
+    await killed_after(3, house, door)
+    assert not await delivery.deliver(door), "some parts are frozen, and the first is not"
+    await composing.compose(door)
+    house.mailer.fates = [Fate.DEFER_AT_ONCE]
+    assert await delivery.deliver(door) == Progress(deferred=1)
+    assert not house.mailer.accepted
+    house.now += PACE.defer_most
+    await deliver_all(door)
+    opened = [
+        open_answer(one.raw, [mairie().decryption_key], [shared_pki().service_ec.der], house.now)
+        for one in house.mailer.accepted
+    ]
+    assert [part.part for part in opened] == list(range(1, opened[0].parts + 1))
 
 
 async def test_one_with_more_than_few_mails_hold_is_composed_mail_by_mail(
@@ -222,7 +249,7 @@ async def test_one_with_more_than_few_mails_hold_is_composed_mail_by_mail(
 ) -> None:
     door = await composed_in_small_mails(house, monkeypatch, together=2)
     assert await composing.compose(door) == Progress(composed=1)
-    await delivery.deliver(door)
+    await deliver_all(door)
     raw = [mail.raw for mail in house.mailer.accepted]
     opened = [open_answer(one, [mairie().decryption_key], [shared_pki().service_ec.der], house.now) for one in raw]
     assert [part.part for part in sorted(opened, key=lambda part: part.part)] == list(range(1, len(raw) + 1))
@@ -264,7 +291,7 @@ async def test_a_kill_between_its_mails_is_made_up_for(house: House, monkeypatch
     assert await composing.compose(door) == Progress(composed=1)
     assert (await outbox_rows(house, "composed"))[1].raw == kept
     assert await outbox_rows(house, "queued") == []
-    await delivery.deliver(door)
+    await deliver_all(door)
     assert enclosed(answers(house)) == SIX
 
 
@@ -278,7 +305,7 @@ async def test_what_was_begun_in_mails_of_one_size_ends_in_those(
     await killed_after(3, house, door)
     house.judges.mail_bytes_max = then
     assert await composing.compose(replace(door, pace=replace(pace, mail_bytes_max=then))) == Progress(composed=1)
-    await delivery.deliver(door)
+    await deliver_all(door)
     raw = [mail.raw for mail in house.mailer.accepted]
     opened = [open_answer(one, [mairie().decryption_key], [shared_pki().service_ec.der], house.now) for one in raw]
     assert enclosed([part.files for part in opened]) == SIX
@@ -293,7 +320,7 @@ async def test_what_was_not_begun_is_composed_as_the_settings_say_now(
     await killed_after(1, house, door)
     house.judges.mail_bytes_max = 1 << 23
     assert await composing.compose(replace(door, pace=PACE)) == Progress(composed=1)
-    await delivery.deliver(door)
+    await deliver_all(door)
     assert len(house.mailer.accepted) == 2
     assert enclosed(answers(house)) == SIX
 
@@ -325,7 +352,7 @@ async def test_who_is_overtaken_with_mails_of_another_size_keeps_his_to_himself(
     await composing.compose(door)
     assert kept[0] == (SMALL.mail_bytes_max, False)
     assert set(kept[1:]) == {(other_size, True)}
-    await delivery.deliver(door)
+    await deliver_all(door)
     assert enclosed(answers(house)) == SIX
 
 

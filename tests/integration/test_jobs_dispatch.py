@@ -11,12 +11,13 @@ from mailflow.jobs import dispatch as telling
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.lifetimes import EXPIRY, PURGE
 from mailflow.jobs.orders import Dispatch
-from mailflow.register import Register, directory, dispatches
+from mailflow.register import Register, directory, dispatches, outbox
 from mailflow.wire.dispatch import Told, read_told
 from mailflow.wire.xsd import validator
 from tests.support.jobs import TERMS, do, due, file_of, night, ordered
 from tests.support.lives import registered, three_desks
 from tests.support.reception import PARIS, Reception, a_file, a_request, about, number_of
+from tests.support.records import NOW, a_draft, execute, rows
 
 FULL = frozenset({Right.CREATION, Right.CONSULT})
 DAY = date(2026, 1, 16)
@@ -218,3 +219,40 @@ async def test_who_renewed_in_time_and_was_ended_meanwhile_is_told_with_its_cont
     assert [(one.number, one.state, one.form is not None) for about in mine for one in about] == [
         (number, "active", True)
     ]
+
+
+async def an_answer(register: Register, number: str) -> int:
+    """That to the mail in which this request came: ordered, and not sent. The id of its outgoing mail."""
+    (made,) = await rows(register, f"SELECT intake_id FROM history WHERE number = '{number}' AND revision = 1")
+    async with register.begin() as tx:
+        await outbox.queue(tx, [a_draft(made.intake_id, key=str(made.intake_id))], NOW)
+    (order,) = await rows(register, f"SELECT id FROM outbox WHERE intake_id = {made.intake_id}")
+    return int(order.id)
+
+
+async def test_nobody_else_is_told_a_new_number_before_its_own_desk(reception: Reception) -> None:
+    """A register that has lost its latest time learns from the answers which numbers went out, and from nothing else."""
+    register = reception.register
+    (b,) = await created(reception, "B", desk="59777")
+    (c,) = await created(reception, "C", desk="59777", sequence=2)
+    (d,) = await created(reception, "D", desk="59777", sequence=3)
+    answer = await an_answer(register, c)
+    assert (await due(register, DISPATCH_JOB, DAY)).count == 1
+    assert await do(register, DISPATCH_JOB, DAY) == 1
+    await execute(
+        register, f"UPDATE outbox SET state = 'sent', next_at = NULL, sent_at = queued_at WHERE id = {answer}"
+    )
+    assert await do(register, DISPATCH_JOB, DAY + timedelta(days=1)) == 2
+    files = await told(register)
+    assert [(order.number, [one.number for one in about]) for order, about in files] == [(1, [b]), (2, [c, d])]
+
+
+async def test_an_answer_that_is_held_for_days_keeps_nobody_uninformed(reception: Reception) -> None:
+    register = reception.register
+    (b,) = await created(reception, "B", desk="59777")
+    await an_answer(register, b)
+    await execute(register, "UPDATE outbox SET state = 'held', next_at = NULL")
+    nights = [DAY + timedelta(days=days) for days in range(5)]
+    assert [await do(register, DISPATCH_JOB, day) for day in nights].count(1) == 1
+    ((order, (about,)),) = await told(register)
+    assert (order.number, about.number) == (1, b)

@@ -333,7 +333,7 @@ CREATE TABLE outbox (
     CONSTRAINT uq_outbox_envelope_id UNIQUE (envelope_id)
 )
 
-CREATE INDEX ix_outbox_due ON outbox (state, received_at, id, next_at, lease_until, lease_owner) WHERE next_at IS NOT NULL
+CREATE INDEX ix_outbox_due ON outbox (state, received_at, id, next_at, lease_until, lease_owner, part, kind, key) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_intake_id ON outbox (intake_id)
 
@@ -345,7 +345,7 @@ CREATE INDEX ix_outbox_line ON outbox (recipient, round, next_at) WHERE next_at 
 
 CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
 
-CREATE INDEX ix_outbox_round ON outbox (state, round, received_at, id, next_at, lease_until) WHERE next_at IS NOT NULL
+CREATE INDEX ix_outbox_round ON outbox (state, round, received_at, id, next_at, lease_until, part, kind, key) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_sending ON outbox (state, lease_until, id, sending_at, lease_owner) WHERE sending_at IS NOT NULL
 
