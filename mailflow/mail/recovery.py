@@ -135,6 +135,7 @@ async def recover(
     # Before anything is accounted for: nobody would ever look for them below the mark.
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
+        await restoring.put_first(tx)
         if recovery.jump:
             done.held = await restoring.hold_undecided(tx)
         reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
@@ -162,5 +163,6 @@ async def _take_in(
         fresh = [mail for mail in mails if mail.raw is not None and digests[mail.uid] not in known]
         arrivals = [arrival(account, folder, mail) for mail in fresh]
         await intake.take_in(tx, arrivals, at)
+        await restoring.put_first(tx)
     done.taken_in += len(fresh)
     done.oversize += [mail.uid for mail in mails if mail.raw is None]

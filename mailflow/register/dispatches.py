@@ -99,7 +99,7 @@ def _news(desk: DeskCode | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 def _untold(desk: DeskCode, territory: Territory, after: int, at: datetime) -> sa.ColumnElement[bool]:
-    """What a desk is to be told: the news since `after`, until the first new number that its own desk has yet to learn."""
+    """What a desk is to be told: the news since `after`, to the first new number that its own desk has yet to learn."""
     made = history.alias("made")
     unanswered = sa.exists().where(outbox.c.intake_id == made.c.intake_id, on_its_way, outbox.c.sent_at.is_(None))
     first = sa.select(sa.func.min(made.c.sequence)).where(

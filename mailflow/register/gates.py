@@ -23,6 +23,8 @@ class Gate(IntEnum):
     """The enrolments, the service's keys and the fetched revocation data (`directory.generation`)."""
     NUMBERS = 2
     """The switch that stops numbers (`issuing`)."""
+    RESTORED = 4
+    """The line of mails that are decided one by one (`rounds.RESTORED`): held by who claims, until the claim stands."""
     KEYS = 3
     """Content keys whose owners are not committed yet. It has no place in the order, and may come late: who wants it
     alone holds nothing else."""

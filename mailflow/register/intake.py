@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
-from mailflow.register import journal, keys, rounds
+from mailflow.register import gates, issuing, journal, keys, rounds
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Kept, digest, message_token, others
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
@@ -36,7 +36,7 @@ class Claimed:
     attempts: int
     """Solo attempts, this one included."""
     counted: bool
-    """It was beyond its sender's rates, and has had its turn: it is not to be counted again."""
+    """It was beyond its sender's rates, or was decided in a lost time, and has had its turn: it counts no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +158,12 @@ async def claim_chunk(
     """Lease the next mails that are due, `limit` and `size_bytes_max` of octets at most, but at least one.
 
     Those received until `urgent_before` come first, the oldest first; the others as their rounds have it.
-    A lease that ran out means that a chunk was abandoned: its mails will each be run alone.
+    A lease that ran out means that a chunk was abandoned: its mails will each be run alone. None, while mails wait that
+    a restore has put first: `claim_solo` has them.
     """
     await _expire(tx, at)
+    if await _are_restored(tx, at):
+        return []
     free = (
         sa.select(intake.c.id, intake.c.size_bytes)
         .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), sa.not_(intake.c.solo))
@@ -173,12 +176,21 @@ async def claim_chunk(
 async def claim_solo(
     tx: Transaction, owner: str, at: datetime, lease_until: datetime, attempts_max: int
 ) -> Claimed | None:
-    """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside."""
+    """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside.
+
+    Of those that a restore has put first none but the first that is due, none while somebody is at one of them, and
+    none while no numbers are given: what follows in the line may hang on what comes before it.
+    """
+    if restored := await _are_restored(tx, at):
+        await gates.have_alone(tx, gates.Gate.RESTORED)  # or two would see that nobody is at one
     await _expire(tx, at)
+    if restored and (await _is_any_leased(tx) or await issuing.read(tx) is not None):
+        return None
     alone = (
         sa.select(intake.c.id)
-        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None), intake.c.solo)
-        .with_for_update(skip_locked=True)
+        .where(intake.c.next_at <= at, intake.c.lease_owner.is_(None))
+        .where(intake.c.round == rounds.RESTORED if restored else intake.c.solo)
+        .with_for_update(skip_locked=not restored)
     )
     spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
     await _set_aside(tx, [row.id for row in spent], "third strike", at)
@@ -187,6 +199,18 @@ async def claim_solo(
     attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
     claimed = await _lease(tx, ids, attempt, at)
     return claimed[0] if claimed else None
+
+
+async def _are_restored(tx: Transaction, at: datetime) -> bool:
+    """Whether mails are due, or somebody is at them, that a restore has put first."""
+    first = sa.select(intake.c.id).where(intake.c.round == rounds.RESTORED, intake.c.next_at <= at)
+    return bool(await tx.all(first.limit(1)))
+
+
+async def _is_any_leased(tx: Transaction) -> bool:
+    """Whether somebody is at one of them."""
+    leased = sa.select(intake.c.id).where(intake.c.round == rounds.RESTORED, intake.c.next_at.is_not(None))
+    return bool(await tx.all(leased.where(intake.c.lease_owner.is_not(None)).limit(1)))
 
 
 async def _expire(tx: Transaction, at: datetime) -> None:
@@ -236,7 +260,7 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
                     received_at=row.received_at,
                     came_at=_came_at(row.received_at, row.taken_at),
                     attempts=row.attempts,
-                    counted=row.turn_at is not None,
+                    counted=row.turn_at is not None or row.round == rounds.RESTORED,
                 )
             )
     await _set_aside(tx, broken, "seal broken", at)

@@ -17,6 +17,7 @@ from mailflow.core import numbers
 from mailflow.core.calendar import legal_day
 from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
 from mailflow.register import journal as journals
+from mailflow.register import rounds
 from mailflow.register.arrivals import message_token
 from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.sequences import JUMPED
@@ -271,6 +272,15 @@ async def skip_intakes(tx: Transaction, beyond: int) -> int:
     else:
         await tx.all(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence("intake", "id"), last)))
     return last
+
+
+async def put_first(tx: Transaction) -> None:
+    """Let all that is not decided be decided one by one, in the order of reception, before what is taken in later.
+
+    Mails that the register knew among them: what was taken in again may hang on one that was decided in the lost time.
+    """
+    others = sa.and_(intake.c.next_at.is_not(None), intake.c.round != rounds.RESTORED)
+    await tx.run(sa.update(intake).where(others).values(round=rounds.RESTORED, solo=True))
 
 
 async def hold_undecided(tx: Transaction) -> int:

@@ -9,6 +9,8 @@ line is long, nothing else counts.
 
 A mail on its way out that is put off loses its place, and comes in anew when it is due again: of whom nothing could be
 delivered to for hours thousands come due at once, and their old places would be before everybody else's.
+
+What waits or is taken in when a register is restored stands before all rounds, in one line of its own: see `RESTORED`.
 """
 
 from collections.abc import Collection, Sequence, Set
@@ -28,6 +30,9 @@ PLACES_AT_ONCE = 1_000
 """How many mails that come due again get a place in one transaction: many more than it then claims."""
 STRANGERS = ""
 """The line of mails whose From address nobody is enrolled with."""
+RESTORED = -1
+"""The round of mails that were decided in a time that the register has lost, or may have been. What was done then to a
+request comes after its creation: so they are decided one by one, in the order of reception, before all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ async def _senders(tx: Transaction, addresses: Set[str]) -> dict[str, str]:
 async def _present(tx: Transaction, queue: Queue, at: datetime) -> int:
     """The round that is worked on: the first of what is due."""
     mails = queue.line.table.c
-    first = sa.select(mails.round).where(mails.next_at <= at, mails.round.is_not(None)).order_by(mails.round).limit(1)
+    first = sa.select(mails.round).where(mails.next_at <= at, mails.round > RESTORED).order_by(mails.round).limit(1)
     rows = [row for stage in queue.stages for row in await tx.all(first.where(stage))]
     return min((int(row.round) for row in rows), default=0)
 

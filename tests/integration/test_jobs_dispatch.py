@@ -231,7 +231,7 @@ async def an_answer(register: Register, number: str) -> int:
 
 
 async def test_nobody_else_is_told_a_new_number_before_its_own_desk(reception: Reception) -> None:
-    """A register that has lost its latest time learns from the answers which numbers went out, and from nothing else."""
+    """A register that has lost its latest time learns from answers which numbers went out, and from nothing else."""
     register = reception.register
     (b,) = await created(reception, "B", desk="59777")
     (c,) = await created(reception, "C", desk="59777", sequence=2)
@@ -239,9 +239,8 @@ async def test_nobody_else_is_told_a_new_number_before_its_own_desk(reception: R
     answer = await an_answer(register, c)
     assert (await due(register, DISPATCH_JOB, DAY)).count == 1
     assert await do(register, DISPATCH_JOB, DAY) == 1
-    await execute(
-        register, f"UPDATE outbox SET state = 'sent', next_at = NULL, sent_at = queued_at WHERE id = {answer}"
-    )
+    left = "UPDATE outbox SET state = 'sent', next_at = NULL, sent_at = queued_at WHERE id = :id"
+    await execute(register, left, id=answer)
     assert await do(register, DISPATCH_JOB, DAY + timedelta(days=1)) == 2
     files = await told(register)
     assert [(order.number, [one.number for one in about]) for order, about in files] == [(1, [b]), (2, [c, d])]

@@ -57,7 +57,7 @@ async def test_a_claim_passes_over_what_waits_without_reading_it(register: Regis
         assert len(await claim(register, limit=1, urgent_before=NOW - timedelta(days=1))) == 1
         assert await claim_solo(register) is None
     if (found := await plans(register, asked)) is not None:
-        assert len(found) == 4
+        assert len(found) == 6
         assert all("USING COVERING INDEX ix_intake_" in plan for plan in found), found
 
 
@@ -91,9 +91,7 @@ async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_ov
         # And of a further part the one before it.
         before = [plan for plan in found if re.match("(SCAN|SEARCH) part_before", plan)]
         assert len(before) == len(wanted)
-        assert all("INDEX sqlite_autoindex_outbox_" in p and "(kind=? AND key=? AND part=?)" in p for p in before), (
-            found
-        )
+        assert all(plan.endswith("(kind=? AND key=? AND part=?)") for plan in before), found
 
 
 async def test_a_place_in_the_outbox_is_found_without_reading_what_waits(register: Register) -> None:

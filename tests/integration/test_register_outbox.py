@@ -146,9 +146,7 @@ async def test_a_part_leaves_when_the_one_before_it_has_left(register: Register)
     async with register.begin() as tx:
         await outbox.hold(tx, "me", [first], "refused: 552", NOW)
         await outbox.mark_sent(tx, [others[0]], NOW)
-    assert [row.id for row in await _deliver(register)] == [others[1]], (
-        "what waits for its turn holds up no other letter"
-    )
+    assert [row.id for row in await _deliver(register)] == [others[1]], "others wait for none of this"
     async with register.read() as tx:
         left = await queues.left(tx, "somebody else", NOW)
     assert (left.due, left.later) == (0, 2)

@@ -1,5 +1,6 @@
 """The intake goes round the senders: whoever sends thousands keeps nobody else waiting."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from mailflow.core.model import SenderCode
 from mailflow.mail import worker
 from mailflow.mail.model import FetchedMail, Lying
-from mailflow.register import Register, directory, intake, rounds
-from tests.support.records import NOW, arrival, claim, rows, settlement
+from mailflow.register import Register, directory, intake, issuing, restoring, rounds
+from tests.support.operating import ACT
+from tests.support.records import LATER, NOW, arrival, claim, claim_solo, rows, settlement
 
 CHANGE = directory.Change(by="anna", why="contract 12", at=NOW)
 SENDERS = ("acme", "bigsoft", "ville")
@@ -157,3 +159,72 @@ async def test_whatever_comes_nobody_waits_longer_than_the_rule_says(fair: Regis
         for one in set(waiting):
             served_since[one] = Counter() if one in chunk else served_since[one] + chunk
             assert all(mails <= 2 * ROUND for mails in served_since[one].values()), (one, served_since[one])
+
+
+# What a restore has put first
+
+
+@pytest.fixture
+async def restored(fair: Register) -> Inbox:
+    """Five mails of two senders that were taken in again: in rounds the fourth and fifth would change places."""
+    inbox = Inbox(fair)
+    await inbox.comes(*["bigsoft"] * (ROUND + 1), "acme")
+    async with fair.begin() as tx:
+        await restoring.put_first(tx)
+    await inbox.comes("ville")
+    return inbox
+
+
+async def settle(inbox: Inbox, mail: intake.Claimed | None, owner: str = "me") -> int:
+    """Decide it: which it is, counted from 1."""
+    assert mail is not None
+    async with inbox.register.begin() as tx:
+        await intake.settle(tx, owner, [settlement(mail.id)], NOW)
+    return int(mail.raw.removeprefix(b"mail "))
+
+
+async def test_what_was_restored_is_decided_one_by_one_in_its_order_and_before_the_rest(restored: Inbox) -> None:
+    for wanted in range(1, ROUND + 3):
+        assert await claim(restored.register) == [], "no chunk of anything"
+        both = await asyncio.gather(*(claim_solo(restored.register, owner) for owner in ("me", "you")))
+        assert both.count(None) == 1, "two at once could end in either order"
+        (mine, yours) = both
+        assert (mine or yours) is not None
+        assert await settle(restored, mine or yours, "me" if mine else "you") == wanted
+    assert await claim_solo(restored.register) is None
+    (last,) = await claim(restored.register)
+    assert (await settle(restored, last), last.counted) == (ROUND + 3, False)
+
+
+async def test_one_that_fails_is_tried_again_before_what_follows_and_stops_nobody_for_ever(restored: Inbox) -> None:
+    for attempt in (1, 2, 3):
+        failed = await claim_solo(restored.register)
+        assert failed is not None
+        assert (failed.raw, failed.attempts, failed.counted) == (b"mail 1", attempt, True)
+        async with restored.register.begin() as tx:
+            await intake.release(tx, "me", [failed.id], refund=False)
+    assert await settle(restored, await claim_solo(restored.register)) == 2, "the first was set aside"
+
+
+async def test_one_that_is_put_off_does_not_hold_up_what_follows(restored: Inbox) -> None:
+    first = await claim_solo(restored.register)
+    assert first is not None
+    async with restored.register.begin() as tx:
+        await intake.postpone(tx, "me", [first.id], LATER, reason="CTRL_SIG_0016", detail="")
+    assert await settle(restored, await claim_solo(restored.register)) == 2
+    assert await settle(restored, await claim_solo(restored.register, at=LATER)) == 1
+
+
+async def test_that_of_a_worker_that_died_is_free_for_the_next(restored: Inbox) -> None:
+    assert await claim_solo(restored.register, "the dead") is not None
+    assert await claim_solo(restored.register) is None
+    assert await settle(restored, await claim_solo(restored.register, at=LATER)) == 1
+
+
+async def test_nothing_of_it_is_decided_while_no_numbers_are_given(restored: Inbox) -> None:
+    await issuing.stop(restored.register, ACT, NOW)
+    assert await claim_solo(restored.register) is None
+    assert await claim(restored.register) == []
+    async with restored.register.begin() as tx:
+        await issuing.resume(tx, ACT, NOW)
+    assert await settle(restored, await claim_solo(restored.register)) == 1

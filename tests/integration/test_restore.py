@@ -20,6 +20,7 @@ from mailflow.mail.door import Progress
 from mailflow.mail.hindsight import LOOKED_AT, NEWEST, Hindsight, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
+from mailflow.mail.pool import TaskFailed
 from mailflow.mail.recovery import Recovery
 from mailflow.register import acts, issuing, restoring
 from mailflow.register.issuing import SERVICE
@@ -27,7 +28,7 @@ from mailflow.register.restoring import JUMP
 from mailflow.register.sequences import explained, holes_in_numbers, of_numbers
 from mailflow.register.vault import Vault
 from mailflow.settings import Settings
-from tests.support.judging import mairie
+from tests.support.judging import dem_part, mailed, mairie, multipart, signed
 from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
 from tests.support.records import rows
@@ -53,6 +54,38 @@ async def test_with_the_archives_key_each_request_has_its_own_number_again(loser
         assert [one.given for one in await restoring.reserved(tx)] == [True] * 4
     message_ids = await rows(loser.house.register, "SELECT id FROM intake ORDER BY id DESC LIMIT 1")
     assert message_ids[0].id > restoring.INTAKES_AHEAD, "answers to come are not named as those that were lost"
+
+
+async def test_what_was_lost_is_decided_in_the_order_of_its_reception_whatever_fails(loser: Loser) -> None:
+    """Two requests of one person: the first has the number, and the second is refused. So it is told again."""
+    house = loser.house
+    backup = await loser.back_up()
+    for sequence, count in ((3, 1), (4, 2)):
+        raw = mailed(signed(multipart(dem_part(sequence, count=count))))
+        house.mailbox.deliver(raw.replace(b"<1@mairie.example>", b"<%d@mairie.example>" % sequence))
+        await loser.work()
+    given, told = await loser.numbers(), loser.told()
+    assert len(given) == len(told) == 2
+    await house.register.close()
+    loser.use(backup)
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    todo = Recovery(loss=loss, went_out=went_out, jump=False)
+    await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+    await resume(loser)
+    troubles = [TaskFailed("valueerror", "mime.py-1")]
+
+    def fail_once() -> None:
+        while troubles:
+            raise troubles.pop()
+
+    house.judges.trouble = fail_once
+    door = loser.door()
+    await loser.work(replace(door, pace=replace(door.pace, chunk=1)))
+    assert await loser.numbers() == given
+    assert loser.told() == told * 2
 
 
 async def test_answers_are_found_that_are_named_after_numbers_which_mails_to_come_have_left_out(loser: Loser) -> None:
