@@ -110,8 +110,8 @@ async def test_what_has_lost_its_place_is_found_without_looking_at_what_has_one(
         async with register.begin() as tx:
             await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)
     if (found := await plans(register, asked)) is not None:
-        (plan,) = found
-        assert "INDEX ix_outbox_round (state=? AND round=?)" in plan
+        (plan,) = [one for one in found if re.match("(SCAN|SEARCH) outbox", one)]
+        assert re.search("INDEX ix_outbox_(round .state=. AND round=.|placeless .state=.)", plan)
 
 
 async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent(register: Register) -> None:

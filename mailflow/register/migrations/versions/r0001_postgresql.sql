@@ -345,6 +345,8 @@ CREATE INDEX ix_outbox_line ON outbox (recipient, round, next_at) WHERE next_at 
 
 CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
 
+CREATE INDEX ix_outbox_placeless ON outbox (state, received_at, id, next_at, lease_until, recipient) WHERE round IS NULL AND next_at IS NOT NULL
+
 CREATE INDEX ix_outbox_round ON outbox (state, round, received_at, id, next_at, lease_until, part, kind, key) WHERE next_at IS NOT NULL
 
 CREATE INDEX ix_outbox_sending ON outbox (state, lease_until, id, sending_at, lease_owner) WHERE sending_at IS NOT NULL
