@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.parser import BytesHeaderParser
+from email.policy import default
 from hashlib import sha256
 
 from mailflow.core.numbers import DeskCode, UniqueNumber
+from mailflow.mail import wording
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
 from mailflow.mail.hindsight import LOOKED_AT, Loss, require_told
@@ -26,7 +29,8 @@ from mailflow.wire.dispatch import NotOfTheService, read_creations
 
 MAILS_AT_A_TIME = 50
 NUMBER_OCTETS = 32 * 1_024
-"""Of an answer, for each number that it tells, at least: the attestation beside it takes more than three times that."""
+"""Of an answer that left whole, for each number that it tells, at least: the attestation takes more than three times
+that. Of the parts of another one nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,23 +96,37 @@ def _creations(octets: bytes) -> list[tuple[Place, UniqueNumber]]:
     ]
 
 
+def _parts(mail: FetchedMail) -> int:
+    """Of how many parts the answer is, which its subject says; 0 when it cannot be read."""
+    if mail.raw is None:
+        return 0
+    return wording.parts_of(str(BytesHeaderParser(policy=default).parsebytes(mail.raw)["Subject"] or ""))
+
+
 async def least_jump(register: Register, audit: Folder, loss: Loss, unopened: Sequence[int], *, in_one: int) -> int:
     """How many numbers each counter has to leave out so that none goes out again that these lost answers may tell.
 
     `unopened`: their UIDs; `in_one`: numbers that one answer tells at most. All may be of one territory and month. What
     a counter left out after an earlier restore of the same backup lies between. Raises Unavailable.
     """
-    octets: Counter[int] = Counter()
+    octets, parts = Counter[int](), Counter[int]()
     for start in range(0, len(unopened), LOOKED_AT):
         some = unopened[start : start + LOOKED_AT]
         seen = await audit.look(loss.audit.listing, some)
         await require_told(audit, loss.audit.listing, some, [one.uid for one in seen])
         for one in seen:
             octets[loss.answers[one.uid]] += one.size_bytes
+            parts[loss.answers[one.uid]] += 1
+    parts_of: dict[int, int] = {}
+    async for mail in audit.fetch(loss.audit.listing, unopened):
+        parts_of[loss.answers[mail.uid]] = _parts(mail)
     async with register.read() as tx:
         latest = await restoring.latest_intake(tx)
     lives_before = max(0, max(loss.answers.values(), default=0) - latest - 1) // restoring.INTAKES_AHEAD
-    told = sum(min(size // NUMBER_OCTETS, in_one) for size in octets.values())
+    told = sum(
+        min(size // NUMBER_OCTETS, in_one) if 0 < parts_of.get(intake_id, 0) <= parts[intake_id] else in_one
+        for intake_id, size in octets.items()
+    )
     return told + lives_before * restoring.JUMP
 
 
@@ -120,8 +138,6 @@ async def recover(
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
         done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
-        if recovery.jump:
-            done.counters = await restoring.jump(tx, recovery.jump, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
@@ -135,8 +151,9 @@ async def recover(
     # Before anything is accounted for: nobody would ever look for them below the mark.
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
-        await restoring.put_first(tx)
-        if recovery.jump:
+        await restoring.put_first(tx, at)
+        if recovery.jump:  # here, or who has to do it again would jump again
+            done.counters = await restoring.jump(tx, recovery.jump, at)
             done.held = await restoring.hold_undecided(tx)
         reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
         detail: dict[str, str | int] = {
@@ -163,6 +180,6 @@ async def _take_in(
         fresh = [mail for mail in mails if mail.raw is not None and digests[mail.uid] not in known]
         arrivals = [arrival(account, folder, mail) for mail in fresh]
         await intake.take_in(tx, arrivals, at)
-        await restoring.put_first(tx)
+        await restoring.put_first(tx, at)
     done.taken_in += len(fresh)
     done.oversize += [mail.uid for mail in mails if mail.raw is None]

@@ -3,6 +3,7 @@
 That a mail is the school's is not said here but by the composer, in each mail of whatever kind.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -63,6 +64,12 @@ def receipt_text(order: TechnicalReceipt, contact: str) -> str:
 def part_subject(subject: str, number: int, count: int) -> str:
     """The subject of one part of a letter; alone it is the letter's."""
     return subject if count == 1 else f"{subject} (partie {number} sur {count})"
+
+
+def parts_of(subject: str) -> int:
+    """How many parts a letter has, of which a mail of ours bears this subject."""
+    found = re.search(r" \(partie \d+ sur (\d+)\)$", subject)
+    return int(found[1]) if found else 1
 
 
 def part_text(text: str, number: int, count: int, environment: Environment) -> str:

@@ -241,12 +241,12 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
         case Verb.HOLD if mail:
             return {"state": IntakeState.HELD.value, "next_at": None}
         case Verb.HOLD:
-            return {"state": OutboxState.HELD.value, "next_at": None, "reason": OPERATOR}
+            return {"state": OutboxState.HELD.value, "next_at": None, "reason": OPERATOR, "round": None}
         case Verb.RELEASE if mail:
             return {"state": IntakeState.RECEIVED.value, "next_at": at, "settled_at": None}
         case Verb.RELEASE:
             state = OutboxState.COMPOSED if item.kept else OutboxState.QUEUED
-            on = {"state": state.value, "next_at": at, "attempts": 0, "reason": None}
+            on = {"state": state.value, "next_at": at, "attempts": 0, "reason": None, "round": None}
             return on if item.sent_at is None else {**on, "copies_before": max(item.sends, 1)}
         case Verb.RETRY:
             return {"next_at": at}
@@ -255,7 +255,7 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
             # What broke the judge may break it again, and only itself when it is alone.
             return {**afresh, "reason": None, "detail": None, "solo": item.reason == Code.INTERNAL_FAULT.value}
         case Verb.RESEND:
-            again = {"state": OutboxState.COMPOSED.value, "next_at": at, "attempts": 0, "reason": None}
+            again = {"state": OutboxState.COMPOSED.value, "next_at": at, "attempts": 0, "reason": None, "round": None}
             return {**again, "copies_before": max(item.sends, 1)}
         case Verb.REJECT:
             raise AssertionError("who is told follows from the mail: mail.rejecting does it")

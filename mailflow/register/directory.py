@@ -34,6 +34,7 @@ from mailflow.register.tables import (
     certificate,
     desk,
     mandate,
+    on_its_way,
     outbox,
     sender,
     sender_address,
@@ -204,13 +205,15 @@ async def set_answer_address(tx: Transaction, code: SenderCode, address: str, ch
     """Let all that is written to a sender go elsewhere, also what was written before. Raises NotEnrolled.
 
     An answer is given its address when it leaves. What answers no mail bears it: it is given the new one here, unless
-    it is just being sent, or another sender has the former address too.
+    it has left and not come back, is just being sent, or another sender has the former address too.
     """
+    await have_alone(tx)
     others = sender.alias("others")
     shared = sa.exists().where(others.c.answer_address == outbox.c.recipient, others.c.code != code)
     former = sa.select(sender.c.answer_address).where(sender.c.code == code).scalar_subquery()
-    to_it = (outbox.c.intake_id.is_(None), outbox.c.recipient == former, outbox.c.state != OutboxState.SENDING.value)
-    await tx.run(sa.update(outbox).where(*to_it, ~shared).values(recipient=address))
+    to_it = (outbox.c.intake_id.is_(None), outbox.c.recipient == former, on_its_way)
+    free = outbox.c.state != OutboxState.SENDING.value
+    await tx.run(sa.update(outbox).where(*to_it, free, ~shared).values(recipient=address))
     await _set(tx, sender, sender.c.code == code, answer_address=address)
     await _changed(tx, "answer-address-changed", change, sender=code, address=address)
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from mailflow.register.tables import outbox
 from mailflow.register.transaction import Transaction
+from mailflow.register.types import OutboxState
 
 _before = outbox.alias("part_before")
 in_turn = sa.or_(
@@ -19,6 +20,14 @@ in_turn = sa.or_(
 )
 """Whether the part before this one has left. Whoever looks for what a register lost knows an answer by its first part,
 and numbers by the `RET` in it, which come before the attestations: so nothing goes ahead of what tells of it."""
+_held = outbox.alias("part_held")
+behind_a_held_one = sa.exists().where(
+    _held.c.kind == outbox.c.kind,
+    _held.c.key == outbox.c.key,
+    _held.c.part < outbox.c.part,
+    _held.c.state == OutboxState.HELD.value,
+)
+"""Whether a part before this one waits for somebody: then so does this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

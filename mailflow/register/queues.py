@@ -119,7 +119,7 @@ class Left:
     due: int
     """Whoever is free may begin with them at once."""
     later: int
-    """They are put off, come after a part that has not left, or were perhaps sent."""
+    """They are put off, come after a part that is to leave, or were perhaps sent."""
 
 
 async def left(tx: Transaction, owner: str, at: datetime) -> Left:
@@ -129,14 +129,14 @@ async def left(tx: Transaction, owner: str, at: datetime) -> Left:
     """
     due = later = 0
     for table, waits, in_turn in (
-        (intake, intake.c.next_at, sa.true()),
-        (outbox, outbox.c.next_at, piecemeal.in_turn),
-        (outbox, outbox.c.sending_at, sa.true()),
+        (intake, intake.c.next_at.is_not(None), sa.true()),
+        (outbox, outbox.c.next_at.is_not(None) & ~piecemeal.behind_a_held_one, piecemeal.in_turn),
+        (outbox, outbox.c.sending_at.is_not(None), sa.true()),
     ):
         idle = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= at, table.c.lease_owner == owner)
         now = table.c.next_at.is_not(None) & (table.c.next_at <= at) & in_turn
         counts = (sa.func.count().filter(now).label("due"), sa.func.count().filter(~now).label("later"))
-        (row,) = await tx.all(sa.select(*counts).where(waits.is_not(None), idle))
+        (row,) = await tx.all(sa.select(*counts).where(waits, idle))
         due += int(row.due)
         later += int(row.later)
     return Left(due=due, later=later)

@@ -274,13 +274,15 @@ async def skip_intakes(tx: Transaction, beyond: int) -> int:
     return last
 
 
-async def put_first(tx: Transaction) -> None:
+async def put_first(tx: Transaction, at: datetime) -> None:
     """Let all that is not decided be decided one by one, in the order of reception, before what is taken in later.
 
     Mails that the register knew among them: what was taken in again may hang on one that was decided in the lost time.
+    Not those whose turn, by their sender's rates, is yet to come: it did not come in that time either.
     """
     others = sa.and_(intake.c.next_at.is_not(None), intake.c.round != rounds.RESTORED)
-    await tx.run(sa.update(intake).where(others).values(round=rounds.RESTORED, solo=True))
+    turn_to_come = sa.and_(intake.c.turn_at.is_not(None), intake.c.next_at > at)
+    await tx.run(sa.update(intake).where(others, ~turn_to_come).values(round=rounds.RESTORED, solo=True))
 
 
 async def hold_undecided(tx: Transaction) -> int:

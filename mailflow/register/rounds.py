@@ -21,6 +21,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mailflow.register import piecemeal
 from mailflow.register.tables import intake, outbox, sender_address
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
@@ -43,12 +44,15 @@ class Queue:
     """In which line a mail stands."""
     stages: Sequence[sa.ColumnElement[bool]]
     """Which mails are worked on together: an index has those of each in the order of their rounds."""
+    in_turn: sa.ColumnElement[bool]
+    """Whether a mail that is due may be worked on: the others do not say which round that is."""
 
 
-IN = Queue(line=intake.c.line, stages=(sa.true(),))
+IN = Queue(line=intake.c.line, stages=(sa.true(),), in_turn=sa.true())
 OUT = Queue(
     line=outbox.c.recipient,
     stages=tuple(outbox.c.state == state.value for state in (OutboxState.QUEUED, OutboxState.COMPOSED)),
+    in_turn=piecemeal.in_turn,
 )
 
 
@@ -122,7 +126,8 @@ async def _senders(tx: Transaction, addresses: Set[str]) -> dict[str, str]:
 async def _present(tx: Transaction, queue: Queue, at: datetime) -> int:
     """The round that is worked on: the first of what is due."""
     mails = queue.line.table.c
-    first = sa.select(mails.round).where(mails.next_at <= at, mails.round > RESTORED).order_by(mails.round).limit(1)
+    due = sa.select(mails.round).where(mails.next_at <= at, mails.round > RESTORED, queue.in_turn)
+    first = due.order_by(mails.round).limit(1)
     rows = [row for stage in queue.stages for row in await tx.all(first.where(stage))]
     return min((int(row.round) for row in rows), default=0)
 

@@ -100,8 +100,10 @@ async def test_a_place_in_the_outbox_is_found_without_reading_what_waits(registe
         async with register.begin() as tx:
             await outbox.queue(tx, [a_draft(None, key="next")], NOW)
     if (found := await plans(register, asked)) is not None:
-        assert len(found) == 3
-        assert all("USING COVERING INDEX ix_outbox_" in plan and "TEMP B-TREE" not in plan for plan in found), found
+        mails = [plan for plan in found if re.match("(SCAN|SEARCH) outbox", plan)]
+        assert len(mails) == 3
+        assert all("USING COVERING INDEX ix_outbox_" in plan for plan in mails), found
+        assert not any("TEMP B-TREE" in plan for plan in found), found
 
 
 async def test_what_has_lost_its_place_is_found_without_looking_at_what_has_one(register: Register) -> None:

@@ -170,7 +170,7 @@ async def restored(fair: Register) -> Inbox:
     inbox = Inbox(fair)
     await inbox.comes(*["bigsoft"] * (ROUND + 1), "acme")
     async with fair.begin() as tx:
-        await restoring.put_first(tx)
+        await restoring.put_first(tx, NOW)
     await inbox.comes("ville")
     return inbox
 

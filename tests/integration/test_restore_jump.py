@@ -12,7 +12,7 @@ from mailflow import app
 from mailflow.cli import restore as command
 from mailflow.cli.invocation import Act
 from mailflow.core import numbers
-from mailflow.mail import recovery
+from mailflow.mail import recovery, wording
 from mailflow.mail.recovery import Recovery, WentOut
 from mailflow.register import Register, acts
 from mailflow.register.restoring import JUMP
@@ -39,6 +39,20 @@ async def test_a_jump_is_as_long_as_what_the_lost_answers_may_tell(loser: Loser)
     told = await lose(loser)
     assert len(told) <= await least(loser) <= 8 * len(told)
     assert await least(loser, in_one=1) == 3, "no answer tells more than a mail may ask for"
+
+
+async def test_an_answer_of_which_a_part_is_missing_may_tell_all_that_a_mail_asked_for(loser: Loser) -> None:
+    """The first part, with the numbers, leaves before the attestations that are counted."""
+    await lose(loser)
+    loss = await behind(loser)
+    _, audit = loser.trails
+    first, *_ = sorted(loss.answers)
+    whole = await least(loser)
+    audit.bodiless.add(first)
+    assert await least(loser) >= whole + 900, "nor of one that cannot be read"
+    audit.bodiless.clear()
+    assert wording.parts_of(wording.part_subject("Réponse", 2, 3)) == 3
+    assert wording.parts_of(wording.part_subject("Réponse", 1, 1)) == 1
 
 
 async def test_what_an_earlier_life_of_the_backup_has_jumped_over_counts(loser: Loser) -> None:
