@@ -40,7 +40,7 @@ ACTS: Mapping[str, tuple[str, ...]] = {
         *("state", "reason", "detail", "sender", "settled_at", "late_at", "attempts", "solo", "next_at"),
         *("lease_owner", "lease_until"),
     ),
-    "outbox": ("state", "reason", "attempts", "next_at", "copies_before", "lease_owner", "lease_until"),
+    "outbox": ("state", "reason", "attempts", "next_at", "copies_before", "round", "lease_owner", "lease_until"),
 }
 """The columns that acts change: no octets, no addressee."""
 KEYS = (content_key, master_key)
