@@ -138,6 +138,10 @@ async def recover(
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
         done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
+        if recovery.jump:
+            # First of all: what is taken in moves the numbering of mails, by which lost answers are looked for, on. Who
+            # is cut off and leaves the jump out the next time is not asked for it then. Twice is too far, never too short.
+            done.counters = await restoring.jump(tx, recovery.jump, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
@@ -152,8 +156,7 @@ async def recover(
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
         await restoring.put_first(tx, at)
-        if recovery.jump:  # here, or who has to do it again would jump again
-            done.counters = await restoring.jump(tx, recovery.jump, at)
+        if recovery.jump:
             done.held = await restoring.hold_undecided(tx)
         reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
         detail: dict[str, str | int] = {
