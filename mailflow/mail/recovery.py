@@ -139,8 +139,8 @@ async def recover(
     async with register.begin() as tx:
         done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
         if recovery.jump:
-            # First of all: what is taken in moves the numbering of mails, by which lost answers are looked for, on. Who
-            # is cut off and leaves the jump out the next time is not asked for it then. Twice is too far, never too short.
+            # First of all: what is taken in moves the window on in which lost answers are looked for, so who is cut off
+            # is not asked for the jump the next time. Twice is too far, and never too short.
             done.counters = await restoring.jump(tx, recovery.jump, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
