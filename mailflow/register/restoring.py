@@ -161,7 +161,8 @@ async def lost_answers(
         return {}
     latest = await latest_intake(tx)
     open_ = await tx.all(sa.select(intake.c.id).where(intake.c.state != IntakeState.ANSWERED.value))
-    near = range(max(1, latest + 1 - INTAKES_AHEAD), latest + 1)
+    # Twice as far back: a restore that was cut off has moved the numbering on by once.
+    near = range(max(1, latest + 1 - 2 * INTAKES_AHEAD), latest + 1)
     there = {row.id for row in await tx.all(sa.select(intake.c.id).where(intake.c.id >= near.start))}
     left_out = (id_ for id_ in near if id_ not in there)
     tokens: defaultdict[str, set[str]] = defaultdict(set)
