@@ -58,7 +58,7 @@ test-whole: $(STAMP) ## that, the longest, and the other database where it has o
 	@$(BEFORE)
 	$(TESTS)
 
-# Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"
+# Goes on where it was stopped. Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"
 faults: $(STAMP) servers ## break the worker at every point, on real servers; a report in build/faults (hours)
 	$(IN_MEMORY) $(BIN)/python -m tests.faults $(ARGUMENTS)
 

@@ -19,9 +19,11 @@ import click
 from mailflow.selftest.points import Portion
 from tests.faults import report
 from tests.faults.places import PLACES, swept
+from tests.faults.progress import Progress
 from tests.faults.report import Row
 from tests.support.version import version_of
 
+PROGRESS = Path("build/faults/progress.jsonl")
 SWEPT = ("mailflow", "tests/faults", "tests/support/letters.py", "tests/support/mail_world.py")
 """What makes a row what it is: whatever else changes, it was played."""
 
@@ -49,7 +51,8 @@ def main(
 ) -> None:
     """Break the worker at every point, and say what came of it. Ends with 1 when anything was wrong.
 
-    Rows of the report that are not played now stay as they are, and a whole one until another is whole.
+    Rows of the report that are not played now stay as they are, and a whole one until another is whole. What was cut
+    off is gone on with, as long as neither the service nor the sweep has changed.
     """
     places = [
         place
@@ -61,11 +64,19 @@ def main(
     ]
     before = report.kept(folder)
     version, day = version_of(*SWEPT), str(datetime.now(UTC).date())
+    kept_in = None if version.endswith("+") else PROGRESS
     until = time.time() + minutes * 60 if minutes else float("inf")
     rows: list[Row] = []
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         shares = [
-            pool.submit(swept, place, Portion(every=every, share=share, shares=jobs), until, one_way)
+            pool.submit(
+                swept,
+                place,
+                Portion(every=every, share=share, shares=jobs),
+                until,
+                one_way,
+                Progress(file=kept_in, place=" ".join(filter(None, place.row.place)), version=version),
+            )
             for place in places
             for share in range(jobs)
         ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailflow.selftest.points import Fault, Portion
+from tests.faults.progress import Progress
 from tests.faults.report import Row
 from tests.faults.stage import Stage
 from tests.faults.sweep import KINDS, WORST, sweep, worst_of
@@ -60,7 +61,7 @@ PLACES = (
 )
 
 
-def swept(place: Place, portion: Portion, until: float, one_way: bool) -> Row:
+def swept(place: Place, portion: Portion, until: float, one_way: bool, progress: Progress) -> Row:
     """A share of what is played in a place, in this process; no run begins after `until`, in seconds of the epoch."""
     logging.getLogger().addHandler(logging.NullHandler())
     with contextlib.ExitStack() as stack:
@@ -69,7 +70,7 @@ def swept(place: Place, portion: Portion, until: float, one_way: bool) -> Row:
         said = stack.enter_context((folder / "said").open("w", encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(said))
-        return asyncio.run(_play(place, portion, folder, server, until, one_way))
+        return asyncio.run(_play(place, portion, folder, server, until, one_way, progress))
 
 
 @contextlib.contextmanager
@@ -83,17 +84,24 @@ def database_of(place: Place) -> Iterator[PostgresServer | None]:
 
 
 async def _play(
-    place: Place, portion: Portion, folder: Path, server: PostgresServer | None, until: float, one_way: bool
+    place: Place,
+    portion: Portion,
+    folder: Path,
+    server: PostgresServer | None,
+    until: float,
+    one_way: bool,
+    progress: Progress,
 ) -> Row:
-    begun, row = time.monotonic(), place.row
-
     def goes_on() -> bool:
         return time.time() < until
 
     async with Stage(folder, postgres=server, cyrus=place.mailbox == "cyrus") as stage:
-        if place.first is None:
-            came = await sweep(stage, place.kind, portion=portion, one_way=one_way, goes_on=goes_on)
-        else:
+        kinds: tuple[str, ...] = (place.kind,)
+        first: tuple[Fault, ...] = ()
+        if place.first is not None:
+            kinds = tuple(KINDS)
             first = tuple(fault for fault in worst_of(await stage.record(kinds=KINDS)) if fault == place.first)
-            came = await sweep(stage, *KINDS, portion=portion, first=first, one_way=one_way, goes_on=goes_on)
-    return row.plus(came).lasting(time.monotonic() - begun)
+        came = await sweep(
+            stage, *kinds, portion=portion, first=first, one_way=one_way, progress=progress, goes_on=goes_on
+        )
+    return place.row.plus(came)

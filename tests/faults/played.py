@@ -14,6 +14,8 @@ class Played:
     """Every fault happened."""
     instead: bool = False
     """The last one at an earlier time than was meant, which was not reached."""
+    seconds: float = 0.0
+    """What it took."""
     wrong: tuple[str, ...]
     """In sentences: what did not come to its end, or to more than one."""
 

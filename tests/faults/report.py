@@ -57,12 +57,9 @@ class Row:
             runs=self.runs + 1,
             reached=self.reached + reached,
             instead=self.instead + instead,
+            seconds=self.seconds + played.seconds,
             findings=findings,
         )
-
-    def lasting(self, seconds: float) -> "Row":
-        """What it took."""
-        return replace(self, seconds=seconds)
 
     def plus(self, other: "Row") -> "Row":
         """Both shares of the same row. Points are counted anew by each, which has cases of its own."""

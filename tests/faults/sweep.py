@@ -1,5 +1,6 @@
 """One run for each point and each thing that can go wrong there; or a second fault in the run that mends the first."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -8,6 +9,7 @@ from mailflow.selftest import lines
 from mailflow.selftest.points import Fault, Point, Portion, chance
 from tests.faults import clocks, files, kills, mailbox, memory, statements
 from tests.faults.played import Played
+from tests.faults.progress import Progress
 from tests.faults.report import Row
 
 KINDS: dict[str, Callable[[Point], Sequence[str]]] = {
@@ -76,20 +78,27 @@ async def sweep(
     portion: Portion = ALL,
     first: tuple[Fault, ...] = (),
     one_way: bool = False,
+    progress: Progress | None = None,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Row:
     """Break each of the points of these kinds, after runs that the first faults broke; what it came to.
 
-    In all ways in which it can be broken, or in one: then each point in the next of its ways.
+    In all ways in which it can be broken, or in one: then each point in the next of its ways. What is in the progress
+    already is not played again.
     """
+    progress = progress or Progress()
     points = await player.record(*first, kinds=kinds)
     cases = [Fault(point=point, how=how) for point in points for how in ways(point, one_way, player.cannot)]
     seed = f"{kinds} {first}"
     row = Row(kind=", ".join(kinds), points=len(points), cases=len(portion.own(cases, seed)))
     for case in portion.of(cases, seed):
-        if not goes_on():
-            break
-        row = row.having(await played_surely(player, *first, case))
+        if (before := progress.of(*first, case)) is not None:
+            row = row.having(before)
+        elif goes_on():
+            begun = time.monotonic()
+            played = replace(await played_surely(player, *first, case), seconds=time.monotonic() - begun)
+            progress.note((*first, case), played)
+            row = row.having(played)
     return row
 
 

@@ -47,6 +47,7 @@ def test_a_page_is_shown_as_it_is_meant(name: str, tmp_path: Path) -> None:
     assert "SEE ALSO" in text
 
 
+@pytest.mark.long
 def test_no_page_makes_the_formatter_warn(tmp_path: Path) -> None:
     shown(tmp_path, *PAGES)
 

@@ -95,7 +95,7 @@ def mails_drawn(draw: st.DrawFn) -> list[Sent]:
     return mails
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(mails=mails_drawn())
 def test_a_chunk_comes_to_the_same_as_its_mails_one_by_one(beginning: Path, mails: list[Sent]) -> None:
     with tempfile.TemporaryDirectory() as folder:

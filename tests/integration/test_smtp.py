@@ -172,6 +172,7 @@ async def test_after_each_kind_of_refusal_the_next_mail_goes_out(world: World) -
     assert len(await world.copies("ann", message_id)) == 1
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "address",
     [

@@ -19,8 +19,8 @@ from tests.support.letters import Writer, many, verdict
 from tests.support.mail_world import SERVICE_USER, MailWorld
 
 KILLED = -9
-KILLS = 3
-LETTERS = 40
+KILLS = 2
+LETTERS = 24
 SEED = 20261125
 POINTS_MAX = 60
 """Far enough into the work of one portion to be anywhere in it."""

@@ -23,7 +23,7 @@ from tests.support.databases import PostgresDatabases
 
 FIRST, _, LAST = os.environ.get("SIMULATION_SEEDS", "200").rpartition(":")
 SEEDS = range(int(FIRST or 0), int(LAST))
-QUICK, SOME = 5, 8
+QUICK, SOME = 2, 5
 """Seeds of `make check`, and of `make test`."""
 POSTGRESQL_EVERY = 10
 """Of so many seeds one is played on PostgreSQL as well, where workers really meet in the database."""
@@ -67,7 +67,7 @@ def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.one_in(24)
+@pytest.mark.one_in(48)
 @pytest.mark.parametrize("job", [pytest.param(Job(likely_first(name), name), id=name) for name in MUTANTS])
 def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
     assert crew.found(job), f"nobody noticed that {job.mutant}"
