@@ -111,7 +111,7 @@ hosts: $(STAMP) ## hosts cut off, and PostgreSQL failing over, under a load (hal
 
 # Goes on where it was stopped; what it has played is in tests/simulation/SEEDS.md: make simulation SEEDS=0:100000
 SEEDS ?= 0:1000
-simulation: $(STAMP) ## play many seeds of the simulated service in bad weather (100,000 take a day and a half on one core)
+simulation: $(STAMP) ## play many seeds of the simulated service in bad weather (100,000 take a day on one core)
 	$(BIN)/python -m tests.simulation play $(SEEDS)
 
 fuzz: $(STAMP) ## a million mutated mails beside OpenSSL and asn1crypto (minutes)

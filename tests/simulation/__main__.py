@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.simulation.crew import Job, Tale, do, pool, tell
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import SqliteCopies
+from tests.simulation.simulation import WHOLE_EVERY
 from tests.simulation.story import Story, numbers_in, ranges
 from tests.support.version import version_of
 
@@ -31,14 +32,15 @@ REPORT = HERE / "SEEDS.md"
 PLAYED = ("mailflow", "tests/simulation/*.py")
 """What makes a seed the story that it is: whatever else changes, it was played."""
 TABLE = HERE / "MUTANTS.md"
-SEEDS_A_MUTANT = 120
+MUTANT_SEEDS = range(0, 120 * WHOLE_EVERY, WHOLE_EVERY)
+"""A planted fault is to be noticed in one of these, which are whole stories."""
 HEAD = """# Planted faults
 
 Each is one mistake that somebody could make (`tests/simulation/mutants`), under a sentence that says what it breaks.
-The number is how many seeds are played, from the first, until a promise is broken; the limit in the tests is 120.
-Written by `python -m tests.simulation mutants`.
+The number is how many whole stories are played, from the first, until a promise is broken; the limit in the tests is
+120. Written by `python -m tests.simulation mutants`.
 
-| fault | stage | seeds |
+| fault | stage | stories |
 | --- | --- | --- |
 """
 
@@ -125,9 +127,8 @@ def replay(words: Sequence[str]) -> int:
 
 def mutants(cores: int) -> int:
     """Write the table of planted faults anew; how many nobody noticed."""
-    seeds = range(SEEDS_A_MUTANT)
     with _crew(cores) as workers:
-        playing = {name: workers.submit(do, Job(seeds, name)) for name in MUTANTS}
+        playing = {name: workers.submit(do, Job(MUTANT_SEEDS, name)) for name in MUTANTS}
         found = {name: future.result() for name, future in playing.items()}
     TABLE.write_text(HEAD + "".join(_row(name, tale) for name, tale in found.items()))
     return sum(tale is None for tale in found.values())
@@ -135,7 +136,7 @@ def mutants(cores: int) -> int:
 
 def _row(name: str, tale: Tale | None) -> str:
     stage = MUTANTS[name].__module__.rpartition(".")[2]
-    return f"| {name} | {stage} | {tale.story.seed + 1 if tale else 'not noticed'} |\n"
+    return f"| {name} | {stage} | {MUTANT_SEEDS.index(tale.story.seed) + 1 if tale else 'not noticed'} |\n"
 
 
 def main() -> int:

@@ -79,4 +79,3 @@ CHANGES: tuple[Case, ...] = (
     removed_or_not,
     amended_twice,
 )
-CHANGES_A_RUN = 3

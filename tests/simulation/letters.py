@@ -109,12 +109,9 @@ class Writing:
         self.known = list(KNOWN)
         """Registered requests that no letter is about yet."""
 
-    def write(self, cases: int, changes: "Sequence[Case]") -> list[Letter]:
-        """One letter of every kind that harms others, `cases` of the other cases, and these changes."""
-        always = (unsigned, stranger, breaking, killing, late, late, suspect, suspect)
-        for case in (*always, *self.rng.choices(CASES, k=cases)):
-            case(self)
-        for case in changes:
+    def write(self, harmful: int, cases: int, changes: "Sequence[Case]") -> list[Letter]:
+        """So many of the `HARMFUL` cases, so many of the others, and these changes."""
+        for case in (*self.rng.sample(HARMFUL, k=harmful), *self.rng.choices(CASES, k=cases), *changes):
             case(self)
         return self.letters
 
@@ -349,7 +346,7 @@ CASES: tuple[Case, ...] = (
 )
 
 
-# Cases that every run has
+# Cases that harm others
 
 
 def unsigned(post: Writing) -> None:
@@ -396,3 +393,7 @@ def late(post: Writing) -> None:
 def suspect(post: Writing) -> None:
     sender = post.cast.suspect
     post.letter("suspect", sender, post.good(*sender.desks[0]), expected=Expected.EITHER)
+
+
+HARMFUL: tuple[Case, ...] = (unsigned, stranger, breaking, killing, late, late, suspect, suspect)
+"""A whole story has them all."""

@@ -18,16 +18,35 @@ from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
 from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
-from tests.simulation.changes import CHANGES, CHANGES_A_RUN
-from tests.simulation.letters import Letter, Writing
+from tests.simulation.changes import CHANGES
+from tests.simulation.letters import HARMFUL, Letter, Writing
 from tests.simulation.nights import JOB_TURNS, SWEEP, forget_former_masters, next_master
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
-STEPS = 40
-ARRIVAL_STEPS = 28
-"""Mails arrive in the first of them."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much happens in a story before it clears up."""
+
+    steps: int
+    harmful: int
+    """Cases that harm others; `cases` are of the rest, `changes` about requests that were there before."""
+    cases: int
+    changes: int
+
+    @property
+    def arrivals(self) -> int:
+        """Mails arrive in so many of the first steps."""
+        return 7 * self.steps // 10
+
+
+WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=5, changes=3)
+SHORT = Size(steps=10, harmful=2, cases=1, changes=1)
+WHOLE_EVERY = 7
+"""Of so many seeds one is a whole story; a short one takes a quarter of its time. It has no divisor in common with what
+else comes `_EVERY` so many, so that all of it comes in stories of either size."""
 LATE_ROUNDS = 6
 """So many quiet rounds some seeds wait for a revocation list: what was doubtful is settled before that is answered."""
 JUMP = 0.25
@@ -43,7 +62,6 @@ RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
 VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb.RESEND)
-CASES = 5
 LOOKS = 2
 """How often an operator looks at what is left, once there is nothing else to do."""
 ROUNDS_MAX = 60
@@ -100,13 +118,14 @@ class Simulation:
         mails_an_hour = FEW if seed % RATES_EVERY == RATES_EVERY - 2 else MANY
         self.house = House(world, url, chunk=rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         world.meanwhile = self._others_go_on
-        self.late_list_at = rng.choice((STEPS // 2, STEPS + LATE_ROUNDS))
-        changes = rng.sample(CHANGES, k=CHANGES_A_RUN)
-        written = Writing(the_cast(), rng).write(CASES, changes)
-        arrivals = [(letter, raw, rng.randrange(ARRIVAL_STEPS)) for letter in written for raw in letter.deliveries]
+        self.size = size = WHOLE if seed % WHOLE_EVERY == 0 else SHORT
+        self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
+        changes = rng.sample(CHANGES, k=size.changes)
+        written = Writing(the_cast(), rng).write(size.harmful, size.cases, changes)
+        arrivals = [(letter, raw, rng.randrange(size.arrivals)) for letter in written for raw in letter.deliveries]
         rng.shuffle(arrivals)
         kept = [one for n, one in enumerate(written) if story.has("letter", n)]
-        self.run = Run(seed, self.house, kept, story.parts(steps=STEPS, letters=len(written)))
+        self.run = Run(seed, self.house, kept, story.parts(steps=size.steps, letters=len(written)))
         self.arrivals = [(raw, step) for letter, raw, step in arrivals if letter in kept]
         self.workers = [Worker(self.house, f"{n}.0") for n in range(rng.choices((2, 3, 4), weights=(3, 2, 1))[0])]
         self.lives = 0
@@ -114,13 +133,13 @@ class Simulation:
     async def play(self) -> Run:
         """Everything arrives in bad weather; then it clears up, and all must be done. Raises what a stage raised."""
         asyncio.get_running_loop().set_exception_handler(_unless_killed)
-        for step in range(STEPS):
+        for step in range(self.size.steps):
             self._throw_dice(step)
             if self.story.has("step", step):
                 self.world.weather = self.weather if self.story.has("weather", step) else CALM
                 await self._step(step)
-        self._throw_dice(STEPS)
-        self._arrive(STEPS)
+        self._throw_dice(self.size.steps)
+        self._arrive(self.size.steps)
         await self._clear_up()
         return self.run
 
@@ -171,7 +190,7 @@ class Simulation:
             await self.house.toggle_suspect()
         done = 0
         for number in range(ROUNDS_MAX):
-            self.house.late_list_is_out |= STEPS + number >= self.late_list_at
+            self.house.late_list_is_out |= self.size.steps + number >= self.late_list_at
             await self._turns([(self.rng.randrange(len(self.workers)), TURNS)])
             if await self._is_done():
                 done += 1
