@@ -22,7 +22,7 @@ class Question:
     number: str | None = None
     """`numUnique` as it was given."""
     holder: Holder | None = None
-    """Who holds that request according to the sender: a number alone proves nothing (decision 12)."""
+    """Who holds that request according to the sender: a number alone proves nothing."""
     reference: str | None = None
     anomalies: tuple[Anomaly, ...] = ()
     """All that reading found."""

@@ -23,7 +23,7 @@ RENEWAL_WINDOW = timedelta(days=60)
 """How long before its last day a request can be renewed. Opens before the notice goes out (45 days)."""
 ONE_DAY = timedelta(days=1)
 REMOVAL_DELAY = timedelta(hours=72)
-"""How long after its registration an erroneous creation can be removed (decision 13)."""
+"""How long after its registration an erroneous creation can be removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from mailflow.core.shapes import Coded, WireModel
 
 
 class Holder(WireModel):
-    """`titulaire`: who holds the request according to the sender. A number alone proves nothing (decision 12)."""
+    """`titulaire`: who holds the request according to the sender. A number alone proves nothing."""
 
     surname: Name | None = Field(default=None, alias="nom")
     born_on: Day | None = Field(default=None, alias="dateNaissance")

@@ -62,7 +62,7 @@ def read(octets: bytes, environment: Environment) -> Directory:
 
 
 def desk_fault(code: str, environment: Environment) -> str | None:
-    """What is wrong with the code of a desk: those of the school begin with Z, and only theirs (decision 4)."""
+    """What is wrong with the code of a desk: those of the school begin with Z, and only theirs."""
     if not is_desk_code(code):
         return f"{code} should have five characters, digits or capital letters"
     if is_school_desk(DeskCode(code)) != (environment is Environment.SCHOOL):

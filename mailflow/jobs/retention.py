@@ -1,4 +1,4 @@
-"""Retention: the octets of mails that are done with go after a while (decision 11); names and digests stay."""
+"""Retention: the octets of mails that are done with go after a while; names and digests stay."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Whether a send whose end nobody saw went out, judged by the copies in the audit mailbox (decision 21)."""
+"""Whether a send whose end nobody saw went out, judged by the copies in the audit mailbox."""
 
 import hashlib
 from collections.abc import Sequence

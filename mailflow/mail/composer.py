@@ -89,7 +89,7 @@ class Composer:
     def _headers(
         self, composition: Composition, letter: Letter, message_id: str, part: "Part"
     ) -> list[tuple[str, str | entities.Address]]:
-        """These can be read on the way (decision 5): the letter's subject tells nothing, nor does anything else."""
+        """These can be read on the way: the letter's subject tells nothing, nor does anything else."""
         environment = self.letterhead.environment
         headers: list[tuple[str, str | entities.Address]] = [
             ("From", entities.Address(wording.marked(self.letterhead.name, environment), self.letterhead.address)),

@@ -32,7 +32,7 @@ SEAL_BROKEN = "seal broken"
 ATTESTATIONS_MAX = 100
 """Of the letters that are composed together; a letter with more is composed mail by mail."""
 COMPOSE_ATTEMPTS_MAX = 8
-"""About two hours at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
+"""An hour and a half at the pace of deferred sends: most of the deadline is left to the person who then has to look."""
 
 log = logging.getLogger(__name__)
 

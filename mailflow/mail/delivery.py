@@ -226,7 +226,7 @@ def _fail(batch: Sequence[tuple[Mark, asyncio.Future[bool]]], error: Exception) 
 
 
 async def settle_doubtful(door: MailDoor) -> Progress:
-    """Ask the audit mailbox about sends whose end nobody saw (decision 21). Raises Unavailable.
+    """Ask the audit mailbox about sends whose end nobody saw. Raises Unavailable.
 
     A chunk of them, for about as long as a lease lasts, since a turn has to end. Whatever becomes of a look, even if it
     ends the turn, the next turn begins with those that wait for theirs.

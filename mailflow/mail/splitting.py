@@ -1,4 +1,4 @@
-"""A letter that is too large for one mail becomes several, each below the published size (decision 19). Pure."""
+"""A letter that is too large for one mail becomes several, each below the published size. Pure."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence

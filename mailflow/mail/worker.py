@@ -151,8 +151,8 @@ async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) ->
             kept = await intake.take_in(tx, unknown, door.clock())
         new = [one.arrival for one in kept if one.is_new]
         event(log, "taken-in", mails=len(new), bytes=sum(one.size_bytes for one in new))
-        if reused := sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
-            event(log, "uid-of-another-mail", level=logging.ERROR, uids=",".join(map(str, reused)))
+        for uid in sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):
+            event(log, "uid-of-another-mail", level=logging.ERROR, uid=uid)
         haul.received += len(new)
     haul.ours |= {mail.seen: mail.raw is not None for mail in mails}
 

@@ -34,7 +34,7 @@ LATEST = 200
 LIVES_MAX = 10
 """How many lives of one backup are told apart: each begins by a jump of the numbering, from where the last one was."""
 _MONTHS = 14
-"""Before today: no creation names a deposit that is further back (decision 13), but for one that was registered."""
+"""Before today: no creation names a deposit that is further back, but for one that was registered."""
 _TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_CHARACTERS}}}")
 _TIMELINE_CHARACTERS = 8
 """With which the name of each file of PostgreSQL's log begins."""

@@ -1,7 +1,7 @@
 """What an operation does to a registered request: whether it may be done, and how the request stands afterwards.
 
 Checked in this order: the request is one that the desk has access to, and the holder's; the state table (`core.life`);
-what else must be so. The first is one and the same refusal, whatever is wrong (decision 12): a number alone must tell
+what else must be so. The first is one and the same refusal, whatever is wrong: a number alone must tell
 nobody anything.
 """
 

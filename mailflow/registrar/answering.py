@@ -1,6 +1,6 @@
 """How files and requests stand, for desks that ask. A use case beside `submit`, for every door; it writes nothing.
 
-What a desk may not know gives one and the same anomaly (decision 12): another desk's file, a number that does not
+What a desk may not know gives one and the same anomaly: another desk's file, a number that does not
 exist or is another holder's, a request that it neither created nor may consult, a reference that nothing is bound to.
 """
 

@@ -63,7 +63,7 @@ async def lock_contents(tx: Transaction, works: Sequence[FileWork]) -> None:
 
 
 async def bind_names(tx: Transaction, works: Sequence[FileWork]) -> None:
-    """Each name to its first decided content; a repeat finds what was decided then (decision 6).
+    """Each name to its first decided content; a repeat finds what was decided then.
 
     No two of `works` share a name or a content.
     """

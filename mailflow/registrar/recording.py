@@ -143,7 +143,7 @@ async def write_records(
 
 
 def _decided(outcomes: Sequence[Outcome]) -> bool:
-    """Whether anything was. Faults of ours bind no name: the same file may come again (decision 6)."""
+    """Whether anything was. Faults of ours bind no name: the same file may come again."""
     ours = {Code.INTERNAL_FAULT, Code.SEQUENCE_EXHAUSTED}
     return not outcomes or not all(isinstance(o, Refused) and ours & {a.code for a in o.anomalies} for o in outcomes)
 

@@ -112,12 +112,12 @@ class Candidate:
 
     @property
     def may_learn_numbers(self) -> bool:
-        """Whether its sender may consult in the territory (decision 12)."""
+        """Whether its sender may consult in the territory."""
         return may(self.file.mandates, Right.CONSULT, self.territory)
 
     @property
     def near_warnings(self) -> tuple[Anomaly, ...]:
-        """Of requests that may be of the same person: for who may consult them (decision 12)."""
+        """Of requests that may be of the same person: for who may consult them."""
         if not self.may_learn_numbers:
             return ()
         told = [Anomaly(code=Code.REQUEST_MAY_EXIST, path=near.path, number=near.number) for near in self.near]

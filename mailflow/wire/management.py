@@ -1,4 +1,4 @@
-"""`gestion`: what travels beside requests (decision 23). A `GES` file asks after files and requests, an `RGE` answers.
+"""`gestion`: what travels beside requests. A `GES` file asks after files and requests, an `RGE` answers.
 
 The document is ours, in our namespace; an `RGE` is the `GES` returned, each `question` with its `reponse`.
 """

@@ -42,7 +42,7 @@ def _(op: Operator) -> Iterator[None]:
     shows=r"answer .* held .* no valid encryption certificate",
 )
 def _(op: Operator) -> Iterator[None]:
-    """Never sent in clear (decision 5)."""
+    """Never sent in clear."""
     region = op.world.software[1]
     identity = op.world.pki.issue("closing", kind="p256")
     closing = replace(region, sender="closing", address="closing@desks.example", identity=identity)

@@ -1,4 +1,4 @@
-"""An answer that is too large for one mail comes in several, which together hold everything once (decision 19)."""
+"""An answer that is too large for one mail comes in several, which together hold everything once."""
 
 import re
 from collections.abc import Sequence
