@@ -28,7 +28,7 @@ from mailflow.core.form import HousingRequest
 from mailflow.register import Register
 
 DATABASES = ("sqlite", "postgresql")
-SIZES = (50_000, 500_000, 5_000_000)
+SIZES = (10_000, 50_000, 500_000, 5_000_000)
 FILES_A_SIZE_MAX = 100_000
 CORES = os.cpu_count() or 1
 
