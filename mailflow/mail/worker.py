@@ -58,6 +58,8 @@ class _Haul:
 
     on_record: Mapping[int, Taken]
     """What was there before, by the UIDs of what lies in the inbox."""
+    listed: int
+    """So many mails lay in the inbox."""
     ours: dict[Lying, bool] = field(default_factory=dict)
     """Mails in the inbox that are on record, and whether to the octet."""
     received: int = 0
@@ -74,14 +76,13 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     uids = listing.uids[: door.pace.chunk * CHUNKS_A_POLL]
     if not uids:
         return Progress()
-    if reason := await room.full(door):
-        event(log, "left-in-mailbox", level=logging.WARNING, mails=len(listing.uids), full=reason)
+    if not await _has_room(door, len(listing.uids)):
         return Progress()
     at = door.clock()
     async with door.register.begin() as tx:
         on_record = await arrivals.taken(tx, door.account, door.inbox, listing.uidvalidity, uids)
         behind = await clocks.is_behind(tx, at + clocks.APART_MAX)
-    haul = _Haul(on_record)
+    haul = _Haul(on_record, len(listing.uids))
     not_after = at + clocks.APART_MAX if behind else None
     try:
         await _bring_in(door, haul, listing, [uid for uid in uids if uid not in on_record], not_after)
@@ -104,6 +105,13 @@ async def _receive(door: MailDoor, ours: Hold) -> Progress:
     return Progress(received=haul.received)
 
 
+async def _has_room(door: MailDoor, mails: int) -> bool:
+    """Whether more may be taken in; else it is told, and that so many mails stay where they are."""
+    if reason := await room.full(door):
+        event(log, "left-in-mailbox", level=logging.WARNING, mails=mails, full=reason)
+    return reason is None
+
+
 async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing) -> Sequence[int]:
     """Add those that we have, by their UIDs and headers; return those that have to be read.
 
@@ -124,7 +132,7 @@ async def _tell_apart(door: MailDoor, haul: _Haul, listing: Listing) -> Sequence
 async def _bring_in(
     door: MailDoor, haul: _Haul, listing: Listing, uids: Sequence[int], not_after: datetime | None
 ) -> None:
-    """Take in those of them that the server gives; as much as fits into the time of one turn.
+    """Take in those of them that the server gives; as much as there is room for, and as fits into the time of one turn.
 
     What came after `not_after` by the server's clock is left where it is.
     """
@@ -136,17 +144,21 @@ async def _bring_in(
             haul.left += 1
         octets = sum(len(one.raw or b"") for one in batch)
         if len(batch) >= door.pace.chunk or octets >= door.pace.chunk_bytes_max:
-            await _take_in(door, haul, batch)
+            if not await _take_in(door, haul, batch):
+                return
             batch = []
         if time.monotonic() > haul.read_until:
             break
     await _take_in(door, haul, batch)
 
 
-async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) -> None:
-    """Commit these mails to the intake, but for those that were there before, to the octet."""
+async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) -> bool:
+    """Commit these mails to the intake, but for those that were there before, to the octet; False without room."""
     arrived = [arrival(door.account, door.inbox, mail) for mail in mails]
     if unknown := [one for one in arrived if not _is_known(haul.on_record.get(one.uid), one)]:
+        # Looked at anew for each batch: reading them took time, and others fill the same disk and queue.
+        if not await _has_room(door, haul.listed - len(haul.ours)):
+            return False
         async with door.register.begin() as tx:
             kept = await intake.take_in(tx, unknown, door.clock())
         new = [one.arrival for one in kept if one.is_new]
@@ -155,6 +167,7 @@ async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) ->
             event(log, "uid-of-another-mail", level=logging.ERROR, uid=uid)
         haul.received += len(new)
     haul.ours |= {mail.seen: mail.raw is not None for mail in mails}
+    return True
 
 
 def _is_known(known: Taken | None, one: Arrival) -> bool:

@@ -47,9 +47,9 @@ async def test_what_the_queue_has_no_room_for_stays_in_the_mailbox_until_it_has(
     for number in range(9):
         house.mailbox.deliver(letter(number))
     await worker.receive(door)
-    assert (len(house.mailbox.inbox), await taken_in(house)) == (5, 4), "a poll reads what it began with"
+    assert (len(house.mailbox.inbox), await taken_in(house)) == (6, 3), "each batch of a poll asks anew"
     assert not await worker.receive(door)
-    assert len(house.mailbox.inbox) == 5
+    assert len(house.mailbox.inbox) == 6
     for _ in range(3):  # a batch takes what there is room for when it begins; the next one goes on
         await drain(door)
     assert (len(house.mailbox.inbox), await sent(house)) == (0, 9)
@@ -110,6 +110,21 @@ async def test_on_a_disk_that_is_nearly_full_only_the_intake_ends(house: House) 
     used = 0.5
     await drain(door)
     assert (len(house.mailbox.inbox), await sent(house)) == (0, 2)
+
+
+async def test_a_disk_that_fills_between_two_batches_of_one_poll_ends_it_there(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    used = iter([0.5, 0.5, 0.98])  # before anything is read, then before each batch
+    door = replace(house.door(pace=replace(PACE, chunk=2)), disk_used=lambda: next(used))
+    for number in range(5):
+        house.mailbox.deliver(letter(number))
+    assert (await worker.receive(door)).received == 2
+    assert (len(house.mailbox.inbox), await taken_in(house)) == (3, 2), "what was taken in is moved all the same"
+    (left,) = [record.__dict__["pairs"] for record in caplog.records if record.message == "left-in-mailbox"]
+    assert (left["mails"], left["full"]) == ("3", "disk")
+    await drain(house.door())
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 5)
 
 
 async def test_while_nothing_can_be_decided_mails_stay_in_the_mailbox(
