@@ -79,7 +79,7 @@ class Pace:
     attempts_max: int
     """Solo attempts at a mail before it is set aside."""
     waiting_max: int
-    """Mails that wait to be decided; at so many the others stay in the mailbox."""
+    """Mails that wait to be decided, or answers that have not left; at so many the others stay in the mailbox."""
     put_off_bytes_max: int
     """Octets of mails beyond their senders' rates; at so many the others stay in the mailbox."""
     disk_used_max: float

@@ -87,6 +87,14 @@ async def bytes_put_off(tx: Transaction) -> int:
     return int(row.octets or 0)
 
 
+async def count_unsent(tx: Transaction, kind: str, most: int) -> int:
+    """How many mails of a kind have not left; no more than `most` are counted, and none that a person holds."""
+    waits = (on_its_way, outbox.c.kind == kind, outbox.c.state != OutboxState.HELD.value)
+    some = sa.select(outbox.c.id).where(*waits).limit(most).subquery()
+    (row,) = await tx.all(sa.select(sa.func.count().label("mails")).select_from(some))
+    return int(row.mails)
+
+
 async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
     """Outgoing mails that have not left, those whose time runs longest first."""
     first = (outbox.c.received_at, outbox.c.id)

@@ -211,7 +211,7 @@ class Worker(Section):
     """Attempts at one mail, alone, before it is set aside for a person."""
     waiting_max: Count = 200_000
     """Mails that wait to be decided; at so many the others stay in the mailbox until there are fewer. Those beyond
-    their sender's rates are not counted."""
+    their sender's rates are not counted. Answers that have not left are counted apart, up to the same number."""
     put_off_bytes_max: Count = 21_474_836_480
     """Octets of mails beyond their senders' rates, which wait for their turn; at so many all others stay in the mailbox
     until there are fewer."""

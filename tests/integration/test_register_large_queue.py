@@ -74,6 +74,19 @@ async def test_whether_there_is_room_is_found_without_looking_at_any_mail(regist
         assert all("COVERING INDEX ix_intake_turn (turn_at>?" in plan for plan in looks[1:]), "and so is what does not"
 
 
+async def test_what_has_not_left_is_counted_without_looking_at_any_mail(register: Register) -> None:
+    await frozen(register, 3)
+    with listening(lambda statement: "outbox.kind =" in statement) as asked:
+        async with register.begin() as tx:
+            kind = a_draft(None).kind
+            assert (await queues.count_unsent(tx, kind, 9), await queues.count_unsent(tx, kind, 2)) == (3, 2)
+            (held,) = await outbox.claim_composed(tx, "me", 1, NOW, LATER, size_bytes_max=ROOMY)
+            await outbox.hold(tx, "me", [held.id], "refused", NOW)
+            assert await queues.count_unsent(tx, kind, 9) == 2
+    if (found := await plans(register, [one for one in asked if "count(*) AS mails" in one[0]])) is not None:
+        assert len([plan for plan in found if "COVERING INDEX ix_outbox_on_its_way (kind=?)" in plan]) == 3, found
+
+
 async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_over(register: Register) -> None:
     await frozen(register, 3)
     urgent = NOW - timedelta(days=1)

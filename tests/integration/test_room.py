@@ -15,6 +15,7 @@ from mailflow.mail.stages import Stages
 from mailflow.register import Register
 from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
 from tests.support.doors import PACE, House
+from tests.support.fake_mailer import Fate
 from tests.support.judging import conseil, dem_part, mailed, signed
 from tests.support.records import rows
 
@@ -96,6 +97,37 @@ async def test_what_is_beyond_the_rates_has_a_bound_of_its_own(house: House, cap
     await turn(door)
     await turn(door)
     assert not house.mailbox.inbox, "it ends by itself"
+
+
+@pytest.mark.parametrize("sick", [Fate.DEFER_AT_ONCE, Fate.LOSE_MAIL], ids=["mail server", "audit mailbox"])
+async def test_answers_that_do_not_leave_end_the_intake_until_they_do(
+    house: House, caplog: pytest.LogCaptureFixture, sick: Fate
+) -> None:
+    door = house.door(pace=replace(PACE, chunk=2, waiting_max=4))
+    house.mailer.fates = [sick] * 20
+    for number in range(8):
+        house.mailbox.deliver(letter(number))
+    await turn(door)
+    await drain(door)
+    assert not await worker.receive(door)
+    assert (len(house.mailbox.inbox), await taken_in(house), await sent(house)) == (4, 4, 0)
+    assert caplog.records[-1].__dict__["pairs"]["full"] == "unsent"
+    house.mailer.fates = []
+    house.now += timedelta(hours=2)
+    while house.mailbox.inbox:
+        await drain(door)
+    await drain(door)
+    assert await sent(house) == 8
+
+
+async def test_answers_that_a_person_holds_keep_nobody_out(house: House) -> None:
+    door = house.door(pace=replace(PACE, waiting_max=1))
+    house.mailer.fates = [Fate.REFUSE_RECIPIENT]
+    for number in range(2):
+        house.mailbox.deliver(letter(number))
+        await drain(door)
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 1)
+    assert len(await rows(house.register, "SELECT id FROM outbox WHERE state = 'held'")) == 1
 
 
 async def test_on_a_disk_that_is_nearly_full_only_the_intake_ends(house: House) -> None:
