@@ -160,12 +160,7 @@ class Stages:
     async def _keep(self, stage: Stage, stop: asyncio.Event) -> None:
         while not stop.is_set():
             stage.wake.clear()
-            if stage is self.receive and self._only_decisions_fail():
-                event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
-                progress = Progress()
-            else:
-                progress = await self._turn(stage)
-            if progress:
+            if await self._turn(stage):
                 continue
             if stage.failures:
                 wakes = (stage.wake.wait(),) if stage.by_clock else ()  # others are not to wait as well
@@ -202,6 +197,9 @@ class Stages:
         return tuple(stage.name for stage in self.all if stage.since is not None and now - stage.since > seconds)
 
     async def _turn(self, stage: Stage) -> Progress:
+        if stage is self.receive and self._only_decisions_fail():
+            event(log, "left-in-mailbox", level=logging.WARNING, unavailable=self.process.name)
+            return Progress()
         stage.since = asyncio.get_running_loop().time()
         try:
             with self._door.meter.turn(stage.name):

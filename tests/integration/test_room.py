@@ -11,6 +11,7 @@ from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
 from mailflow.mail import stages, worker
 from mailflow.mail.door import MailDoor
+from mailflow.mail.ports import Listing
 from mailflow.mail.stages import Stages
 from mailflow.register import Register
 from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
@@ -181,6 +182,32 @@ async def test_while_nothing_can_be_decided_mails_stay_in_the_mailbox(
         await until(lambda: sick.progress.sent == 1)
         stop.set()
     assert not house.mailbox.inbox
+
+
+async def test_a_single_batch_too_leaves_mails_in_the_mailbox_while_nothing_can_be_decided(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise Unavailable("no lists")
+
+    sick = Stages(house.door(pace=replace(PACE, chunk=1)), poll_seconds=0.01, pause_seconds=0.01)
+    look = house.mailbox.list
+
+    async def look_once_enough_has_failed() -> Listing:
+        await until(lambda: sick.process.failures >= stages.FAILURES_MAX)
+        return await look()
+
+    for number in range(3 * worker.CHUNKS_A_POLL):
+        house.mailbox.deliver(letter(number))
+    house.shelf.trouble = away
+    with monkeypatch.context() as patched:
+        patched.setattr(house.mailbox, "list", look_once_enough_has_failed)
+        assert "process" in (await sick.drain(asyncio.Event())).unavailable
+    assert await taken_in(house) == worker.CHUNKS_A_POLL, "only the turn that had begun before"
+    assert "left-in-mailbox" in caplog.messages
+    house.shelf.trouble = lambda: None
+    await drain(house.door())
+    assert (len(house.mailbox.inbox), await sent(house)) == (0, 3 * worker.CHUNKS_A_POLL)
 
 
 async def test_a_mail_that_is_left_in_the_mailbox_keeps_nobody_busy(
