@@ -21,7 +21,6 @@ CONNECT_SECONDS_MAX = 10
 POOL_WAIT_SECONDS_MAX = 30
 VANISHED_SECONDS = 10
 """After which each side takes the other for gone that gives no sign of life, and frees what it held."""
-POOL_SIZE = 8
 CACHE_KIB = 500
 """SQLite: of each connection. The file lies in the system's cache as well; 2 MiB, as it is usual, are no faster."""
 FORBIDDEN_SQLSTATE = "42501"
@@ -149,11 +148,12 @@ class Database(Generic[S]):
         await self._engine.dispose()
 
 
-def engine_of(url: str, what: str, *, read_only: bool, schema: str | None = None) -> AsyncEngine:
+def engine_of(url: str, what: str, *, read_only: bool, connections_max: int, schema: str | None = None) -> AsyncEngine:
     """`sqlite:///path` (relative to the working directory) or `postgresql://…`. Raises Misconfigured.
 
-    Nothing is connected yet. With `read_only` the database itself refuses whatever would change it. `schema`: where
-    PostgreSQL looks for tables; without it where the `options` of the URL say.
+    Nothing is connected yet. Whoever wants more connections at once than `connections_max` waits for one. With
+    `read_only` the database itself refuses whatever would change it. `schema`: where PostgreSQL looks for tables;
+    without it where the `options` of the URL say.
     """
     try:
         parsed = sa.make_url(url)
@@ -161,9 +161,9 @@ def engine_of(url: str, what: str, *, read_only: bool, schema: str | None = None
         raise Misconfigured(f"the URL of {what} cannot be read") from None
     match parsed.drivername:
         case "sqlite":
-            return _sqlite_engine(parsed, what, read_only=read_only)
+            return _sqlite_engine(parsed, what, read_only=read_only, connections_max=connections_max)
         case "postgresql" | "postgres":
-            return _postgresql_engine(parsed, read_only=read_only, schema=schema)
+            return _postgresql_engine(parsed, read_only=read_only, connections_max=connections_max, schema=schema)
     raise Misconfigured(f"the URL of {what} begins with sqlite:/// or postgresql://")
 
 
@@ -214,7 +214,7 @@ def _constraint(error: sa.exc.IntegrityError) -> str:
     return str(diagnosis.constraint_name) if diagnosis is not None else str(error.orig)
 
 
-def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
+def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool, connections_max: int) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise Misconfigured(f"the URL of {what} names no file")
     if not Path(url.database).parent.is_dir():
@@ -227,7 +227,8 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
         hide_parameters=True,
-        pool_size=POOL_SIZE,
+        pool_size=connections_max,
+        max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS_MAX,
         connect_args={"timeout": LOCK_WAIT_SECONDS_MAX, "isolation_level": None},
     )
@@ -248,7 +249,7 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool) -> AsyncEngine:
     return engine
 
 
-def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> AsyncEngine:
+def _postgresql_engine(url: sa.URL, *, read_only: bool, connections_max: int, schema: str | None) -> AsyncEngine:
     from mailflow.register import binary, patience  # the driver: ten mebibytes for whoever has none to drive
 
     options = {
@@ -279,7 +280,8 @@ def _postgresql_engine(url: sa.URL, *, read_only: bool, schema: str | None) -> A
     return create_async_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
-        pool_size=POOL_SIZE,
+        pool_size=connections_max,
+        max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS_MAX,
         isolation_level="READ COMMITTED",
         connect_args={name: value for name, value in wanted.items() if name not in url.query}

@@ -25,6 +25,9 @@ from mailflow.register.key_tables import content_key, key_store
 SCHEMA = "mailflow_keys"
 """Where the tables lie in PostgreSQL, also in a database of their own."""
 
+CONNECTIONS_MAX = 4
+"""Of a process. A transaction of the register may wait for one; whoever has one waits for none of the register's."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,8 @@ class KeyStore(Database[Statements]):
     @classmethod
     def open(cls, register_url: str, url: str | None, *, read_only: bool = False) -> Self:
         """That of a register; at `url` when it is not beside it. See `database.engine_of`."""
-        engine = engine_of(url or beside(register_url), "the key store", read_only=read_only, schema=SCHEMA)
+        where = url or beside(register_url)
+        engine = engine_of(where, "the key store", read_only=read_only, connections_max=CONNECTIONS_MAX, schema=SCHEMA)
         if engine.dialect.name == "sqlite":
 
             @sa.event.listens_for(engine.sync_engine, "connect")

@@ -52,7 +52,7 @@ async def server_version(url: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
-    engine = engine_of(url, "the register", read_only=False)
+    engine = engine_of(url, "the register", read_only=False, connections_max=1)
     try:
         with translated():
             async with engine.begin() as connection:

@@ -30,6 +30,11 @@ from mailflow.register.vault import ContentKey, Vault
 __all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Transaction", "batches", "fitting"]
 
 
+CONNECTIONS_MAX = 12
+"""Of a process. Who does something `alone` on PostgreSQL has one for as long, and needs another for transactions: of
+these there are eight kinds, and whatever is left serves transactions, which need no second one to come to an end."""
+
+
 class LeaseLost(Unavailable):
     """Somebody else has taken over these rows, or an operator has; nothing of the transaction happened."""
 
@@ -73,7 +78,7 @@ class Register(Database[Transaction]):
         cls, url: str, vault: Vault, meter: Meter = UNMEASURED, *, keys_url: str | None = None, read_only: bool = False
     ) -> Self:
         """See `engine_of`. Without `keys_url` the content keys lie where `key_store.beside` says."""
-        engine = engine_of(url, "the register", read_only=read_only)
+        engine = engine_of(url, "the register", read_only=read_only, connections_max=CONNECTIONS_MAX)
         return cls(engine, vault, KeyStore.open(url, keys_url, read_only=read_only), meter, read_only=read_only)
 
     def _transaction(self, connection: AsyncConnection, *, writes: bool) -> Transaction:
