@@ -140,7 +140,7 @@ async def test_a_round_that_hangs_at_a_lost_standby_is_told_of(
         await commit(connection)
 
     monkeypatch.setattr(database, "_commit", waiting)
-    monkeypatch.setattr(attendance, "ROUND_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(attendance, "ROUND_SECONDS_MAX", 2)
     monkeypatch.setattr(apart, "CANCELLED_SECONDS_MAX", 0.1)
     begun, ended = lookout.at, lookout.at + 5 * MINUTE
     lookout.attendance.clock = iter((begun, begun, ended)).__next__
