@@ -9,7 +9,7 @@ import pytest
 
 from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
-from mailflow.mail import stages, worker
+from mailflow.mail import late, stages, worker
 from mailflow.mail.door import MailDoor
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import Stages
@@ -119,6 +119,22 @@ async def test_answers_that_do_not_leave_end_the_intake_until_they_do(
         await drain(door)
     await drain(door)
     assert await sent(house) == 8
+
+
+async def test_who_waits_is_told_so_while_the_intake_is_closed(house: House) -> None:
+    door = house.door(pace=replace(PACE, waiting_max=1, rates={**PACE.rates, Budget.MAILS_A_DAY: 1}))
+    house.mailer.fates = [Fate.DEFER_AT_ONCE]
+    for number in range(2):
+        house.mailbox.deliver(letter(number))
+    await turn(door)
+    await drain(door)
+    house.now += timedelta(minutes=20)
+    house.mailbox.deliver(letter(2))
+    assert not await worker.receive(door)
+    assert (await late.acknowledge(door)).late
+    assert len(await rows(house.register, "SELECT id FROM outbox WHERE kind = 'receipt'")) == 1
+    await drain(door)
+    assert await sent(house) == 2, "the receipt, and the answer that was put off"
 
 
 async def test_answers_that_a_person_holds_keep_nobody_out(house: House) -> None:
