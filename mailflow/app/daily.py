@@ -16,7 +16,7 @@ from mailflow.errors import MailflowError, Unavailable
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.sealing import seal
-from mailflow.jobs.work import Job, JobTerms
+from mailflow.jobs.work import Job, JobTerms, Ran
 from mailflow.log import event, fault
 from mailflow.mail.trust.expiry import validity
 from mailflow.meter import Meter
@@ -24,7 +24,7 @@ from mailflow.register import ConstraintViolated, Register, clocks, watching
 from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
-"""Until jobs are tried again that could not be done: the register was unavailable, or another worker at it."""
+"""Until jobs are tried again that could not be done (the register was unavailable, another worker at it), or go on."""
 LOOK_SECONDS = 3600.0
 """How often it is looked whether any are due for which nobody woke us: a clock that was put back does so late."""
 
@@ -56,16 +56,21 @@ def job_terms(settings: Settings) -> JobTerms:
     )
 
 
-async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
-    """Do all that is due; how much was done. Raises Unavailable: Taken, when another worker is at the jobs."""
+async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> Ran:
+    """Do all that is due, or as much as a run does. One that goes on is not on record as done.
+
+    Raises Unavailable: Taken, when another worker is at the jobs.
+    """
     async with register.alone("jobs") as ours:
         if not ours:
             raise Taken("another worker is at the jobs")
         done = await work.run(register, job, terms, at)
         async with register.begin() as tx:
-            await watching.job_done(tx, job.name, at)
-    event(log, "job-done", job=job.name, done=done)
-    return done
+            goes_on = await job.goes_on(tx)
+            if not goes_on:
+                await watching.job_done(tx, job.name, at)
+    event(log, "job-goes-on" if goes_on else "job-done", job=job.name, done=done)
+    return Ran(done=done, goes_on=goes_on)
 
 
 async def keep_jobs(
@@ -83,7 +88,7 @@ async def keep_jobs(
 
 
 async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> bool:
-    """Do the jobs that have not been done since they last were to begin; whether none of them failed.
+    """Do the jobs that have not been done since they last were to begin; whether none of them failed, or goes on.
 
     Nothing that fails here disturbs the mails: the next time tries again. None is begun by a clock that may be far
     ahead: a mail that comes says that it is right, or an operator who does the jobs by hand.
@@ -102,14 +107,14 @@ async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Me
     if perhaps_ahead:  # what ends and is erased by such a clock does not come back
         event(log, "clock-perhaps-ahead", level=logging.ERROR, work="jobs", now=at.isoformat())
         return False
-    faults = []
+    not_done = []
     for job in JOBS:
         done = done_at.get(job.name)
         if done is None or not begun <= done <= at:  # after now: the clock was wrong then
-            faults.append(await _fault_of(_run(register, job, terms, meter), job))
+            not_done.append(not await _is_done(_run(register, job, terms, meter), job))
         else:  # by a process before this one, perhaps: its gauge says so all the same
             meter.level("job_done_at", done.timestamp(), task=job.name)
-    return not any(faults)
+    return not any(not_done)
 
 
 async def _may_begin(is_whole: IsWhole) -> bool:
@@ -145,19 +150,24 @@ def _last(begins: time, at: datetime) -> datetime:
     return today if today <= here else datetime.combine(here.date() - timedelta(days=1), begins, PARIS)
 
 
-async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> None:
+async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> Ran:
     at = now()
-    await run_job(register, job, terms, at)
-    meter.level("job_done_at", at.timestamp(), task=job.name)
+    ran = await run_job(register, job, terms, at)
+    if not ran.goes_on:
+        meter.level("job_done_at", at.timestamp(), task=job.name)
+    return ran
 
 
-async def _fault_of(running: Coroutine[Any, Any, None], job: Job) -> bool:
-    """Whether the job failed. None keeps the others, or the mails, from going on."""
-    error = (await apart(running)).exception()
+async def _is_done(running: Coroutine[Any, Any, Ran], job: Job) -> bool:
+    """Whether the job neither failed nor goes on. Nothing that fails keeps the others, or the mails, from going on."""
+    task = await apart(running)
+    error = task.exception()
+    if error is None:
+        return not task.result().goes_on
     if isinstance(error, Taken):
         event(log, "taken", work=f"job-{job.name}")
     elif isinstance(error, Unavailable):
         event(log, "unavailable", level=logging.WARNING, work=f"job-{job.name}")
-    elif error is not None:
+    else:
         fault(log, "job-failed", error, job=job.name)
-    return error is not None
+    return False

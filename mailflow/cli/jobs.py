@@ -76,9 +76,9 @@ async def _preview(invocation: Invocation, job: Job, at: datetime, *, as_json: b
 async def _apply(invocation: Invocation, job: Job, at: datetime, *, as_json: bool) -> int:
     invocation.log_to_stderr()
     async with app.register_of(invocation.settings) as register:
-        done = await app.run_job(register, job, app.job_terms(invocation.settings), at)
+        ran = await app.run_job(register, job, app.job_terms(invocation.settings), at)
     if as_json:
-        show_json({"job": job.name, "done": done, "applied": True})
+        show_json({"job": job.name, "done": ran.done, "goes_on": ran.goes_on, "applied": True})
     else:
-        say(f"{job.name}: {done} done")
+        say(f"{job.name}: {ran.done} done" + ("; more is due, and the next run goes on" if ran.goes_on else ""))
     return Exit.DONE

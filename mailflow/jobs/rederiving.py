@@ -1,7 +1,8 @@
 """The independent audit: accepted mails are read again, and what should have come of them is held against the record.
 
-A night has its bound; what is left is for the next one. A mail that a promise was not kept with is read again every
-night, until it agrees or is erased.
+A run has its bound, so that the other jobs of the day have their turn, and the next run, which soon follows, goes on:
+until all that was decided is read again, however much that is. A mail that a promise was not kept with is read again
+in every run, until it agrees or is erased.
 """
 
 import logging
@@ -13,10 +14,10 @@ from mailflow.register import Register, Transaction, evidence, issued
 from mailflow.register.evidence import Period
 from mailflow.register.issued import Position
 
-MAILS_A_NIGHT = 20_000
-"""What an hour of the night is enough for, and more than comes in a day."""
+MAILS_A_RUN = 20_000
+"""What an hour is enough for: no other job waits longer for this one."""
 SETTLED = timedelta(hours=1)
-"""Mails that were decided later wait for the next night: their answers may not be composed yet."""
+"""Mails that were decided later wait for another run: their answers may not be composed yet."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
         begins = reached.night != at
         mails = 0 if begins else reached.mails
         again = await issued.doubted(tx) if begins else []
-        limit = min(BATCH, MAILS_A_NIGHT - mails)
+        limit = min(BATCH, MAILS_A_RUN - mails)
         if limit > 0:
             page, end = await evidence.acceptances(tx, Period(until=at - SETTLED), (), reached.entry, limit)
         else:
@@ -50,9 +51,14 @@ async def _step(register: Register, terms: JobTerms, at: datetime) -> int:
     return len(examined) or int(entry != reached.entry)
 
 
+async def _goes_on(tx: Transaction) -> bool:
+    return (await issued.position(tx)).mails >= MAILS_A_RUN
+
+
 REDERIVE = Job(
     name="rederive",
     what="Read accepted mails again by other means, and hold what they should have brought about against the record.",
     due=_due,
     step=_step,
+    goes_on=_goes_on,
 )

@@ -47,6 +47,20 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What one run of a job came to."""
+
+    done: int
+    """How much was done."""
+    goes_on: bool
+    """It came to the bound of a run, and more may be due: the next one goes on."""
+
+
+async def _ends(_tx: Transaction) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Something that time does.
 
@@ -59,7 +73,10 @@ class Job:
     """For the operator, one sentence."""
     due: Callable[[Transaction, JobTerms, datetime], Awaitable[Due]]
     step: Callable[[Register, JobTerms, datetime], Awaitable[int]]
-    """Do the next of what is due, in transactions of a bounded size; how much was done, 0 when nothing is left."""
+    """Do the next of what is due, in transactions of a bounded size; how much was done, 0 when nothing is left, or
+    the run has come to its bound."""
+    goes_on: Callable[[Transaction], Awaitable[bool]] = _ends
+    """Whether the last run ended at its bound: one that is long lets the other jobs have their turn."""
 
 
 async def run(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:

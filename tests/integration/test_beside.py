@@ -15,6 +15,7 @@ from mailflow.app.status import Watch
 from mailflow.app.supervision import beside
 from mailflow.errors import Misconfigured, Unavailable
 from mailflow.jobs.daily import JOBS
+from mailflow.jobs.work import Ran
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.stages import Stages
 from mailflow.ops.metrics import Metrics
@@ -85,7 +86,7 @@ async def test_jobs_that_are_due_are_done_though_nobody_wakes(
     looks, done = Rounds(3), []
     run_job = daily.run_job
 
-    async def counted(register: Register, job: Any, terms: Any, at: datetime) -> int:
+    async def counted(register: Register, job: Any, terms: Any, at: datetime) -> Ran:
         done.append(job.name)
         return await run_job(register, job, terms, at)
 

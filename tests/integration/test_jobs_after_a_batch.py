@@ -9,7 +9,7 @@ import pytest
 from mailflow.app import daily
 from mailflow.errors import Unavailable
 from mailflow.jobs.daily import JOBS
-from mailflow.jobs.work import Job, JobTerms
+from mailflow.jobs.work import Job, JobTerms, Ran
 from mailflow.ops.metrics import Metrics
 from mailflow.register import Register, clocks, intake, watching
 from tests.support.clock import at_instant
@@ -77,7 +77,7 @@ async def test_what_could_not_be_done_is_left_for_the_next_batch(
 ) -> None:
     failing, do = JOBS[1], daily.run_job
 
-    async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> int:
+    async def run_job(register: Register, job: Job, terms: JobTerms, at: datetime) -> Ran:
         if job is failing:
             raise Unavailable("the database: OperationalError")
         return await do(register, job, terms, at)

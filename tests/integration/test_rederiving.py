@@ -1,5 +1,6 @@
 """The independent audit: what the worker decided agrees with the mails; what is altered is told, night after night."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -7,14 +8,18 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from mailflow.app import daily
 from mailflow.core.promises import Doubt, Promise
 from mailflow.jobs import rederiving
+from mailflow.jobs.daily import JOBS
 from mailflow.jobs.rederiving import REDERIVE
 from mailflow.jobs.work import JobTerms, run
+from mailflow.ops.metrics import Metrics
 from mailflow.register import Register, issued, retention, watching
 from mailflow.review.archive import Archive
 from mailflow.review.rederiving import rederive
 from tests.support.archives import archived, work
+from tests.support.clock import at_instant
 from tests.support.doors import House
 from tests.support.jobs import TERMS
 from tests.support.judging import a_judge, a_mail, dem_part
@@ -25,6 +30,10 @@ __all__ = ["archived"]
 
 async def examine(register: Register, intakes: Sequence[int]) -> list[Doubt]:
     return await rederive(register, Archive(register, a_judge), intakes)
+
+
+async def whole() -> bool:
+    return True
 
 
 TERMS_HERE: JobTerms = replace(TERMS, examine=examine)
@@ -82,8 +91,8 @@ async def test_what_was_altered_is_told_until_it_agrees_or_is_erased(archived: H
     assert await night(archived) == {}, "nobody can say any more"
 
 
-async def test_a_night_has_its_bound_and_the_next_one_goes_on(archived: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rederiving, "MAILS_A_NIGHT", 2)
+async def test_a_run_has_its_bound_and_the_next_one_goes_on(archived: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rederiving, "MAILS_A_RUN", 2)
     monkeypatch.setattr(rederiving, "BATCH", 1)
     archived.now += timedelta(days=1)
     assert await run(archived.register, REDERIVE, TERMS_HERE, archived.now) == 2
@@ -94,3 +103,25 @@ async def test_a_night_has_its_bound_and_the_next_one_goes_on(archived: House, m
     async with archived.register.read() as tx:
         assert (await REDERIVE.due(tx, TERMS_HERE, archived.now)).count == 1, "the new one is not settled yet"
     assert await night(archived) == {}
+
+
+async def test_more_than_a_run_reads_is_read_before_the_job_counts_as_done(
+    archived: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that reads so many a night only would fall behind one who sends more in a day, and nobody would see."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(rederiving, "MAILS_A_RUN", 1)
+    archived.now += timedelta(days=1)
+    reached, metrics = [], Metrics()
+    for _ in range(5):
+        archived.now += timedelta(minutes=5)
+        with at_instant(archived.now):
+            done = await daily.catch_up(archived.register, TERMS_HERE, "02:30", metrics, whole)
+        async with archived.register.read() as tx:
+            recorded = {one.job for one in await watching.job_runs(tx)}
+            left = (await REDERIVE.due(tx, TERMS_HERE, archived.now)).count
+        assert recorded >= {job.name for job in JOBS} - {REDERIVE.name}, "the others have had their turn"
+        assert (REDERIVE.name in recorded) is done is (metrics.known("job_done_at", REDERIVE.name) is not None)
+        reached.append((left, done))
+    assert reached == [(2, False), (1, False), (0, False), (0, True), (0, True)]
+    assert caplog.messages.count("job-goes-on") == 3
