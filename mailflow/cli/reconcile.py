@@ -1,21 +1,31 @@
 """`mailflow reconcile`: the account sheet of mailboxes and register; what does not add up, and mending it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 
 from mailflow import app
 from mailflow.cli.invocation import Act, Exit, Invocation, Row, act_options, say, show_json, show_rows, wait_for
+from mailflow.core.accounts import Cause, PassedOver
+from mailflow.core.calendar import PARIS
 from mailflow.core.numbers import CANARY_TERRITORY
+from mailflow.ledger import reckoning
 from mailflow.ledger.differences import MEANINGS, Difference, Kind
 from mailflow.ledger.reading import Sheet
 from mailflow.register import journal
 
 SETTLED_MINUTES = 15
 SHOWN_MAX = 20
-"""Differences of a kind that the terminal shows one by one; `--json` has up to a thousand."""
+"""Differences of a kind that the terminal shows one by one (`--json`: up to a thousand), and stretches of one act."""
+STRETCHES_MAX = 1_000
+"""Of numbers that are passed over, those of a territory that `--json` tells one by one."""
+CAUSES = {
+    Cause.JUMP: "left out by a jump after a restore, since nobody could tell which had gone out",
+    Cause.NEVER_LEFT: "of the time that a restore lost, in no answer that left",
+    Cause.KEPT: "kept for the requests that had them in a lost time, until these come again",
+}
 KINDS = [kind.value for kind in Kind]
 
 
@@ -92,7 +102,8 @@ def numbers(sheet: Sheet) -> Iterator[Row]:
     for territory in territories:
         mine = [one for one in sheet.numbers if one.name.partition(" ")[0] == territory]
         given, rows = sum(one.counter or 0 for one in mine), sum(one.rows for one in mine)
-        removed, void = sum(one.removed for one in mine), sum(sheet.void.get(one.name, 0) for one in mine)
+        removed, left_out = sum(one.removed for one in mine), [sheet.passed_over.get(one.name, ()) for one in mine]
+        void = sum(reckoning.covered([one.stretch for one in some]) for some in left_out)
         yield {
             "territory": f"{territory} (canary)" if territory == CANARY_TERRITORY else territory,
             "given": given,
@@ -101,6 +112,26 @@ def numbers(sheet: Sheet) -> Iterator[Row]:
             "passed over": void,
             "unexplained": given - rows - void,
         }
+
+
+def passed_over(sheet: Sheet) -> Iterator[Row]:
+    """Each stretch of numbers that no request has, with why, when and by whom, by territory and month."""
+    told: Counter[str] = Counter()
+    for name, some in sorted(sheet.passed_over.items()):
+        territory, _, month = name.partition(" ")
+        for one in some[: STRETCHES_MAX - told[territory]]:
+            told[territory] += 1
+            yield {
+                "territory": territory,
+                "month": month,
+                "first": one.stretch.first,
+                "last": one.stretch.last,
+                "count": one.stretch.length,
+                "cause": one.cause.value,
+                "at": one.at,
+                "by": one.by,
+                "why": one.why,
+            }
 
 
 def _facts(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act) -> dict[str, object]:
@@ -113,6 +144,7 @@ def _facts(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
         "adds_up": all(MEANINGS[kind].adds_up for kind in found),
         "account": list(lines(sheet)),
         "numbers": list(numbers(sheet)),
+        "passed_over": list(passed_over(sheet)),
         "differences": [
             {
                 "kind": kind.value,
@@ -133,6 +165,7 @@ def _print(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
     show_rows(list(lines(sheet)), ("of", "what", "count"), as_json=False, empty="")
     columns = ("territory", "given", "used", "removed (SUP)", "passed over", "unexplained")
     show_rows(list(numbers(sheet)), columns, as_json=False, empty="No number was given yet.")
+    _print_passed_over(sheet)
     for kind, count in mended.items():
         say(f"mended: {count} {kind}")
     for kind in found:
@@ -150,3 +183,19 @@ def _print(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
         say("Everything adds up.")
     elif not act.apply and any(MEANINGS[kind].mends for kind in found):
         say("Nothing was changed. Add --apply and --why to mend what can be.")
+
+
+def _print_passed_over(sheet: Sheet) -> None:
+    """By who did it when: one jump is of all territories and many months."""
+    acts: defaultdict[tuple[Cause, datetime | None, str, str], list[tuple[str, PassedOver]]] = defaultdict(list)
+    for name, some in sorted(sheet.passed_over.items()):
+        for one in some:
+            acts[one.cause, one.at, one.by, one.why].append((name, one))
+    for (cause, at, by, why), left_out in acts.items():
+        say(f"passed over: {sum(one.stretch.length for _, one in left_out)} numbers, {CAUSES[cause]}")
+        if at is not None:
+            say(f"  {at.astimezone(PARIS):%d/%m/%Y %H:%M} by {by}: {why}")
+        for name, one in left_out[:SHOWN_MAX]:
+            say(f"  - {name}: {one.stretch}")
+        if len(left_out) > SHOWN_MAX:
+            say(f"  and {len(left_out) - SHOWN_MAX} more")

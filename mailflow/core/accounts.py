@@ -1,7 +1,9 @@
 """What the register accounts for, as it is held against mailboxes and counters: facts, without any of what was sent."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +64,41 @@ class Stretch:
     @property
     def length(self) -> int:
         return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.length == 1 else f"{self.first}-{self.last}"
+
+
+def stretches(ordered: Iterable[int]) -> list[Stretch]:
+    """Ascending numbers as stretches that are as long as they can be."""
+    found: list[Stretch] = []
+    for one in ordered:
+        if found and one == found[-1].last + 1:
+            found[-1] = Stretch(found[-1].first, one)
+        else:
+            found.append(Stretch(one, one))
+    return found
+
+
+class Cause(StrEnum):
+    """Why a counter has passed over numbers that no request has."""
+
+    JUMP = "jump"
+    """After a restore the counters jumped: nobody could tell which of these had gone out."""
+    NEVER_LEFT = "never-left"
+    """They were of the time that a restore lost, and in no answer that left: nobody was told of them."""
+    KEPT = "kept"
+    """They are kept for the requests that had them in such a time, until these come again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """Numbers of a territory and month that no request has, on record."""
+
+    stretch: Stretch
+    cause: Cause
+    at: datetime | None
+    """When the counter passed over them; None: what is kept is on record without."""
+    by: str
+    why: str
+    """Who did it, and the reason that they gave; empty likewise."""

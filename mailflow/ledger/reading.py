@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mailflow.core.accounts import KnownMail, KnownOutgoing, Series
+from mailflow.core.accounts import KnownMail, KnownOutgoing, PassedOver, Series
 from mailflow.errors import Unavailable
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Difference, Kind
@@ -73,8 +73,8 @@ class Sheet:
     copies_of_ours: int = 0
     copies_of_others: int = 0
     numbers: Sequence[Series] = ()
-    void: Mapping[str, int] = field(default_factory=dict)
-    """By series, how many numbers no request has, on record: the counter jumped, or they are kept for who had them."""
+    passed_over: Mapping[str, Sequence[PassedOver]] = field(default_factory=dict)
+    """By series, the numbers that no request has, on record."""
     found: Counter[Kind] = field(default_factory=Counter)
     told: list[Difference] = field(default_factory=list)
     series: dict[str, Series] = field(default_factory=dict)
@@ -308,16 +308,16 @@ class Reading:
         number, numbers = await sequences.not_answered(tx, TOLD_MAX)
         _add(sheet, Kind.NOT_TOLD, number, [(one, None) for one in numbers])
         sheet.numbers = await sequences.of_numbers(tx)
-        explained = await sequences.explained(tx)
+        sheet.passed_over = await sequences.passed_over(tx)
         for series in sheet.numbers:
             if reckoning.adds_up(series):
                 continue
             missing = await sequences.holes_in_numbers(tx, series, TOLD_MAX)
             twice = await sequences.given_twice(tx, series, TOLD_MAX)
-            sheet.add(reckoning.holes(series, missing, explained.get(series.name, ()), Kind.HOLE))
+            explained = [one.stretch for one in sheet.passed_over.get(series.name, ())]
+            sheet.add(reckoning.holes(series, missing, explained, Kind.HOLE))
             sheet.add(Difference(kind=Kind.GIVEN_TWICE, subject=f"{series.name}: {one}") for one in twice)
             self._behind(sheet, series, Kind.COUNTER_BEHIND)
-        sheet.void = {name: reckoning.covered(stretches) for name, stretches in explained.items()}
         for series in await sequences.of_history(tx):
             if not reckoning.adds_up(series):
                 missing = await sequences.holes_in_history(tx, series, TOLD_MAX)

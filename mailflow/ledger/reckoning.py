@@ -195,8 +195,7 @@ def holes(series: Series, missing: Sequence[Stretch], explained: Sequence[Stretc
     """What is missing and no record explains."""
     for stretch in missing:
         for left in _without(stretch, explained):
-            said = str(left.first) if left.length == 1 else f"{left.first}-{left.last}"
-            yield Difference(kind=kind, subject=f"{series.name}: {said}")
+            yield Difference(kind=kind, subject=f"{series.name}: {left}")
 
 
 def covered(stretches: Sequence[Stretch]) -> int:

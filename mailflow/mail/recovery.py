@@ -137,11 +137,11 @@ async def recover(
     done, loss = Recovered(), recovery.loss
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
-        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, at)
+        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, act, at)
         if recovery.jump:
             # First of all: what is taken in moves the window on in which lost answers are looked for, so who is cut off
             # is not asked for the jump the next time. Twice is too far, and never too short.
-            done.counters = await restoring.jump(tx, recovery.jump, at)
+            done.counters = await restoring.jump(tx, recovery.jump, act, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []

@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 import sqlalchemy as sa
 
 from mailflow.core import numbers
+from mailflow.core.accounts import Cause, Stretch
 from mailflow.core.calendar import legal_day
 from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
 from mailflow.register import journal as journals
@@ -197,7 +198,9 @@ async def reserved(tx: Transaction) -> list[Reserved]:
 # What it is told
 
 
-async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]], at: datetime) -> int:
+async def reserve(
+    tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]], act: journals.Act, at: datetime
+) -> int:
     """Keep these numbers for those requests, and let the counters go beyond them; how many were not known.
 
     Numbers between them went to answers that never left: they are left out, which is in the journal.
@@ -222,7 +225,8 @@ async def reserve(tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]
     for key, sequences in sorted(kept_out.items()):
         bounds = sorted({before.get(key, 0), *sequences})
         bounds = bounds[bounds.index(before.get(key, 0)) :]
-        left_out += [_left_out(key, one + 1, other - 1) for one, other in pairwise(bounds) if other - one > 1]
+        between = [Stretch(one + 1, other - 1) for one, other in pairwise(bounds) if other - one > 1]
+        left_out += [_left_out(key, one, Cause.NEVER_LEFT, act) for one in between]
     await journals.append(tx, left_out, at)
     if lost:
         await tx.run(sa.update(issuing).values(reserved=True))
@@ -243,7 +247,7 @@ async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime
     return found
 
 
-async def jump(tx: Transaction, left_out_each: int, at: datetime) -> int:
+async def jump(tx: Transaction, left_out_each: int, act: journals.Act, at: datetime) -> int:
     """Let every counter that may have given numbers leave so many of them out; how many counters there are then.
 
     What each leaves out is in the journal: the reconciliation would else look for those numbers.
@@ -255,7 +259,11 @@ async def jump(tx: Transaction, left_out_each: int, at: datetime) -> int:
     last |= {(row.territory, row.month): row.last for row in rows}
     new = {key: min(value + left_out_each, SEQUENCE_MAX) for key, value in last.items()}
     await _raise_counters(tx, new)
-    left_out = [_left_out(key, last[key] + 1, upto) for key, upto in sorted(new.items()) if upto > last[key]]
+    left_out = [
+        _left_out(key, Stretch(last[key] + 1, upto), Cause.JUMP, act)
+        for key, upto in sorted(new.items())
+        if upto > last[key]
+    ]
     await journals.append(tx, left_out, at)
     return len(last)
 
@@ -301,10 +309,12 @@ async def account(tx: Transaction, reached: dict[str, Mark], detail: dict[str, s
     await journals.append(tx, [journals.Entry(kind="register-restored", detail=detail)], at)
 
 
-def _left_out(counted: tuple[str, str], first: int, last: int) -> journals.Entry:
+def _left_out(counted: tuple[str, str], left_out: Stretch, cause: Cause, act: journals.Act) -> journals.Entry:
     """Of a territory and month. Without it the reconciliation would look for those numbers."""
     territory, month = counted
-    return journals.Entry(kind=JUMPED, detail={"territory": territory, "month": month, "first": first, "last": last})
+    detail: dict[str, str | int] = {"territory": territory, "month": month}
+    detail |= {"first": left_out.first, "last": left_out.last, "cause": cause.value, "by": act.by, "why": act.why}
+    return journals.Entry(kind=JUMPED, detail=detail)
 
 
 async def _raise_counters(tx: Transaction, last: dict[tuple[str, str], int]) -> None:

@@ -1,12 +1,13 @@
 """What is counted without holes: unique numbers, a territory's history, a desk's dispatches. Read, and set right."""
 
 import json
+from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from mailflow.core import numbers
-from mailflow.core.accounts import Series, Stretch
+from mailflow.core.accounts import Cause, PassedOver, Series, Stretch, stretches
 from mailflow.core.model import RequestState
 from mailflow.register.tables import (
     counter,
@@ -23,7 +24,8 @@ from mailflow.register.transaction import Transaction
 from mailflow.register.types import IntakeState
 
 JUMPED = "numbers-jumped"
-"""The journal's entry of numbers that nobody will ever be given: `territory`, `month`, `first` and `last`."""
+"""The journal's entry of numbers that nobody will ever be given: `territory`, `month`, `first` and `last`; `cause`, and
+`by` and `why` of whoever restored the register."""
 _MONTH = sa.func.substr(request.c.number, 4, 4)
 _SEQUENCE = sa.cast(sa.func.substr(request.c.number, 8, 6), sa.Integer)
 
@@ -85,23 +87,29 @@ async def holes_in_numbers(tx: Transaction, series: Series, limit: int) -> list[
     return await _holes(tx, members, series, limit)
 
 
-async def jumps(tx: Transaction) -> dict[str, list[Stretch]]:
-    """By territory and month, what a counter was made to pass over, on record: after a restore, say."""
-    found: dict[str, list[Stretch]] = {}
-    for row in await tx.all(sa.select(journal.c.detail).where(journal.c.kind == JUMPED).order_by(journal.c.id)):
+async def passed_over(tx: Transaction) -> dict[str, list[PassedOver]]:
+    """By territory and month, what a counter was made to pass over, on record, and what is kept for who had it."""
+    found: defaultdict[str, list[PassedOver]] = defaultdict(list)
+    entries = sa.select(journal.c.at, journal.c.detail).where(journal.c.kind == JUMPED).order_by(journal.c.id)
+    for row in await tx.all(entries):
         said = json.loads(row.detail)
-        found.setdefault(f"{said['territory']} {said['month']}", []).append(Stretch(said["first"], said["last"]))
+        stretch, cause = Stretch(said["first"], said["last"]), Cause(said["cause"])
+        one = PassedOver(stretch=stretch, cause=cause, at=row.at, by=said["by"], why=said["why"])
+        found[f"{said['territory']} {said['month']}"].append(one)
+    for name, sequences in (await _kept(tx)).items():
+        found[name] += [
+            PassedOver(stretch=one, cause=Cause.KEPT, at=None, by="", why="") for one in stretches(sequences)
+        ]
     return found
 
 
-async def explained(tx: Transaction) -> dict[str, list[Stretch]]:
-    """Likewise, and what is kept for requests that had it in a time that was lost, until they come again."""
-    found = await jumps(tx)
+async def _kept(tx: Transaction) -> dict[str, list[int]]:
+    """What is kept for requests that had it in a time that was lost, and have not come again; in order."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
     statement = sa.select(reserved_number.c.number).distinct().where(reserved_number.c.given_at.is_(None))
     for row in await tx.all(statement.order_by(reserved_number.c.number)):
         parts = numbers.parse(row.number)
-        sequence = Stretch(parts.sequence, parts.sequence)
-        found.setdefault(f"{parts.territory} {parts.month:02}{parts.year % 100:02}", []).append(sequence)
+        found[f"{parts.territory} {parts.month:02}{parts.year % 100:02}"].append(parts.sequence)
     return found
 
 

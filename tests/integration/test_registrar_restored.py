@@ -7,6 +7,7 @@ from mailflow.core.model import CREATIONS, Outcome, RequestFile, Right
 from mailflow.core.numbers import SEQUENCE_MAX, UniqueNumber, parse
 from mailflow.register import Register, restoring
 from mailflow.register.restoring import Place
+from tests.support.operating import ACT
 from tests.support.reception import Reception, a_file, a_request, about, an_order, number_of, sent
 from tests.support.records import execute, rows
 from tests.support.requests import RECEIVED_AT
@@ -22,7 +23,7 @@ async def reception(register: Register) -> Reception:
 async def reserve(register: Register, file: RequestFile, position: int, number: UniqueNumber) -> None:
     async with register.begin() as tx:
         place = Place(desk=file.desk, digest=file.digest, position=position)
-        await restoring.reserve(tx, [(place, number)], RECEIVED_AT)
+        await restoring.reserve(tx, [(place, number)], ACT, RECEIVED_AT)
 
 
 async def given(register: Register) -> list[tuple[str, bool]]:
