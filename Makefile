@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock demo test test-whole check fast-tests fix servers lint style types imports faults bench bench-uniqueness \
-  bench-silence bench-workers kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
+  bench-silence bench-workers bench-flood kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -93,6 +93,9 @@ bench-silence: $(STAMP) ## how long a mail that is answered by silence lies in t
 
 bench-workers: $(STAMP) ## messages a second by one, two and four workers, and the share of the database
 	$(BIN)/python -m bench.workers
+
+bench-flood: $(STAMP) ## how long a single mail waits that lies behind 20,000 of another desk
+	$(BIN)/python -m bench.flood
 
 # How long: ten thousand take an hour or two of two cores. On a machine that does other work: make kills KILLS=1000
 KILLS ?= 10000

@@ -57,28 +57,43 @@ def senders(pki: Pki, domain: str) -> tuple[DeskSoftware, ...]:
 
 
 def make(
-    software: Sequence[DeskSoftware], count: int, *, at: datetime, encrypt_to: bytes, recipient: str, processes: int
+    software: Sequence[DeskSoftware],
+    count: int,
+    *,
+    at: datetime,
+    encrypt_to: bytes,
+    recipient: str,
+    processes: int,
+    first: int = 0,
 ) -> list[bytes]:
-    """`count` mails, the senders taking turns. No two of them name the same person or file."""
-    batches = batches_of(software, count, at=at, encrypt_to=encrypt_to, recipient=recipient)
+    """`count` mails, the senders taking turns, numbered from `first`. No two numbers name the same person or file."""
+    batches = batches_of(software, count, at=at, encrypt_to=encrypt_to, recipient=recipient, first=first)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         made = pool.map(_make, batches, chunksize=1)
     return _take_turns(made)
 
 
 def batches_of(
-    software: Sequence[DeskSoftware], count: int, *, at: datetime, encrypt_to: bytes, recipient: str, size: int = BATCH
+    software: Sequence[DeskSoftware],
+    count: int,
+    *,
+    at: datetime,
+    encrypt_to: bytes,
+    recipient: str,
+    size: int = BATCH,
+    first: int = 0,
 ) -> Iterator[Batch]:
     """`count` mails as batches of so many at the most."""
-    for number, first in enumerate(range(0, count, size)):
-        one, (_, _, _, municipality, _) = list(zip(software, DESKS, strict=True))[number % len(DESKS)]
+    municipalities = {sender: municipality for sender, _, _, municipality, _ in DESKS}
+    for number, begin in enumerate(range(first, first + count, size)):
+        one = software[number % len(software)]
         yield Batch(
-            first=first,
-            count=min(size, count - first),
+            first=begin,
+            count=min(size, first + count - begin),
             at=at,
             sender=one.sender,
             desk=one.desk,
-            municipality=municipality,
+            municipality=municipalities[one.sender],
             address=one.address,
             key=one.identity.key_pem,
             certificate=one.identity.pem,

@@ -31,6 +31,20 @@ def test_the_benchmark_answers_every_mail_and_says_what_it_took(tmp_path: Path, 
 
 
 @pytest.mark.long
+def test_the_benchmark_of_a_flood_says_what_the_single_mail_waited_for(tmp_path: Path) -> None:
+    for needed in ("dovecot", "postfix"):
+        require(needed)
+    report = tmp_path / "report.json"
+    files = ["--folder", str(tmp_path / "bench"), "--json", str(report)]
+    command = [sys.executable, "-m", "bench.flood", "--mails", "150", "--program", "bench.bare", *files]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(report.read_text())
+    assert 0 < measured["seconds_to_taken_in"] < measured["seconds_to_answered"]
+    assert measured["answered_since_taken_in"] <= measured["answered_before"] <= 150
+
+
+@pytest.mark.long
 def test_the_benchmark_of_several_workers_says_whose_time_it_took(tmp_path: Path) -> None:
     for needed in ("dovecot", "postfix", "postgresql"):
         require(needed)
