@@ -42,6 +42,7 @@ from mailflow.log import event
 from mailflow.mail.door import MailDoor, let_go
 from mailflow.mail.stages import Drained, Stages
 from mailflow.ops.metrics import Metrics
+from mailflow.register import Taken
 from mailflow.settings import Settings
 
 __all__ = [
@@ -117,7 +118,8 @@ async def run_once(settings: Settings) -> Drained:
             try:
                 drained = await _drained(door, stages, settings)
                 if "stopped" not in drained.unavailable:
-                    await catch_up(register, job_terms(settings), settings.jobs.at, metrics, door.is_whole)
+                    with contextlib.suppress(Taken):
+                        await catch_up(register, job_terms(settings), settings.jobs.at, metrics, door.is_whole)
                     await seal_now(register, job_terms(settings))
             finally:
                 lasting.cancel()

@@ -20,11 +20,12 @@ from mailflow.jobs.work import Job, JobTerms, Ran
 from mailflow.log import event, fault
 from mailflow.mail.trust.expiry import validity
 from mailflow.meter import Meter
-from mailflow.register import ConstraintViolated, Register, clocks, watching
+from mailflow.register import ConstraintViolated, Register, Taken, clocks, watching
+from mailflow.register.transaction import TAKEN_SECONDS
 from mailflow.settings import Settings
 
 AGAIN_SECONDS = 300.0
-"""Until jobs are tried again that could not be done (the register was unavailable, another worker at it), or go on."""
+"""Until jobs are tried again that could not be done, the register being unavailable, say; or that go on."""
 LOOK_SECONDS = 3600.0
 """How often it is looked whether any are due for which nobody woke us: a clock that was put back does so late."""
 
@@ -37,10 +38,6 @@ IsWhole = Callable[[], Awaitable[bool]]
 """Whether the register is not behind its mailboxes. Raises Misconfigured and Unavailable."""
 
 log = logging.getLogger(__name__)
-
-
-class Taken(Unavailable):
-    """Another worker is at the jobs."""
 
 
 def job_terms(settings: Settings) -> JobTerms:
@@ -78,17 +75,26 @@ async def keep_jobs(
 ) -> None:
     """Catch up now, each time that `wake` is set, and at the latest after LOOK_SECONDS by the clock of the event loop.
 
-    Until cancelled. What is cut off is done the next time.
+    Until cancelled. What is cut off is done the next time: by another worker, who looks often while one is at them.
     """
+    taken = False
     while True:
         wake.clear()
-        well = await catch_up(register, terms, daily_at, meter, is_whole)
+        try:
+            well = await catch_up(register, terms, daily_at, meter, is_whole)
+            taken, seconds = False, LOOK_SECONDS if well else AGAIN_SECONDS
+        except Taken:
+            if not taken:
+                event(log, "taken", work="jobs")
+            taken, seconds = True, TAKEN_SECONDS
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), LOOK_SECONDS if well else AGAIN_SECONDS)
+            await asyncio.wait_for(wake.wait(), seconds)
 
 
 async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> bool:
     """Do the jobs that have not been done since they last were to begin; whether none of them failed, or goes on.
+
+    Raises Taken.
 
     Nothing that fails here disturbs the mails: the next time tries again. None is begun by a clock that may be far
     ahead: a mail that comes says that it is right, or an operator who does the jobs by hand.
@@ -159,14 +165,17 @@ async def _run(register: Register, job: Job, terms: JobTerms, meter: Meter) -> R
 
 
 async def _is_done(running: Coroutine[Any, Any, Ran], job: Job) -> bool:
-    """Whether the job neither failed nor goes on. Nothing that fails keeps the others, or the mails, from going on."""
+    """Whether the job neither failed nor goes on. Nothing that fails keeps the others, or the mails, from going on.
+
+    Raises Taken.
+    """
     task = await apart(running)
     error = task.exception()
     if error is None:
         return not task.result().goes_on
-    if isinstance(error, Taken):
-        event(log, "taken", work=f"job-{job.name}")
-    elif isinstance(error, Unavailable):
+    if isinstance(error, Taken):  # whoever is at this one does the others as well
+        raise error
+    if isinstance(error, Unavailable):
         event(log, "unavailable", level=logging.WARNING, work=f"job-{job.name}")
     else:
         fault(log, "job-failed", error, job=job.name)

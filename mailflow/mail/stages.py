@@ -18,7 +18,8 @@ from mailflow.log import event, fault
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.deciding import ClockBehind
 from mailflow.mail.door import MailDoor, Progress, take_over
-from mailflow.register import queues
+from mailflow.register import Taken, queues
+from mailflow.register.transaction import TAKEN_SECONDS
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 60.0
@@ -48,6 +49,8 @@ class Stage:
     """Turns in a row that found the surroundings unavailable."""
     by_clock: bool = False
     """The last of them: mails that wait until a clock is set, and nothing that stands in the way of others."""
+    taken: bool = False
+    """In its last turn another worker was at it."""
     worked: bool = False
     """It has once been through a turn."""
     since: float | None = None
@@ -57,6 +60,11 @@ class Stage:
     def tried(self) -> bool:
         """A turn has come to an end, or is to be tried again."""
         return self.worked or self.failures > 0
+
+    @property
+    def pause_seconds(self) -> float:
+        """Until it looks though nobody woke it."""
+        return min(TAKEN_SECONDS, self.interval_seconds) if self.taken else self.interval_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +175,7 @@ class Stages:
                 await _first(stop.wait(), *wakes, seconds=_pause(stage.failures))
             else:
                 stage.resting.set()
-                await _first(stop.wait(), stage.wake.wait(), seconds=stage.interval_seconds)
+                await _first(stop.wait(), stage.wake.wait(), seconds=stage.pause_seconds)
                 stage.resting.clear()
 
     def _only_decisions_fail(self) -> bool:
@@ -202,8 +210,7 @@ class Stages:
             return Progress()
         stage.since = asyncio.get_running_loop().time()
         try:
-            with self._door.meter.turn(stage.name):
-                progress = await stage.turn(self._door)
+            progress = await self._measured(stage)
         except (Unavailable, Misconfigured) as error:
             if isinstance(error, Misconfigured) and not stage.worked:
                 raise
@@ -233,6 +240,16 @@ class Stages:
                 for one in (self.process, self.compose, self.deliver, self.doubtful):
                     one.wake.set()
         return progress
+
+    async def _measured(self, stage: Stage) -> Progress:
+        """That another worker is at it is no failure, neither of the stage nor in the figures."""
+        stage.taken = False
+        with self._door.meter.turn(stage.name):
+            try:
+                return await stage.turn(self._door)
+            except Taken:
+                stage.taken = True
+                return Progress()
 
     async def _watch(self, idle_seconds: float) -> None:
         """IDLE while the mailbox rests: only an early wake-up, so its failures cost nothing but earliness."""

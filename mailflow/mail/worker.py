@@ -22,8 +22,8 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, Transaction, arrivals, clocks, intake
-from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Taken
+from mailflow.register import Hold, Taken, Transaction, arrivals, clocks, intake
+from mailflow.register.arrivals import UIDVALIDITY_END, Arrival
 from mailflow.registrar import StaleDirectory, Terms
 
 CHUNKS_A_POLL = 4
@@ -46,17 +46,19 @@ Chunk = Sequence[intake.Claimed]
 async def receive(door: MailDoor) -> Progress:
     """Take in the first mails of the inbox, then move them to where they belong. Raises Unavailable.
 
-    One worker at a time and inbox: two that move the same mail leave two copies of it behind.
+    One worker at a time and inbox, the others find it Taken: two that move the same mail leave two copies of it behind.
     """
     async with door.register.alone("receive", of=f"{door.account} {door.inbox}") as ours:
-        return await _receive(door, ours) if ours else Progress()
+        if not ours:
+            raise Taken("another worker reads the inbox")
+        return await _receive(door, ours)
 
 
 @dataclass(slots=True)
 class _Haul:
     """What one turn has come to so far, be it broken off."""
 
-    on_record: Mapping[int, Taken]
+    on_record: Mapping[int, arrivals.Taken]
     """What was there before, by the UIDs of what lies in the inbox."""
     listed: int
     """So many mails lay in the inbox."""
@@ -170,7 +172,7 @@ async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) ->
     return True
 
 
-def _is_known(known: Taken | None, one: Arrival) -> bool:
+def _is_known(known: arrivals.Taken | None, one: Arrival) -> bool:
     return known is not None and known.digest is not None and known.digest == arrivals.digest(one)
 
 

@@ -27,7 +27,10 @@ from mailflow.register.key_store import KeyStore
 from mailflow.register.key_tables import key_home
 from mailflow.register.vault import ContentKey, Vault
 
-__all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Transaction", "batches", "fitting"]
+__all__ = ["ConstraintViolated", "Hold", "LeaseLost", "Register", "Taken", "Transaction", "batches", "fitting"]
+
+TAKEN_SECONDS = 3.0
+"""When whoever found a lock taken looks again: its holder may die with it, and to ask is one cheap statement."""
 
 
 CONNECTIONS_MAX = 12
@@ -37,6 +40,10 @@ these there are eight kinds, and whatever is left serves transactions, which nee
 
 class LeaseLost(Unavailable):
     """Somebody else has taken over these rows, or an operator has; nothing of the transaction happened."""
+
+
+class Taken(Unavailable):
+    """Another worker is at it: nothing failed, and nothing was done. To be tried again after TAKEN_SECONDS."""
 
 
 class Transaction(Statements):

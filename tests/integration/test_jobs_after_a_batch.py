@@ -1,6 +1,5 @@
 """Who works by batches has the jobs of the day done as well: by the first batch after the hour at which they begin."""
 
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +10,7 @@ from mailflow.errors import Unavailable
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import Job, JobTerms, Ran
 from mailflow.ops.metrics import Metrics
-from mailflow.register import Register, clocks, intake, watching
+from mailflow.register import Register, Taken, clocks, intake, watching
 from tests.support.clock import at_instant
 from tests.support.jobs import TERMS
 from tests.support.records import arrival
@@ -60,15 +59,14 @@ async def test_by_a_clock_that_is_far_ahead_nothing_ends_and_nothing_is_erased(
     assert await done_after_a_batch(register, later) == {later}
 
 
-async def test_that_another_worker_is_at_them_is_no_warning(
+async def test_while_another_worker_is_at_them_none_is_tried_and_nothing_is_a_warning(
     register: Register, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
     async with register.alone("jobs") as held:
         assert held
-        await daily.catch_up(register, TERMS, BEGINS, Metrics(), whole)
-    told = [record for record in caplog.records if record.name == daily.__name__]
-    assert [(record.levelname, record.message) for record in told] == [("INFO", "taken")] * len(JOBS)
+        with pytest.raises(Taken):
+            await daily.catch_up(register, TERMS, BEGINS, Metrics(), whole)
+    assert [record for record in caplog.records if record.name == daily.__name__] == []
     assert await done_after_a_batch(register, EVENING) == {EVENING}
 
 
