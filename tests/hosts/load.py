@@ -13,6 +13,11 @@ from tests.hosts.beside import Beside
 from tests.support.letters import Letter, Writer, without_end
 from tests.support.mail_world import MailWorld
 
+DECIDED = (
+    "SELECT (SELECT count(*) FROM intake), (SELECT count(*) FROM intake WHERE next_at IS NULL), "
+    "(SELECT coalesce(sum(last), 0) FROM counter)"
+)
+
 
 @dataclass(kw_only=True)
 class Load(Beside):
@@ -73,6 +78,16 @@ class Register:
         """Seconds from reception to the answer of every mail that has one."""
         seconds = "extract(epoch FROM sent_at - received_at)"
         return [float(one) for (one,) in self._rows(f"SELECT {seconds} FROM outbox WHERE sent_at IS NOT NULL")]
+
+    def stopped_by(self) -> str | None:
+        """Who has stopped the numbers; None while they are given."""
+        ((by,),) = self._rows("SELECT stopped_by FROM issuing")
+        return None if by is None else str(by)
+
+    def decided(self) -> tuple[int, int, int]:
+        """Mails that were taken in; those of them that were decided; numbers that the counters gave."""
+        ((mails, decided, numbers),) = self._rows(DECIDED)
+        return mails, decided, int(numbers)
 
     def rest(self) -> tuple[int, int, int]:
         """Mails to be decided; answers to be sent; mails set aside or held, which no good letter may come to."""

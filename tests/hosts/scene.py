@@ -29,6 +29,8 @@ SETTINGS = {
 }
 """Leases are those of production, ten minutes. Mail servers that do not answer are given up sooner than in production,
 and a doubtful answer is looked for during a minute only, since Postfix delivers at once."""
+ARCHIVE_KEY = "archive.key"
+"""File in the folder of the world: the private key that `mailflow restore` asks for."""
 AMONG = 20
 """Letters of a scenario, about; half before the fault."""
 POST_SECONDS = 0.5
@@ -144,6 +146,10 @@ class Scene:
         self.note(f"NOT within {seconds:.0f} s: {what}")
         return False
 
+    def check(self, what: str, holds: bool) -> None:
+        """The timeline tells it, and whether it is not so."""
+        self.note(what if holds else f"NOT so: {what}")
+
     def wait_for_mark(self) -> bool:
         return self.wait("the worker on a came to that point and was cut off", self.mark.exists)
 
@@ -160,7 +166,7 @@ class Scene:
         with Load(world=self.world, at=self.at, pause_seconds=POST_SECONDS, ahead_max=AMONG * 10) as load:
             yield load
 
-    def finish(self, load: Load) -> list[str]:
+    def finish(self, load: Load, *, restored: bool = False) -> list[str]:
         """Everybody is back; once all is done, what is wrong with what came of the letters."""
         done = drained(self.world, self.register, DRAIN_SECONDS_MAX)
         self.note("nothing is left to do" if done else "NOT: nothing is left to do")
@@ -169,7 +175,7 @@ class Scene:
                 self.note(f"the worker on {name} had ended with {worker.process.exitcode}")
         self.end_workers()
         self.world.settle()
-        return verdict(self.world, load.letters, self.at)
+        return verdict(self.world, load.letters, self.at, restored=restored)
 
     def end_workers(self) -> None:
         for worker in self.workers.values():
@@ -193,7 +199,10 @@ def scene(folder: Path, names: Sequence[str]) -> Iterator[Scene]:
             stack.callback(node.close)
         nodes[0].create()
         nodes[0].start()
-        changes = SETTINGS
+        certificate = folder / "archive.pem"
+        certificate.write_bytes(pki.archive.pem)
+        (folder / ARCHIVE_KEY).write_bytes(pki.archive.key_pem)
+        changes = {**SETTINGS, "keys": {"archive_certificate_file": str(certificate)}}
         world = MailWorld(
             folder, pki, desks(pki), postgres=nodes[0].server, changes=changes, address=network.mail.address
         )
