@@ -1,6 +1,8 @@
 """Workers on hosts of their own, one register, one mailbox: a scene that scenarios are played on, with its timeline."""
 
+import asyncio
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -11,9 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
+from mailflow.registrar import ending
 from tests.hosts.crew import Worker, begin
 from tests.hosts.load import Load, Register, drained, watched
 from tests.hosts.network import Host, Network
@@ -29,6 +33,7 @@ SETTINGS = {
 }
 """Leases are those of production, ten minutes. Mail servers that do not answer are given up sooner than in production,
 and a doubtful answer is looked for during a minute only, since Postfix delivers at once."""
+LOOK_SECONDS = 0.1
 ARCHIVE_KEY = "archive.key"
 """File in the folder of the world: the private key that `mailflow restore` asks for."""
 AMONG = 20
@@ -53,6 +58,34 @@ class CutAt:
         killed.set_up(_Points(self))
 
 
+@dataclass(kw_only=True)
+class InAJob:
+    """A worker whose job stays where it has ended requests and not committed it, as long as the mark is there.
+
+    All else of the worker goes on.
+    """
+
+    mark: Path
+
+    def install(self) -> None:
+        """In the process of the worker."""
+        end_lapsed = ending.end_lapsed
+
+        @functools.wraps(end_lapsed)
+        async def staying(*args: Any) -> Any:
+            ended = await end_lapsed(*args)
+            if ended:
+                self.mark.touch()
+                await asyncio.to_thread(self._stay)
+            return ended
+
+        setattr(ending, "end_lapsed", staying)  # noqa: B010  mypy would not have a function assigned
+
+    def _stay(self) -> None:
+        while self.mark.exists():
+            time.sleep(LOOK_SECONDS)
+
+
 class _Points(killed.Points):
     def __init__(self, what: CutAt) -> None:
         super().__init__(what.point, None)
@@ -64,10 +97,10 @@ class _Points(killed.Points):
         self._what.mark.touch()
 
 
-def _settle_in(host: Host, cut_at: CutAt | None) -> None:
+def _settle_in(host: Host, change: CutAt | InAJob | None) -> None:
     host.enter()
-    if cut_at is not None:
-        cut_at.install()
+    if change is not None:
+        change.install()
 
 
 @dataclass(kw_only=True)
@@ -93,6 +126,8 @@ class Scene:
         self.network.heal()
         self.world.begin_anew()
         self.mark.unlink(missing_ok=True)
+        for log in self.world.folder.glob("*.log"):
+            log.unlink()
         self.timeline.clear()
         self.register.look_at(self.nodes[0].server.url(self.world.database))
         self._begun = time.monotonic()
@@ -104,13 +139,20 @@ class Scene:
     def host(self, name: str) -> Host:
         return self.network.host(name)
 
-    def start(self, name: str, cut_at: CutAt | None = None) -> Worker:
+    def start(self, name: str, change: CutAt | InAJob | None = None, *, mail_alone: bool = True) -> Worker:
         """A worker on the host of that name."""
         config = self._config(name)
-        before = partial(_settle_in, self.host(name), cut_at)
-        worker = begin(config, self.world.folder / f"{name}.log", before=before, mail_alone=True)
+        before = partial(_settle_in, self.host(name), change)
+        worker = begin(config, self._log(name), before=before, mail_alone=mail_alone)
         self.workers[name] = worker
         return worker
+
+    def said(self, name: str) -> str:
+        """What the workers on that host have logged."""
+        return self._log(name).read_text(encoding="utf-8")
+
+    def _log(self, name: str) -> Path:
+        return self.world.folder / f"{name}.log"
 
     def mailflow(self, name: str, *arguments: str) -> tuple[int, str]:
         """A command on that host: its exit code and what it said."""
@@ -142,7 +184,7 @@ class Scene:
             if until():
                 self.note(what)
                 return True
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
         self.note(f"NOT within {seconds:.0f} s: {what}")
         return False
 
@@ -202,7 +244,7 @@ def scene(folder: Path, names: Sequence[str]) -> Iterator[Scene]:
         certificate = folder / "archive.pem"
         certificate.write_bytes(pki.archive.pem)
         (folder / ARCHIVE_KEY).write_bytes(pki.archive.key_pem)
-        changes = {**SETTINGS, "keys": {"archive_certificate_file": str(certificate)}}
+        changes: dict[str, dict[str, Any]] = {**SETTINGS, "keys": {"archive_certificate_file": str(certificate)}}
         world = MailWorld(
             folder, pki, desks(pki), postgres=nodes[0].server, changes=changes, address=network.mail.address
         )
