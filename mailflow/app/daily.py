@@ -94,10 +94,8 @@ async def keep_jobs(
 async def catch_up(register: Register, terms: JobTerms, daily_at: str, meter: Meter, is_whole: IsWhole) -> bool:
     """Do the jobs that have not been done since they last were to begin; whether none of them failed, or goes on.
 
-    Raises Taken.
-
     Nothing that fails here disturbs the mails: the next time tries again. None is begun by a clock that may be far
-    ahead: a mail that comes says that it is right, or an operator who does the jobs by hand.
+    ahead: a mail that comes says that it is right, or an operator who does the jobs by hand. Raises Taken.
     """
     if not await _may_begin(is_whole):
         return False
