@@ -206,6 +206,8 @@ def _file_lock(path: Path, *, stays: bool) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
+        except OSError as error:  # of a file system that is reached by a network
+            raise Unavailable(f"{path.name}: {error.strerror}") from error
         else:
             try:
                 yield True  # closing unlocks

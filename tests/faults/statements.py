@@ -21,8 +21,16 @@ from mailflow.selftest.points import Point, reach
 COMMIT = "COMMIT"
 LOST, LOST_AFTER, CRASHED = "connection lost", "connection lost after it", "server crashed"
 CRASHED_AFTER = "server crashed after it"
-RAISED = {"serialization failure": "40001", "deadlock": "40P01", "disk full": "53100", "out of memory": "53200"}
-"""What PostgreSQL says in place of what was asked for, with its SQLSTATE."""
+RAISED = {
+    "serialization failure": "40001",
+    "deadlock": "40P01",
+    "disk full": "53100",
+    "out of memory": "53200",
+    "input/output error": "58030",
+    "damaged page": "XX001",
+}
+"""What PostgreSQL says in place of what was asked for, with its SQLSTATE; 58030 of files that it cannot read, write or
+sync."""
 SQLITE = {
     "database is locked": (sqlite3.SQLITE_BUSY, "SQLITE_BUSY", "database is locked"),
     "disk I/O error": (sqlite3.SQLITE_IOERR, "SQLITE_IOERR", "disk I/O error"),

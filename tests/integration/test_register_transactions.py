@@ -1,6 +1,9 @@
 """Transactions: all or nothing, whoever is cancelled, whatever deadlocks, from one process or several."""
 
 import asyncio
+import errno
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -229,3 +232,17 @@ async def test_a_task_is_free_again_when_its_process_was_killed(register: Regist
                 return
         await asyncio.sleep(0.05)
     raise AssertionError("still locked")
+
+
+async def test_a_lock_that_the_file_system_does_not_give_is_the_register_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    register = Register.open(f"sqlite:///{tmp_path}/register.db", VAULT)
+    with pytest.raises(Unavailable, match=r"register\.db\.receive\.lock: No locks available"):
+        async with register.alone("receive"):
+            raise AssertionError("nobody knows whether it is ours")
+    await register.close()
