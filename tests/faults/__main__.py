@@ -31,7 +31,7 @@ SWEPT = ("mailflow", "tests/faults", "tests/support/letters.py", "tests/support/
 @click.command()
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted({place.kind for place in PLACES})))
 @click.option("--database", type=click.Choice(["sqlite", "postgresql"]), help="Only there.")
-@click.option("--mailbox", type=click.Choice(["dovecot", "cyrus"]), help="Only there.")
+@click.option("--mailbox", type=click.Choice(sorted({place.mailbox for place in PLACES})), help="Only there.")
 @click.option("--every", default=1, show_default=True, help="One of so many cases.")
 @click.option("--one-way", is_flag=True, help="At each point one of the things that can go wrong, in turn.")
 @click.option("--minutes", type=float, help="No run begins later; a sweep that is cut short has seen some of all.")

@@ -11,14 +11,16 @@ from tests.support.mail_world import ADMIN, INBOX, PROCESSED, SERVICE_USER, Mail
 
 RENUMBERED, EXPUNGED, RENAMED = "UIDVALIDITY changed", "a mail expunged", "mailbox renamed"
 MISSING, MOVED, COPIED, FULL = "folder missing", "half of them moved", "half of them copied", "quota exceeded"
-COMMANDS = ("SELECT", "UID SEARCH", "UID FETCH", "UID MOVE")
+MOVING = ("UID MOVE", "UID COPY", "UID STORE", "UID EXPUNGE")
+"""At once, or by its parts."""
+COMMANDS = ("SELECT", "UID SEARCH", "UID FETCH", *MOVING)
 ELSEWHERE = "Ailleurs"
 _UNLIMITED, _NOTHING = "(STORAGE 1000000)", "(STORAGE 0)"
 
 
 def hows(point: Point) -> Sequence[str]:
     """What can be done before a command; what is about a move, before moves."""
-    moving = (MISSING, MOVED, COPIED, FULL) if point.name.endswith("MOVE") else ()
+    moving = (MISSING, MOVED, COPIED, FULL) if point.name.endswith(("MOVE", "COPY")) else ()
     return (RENUMBERED, EXPUNGED, RENAMED, *moving)
 
 
@@ -51,6 +53,12 @@ class Neighbour:
                 _surely(client.rename(ELSEWHERE, self._world.inbox))
         self._limit(_UNLIMITED)  # refused when the folder is gone, and its limit with it
 
+    def expunge(self) -> None:
+        """What is marked deleted in the inbox, as mail programs do when they leave it."""
+        with self._world.mailbox.session(SERVICE_USER) as client:
+            client.select(self._world.inbox)
+            _surely(client.expunge())
+
     def _do(self, how: str, line: bytes) -> None:
         match how:
             case "UIDVALIDITY changed":
@@ -76,10 +84,13 @@ class Neighbour:
             case "half of them moved" | "half of them copied":
                 client.select(self._world.inbox)
                 uids = client.uid("SEARCH", "ALL")[1][0].split()
-                asked = uids[: max(1, len(uids) // 2)]
+                asked = b",".join(uids[: max(1, len(uids) // 2)]).decode()
                 folder = line.split()[-1].decode()
                 client.create(folder)  # refused when there is one
-                _surely(client.uid("MOVE" if how == MOVED else "COPY", b",".join(asked).decode(), folder))
+                _surely(client.uid("COPY", asked, folder))
+                if how == MOVED:  # by its parts: not every server has MOVE
+                    _surely(client.uid("STORE", asked, "+FLAGS.SILENT", r"(\Deleted)"))
+                    _surely(client.uid("EXPUNGE", asked))
 
     def _limit(self, amount: str) -> tuple[str, Any]:
         """Of the folder for what is done; only Cyrus has one for a folder alone."""

@@ -18,6 +18,8 @@ from tests.servers.postgres import PostgresServer, postgres
 
 AGAIN = "again"
 """As a kind: any fault, in the run that mends the first one."""
+DOVECOT, CYRUS, WITHOUT_MOVE = "dovecot", "cyrus", "dovecot without MOVE"
+"""Servers of the mailbox; without MOVE mails are moved by COPY, STORE and EXPUNGE."""
 CRASH_SAFE = {"synchronous_commit": "on"}
 """What is committed survives a crash of the server, though not of the machine."""
 
@@ -28,9 +30,9 @@ class Place:
 
     kind: str
     database: str = "sqlite"
-    mailbox: str = "dovecot"
+    mailbox: str = DOVECOT
     first: Fault | None = None
-    """What broke the run before, one of the worst; of `AGAIN`."""
+    """What broke the run before, one of the worst; of `AGAIN`, and of what is done only after a fault."""
 
     @property
     def row(self) -> Row:
@@ -39,11 +41,16 @@ class Place:
         return Row(kind=self.kind, database=self.database, mailbox=self.mailbox, first=first)
 
 
+(UNANSWERED,) = (fault for fault in WORST if fault.point.kind == "smtp")
+"""Whether it was sent, only the audit mailbox knows."""
+
 PLACES = (
     Place(kind="kill"),
     Place(kind="kill", database="postgresql"),
+    Place(kind="kill", mailbox=WITHOUT_MOVE),
     Place(kind="imap"),
-    Place(kind="imap", mailbox="cyrus"),
+    Place(kind="imap", mailbox=CYRUS),
+    Place(kind="imap", mailbox=WITHOUT_MOVE),
     Place(kind="smtp"),
     Place(kind="sqlite"),
     Place(kind="postgresql", database="postgresql"),
@@ -51,7 +58,9 @@ PLACES = (
     Place(kind="clock"),
     Place(kind="memory"),
     Place(kind="mailbox"),
-    Place(kind="mailbox", mailbox="cyrus"),
+    Place(kind="mailbox", mailbox=CYRUS),
+    Place(kind="mailbox", mailbox=WITHOUT_MOVE),
+    Place(kind="audit", first=UNANSWERED),
     *(
         Place(kind=AGAIN, first=fault, database=database)
         for database, elsewhere in (("sqlite", {"postgresql"}), ("postgresql", {"sqlite", "kill"}))
@@ -95,11 +104,12 @@ async def _play(
     def goes_on() -> bool:
         return time.time() < until
 
-    async with Stage(folder, postgres=server, cyrus=place.mailbox == "cyrus") as stage:
+    without = ("MOVE",) if place.mailbox == WITHOUT_MOVE else ()
+    async with Stage(folder, postgres=server, cyrus=place.mailbox == CYRUS, without=without) as stage:
         kinds: tuple[str, ...] = (place.kind,)
         first: tuple[Fault, ...] = ()
         if place.first is not None:
-            kinds = tuple(KINDS)
+            kinds = tuple(KINDS) if place.kind == AGAIN else kinds
             first = tuple(fault for fault in worst_of(await stage.record(kinds=KINDS)) if fault == place.first)
         came = await sweep(
             stage, *kinds, portion=portion, first=first, one_way=one_way, progress=progress, goes_on=goes_on

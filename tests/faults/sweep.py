@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mailflow.selftest import lines
 from mailflow.selftest.points import Fault, Point, Portion, chance
-from tests.faults import clocks, files, kills, mailbox, memory, statements
+from tests.faults import audit, clocks, files, kills, mailbox, memory, statements
 from tests.faults.played import Played
 from tests.faults.progress import Progress
 from tests.faults.report import Row
@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[[Point], Sequence[str]]] = {
     "clock": clocks.hows,
     "memory": memory.hows,
     "mailbox": mailbox.hows,
+    "audit": audit.hows,
 }
 """What can go wrong at a point, by its kind."""
 

@@ -38,7 +38,8 @@ LATER_MINUTES = 80
 class MailWorld:
     """A context manager. One register at a time, each as it was after the enrolments; SQLite without `postgres`.
 
-    With `cyrus` the requests come to a mailbox there; desks and the copies of answers have theirs on Dovecot.
+    With `cyrus` the requests come to a mailbox there; desks and the copies of answers have theirs on Dovecot, which
+    does not offer what it is `without`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class MailWorld:
         postgres: PostgresServer | None = None,
         inbox: str = INBOX,
         cyrus: bool = False,
+        without: Sequence[str] = (),
         changes: Mapping[str, Mapping[str, Any]] | None = None,
         address: str = "",
     ) -> None:
@@ -64,7 +66,8 @@ class MailWorld:
         self._config = ""
         users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
         self._address = address
-        self.dovecot = Dovecot(folder / "dovecot", users=dict.fromkeys(users, PASSWORD), address=address)
+        passwords = dict.fromkeys(users, PASSWORD)
+        self.dovecot = Dovecot(folder / "dovecot", users=passwords, address=address, without=without)
         self.mailbox: Dovecot | Cyrus = self.dovecot
         """The server to which the requests come."""
         if cyrus:
