@@ -1,11 +1,12 @@
 """Runs the real command line and kills it (SIGKILL) at a named point.
 
 `python -m tests.support.killed --kill POINT:NTH -- --config … run --once`. The points lie on the seams between the
-worker and the world: each call of a port, each SMTP command, each task of the pool, each commit, named for what it
-commits. They are put there from outside; the program knows nothing of them. `--record FILE` writes down which points a
-run passes. `--later MINUTES` sets its clock forward, for leases and waits that must have run out. `--rounds SECONDS`
-is how often a service says that it lives. `--hurry TIMES`: so much sooner a stage is taken for one that hangs.
-`--until-nothing` runs the command again and again, each time later, until nothing is left.
+worker and the world: each call of a port, each SMTP command, each step of a move, each task of the pool, each commit,
+named for what it commits, or for who does. They are put there from outside; the program knows nothing of them.
+`--record FILE` writes down which points a run passes. `--later MINUTES` sets its clock forward, for leases and waits
+that must have run out. `--rounds SECONDS` is how often a service says that it lives. `--hurry TIMES`: so much sooner a
+stage is taken for one that hangs. `--until-nothing` runs the command again and again, each time later, until nothing is
+left.
 """
 
 # What the processes of the pool would import for nothing is imported inside functions.
@@ -25,6 +26,9 @@ from typing import Any
 
 ANY = "any"
 """As a point: the NTH one that is passed, whatever its name."""
+CHANGED = "changed"
+"""Among what a transaction has done: something that has no name."""
+MOVING = ("CREATE", "MOVE", "COPY", "STORE", "EXPUNGE")
 RUNS_MAX = 8
 NOTHING = "Nothing to do."
 """What the summary of `run --once` says then."""
@@ -81,6 +85,7 @@ def set_up(points: Points) -> None:
     ):
         points.around(owner, method, name)
     _on_fetch(points)
+    _on_moves(points)
     _on_smtp(points)
     _on_commits(points)
 
@@ -97,6 +102,21 @@ def _on_fetch(points: Points) -> None:
             yield mail
 
     setattr(ImapMailbox, "fetch", fetch)  # noqa: B010  mypy would not have a method assigned
+
+
+def _on_moves(points: Points) -> None:
+    """A point after each command that is a move or one of its parts."""
+    from mailflow.mail.imap_session import ImapSession
+
+    run = ImapSession.run
+
+    async def running(self: Any, name: str, *args: Any, **options: Any) -> Any:
+        response = await run(self, name, *args, **options)
+        if name in MOVING:
+            points.reach(f"imap.{name.lower()}.replied")
+        return response
+
+    setattr(ImapSession, "run", running)  # noqa: B010  as above
 
 
 def _on_smtp(points: Points) -> None:
@@ -136,11 +156,59 @@ def _on_smtp(points: Points) -> None:
         setattr(owner, name, method)
 
 
-def _on_commits(points: Points) -> None:
-    """A point before and one after each COMMIT, for each thing that it commits; empty ones are none."""
-    from mailflow.register import Register, doubt, intake, outbox
+_doing: ContextVar[dict[str, None]] = ContextVar("doing")
+"""What the transaction of now has done."""
 
-    doing: ContextVar[dict[str, None]] = ContextVar("doing")
+
+def _on_commits(points: Points) -> None:
+    """A point before and one after each COMMIT that changes something, of both databases; empty ones are none.
+
+    One of each for each thing that it commits; where none of those that are named here is, for who commits.
+    """
+    import sqlalchemy as sa
+
+    from mailflow.register import Register
+    from mailflow.register.key_store import KeyStore
+
+    _name_work()
+    for database in (Register, KeyStore):
+        _on_commits_of(database, points)
+
+    @sa.event.listens_for(sa.Engine, "after_execute")
+    def executed(*told: Any) -> None:
+        statement, result = told[1], told[-1]
+        # How much was changed is not known yet where rows are given back: what does that has a name.
+        if statement.is_dml and not result.returns_rows and result.rowcount:
+            _doing.get({})[CHANGED] = None
+
+
+def _on_commits_of(database: type[Any], points: Points) -> None:
+    original = database.begin
+
+    @contextlib.asynccontextmanager
+    async def begun(self: Any, who: str) -> AsyncIterator[Any]:
+        outer, done = _doing.get({}), dict[str, None]()
+        _doing.set(done)
+        async with original(self) as tx:
+            yield tx
+            _doing.set(outer)  # keys are kept, in a database of their own, in the middle of another transaction
+            names = [name for name in done if name != CHANGED] or [who] * len(done)
+            for name in names:
+                points.reach(f"{name}.before-commit")
+        for name in names:
+            points.reach(f"{name}.after-commit")
+
+    def begin(self: Any) -> Any:
+        caller = sys._getframe(1)
+        module = str(caller.f_globals["__name__"]).rpartition(".")[2]
+        return begun(self, f"{module}.{caller.f_code.co_name.strip('_')}")
+
+    setattr(database, "begin", begin)  # noqa: B010  as above
+
+
+def _name_work() -> None:
+    """What transactions do."""
+    from mailflow.register import doubt, intake, lateness, outbox
 
     def note(module: ModuleType, function: str, at_work: Callable[[Any, tuple[Any, ...]], bool]) -> None:
         original = getattr(module, function)
@@ -149,7 +217,7 @@ def _on_commits(points: Points) -> None:
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
             result = await original(*args, **kwargs)
             if at_work(result, args):
-                doing.get()[f"{module.__name__.rpartition('.')[2]}.{function}"] = None
+                _doing.get({})[f"{module.__name__.rpartition('.')[2]}.{function}"] = None
             return result
 
         setattr(module, function, wrapped)
@@ -178,22 +246,10 @@ def _on_commits(points: Points) -> None:
         ("defer", wanted(2)),
     ):
         note(outbox, function, at_work)
-    note(doubt, "resolve", wanted(1))
-
-    original = Register.begin
-
-    @contextlib.asynccontextmanager
-    async def begin(self: Register) -> AsyncIterator[Any]:
-        names: dict[str, None] = {}
-        doing.set(names)
-        async with original(self) as tx:
-            yield tx
-            for name in names:
-                points.reach(f"{name}.before-commit")
-        for name in names:
-            points.reach(f"{name}.after-commit")
-
-    setattr(Register, "begin", begin)  # noqa: B010  as above
+    for function in ("put_behind", "resolve"):
+        note(doubt, function, wanted(1))
+    note(lateness, "note", found)
+    note(lateness, "give_up", wanted(1))
 
 
 def run(arguments: list[str], *, later: timedelta, until_nothing: bool) -> int:
