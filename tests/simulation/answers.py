@@ -3,16 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from lxml import etree
 
+from mailflow.core.anomalies import Code
 from mailflow.mail.desk import open_answer
 from tests.simulation.cast import Cast, Software
 from tests.simulation.world import Transfer
 
 NUU = "{http://nuu.application.i2/}"
 OURS = "{urn:mailflow:interface:1}"
+HINTS = {Code.REQUEST_MAY_EXIST.value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,9 @@ class Told:
     """None when it was refused: then only the number is repeated that was sent."""
     state: str | None
     codes: frozenset[str]
+    """But of what is only a hint."""
+    hinted: bool
+    """Whether it may be the request of somebody who has one: whoever may consult is told so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,37 @@ class Return:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """How one request stands, or the codes of what was wrong with it."""
+
+    number: str | None
+    state: str | None
+    expires_on: date | None
+    operation: str | None
+    codes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What was said to one question."""
+
+    situation: str | None
+    digest: str | None
+    stands: tuple[Stand, ...]
+    codes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """An `RGE` file."""
+
+    name: str
+    """Of the file that it answers, and its digest."""
+    digest: str
+    answers: tuple[Answered, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """An answer in the hands of a desk."""
 
@@ -50,6 +86,7 @@ class Opened:
     at: datetime
     decided_at: datetime
     returns: tuple[Return, ...]
+    statuses: tuple[Status, ...]
     attestations: tuple[bytes, ...] = field(repr=False)
     """What stands for each, with its number (`service.InProcess.typeset`)."""
 
@@ -76,7 +113,19 @@ class OpenedNotice:
     """Numbers, with their last days."""
 
 
-def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotice:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedDispatch:
+    """What tells a desk of what others did."""
+
+    sender: Software
+    desk: str
+    sequence: int
+    at: datetime
+    octets: bytes = field(repr=False)
+    numbers: tuple[str, ...]
+
+
+def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotice | OpenedDispatch:
     """Raises AnswerRefused, and StopIteration when it went to nobody that we know."""
     sender = next(one for one in cast.senders if one.address == transfer.recipient)
     opened = open_answer(transfer.raw, [sender.decryption_key], [cast.service.der], transfer.at)
@@ -84,6 +133,8 @@ def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotic
         (table,) = opened.files.values()
         rows = [line.split(";") for line in table.decode().splitlines()[1:]]
         return OpenedNotice(message_id=transfer.message_id, ends=frozenset((row[0], row[1]) for row in rows))
+    if any(name.startswith("DIS") for name in opened.files):
+        return _dispatch(opened.files, sender, transfer)
     if any(name.startswith("accuse-technique-") for name in opened.files):
         (octets,) = opened.files.values()
         reception = etree.fromstring(octets)
@@ -105,7 +156,21 @@ def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotic
         at=transfer.at,
         decided_at=datetime.fromisoformat(_text(receipt, f"{OURS}dateDecision")),
         returns=tuple(_return(octets) for name, octets in _files(opened.files) if name.startswith("RET")),
+        statuses=tuple(_status(octets) for name, octets in _files(opened.files) if name.startswith("RGE")),
         attestations=tuple(octets for name, octets in _files(opened.files) if name.startswith("ATT")),
+    )
+
+
+def _dispatch(files: Mapping[str, bytes], sender: Software, transfer: Transfer) -> OpenedDispatch:
+    ((name, octets),) = files.items()
+    elements = etree.fromstring(octets).findall(f"{NUU}demande")
+    return OpenedDispatch(
+        sender=sender,
+        desk=name[3:8],
+        sequence=int(name.removesuffix(".xml").rpartition("-")[2]),
+        at=transfer.at,
+        octets=octets,
+        numbers=tuple(_text(element, f"{NUU}numUnique") for element in elements),
     )
 
 
@@ -127,11 +192,43 @@ def _return(octets: bytes) -> Return:
 def _told(element: etree._Element) -> Told:
     state = element.get(f"{OURS}etat")
     number = element.findtext(f"{NUU}numUnique") if state else None
-    return Told(number=number, state=state, codes=_codes(element))
+    codes = _codes(element)
+    return Told(number=number, state=state, codes=codes - HINTS, hinted=bool(codes & HINTS))
 
 
-def _codes(element: etree._Element) -> frozenset[str]:
-    found = element.findall(f"{NUU}listeAnomalie/{NUU}anomalie")
+def _status(octets: bytes) -> Status:
+    root = etree.fromstring(octets)
+    return Status(
+        name=root.get(f"{OURS}fichier") or "",
+        digest=root.get(f"{OURS}empreinte") or "",
+        answers=tuple(
+            _answered(element) for element in root.iterfind(f"{OURS}listeQuestion/{OURS}question/{OURS}reponse")
+        ),
+    )
+
+
+def _answered(element: etree._Element) -> Answered:
+    return Answered(
+        situation=element.findtext(f"{OURS}situation"),
+        digest=element.findtext(f"{OURS}empreinte"),
+        stands=tuple(_stand(one) for one in element.iterfind(f"{OURS}listeDemande/{OURS}demande")),
+        codes=_codes(element, OURS),
+    )
+
+
+def _stand(element: etree._Element) -> Stand:
+    last = element.findtext(f"{OURS}echeance")
+    return Stand(
+        number=element.findtext(f"{OURS}numUnique"),
+        state=element.findtext(f"{OURS}etat"),
+        expires_on=date.fromisoformat(last) if last else None,
+        operation=element.findtext(f"{OURS}derniereOperation"),
+        codes=_codes(element, OURS) - HINTS,
+    )
+
+
+def _codes(element: etree._Element, of: str = NUU) -> frozenset[str]:
+    found = element.findall(f"{of}listeAnomalie/{of}anomalie")
     return frozenset(code for anomaly in found if (code := anomaly.get("code")) and re.fullmatch(r"CTRL_\w+", code))
 
 

@@ -56,6 +56,8 @@ KNOWN = tuple(
 )
 """Created by the first desk of `alpha`."""
 EVERYTHING = frozenset(Right) - {Right.MANAGE, Right.CONSULT}
+CONSULTING = (DeskCode("59002"), DeskCode("75002"))
+"""Desks that may learn of what others do in their territories, and are told of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ async def enrol(register: Register, senders: Sequence[Software]) -> None:
                 mandate = Mandate(
                     desk=desk,
                     territory=territory,
-                    rights=EVERYTHING,
+                    rights=EVERYTHING | {Right.CONSULT} if desk in CONSULTING else EVERYTHING,
                     starts_on=date(2026, 1, 1),
                     ends_on=None,
                 )

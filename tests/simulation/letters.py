@@ -1,12 +1,13 @@
-"""What is sent: mails of desks' programs, good, repeated, at odds with each other, wrong, unproven and poisonous."""
+"""What is sent, and how it is written: mails with requests, with orders about registered ones, with questions."""
 
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
 
+from mailflow.core.anomalies import Code
 from mailflow.core.calendar import PARIS as PARIS_TIME
 from mailflow.core.form import HousingRequest
 from mailflow.core.model import Operation
@@ -16,7 +17,10 @@ from mailflow.demo.applications import Person, file_name, request_form
 from mailflow.mail.desk import Protection, request_mail
 from mailflow.wire.codec import NUU, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
-from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, MUNICIPALITY, NORD, PARIS, SERVICE, Cast, Software
+from mailflow.wire.management import QuestionElement
+from mailflow.wire.names import question_name
+from mailflow.wire.questions import write_questions
+from tests.simulation.cast import KNOWN, KNOWN_DEPOSIT, MUNICIPALITY, NORD, SERVICE, Cast, Software
 from tests.support.pki import AT
 
 BREAKS = b"X-Simulation: breaks the judge\r\n"
@@ -82,6 +86,35 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One question of a `GES` file, with what decides how it is answered."""
+
+    file: str | None = None
+    number: str | None = None
+    holder: str | None = None
+    """A surname, with `number`."""
+    reference: str | None = None
+    of: Document | None = None
+    """The file that `file` names, or whose only request has the `reference`; None when there is none."""
+    fault: Code | None = None
+    """What is wrong with the question itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """A `GES` file."""
+
+    desk: DeskCode
+    name: str
+    content: bytes = field(repr=False)
+    asked: tuple[Asked, ...]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A mail, with what it says."""
 
@@ -95,6 +128,13 @@ class Letter:
     """The octets of each time it arrives: a relay may add a line."""
     about: str | None
     """The registered request that this letter and some others are about: `lives` judges them together."""
+    questions: tuple[Questions, ...] = ()
+
+    @property
+    def files(self) -> set[tuple[str, str]]:
+        """What is to be returned, by name and digest."""
+        documents = {(document.name, document.digest) for document in self.documents}
+        return documents | {(questions.name, questions.digest) for questions in self.questions}
 
 
 class Writing:
@@ -109,9 +149,8 @@ class Writing:
         self.known = list(KNOWN)
         """Registered requests that no letter is about yet."""
 
-    def write(self, harmful: int, cases: int, changes: "Sequence[Case]") -> list[Letter]:
-        """So many of the `HARMFUL` cases, so many of the others, and these changes."""
-        for case in (*self.rng.sample(HARMFUL, k=harmful), *self.rng.choices(CASES, k=cases), *changes):
+    def write(self, cases: "Sequence[Case]") -> list[Letter]:
+        for case in cases:
             case(self)
         return self.letters
 
@@ -172,6 +211,21 @@ class Writing:
             order=order,
         )
 
+    def ask(self, desk: DeskCode, *asked: Asked) -> Questions:
+        self._files += 1
+        at = AT - timedelta(minutes=self._files)
+        questions = [
+            QuestionElement(
+                file_name=one.file,
+                number=one.number,
+                holder=Holder(surname=one.holder, born_on=BORN_ON) if one.holder else None,
+                reference=one.reference,
+            )
+            for one in asked
+        ]
+        name = question_name(desk, self._files, at)
+        return Questions(desk=desk, name=name, content=write_questions(questions, at), asked=asked)
+
     def good(self, desk: DeskCode, territory: Territory) -> Document:
         return self.document(desk, self.wish(territory))
 
@@ -184,11 +238,13 @@ class Writing:
         times: int = 1,
         above: bytes = b"",
         about: str | None = None,
+        questions: tuple[Questions, ...] = (),
     ) -> None:
         message_id = f"<{len(self.letters)}.{case}@desk.example>"
         encrypted, opaque = self.rng.random() < 0.3, self.rng.random() < 0.3
+        files = [*((one.name, one.content) for one in documents), *((one.name, one.content) for one in questions)]
         raw = above + request_mail(
-            [(document.name, document.content) for document in documents],
+            files,
             Protection(
                 signing_key=sender.signing_key,
                 encrypt_to=self.cast.service.der if encrypted else None,
@@ -211,6 +267,7 @@ class Writing:
                 expected=expected,
                 deliveries=(raw, *(self.rng.choice((raw, relayed)) for _ in range(times - 1))),
                 about=about,
+                questions=questions,
             )
         )
 
@@ -252,148 +309,3 @@ def _form(desk: DeskCode, wish: Wish) -> dict[str, object]:
     if not wish.complete:
         del form["logementRecherche"]["listeTypeLogement"]
     return form
-
-
-# Cases
-
-
-def plain(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("plain", sender, post.good(desk, territory))
-
-
-def several_files(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    mixed = post.document(desk, post.wish(territory), post.wish(territory, complete=False), post.wish(territory))
-    post.letter("several-files", sender, post.good(desk, territory), mixed)
-
-
-def missing(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("missing", sender, post.document(desk, post.wish(territory, complete=False)), times=2)
-
-
-def same_mail_twice(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("same-mail-twice", sender, post.good(desk, territory), times=post.rng.choice((2, 3)))
-
-
-def same_file_in_two_mails(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    shared = post.document(desk, post.wish(territory), post.wish(territory))
-    post.letter("same-file", sender, shared)
-    post.letter("same-file", sender, shared, post.good(desk, territory))
-
-
-def same_name_other_content(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    first = post.good(desk, territory)
-    post.letter("same-name", sender, first)
-    post.letter("same-name", sender, post.document(desk, post.wish(territory), name=first.name))
-
-
-def same_content_other_name(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    first = post.good(desk, territory)
-    other = post.good(desk, territory)
-    renamed = replace(first, name=other.name)
-    post.letter("same-content", sender, first)
-    post.letter("same-content", sender, renamed)
-
-
-def same_person_at_two_desks(post: Writing) -> None:
-    person = post.surname()
-    alpha, bravo, *_ = post.cast.senders
-    for sender in (alpha, bravo):
-        post.letter("same-person", sender, post.document(sender.desks[0][0], post.wish(NORD, person)))
-    # In another territory it is another request.
-    post.letter("same-person", bravo, post.document(bravo.desks[1][0], post.wish(PARIS, person)))
-
-
-def couple_and_spouse(post: Writing) -> None:
-    one, other = post.surname(), post.surname()
-    alpha, bravo, *_ = post.cast.senders
-    post.letter("couple", alpha, post.document(alpha.desks[0][0], post.wish(NORD, one, other)))
-    post.letter("couple", bravo, post.document(bravo.desks[0][0], post.wish(NORD, other)))
-
-
-def same_reference_same_request(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    wish = post.wish(territory, reference=f"ref-{len(post.letters)}")
-    post.letter("same-reference", sender, post.document(desk, wish))
-    post.letter("same-reference", sender, post.document(desk, wish))
-
-
-def same_reference_other_request(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    reference = f"ref-{len(post.letters)}"
-    for _ in range(2):
-        post.letter("reference-taken", sender, post.document(desk, post.wish(territory, reference=reference)))
-
-
-CASES: tuple[Case, ...] = (
-    plain,
-    several_files,
-    missing,
-    same_mail_twice,
-    same_file_in_two_mails,
-    same_name_other_content,
-    same_content_other_name,
-    same_person_at_two_desks,
-    couple_and_spouse,
-    same_reference_same_request,
-    same_reference_other_request,
-)
-
-
-# Cases that harm others
-
-
-def unsigned(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("unsigned", sender, post.good(desk, territory), expected=Expected.SILENCE)
-    signed = post.letters.pop()
-    head, _, _ = signed.raw.partition(b"MIME-Version")
-    raw = head + b"Content-Type: text/xml; name=" + signed.documents[0].name.encode() + b"\r\n\r\n"
-    raw += signed.documents[0].content
-    post.letters.append(
-        Letter(
-            case=signed.case,
-            raw=raw,
-            message_id=signed.message_id,
-            sender=sender,
-            documents=signed.documents,
-            expected=Expected.SILENCE,
-            deliveries=(raw,),
-            about=None,
-        )
-    )
-
-
-def stranger(post: Writing) -> None:
-    somebody = post.cast.stranger
-    post.letter("stranger", somebody, post.good(*somebody.desks[0]), expected=Expected.SILENCE)
-
-
-def breaking(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("breaking", sender, post.good(desk, territory), expected=Expected.STRUCK, above=BREAKS)
-
-
-def killing(post: Writing) -> None:
-    sender, desk, territory = post.software()
-    post.letter("killing", sender, post.good(desk, territory), expected=Expected.STRUCK, above=KILLS)
-
-
-def late(post: Writing) -> None:
-    sender = post.cast.late
-    post.letter("late", sender, post.good(*sender.desks[0]))
-
-
-def suspect(post: Writing) -> None:
-    sender = post.cast.suspect
-    post.letter("suspect", sender, post.good(*sender.desks[0]), expected=Expected.EITHER)
-
-
-HARMFUL: tuple[Case, ...] = (unsigned, stranger, breaking, killing, late, late, suspect, suspect)
-"""A whole story has them all."""

@@ -5,8 +5,8 @@ about it in which the model says all that was told, and ends as the register doe
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailflow.core.anomalies import Code
@@ -29,6 +29,8 @@ class Life:
     """Of the last mail about it."""
     renewed: bool = False
     others_acted: bool = False
+    operation: str = Operation.CREATION.value
+    """The last that changed it."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,9 @@ class Model:
                 life.renewed = True
         if order.persons and order.operation is not Operation.CREATION_AFTER_SEPARATION:
             life.persons = order.persons
-        life.others_acted |= document.desk != CREATOR and before != (life.persons, life.state, life.renewed)
+        if before != (life.persons, life.state, life.renewed):
+            life.others_acted |= document.desk != CREATOR
+            life.operation = order.operation.value
         life.dated_at = document.dated_at
         created = order.operation is Operation.CREATION_AFTER_SEPARATION
         return ACTIVE if created else life.state, frozenset(code.value for code in warnings)
@@ -103,14 +107,26 @@ def _refused(*codes: Code) -> tuple[None, frozenset[str]]:
     return None, frozenset(code.value for code in codes)
 
 
-def explanations(number: str, documents: Sequence[Document], told: Sequence[Told]) -> Iterator[dict[object, Life]]:
-    """How the requests of a case may stand: once for each order of its mails that explains what was told.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """An order of the mails of a case in which the model says all that was told."""
 
-    Requests that came to be are named by the place of their mail.
-    """
+    order: tuple[int, ...]
+    """The places of the mails."""
+    lives: Mapping[object, Life]
+    """How the requests stand at the end. Those that came to be are named by the place of their mail."""
+    stages: tuple[Life, ...]
+    """How the registered one stood before the first mail, and after each."""
+
+
+def explanations(number: str, documents: Sequence[Document], told: Sequence[Told]) -> Iterator[Explanation]:
+    """Of what was told of a registered request by the answers to these mails."""
     (known,) = (one for one in KNOWN if one.number == number)
     for order in itertools.permutations(range(len(documents))):
-        model = Model({number: Life(persons=known.persons)})
-        said = {place: model.decide(place, documents[place]) for place in order}
+        model, said = Model({number: Life(persons=known.persons)}), dict[int, tuple[str | None, frozenset[str]]]()
+        stages = [replace(model.lives[number])]
+        for place in order:
+            said[place] = model.decide(place, documents[place])
+            stages.append(replace(model.lives[number]))
         if all(said[place] == (one.state, one.codes) for place, one in enumerate(told)):
-            yield model.lives
+            yield Explanation(order=order, lives=model.lives, stages=tuple(stages))

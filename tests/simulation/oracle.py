@@ -14,7 +14,6 @@ from typing import cast
 import sqlalchemy as sa
 
 from mailflow.core import numbers
-from mailflow.core.anomalies import Code
 from mailflow.core.model import Operation
 from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
@@ -22,10 +21,12 @@ from mailflow.wire.writer import STATES
 from tests.simulation import remains
 from tests.simulation.answers import Opened, OpenedNotice, OpenedReceipt, Return, Told, read
 from tests.simulation.cast import KNOWN, the_cast
-from tests.simulation.letters import Document, Expected, Letter, Wish
+from tests.simulation.glimpses import Files, Glimpse, glimpses
+from tests.simulation.letters import Document, Expected, Letter
 from tests.simulation.lives import Life, explanations
 from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE, SENDING_MAX
 from tests.simulation.simulation import Run
+from tests.simulation.wishes import Requests
 from tests.simulation.world import STALL, Transfer
 from tests.support.pki import AT
 
@@ -38,6 +39,7 @@ async def judge(run: Run) -> list[str]:
     """Every broken promise of this run, in words."""
     opened = [read(transfer, the_cast()) for transfer in run.world.transfers]
     answers = [one for one in opened if isinstance(one, Opened)]
+    seen = list(glimpses(run.letters, answers))
     found = [
         *_letters_are_answered(run, answers),
         *_one_answer_a_mail(run.world.transfers, answers),
@@ -46,7 +48,8 @@ async def judge(run: Run) -> list[str]:
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
         *_notices_are_given_once(run, [one for one in opened if isinstance(one, OpenedNotice)]),
         *Requests(run.letters, answers).findings(),
-        *await _lives_are_explained(run, answers),
+        *await _lives_are_explained(run, answers, seen),
+        *Files(answers).findings(seen),
         *_the_suspect_is_told_nothing(run, answers),
         *await _the_register_agrees(run, answers),
         *await remains.judge(run),
@@ -69,7 +72,7 @@ def _letters_are_answered(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
             yield f"somebody was answered who must not be: {answer.in_reply_to}"
         elif letter.sender is not answer.sender:
             yield f"the answer to {letter.message_id} went to somebody else"
-        elif {(r.name, r.digest) for r in answer.returns} != {(d.name, d.digest) for d in letter.documents}:
+        elif _returned(answer) != sorted(letter.files):
             yield f"the answer to {letter.message_id} does not return the files of that mail"
     for letter in run.letters:
         distinct, times = len(told[letter.message_id]), len(letter.deliveries)
@@ -79,6 +82,12 @@ def _letters_are_answered(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
             yield f"{letter.message_id} came {times} times and has {distinct} answers"
         if letter.expected is Expected.EITHER and distinct > times:
             yield f"{letter.message_id} came {times} times and has {distinct} answers"
+
+
+def _returned(answer: Opened) -> list[tuple[str, str]]:
+    """The files of the mail that it returns, by name and digest."""
+    files = [(one.name, one.digest) for one in answer.returns]
+    return sorted([*files, *((one.name, one.digest) for one in answer.statuses)])
 
 
 def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened]) -> Iterator[str]:
@@ -150,7 +159,7 @@ def _receipts_come_first(run: Run, receipts: Iterable[OpenedReceipt], answers: I
             yield f"somebody had a receipt who must not: {receipt.in_reply_to}"
         elif letter.sender is not receipt.sender:
             yield f"the receipt of {letter.message_id} went to somebody else"
-        elif receipt.digests != {document.digest for document in letter.documents}:
+        elif receipt.digests != {digest for _, digest in letter.files}:
             yield f"the receipt of {letter.message_id} names other files"
         if receipt.intake in told:
             yield f"intake {receipt.intake} has two receipts"
@@ -178,129 +187,51 @@ def _the_suspect_is_told_nothing(run: Run, answers: Iterable[Opened]) -> Iterato
             yield f"{answer.in_reply_to} was decided while its sender was suspended"
 
 
-# Requests
-
-
-Owner = tuple[str, Wish]
-"""A desk and its request: one that is sent again, in whatever file, is the same."""
-
-
-class Requests:
-    """What was said of each request, against what was sent."""
-
-    def __init__(self, letters: Iterable[Letter], answers: Iterable[Opened]) -> None:
-        self.documents: dict[tuple[str, str], Document] = {}
-        for letter in letters:
-            if letter.expected in {Expected.ANSWERED, Expected.EITHER} and letter.about is None:
-                self.documents |= {(document.name, document.digest): document for document in letter.documents}
-        self.returns: dict[tuple[str, str], list[Return]] = defaultdict(list)
-        for answer in answers:
-            for returned in answer.returns:
-                self.returns[returned.name, returned.digest].append(returned)
-        self.numbers: dict[str, set[Wish]] = defaultdict(set)
-        """What was told, by number."""
-        self.holders: dict[object, dict[str, Owner]] = defaultdict(dict)
-        """Numbers, and the requests that have them, by what only one may have: person and territory, reference."""
-        self.names: dict[tuple[str, str], set[str]] = defaultdict(set)
-        """Contents that got numbers, by desk and name of the file."""
-        for key, returns in self.returns.items():
-            if (document := self.documents.get(key)) is not None:
-                self._note(document, returns)
-
-    def _note(self, document: Document, returns: Iterable[Return]) -> None:
-        for returned in returns:
-            for wish, told in zip(document.wishes, returned.told, strict=True):
-                if told.number:
-                    self.numbers[told.number].add(wish)
-                    for only_one in (*_identities(wish), *_reference(document, wish)):
-                        self.holders[only_one][told.number] = (document.desk, wish)
-                    self.names[document.desk, document.name].add(document.digest)
-
-    def findings(self) -> Iterator[str]:
-        for key, document in self.documents.items():
-            if returns := self.returns.get(key):
-                yield from self._of_document(document, returns)
-        for number, wishes in self.numbers.items():
-            if len(wishes) > 1:
-                yield f"{number} was given to more than one request"
-        for only_one, holders in self.holders.items():
-            if len(holders) > 1:
-                yield f"{only_one} is held twice: {sorted(holders)}"
-        yield from (f"{name} is bound twice" for name, digests in self.names.items() if len(digests) > 1)
-
-    def _of_document(self, document: Document, returns: list[Return]) -> Iterator[str]:
-        bound = [returned for returned in returns if Code.FILE_NAME_TAKEN not in returned.codes]
-        if len({returned.octets for returned in bound}) > 1:
-            yield f"{document.name}: repeats got other RET octets"
-        if bound and len(bound) != len(returns):
-            yield f"{document.name}: a repeat was refused for its name"
-        for returned in returns:
-            excuses = [code for code in returned.codes if not self._excuses_file(code, document)]
-            yield from (f"{document.name}: {code} without an excuse" for code in excuses)
-            for wish, told in zip(document.wishes, returned.told, strict=True):
-                yield from self._of_wish(document, returned, wish, told.number, told.codes)
-
-    def _of_wish(
-        self, document: Document, returned: Return, wish: Wish, number: str | None, codes: frozenset[str]
-    ) -> Iterator[str]:
-        if number is not None:
-            if not wish.complete:
-                yield f"{document.name}: a request with a fault has a number"
-            parts = numbers.parse(number)
-            if (parts.territory, numbers.month_key(wish.deposited_on)) != (wish.territory, number[3:7]):
-                yield f"{document.name}: {number} does not say territory and month of the deposit"
-        elif Code.FILE_NAME_TAKEN not in returned.codes and not any(
-            self._excuses_request(code, document, wish) for code in codes
-        ):
-            yield f"{document.name}: an acceptable request has no number ({', '.join(sorted(codes))})"
-
-    def _excuses_file(self, code: str, document: Document) -> bool:
-        others = [other for other in self.documents.values() if other is not document and other.desk == document.desk]
-        if code == Code.FILE_NAME_TAKEN:
-            return any(other.name == document.name and self.returns[other.name, other.digest] for other in others)
-        return code == Code.FILE_CONTENT_KNOWN and any(other.digest == document.digest for other in others)
-
-    def _excuses_request(self, code: str, document: Document, wish: Wish) -> bool:
-        if code == Code.VALUE_MISSING:
-            return not wish.complete
-        keys = {Code.REQUEST_EXISTS: _identities(wish), Code.REFERENCE_TAKEN: _reference(document, wish)}
-        owners = [owner for key in keys.get(Code(code), ()) for owner in self.holders[key].values()]
-        return any(owner != (document.desk, wish) for owner in owners)
-
-
-def _identities(wish: Wish) -> list[object]:
-    return [(wish.territory, person) for person in wish.persons]
-
-
-def _reference(document: Document, wish: Wish) -> list[object]:
-    return [(document.desk, "reference", wish.reference)] if wish.reference else []
-
-
 # Lives
 
 
-async def _lives_are_explained(run: Run, answers: Iterable[Opened]) -> list[str]:
+async def _lives_are_explained(run: Run, answers: Sequence[Opened], seen: Iterable[Glimpse]) -> list[str]:
     """Of each registered request: what was told, and how it stands, by an order of the mails about it."""
     returns: dict[tuple[str, str], set[Return]] = defaultdict(set)
+    first: dict[tuple[str, str], datetime] = {}
     for answer in answers:
         for returned in answer.returns:
-            returns[returned.name, returned.digest].add(returned)
-    found = []
+            key = (returned.name, returned.digest)
+            returns[key].add(returned)
+            first[key] = min(answer.decided_at, first.get(key, answer.decided_at))
+    found, cases = [], _cases(run.letters)
     async with run.house.register.read() as tx:
-        for number, documents in _cases(run.letters).items():
-            of_each = [returns[document.name, document.digest] for document in documents]
+        for number in (known.number for known in KNOWN):
+            keys = [(document.name, document.digest) for document in cases[number]]
+            of_each = [returns[key] for key in keys]
             found += [f"{number}: repeats got other RET octets" for several in of_each if len(several) > 1]
             if not all(of_each):
                 continue  # that somebody had no answer is told elsewhere
             told = [next(iter(several)).told[0] for several in of_each]
             stand = {one.number: await requests.find(tx, one.number) for one in told if one.number}
             stand[number] = await requests.find(tx, number)
-            ends = list(explanations(number, documents, told))
-            if not ends:
-                found.append(f"{number}: no order of its mails explains {told}")
-            elif not any(_as_told(lives, number, told, stand) for lives in ends):
-                found.append(f"{number}: it does not stand as it was told")
+            glimpsed = [one for one in seen if one.of_a_life and one.asked.number == number]
+            found += _explained(number, cases[number], told, [first[key] for key in keys], stand, glimpsed)
     return found
+
+
+def _explained(
+    number: str,
+    documents: Sequence[Document],
+    told: Sequence[Told],
+    moments: Sequence[datetime],
+    stand: Mapping[str, StoredRequest | None],
+    seen: Sequence[Glimpse],
+) -> list[str]:
+    """`told` and `moments` by the places of `documents`; `seen` is what was told of the request meanwhile."""
+    ends = list(explanations(number, documents, told))
+    if not ends:
+        return [f"{number}: no order of its mails explains {told}"]
+    if not any(_as_told(end.lives, number, told, stand) for end in ends):
+        return [f"{number}: it does not stand as it was told"]
+    if not any(all(one.is_explained(end, moments) for one in seen) for end in ends):
+        return [f"{number}: no order of its mails explains that {'; '.join(map(str, seen))}"]
+    return []
 
 
 def _cases(letters: Iterable[Letter]) -> dict[str, list[Document]]:

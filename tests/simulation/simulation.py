@@ -16,11 +16,13 @@ from mailflow.register import acts, journal, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
+from tests.simulation.cases import CASES, HARMFUL
 from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
 from tests.simulation.changes import CHANGES
-from tests.simulation.letters import HARMFUL, Letter, Writing
+from tests.simulation.letters import Letter, Writing
 from tests.simulation.nights import JOB_TURNS, SWEEP, forget_former_masters, next_master
+from tests.simulation.questions import QUESTIONS
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
@@ -42,7 +44,7 @@ class Size:
         return 7 * self.steps // 10
 
 
-WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=5, changes=3)
+WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=6, changes=3)
 SHORT = Size(steps=10, harmful=2, cases=1, changes=1)
 WHOLE_EVERY = 7
 """Of so many seeds one is a whole story; a short one takes a quarter of its time. It has no divisor in common with what
@@ -120,8 +122,13 @@ class Simulation:
         world.meanwhile = self._others_go_on
         self.size = size = WHOLE if seed % WHOLE_EVERY == 0 else SHORT
         self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
-        changes = rng.sample(CHANGES, k=size.changes)
-        written = Writing(the_cast(), rng).write(size.harmful, size.cases, changes)
+        written = Writing(the_cast(), rng).write(
+            [
+                *rng.sample(HARMFUL, k=size.harmful),
+                *rng.sample(CHANGES, k=size.changes),
+                *rng.choices((*CASES, *QUESTIONS), k=size.cases),
+            ]
+        )
         arrivals = [(letter, raw, rng.randrange(size.arrivals)) for letter in written for raw in letter.deliveries]
         rng.shuffle(arrivals)
         kept = [one for n, one in enumerate(written) if story.has("letter", n)]
