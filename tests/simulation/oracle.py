@@ -45,6 +45,7 @@ async def judge(run: Run) -> list[str]:
         *_one_answer_a_mail(run.world.transfers, answers),
         *_attestations_are_issued_once(run, answers),
         *_copies_are_excused(run),
+        *_nothing_is_numbered_while_numbers_are_stopped(run),
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
         *_notices_are_given_once(run, [one for one in opened if isinstance(one, OpenedNotice)]),
         *Requests(run.letters, answers).findings(),
@@ -144,6 +145,12 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
                 yield f"{id_} was sent again while the first sending could be under way"
             if not late and not urgent:
                 yield f"{id_} was sent again although its copy could be seen, or too early"
+
+
+def _nothing_is_numbered_while_numbers_are_stopped(run: Run) -> Iterator[str]:
+    for stop in run.stops:
+        if given := stop.after - stop.before:
+            yield f"numbers were given although they were stopped since {stop.at}: {sorted(given)}"
 
 
 def _receipts_come_first(run: Run, receipts: Iterable[OpenedReceipt], answers: Iterable[Opened]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor
 from mailflow.mail.kinds import ANSWER
-from mailflow.register import acts, journal, queues
+from mailflow.register import acts, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
@@ -25,6 +25,7 @@ from tests.simulation.nights import JOB_TURNS, SWEEP, forget_former_masters, nex
 from tests.simulation.questions import QUESTIONS
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
+from tests.simulation.switch import ACT, Spell, Stop, Switch
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
 
@@ -37,6 +38,8 @@ class Size:
     """Cases that harm others; `cases` are of the rest, `changes` about requests that were there before."""
     cases: int
     changes: int
+    stops: int
+    """Spells without numbers, where there are any."""
 
     @property
     def arrivals(self) -> int:
@@ -44,8 +47,8 @@ class Size:
         return 7 * self.steps // 10
 
 
-WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=6, changes=3)
-SHORT = Size(steps=10, harmful=2, cases=1, changes=1)
+WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=6, changes=3, stops=2)
+SHORT = Size(steps=10, harmful=2, cases=1, changes=1, stops=1)
 WHOLE_EVERY = 7
 """Of so many seeds one is a whole story; a short one takes a quarter of its time. It has no divisor in common with what
 else comes `_EVERY` so many, so that all of it comes in stories of either size."""
@@ -55,6 +58,8 @@ JUMP = 0.25
 """How likely in a step a longer time passes."""
 NIGHT, ROTATION, RESTART = 0.1, 0.04, 0.05
 """How likely in a step jobs run, another master key wraps, a worker is started anew without need."""
+STOPS_EVERY = 3
+"""Of so many seeds one has an operator who stops the numbers for a while."""
 OPERATOR_EVERY = 4
 """Of so many seeds one has an operator who acts without any need."""
 SWEEP_EVERY, SWEEPS = 5, 8
@@ -72,7 +77,6 @@ ROUND = timedelta(minutes=20)
 JUMPS = (timedelta(minutes=1), timedelta(minutes=11), timedelta(minutes=80))
 TURN_SECONDS_MAX = 600.0
 """No turn takes a thousandth of that: whoever still waits then, on however busy a machine, waits for ever."""
-ACT = journal.Act(by="operator", why="simulation")
 
 Turn = Callable[[MailDoor], Coroutine[Any, Any, object]]
 # Looked up when called, so that a planted fault is met.
@@ -99,6 +103,7 @@ class Run:
     letters: Sequence[Letter]
     parts: Sequence[Part]
     """What could still be left out of the story."""
+    stops: Sequence[Stop]
     sent_again: dict[str, list[datetime]] = field(default_factory=dict)
     """When an operator had a mail of ours sent again, by its Message-ID."""
     innocents_struck: int = 0
@@ -132,7 +137,11 @@ class Simulation:
         arrivals = [(letter, raw, rng.randrange(size.arrivals)) for letter in written for raw in letter.deliveries]
         rng.shuffle(arrivals)
         kept = [one for n, one in enumerate(written) if story.has("letter", n)]
-        self.run = Run(seed, self.house, kept, story.parts(steps=size.steps, letters=len(written)))
+        spells = [Spell.drawn(rng, size.steps) for _ in range(size.stops)] if seed % STOPS_EVERY == 1 else []
+        willed = [one for n, one in enumerate(spells) if story.has("stop", n)]
+        self.switch = Switch(self.house.register, world, willed)
+        parts = story.parts(steps=size.steps, letters=len(written), stops=len(spells))
+        self.run = Run(seed, self.house, kept, parts, self.switch.stops)
         self.arrivals = [(raw, step) for letter, raw, step in arrivals if letter in kept]
         self.workers = [Worker(self.house, f"{n}.0") for n in range(rng.choices((2, 3, 4), weights=(3, 2, 1))[0])]
         self.lives = 0
@@ -169,6 +178,8 @@ class Simulation:
         work: list[Coroutine[Any, Any, None]] = [self._turns(lines)]
         if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
             work.append(self._operator_meddles())
+        if self.switch.turns(step):
+            work.append(self.switch.throw())
         if self.rng.random() < ROTATION:
             work.append(self._another_master_key())
         await asyncio.gather(*work)
@@ -193,6 +204,7 @@ class Simulation:
 
     async def _clear_up(self) -> None:
         self.world.weather = CALM
+        await self.switch.open()
         if len(self.house.suspensions) % 2:
             await self.house.toggle_suspect()
         done = 0
