@@ -118,6 +118,7 @@ class OpenedDispatch:
     """What tells a desk of what others did."""
 
     sender: Software
+    message_id: str
     desk: str
     sequence: int
     at: datetime
@@ -166,6 +167,7 @@ def _dispatch(files: Mapping[str, bytes], sender: Software, transfer: Transfer) 
     elements = etree.fromstring(octets).findall(f"{NUU}demande")
     return OpenedDispatch(
         sender=sender,
+        message_id=transfer.message_id,
         desk=name[3:8],
         sequence=int(name.removesuffix(".xml").rpartition("-")[2]),
         at=transfer.at,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
+from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.work import Job, JobTerms
 from mailflow.mail.cms import KeyPair, PemKey
@@ -38,7 +39,7 @@ class JobTurn:
 
 
 JOB_TURNS = tuple(JobTurn(job) for job in JOBS)
-SWEEP = JobTurn(LOOSE_KEYS)
+SWEEP, NEWS = JobTurn(LOOSE_KEYS), JobTurn(DISPATCH_JOB)
 
 
 async def next_master(register: Register) -> str:

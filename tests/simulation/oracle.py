@@ -19,8 +19,9 @@ from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
 from mailflow.wire.writer import STATES
 from tests.simulation import remains
-from tests.simulation.answers import Opened, OpenedNotice, OpenedReceipt, Return, Told, read
+from tests.simulation.answers import Opened, OpenedDispatch, OpenedNotice, OpenedReceipt, Return, Told, read
 from tests.simulation.cast import KNOWN, the_cast
+from tests.simulation.copies import Copies, names
 from tests.simulation.glimpses import Files, Glimpse, glimpses
 from tests.simulation.letters import Document, Expected, Letter
 from tests.simulation.lives import Life, explanations
@@ -53,6 +54,7 @@ async def judge(run: Run) -> list[str]:
         *Files(answers).findings(seen),
         *_the_suspect_is_told_nothing(run, answers),
         *await _the_register_agrees(run, answers),
+        *await _dispatches_tell_what_others_did(run, answers, [o for o in opened if isinstance(o, OpenedDispatch)]),
         *await remains.judge(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:
@@ -261,12 +263,6 @@ def _as_told(
     return True
 
 
-def _names(stored: StoredRequest) -> tuple[str, ...]:
-    assert stored.payload is not None
-    persons = json.loads(stored.payload)["personnePhysique"]
-    return tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
-
-
 # The register
 
 
@@ -292,6 +288,21 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
         if sorted(taken) != list(range(1, len(taken) + 1)):
             found.append(f"the sequence of {key} has holes: {sorted(taken)}")
     return found
+
+
+def _names(stored: StoredRequest) -> tuple[str, ...]:
+    assert stored.payload is not None
+    return names(json.loads(stored.payload))
+
+
+async def _dispatches_tell_what_others_did(
+    run: Run, answers: Sequence[Opened], dispatches: Sequence[OpenedDispatch]
+) -> list[str]:
+    async with run.house.register.read() as tx:
+        registered = [row.number for row in await tx.all(sa.text("SELECT number FROM request"))]
+        stored = await requests.find_all(tx, registered)
+    changed = {letter.about for letter in run.letters if letter.about} | _told_of_lives(run, answers)
+    return list(Copies(answers, dispatches).findings(stored, changed))
 
 
 def _told_of_lives(run: Run, answers: Iterable[Opened]) -> set[str]:

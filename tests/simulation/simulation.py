@@ -21,7 +21,7 @@ from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
 from tests.simulation.changes import CHANGES
 from tests.simulation.letters import Letter, Writing
-from tests.simulation.nights import JOB_TURNS, SWEEP, forget_former_masters, next_master
+from tests.simulation.nights import JOB_TURNS, NEWS, SWEEP, forget_former_masters, next_master
 from tests.simulation.questions import QUESTIONS
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
@@ -65,6 +65,8 @@ OPERATOR_EVERY = 4
 SWEEP_EVERY, SWEEPS = 5, 8
 """Of so many seeds one has its content keys looked through so often in a step: of what comes between two statements of
 somebody else, that does harm the most."""
+NEWS_EVERY, NEWS_LIKELY = 5, 0.3
+"""Of so many seeds one has what is new dispatched again and again, by two at once."""
 RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
@@ -175,6 +177,8 @@ class Simulation:
             lines.append((self.rng.randrange(several), self._some_jobs()))
         if self.run.seed % SWEEP_EVERY == 1:
             lines.append((self.rng.randrange(several), (SWEEP,) * SWEEPS))
+        if self.run.seed % NEWS_EVERY == 0 and self.rng.random() < NEWS_LIKELY:
+            lines += [(index, (NEWS,)) for index in self.rng.sample(range(several), k=2)]
         work: list[Coroutine[Any, Any, None]] = [self._turns(lines)]
         if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
             work.append(self._operator_meddles())

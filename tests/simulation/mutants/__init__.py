@@ -1,6 +1,27 @@
 """Planted faults, by the stage that they are planted in."""
 
-from tests.simulation.mutants import asking, changing, deciding, lateness, nightly, receiving, sending, stopping
+from tests.simulation.mutants import (
+    asking,
+    changing,
+    deciding,
+    dispatching,
+    lateness,
+    nightly,
+    receiving,
+    sending,
+    stopping,
+)
 from tests.simulation.mutants.planting import MUTANTS
 
-__all__ = ["MUTANTS", "asking", "changing", "deciding", "lateness", "nightly", "receiving", "sending", "stopping"]
+__all__ = [
+    "MUTANTS",
+    "asking",
+    "changing",
+    "deciding",
+    "dispatching",
+    "lateness",
+    "nightly",
+    "receiving",
+    "sending",
+    "stopping",
+]
