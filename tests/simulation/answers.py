@@ -8,8 +8,9 @@ from datetime import date, datetime
 from lxml import etree
 
 from mailflow.core.anomalies import Code
-from mailflow.mail.desk import open_answer
-from tests.simulation.cast import Cast, Software
+from mailflow.mail.cms import DecryptionKey
+from mailflow.mail.desk import AnswerRefused, OpenedAnswer, open_answer
+from tests.simulation.cast import Cast, Software, the_cast
 from tests.simulation.world import Transfer
 
 NUU = "{http://nuu.application.i2/}"
@@ -87,6 +88,8 @@ class Opened:
     decided_at: datetime
     returns: tuple[Return, ...]
     statuses: tuple[Status, ...]
+    to_next: bool
+    """Whether it was encrypted to the next certificate."""
     attestations: tuple[bytes, ...] = field(repr=False)
     """What stands for each, with its number (`service.InProcess.typeset`)."""
 
@@ -114,6 +117,15 @@ class OpenedNotice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSuccession:
+    """What tells a sender of a certificate that was offered in its name."""
+
+    sender: Software
+    message_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedDispatch:
     """What tells a desk of what others did."""
 
@@ -126,10 +138,18 @@ class OpenedDispatch:
     numbers: tuple[str, ...]
 
 
-def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotice | OpenedDispatch:
+AnyOpened = Opened | OpenedReceipt | OpenedNotice | OpenedSuccession | OpenedDispatch
+
+
+def read(transfer: Transfer, cast: Cast) -> AnyOpened:
     """Raises AnswerRefused, and StopIteration when it went to nobody that we know."""
     sender = next(one for one in cast.senders if one.address == transfer.recipient)
-    opened = open_answer(transfer.raw, [sender.decryption_key], [cast.service.der], transfer.at)
+    try:
+        opened, to_next = _open(transfer, sender.next_decryption_key), True
+    except AnswerRefused:
+        opened, to_next = _open(transfer, sender.decryption_key), False
+    if not opened.files:
+        return OpenedSuccession(sender=sender, message_id=transfer.message_id, text=opened.text)
     if all(name.startswith("preavis-") for name in opened.files):
         (table,) = opened.files.values()
         rows = [line.split(";") for line in table.decode().splitlines()[1:]]
@@ -158,8 +178,13 @@ def read(transfer: Transfer, cast: Cast) -> Opened | OpenedReceipt | OpenedNotic
         decided_at=datetime.fromisoformat(_text(receipt, f"{OURS}dateDecision")),
         returns=tuple(_return(octets) for name, octets in _files(opened.files) if name.startswith("RET")),
         statuses=tuple(_status(octets) for name, octets in _files(opened.files) if name.startswith("RGE")),
+        to_next=to_next,
         attestations=tuple(octets for name, octets in _files(opened.files) if name.startswith("ATT")),
     )
+
+
+def _open(transfer: Transfer, key: DecryptionKey) -> OpenedAnswer:
+    return open_answer(transfer.raw, [key], [the_cast().service.der], transfer.at)
 
 
 def _dispatch(files: Mapping[str, bytes], sender: Software, transfer: Transfer) -> OpenedDispatch:

@@ -8,7 +8,7 @@ from functools import cache
 from mailflow.core.model import CertificateUse, Mandate, Right, SenderCode
 from mailflow.core.numbers import DeskCode, Territory
 from mailflow.demo.certificates import Identity
-from mailflow.demo.pki import Pki
+from mailflow.demo.pki import Authority, Pki
 from mailflow.mail import cms
 from mailflow.mail.cms import DecryptionKey, SigningKey
 from mailflow.mail.trust import SigningWindow
@@ -34,6 +34,10 @@ class Software:
     identity: Identity
     signing_key: SigningKey
     decryption_key: DecryptionKey
+    following: Identity
+    """A certificate of its own that is not enrolled; `next_…` are with its key."""
+    next_signing_key: SigningKey
+    next_decryption_key: DecryptionKey
 
     @property
     def address(self) -> str:
@@ -82,13 +86,17 @@ class Cast:
         return self.senders[-1]
 
 
-def _software(code: str, identity: Identity, *desks: tuple[str, Territory]) -> Software:
+def _software(pki: Pki, code: str, *desks: tuple[str, Territory], by: Authority | None = None) -> Software:
+    identity, following = pki.issue(code, by=by), pki.issue(f"{code} next", by=by)
     return Software(
         code=SenderCode(code),
         desks=tuple((DeskCode(desk), territory) for desk, territory in desks),
         identity=identity,
         signing_key=cms.load_signing_key(identity.key_pem, identity.pem),
         decryption_key=cms.load_decryption_key(identity.key_pem, identity.pem),
+        following=following,
+        next_signing_key=cms.load_signing_key(following.key_pem, following.pem),
+        next_decryption_key=cms.load_decryption_key(following.key_pem, following.pem),
     )
 
 
@@ -104,12 +112,12 @@ def _cast(pki: Pki) -> Cast:
     return Cast(
         service=pki.service_ec,
         senders=(
-            _software("alpha", pki.issue("alpha"), ("59001", NORD), ("75001", PARIS)),
-            _software("bravo", pki.issue("bravo"), ("59002", NORD), ("75002", PARIS)),
-            _software("suspect", pki.issue("suspect"), ("59003", NORD)),
-            _software("late", pki.issue("late", by=late), ("59004", NORD)),
+            _software(pki, "alpha", ("59001", NORD), ("75001", PARIS)),
+            _software(pki, "bravo", ("59002", NORD), ("75002", PARIS)),
+            _software(pki, "suspect", ("59003", NORD)),
+            _software(pki, "late", ("59004", NORD), by=late),
         ),
-        stranger=_software("stranger", pki.issue("stranger"), ("59001", NORD)),
+        stranger=_software(pki, "stranger", ("59001", NORD)),
         anchors=pki.anchors,
         intermediates=(pki.issuing_ec.identity.der, late.identity.der),
         lists=(pki.crl(pki.root, lasts=LISTS_LAST), pki.crl(pki.issuing_ec, lasts=LISTS_LAST)),

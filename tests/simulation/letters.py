@@ -129,6 +129,10 @@ class Letter:
     about: str | None
     """The registered request that this letter and some others are about: `lives` judges them together."""
     questions: tuple[Questions, ...] = ()
+    to_next: bool = False
+    """Whether the answer is to be encrypted to the certificate that came along, which is the sender's next one."""
+    offers: bool = False
+    """Whether that one was offered, with proof, to follow the one that signs."""
 
     @property
     def files(self) -> set[tuple[str, str]]:
@@ -239,12 +243,14 @@ class Writing:
         above: bytes = b"",
         about: str | None = None,
         questions: tuple[Questions, ...] = (),
+        enclosed: tuple[str, bytes] | None = None,
+        **said: bool,
     ) -> None:
         message_id = f"<{len(self.letters)}.{case}@desk.example>"
         encrypted, opaque = self.rng.random() < 0.3, self.rng.random() < 0.3
         files = [*((one.name, one.content) for one in documents), *((one.name, one.content) for one in questions)]
         raw = above + request_mail(
-            files,
+            [*files, enclosed] if enclosed else files,
             Protection(
                 signing_key=sender.signing_key,
                 encrypt_to=self.cast.service.der if encrypted else None,
@@ -268,6 +274,7 @@ class Writing:
                 deliveries=(raw, *(self.rng.choice((raw, relayed)) for _ in range(times - 1))),
                 about=about,
                 questions=questions,
+                **said,
             )
         )
 

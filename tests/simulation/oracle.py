@@ -18,8 +18,17 @@ from mailflow.core.model import Operation
 from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
 from mailflow.wire.writer import STATES
-from tests.simulation import remains
-from tests.simulation.answers import Opened, OpenedDispatch, OpenedNotice, OpenedReceipt, Return, Told, read
+from tests.simulation import remains, successions
+from tests.simulation.answers import (
+    Opened,
+    OpenedDispatch,
+    OpenedNotice,
+    OpenedReceipt,
+    OpenedSuccession,
+    Return,
+    Told,
+    read,
+)
 from tests.simulation.cast import KNOWN, the_cast
 from tests.simulation.copies import Copies, names
 from tests.simulation.glimpses import Files, Glimpse, glimpses
@@ -55,6 +64,7 @@ async def judge(run: Run) -> list[str]:
         *_the_suspect_is_told_nothing(run, answers),
         *await _the_register_agrees(run, answers),
         *await _dispatches_tell_what_others_did(run, answers, [o for o in opened if isinstance(o, OpenedDispatch)]),
+        *successions.findings(run.letters, answers, [o for o in opened if isinstance(o, OpenedSuccession)], run.words),
         *await remains.judge(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:

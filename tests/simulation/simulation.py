@@ -16,15 +16,18 @@ from mailflow.register import acts, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
+from tests.simulation import successions
 from tests.simulation.cases import CASES, HARMFUL
 from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
 from tests.simulation.changes import CHANGES
 from tests.simulation.letters import Letter, Writing
 from tests.simulation.nights import JOB_TURNS, NEWS, SWEEP, forget_former_masters, next_master
+from tests.simulation.offers import OFFERS
 from tests.simulation.questions import QUESTIONS
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
+from tests.simulation.successions import Word
 from tests.simulation.switch import ACT, Spell, Stop, Switch
 from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
 
@@ -71,6 +74,8 @@ RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
 VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REJUDGE, Verb.SET_ASIDE, Verb.RESEND)
+WORD = 0.2
+"""How likely such an operator also decides what certificates wait that were offered."""
 LOOKS = 2
 """How often an operator looks at what is left, once there is nothing else to do."""
 ROUNDS_MAX = 60
@@ -108,6 +113,8 @@ class Run:
     stops: Sequence[Stop]
     sent_again: dict[str, list[datetime]] = field(default_factory=dict)
     """When an operator had a mail of ours sent again, by its Message-ID."""
+    words: list[Word] = field(default_factory=list)
+    """What the operator said of certificates that were offered."""
     innocents_struck: int = 0
     """Mails that were set aside for a fault of ours, before any operator looked."""
 
@@ -133,7 +140,7 @@ class Simulation:
             [
                 *rng.sample(HARMFUL, k=size.harmful),
                 *rng.sample(CHANGES, k=size.changes),
-                *rng.choices((*CASES, *QUESTIONS), k=size.cases),
+                *rng.choices((*CASES, *QUESTIONS, *OFFERS), k=size.cases),
             ]
         )
         arrivals = [(letter, raw, rng.randrange(size.arrivals)) for letter in written for raw in letter.deliveries]
@@ -241,6 +248,8 @@ class Simulation:
         verb = self.rng.choice(VERBS)
         which = Filter(intakes=self.rng.sample(range(1, 60), k=20), kinds=[ANSWER] if verb is Verb.RESEND else [])
         await self.world.pause()
+        if self.rng.random() < WORD:
+            self.run.words += await successions.decide(self.house.register, self.world, self.rng)
         self.world.tell(f"the operator: {verb.value}")
         async with self.house.register.begin() as tx:
             weighed = await acts.perform(tx, verb, which, ACT, self.world.now)
@@ -258,6 +267,7 @@ class Simulation:
                 again = Filter(kinds=[MAIL], reasons=acts.OWED)
                 await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)
             await acts.perform(tx, Verb.RELEASE, Filter(states=["held"]), ACT, self.world.now)
+        self.run.words += await successions.decide(self.house.register, self.world, self.rng)
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
         """Run these lines of turns at once; a worker that was killed is started anew."""

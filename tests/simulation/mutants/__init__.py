@@ -10,6 +10,7 @@ from tests.simulation.mutants import (
     receiving,
     sending,
     stopping,
+    succeeding,
 )
 from tests.simulation.mutants.planting import MUTANTS
 
@@ -24,4 +25,5 @@ __all__ = [
     "receiving",
     "sending",
     "stopping",
+    "succeeding",
 ]
