@@ -143,8 +143,10 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
     for transfer in run.world.transfers:
         by_id[transfer.message_id].append(transfer)
     patience = AUDIT_WAIT - STALL - SLACK
+    # One that is being sent again when it comes back may be ordered twice, and go out once.
+    bounced = {one.message_id for one in run.world.bounces}
     for id_, ordered in run.sent_again.items():
-        if len(by_id[id_]) <= len(ordered):
+        if (len(by_id[id_]) <= len(ordered) and id_ not in bounced) or by_id[id_][-1].at < ordered[-1]:
             yield f"{id_} was not sent again, as an operator had ordered {len(ordered)} times"
     for id_, copies in by_id.items():
         asked = [question.at for question in run.world.questions if question.message_id == id_]

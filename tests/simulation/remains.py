@@ -5,6 +5,7 @@ from collections import Counter
 from mailflow.register import queues, watching
 from mailflow.register.evidence import Period
 from mailflow.review.archive import Archive
+from tests.simulation import bounces
 from tests.simulation.letters import Expected
 from tests.simulation.simulation import Run
 
@@ -22,7 +23,8 @@ async def _nothing_is_left(run: Run) -> list[str]:
     found = []
     if run.world.mailbox.inbox:
         found.append(f"{len(run.world.mailbox.inbox)} mails are still in the inbox")
-    arrived = Counter(raw for letter in run.letters for raw in letter.deliveries)
+    arrived = [raw for letter in run.letters for raw in letter.deliveries]
+    arrived += [bounced.raw for bounced in run.world.bounces]
     kept = set(run.world.mailbox.messages("Processed"))
     found += [f"a mail is in no folder: {raw[:60]!r}" for raw in arrived if raw not in kept]
     async with run.house.register.read() as tx:
@@ -32,7 +34,10 @@ async def _nothing_is_left(run: Run) -> list[str]:
     found += [f"intake {row.id} waits for ever" for row in waiting]
     found += [f"the answer to intake {row.intake_id} is {row.state} for ever" for row in unsent]
     letters = {raw: letter for letter in run.letters for raw in letter.deliveries}
-    struck = {letters[raw].message_id for _, raw in aside if raw is not None}
+    raws = {raw for _, raw in aside if raw is not None}
+    sent = [(transfer.message_id, transfer.at) for transfer in run.world.transfers]
+    found += bounces.findings(run.world.bounces, sent, raws)
+    struck = {letters[raw].message_id for raw in raws if raw in letters}
     for letter in run.letters:
         if letter.expected is Expected.ANSWERED and letter.message_id in struck:
             found.append(f"{letter.message_id} was set aside")

@@ -12,7 +12,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, late, worker
 from mailflow.mail.door import MailDoor
 from mailflow.mail.kinds import ANSWER
-from mailflow.register import acts, queues
+from mailflow.register import Transaction, acts, outbox, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
@@ -70,6 +70,8 @@ SWEEP_EVERY, SWEEPS = 5, 8
 somebody else, that does harm the most."""
 NEWS_EVERY, NEWS_LIKELY = 5, 0.3
 """Of so many seeds one has what is new dispatched again and again, by two at once."""
+BOUNCES_EVERY, BOUNCES_LIKELY = 5, 0.15
+"""Of so many seeds one has reports that answers did not arrive, though they did."""
 RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
@@ -134,6 +136,7 @@ class Simulation:
         mails_an_hour = FEW if seed % RATES_EVERY == RATES_EVERY - 2 else MANY
         self.house = House(world, url, chunk=rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         world.meanwhile = self._others_go_on
+        world.bounce = BOUNCES_LIKELY if seed % BOUNCES_EVERY == BOUNCES_EVERY - 1 else 0.0
         self.size = size = WHOLE if seed % WHOLE_EVERY == 0 else SHORT
         self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
         written = Writing(the_cast(), rng).write(
@@ -252,11 +255,14 @@ class Simulation:
             self.run.words += await successions.decide(self.house.register, self.world, self.rng)
         self.world.tell(f"the operator: {verb.value}")
         async with self.house.register.begin() as tx:
-            weighed = await acts.perform(tx, verb, which, ACT, self.world.now)
-            if verb is Verb.RESEND:
-                for item in [one for one in weighed.done if one.state is OutboxState.SENT]:
-                    (row,) = await queues.find_outbox(tx, id_=item.id)
-                    self.run.sent_again.setdefault(row.message_id, []).append(self.world.now)
+            await self._note_sent_again(tx, verb, await acts.perform(tx, verb, which, ACT, self.world.now))
+
+    async def _note_sent_again(self, tx: Transaction, verb: Verb, weighed: acts.Weighed) -> None:
+        """What had left, or came back, and now goes out once more by that act."""
+        for item in weighed.done if verb in (Verb.RESEND, Verb.RELEASE) else ():
+            if item.state is OutboxState.SENT or (item.kind != MAIL and item.reason == outbox.BOUNCED):
+                (row,) = await queues.find_outbox(tx, id_=item.id)
+                self.run.sent_again.setdefault(row.message_id, []).append(self.world.now)
 
     async def _operator_looks(self, look: int) -> None:
         """Once, what was held is released, and what an operator or a fault of ours set aside is judged again."""
@@ -266,7 +272,8 @@ class Simulation:
                 self.run.innocents_struck = len(ours)
                 again = Filter(kinds=[MAIL], reasons=acts.OWED)
                 await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)
-            await acts.perform(tx, Verb.RELEASE, Filter(states=["held"]), ACT, self.world.now)
+            released = await acts.perform(tx, Verb.RELEASE, Filter(states=["held"]), ACT, self.world.now)
+            await self._note_sent_again(tx, Verb.RELEASE, released)
         self.run.words += await successions.decide(self.house.register, self.world, self.rng)
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:

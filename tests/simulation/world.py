@@ -16,6 +16,7 @@ from email.policy import compat32
 from mailflow.errors import Unavailable
 from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.ports import BeforeData, Listing, Outgoing, SendResult
+from tests.simulation.bounces import Bounced, Naming, is_answer, report
 from tests.simulation.cast import AUDIT
 from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.fakes import FakeMailbox
@@ -32,6 +33,8 @@ FATES = {fate: 3 if fate in {Fate.LOSE_MAIL, Fate.LOSE_REPLY} else 1 for fate in
 """What may happen to a mail, and how likely beside the others."""
 LATE_COPIES = tuple(timedelta(minutes=minutes) for minutes in (0, 5, 60, 100, 100))
 """How long a copy takes to the audit mailbox; the longest is longer than anybody waits for it."""
+LATE_BOUNCES = tuple(timedelta(minutes=minutes) for minutes in (0, 5, 15))
+"""How long a report takes that a mail did not arrive: less than a quiet round, so that an operator still sees to it."""
 SIZE_BYTES_MAX = 100_000
 PAUSES_MAX = 4
 BREATHS = 0.1
@@ -126,6 +129,10 @@ class World:
         self.server = FakeMailer()
         self.transfers: list[Transfer] = []
         self.questions: list[Question] = []
+        self.bounce = 0.0
+        """How likely an answer is reported not to have arrived, while anything goes wrong at all."""
+        self.bounces: list[Bounced] = []
+        self._under_way: list[Bounced] = []
         self._copies: list[tuple[datetime, bytes]] = []
         self._taken_over = 0
         self._stalls_at = ""
@@ -146,6 +153,10 @@ class World:
         for copy in [copy for copy in self._copies if copy[0] <= self.now]:
             self._copies.remove(copy)
             self.audit.deliver(copy[1])
+        for bounced in [bounced for bounced in self._under_way if bounced.at <= self.now]:
+            self._under_way.remove(bounced)
+            self.tell(f"the report arrives that {bounced.message_id} did not")
+            self.mailbox.deliver(bounced.raw)
 
     def seam(self, name: str) -> None:
         """A point at which things may go wrong. Raises PowerCut and Unavailable."""
@@ -225,7 +236,15 @@ class World:
             self.tell(f"has sent {transfer.message_id} to {transfer.recipient}")
             if outgoing.audit == AUDIT:
                 self._copies.append((transfer.copy_at, outgoing.raw))
+            if self.bounce and self.weather.fates and self.rng.random() < self.bounce and is_answer(outgoing.raw):
+                self._bounce(outgoing, transfer.message_id)
         self.pass_time(timedelta(0))
+
+    def _bounce(self, outgoing: Outgoing, message_id: str) -> None:
+        raw = report(outgoing, message_id, self.rng.choice(list(Naming)), len(self.bounces))
+        bounced = Bounced(message_id=message_id, at=self.now + self.rng.choice(LATE_BOUNCES), raw=raw)
+        self.bounces.append(bounced)
+        self._under_way.append(bounced)
 
     def forge(self, outgoing: Outgoing) -> None:
         """Somebody sends the audit mailbox a mail under the Message-ID of one of ours."""

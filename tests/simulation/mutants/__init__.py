@@ -2,6 +2,7 @@
 
 from tests.simulation.mutants import (
     asking,
+    bouncing,
     changing,
     deciding,
     dispatching,
@@ -17,6 +18,7 @@ from tests.simulation.mutants.planting import MUTANTS
 __all__ = [
     "MUTANTS",
     "asking",
+    "bouncing",
     "changing",
     "deciding",
     "dispatching",
