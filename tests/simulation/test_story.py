@@ -10,6 +10,8 @@ from tests.simulation.simulation import WHOLE, WHOLE_EVERY
 from tests.simulation.story import Story, shortest
 
 PLAYS = 30
+STOPPED = 1
+"""A short seed in which an operator stops the numbers."""
 SHARE = 4
 """What is left of the steps after so few plays is no more than one in so many."""
 
@@ -18,6 +20,14 @@ def test_a_story_is_read_as_it_is_written() -> None:
     story = Story(57).without([("step", 0), ("step", 1), ("step", 2), ("letter", 4), ("step", 9)])
     assert str(story) == "57 step:0-2,9 letter:4"
     assert Story.read(str(story).split()) == story
+
+
+def test_a_spell_without_numbers_can_be_left_out(tmp_path: Path) -> None:
+    copies = SqliteCopies(folder=tmp_path)
+    whole = tell(Story(STOPPED), copies)
+    assert ("stop", 0) in whole.parts
+    assert any("the operator: stop" in line for line in whole.told)
+    assert not any("the operator: stop" in line for line in tell(Story.read([f"{STOPPED}", "stop:0"]), copies).told)
 
 
 @pytest.mark.parametrize("word", ["steps:1", "step", "step:", "step:x"])
