@@ -58,8 +58,8 @@ MEANINGS: Mapping[Kind, Meaning] = {
     ),
     Kind.LEFT: Meaning(
         explanation="It was taken in and still lies in the inbox: moving it failed, or it was moved back by hand.",
-        remedy="The next poll moves it, but for one that is marked deleted; when it does not, look whether the folders can"
-        " be written to.",
+        remedy="The next poll moves it, but for one that is marked deleted; when it does not, look whether the"
+        " folders can be written to.",
         mends="Moved to where it belongs.",
     ),
     Kind.MISPLACED: Meaning(

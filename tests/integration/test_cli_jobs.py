@@ -23,7 +23,7 @@ def test_a_job_is_shown_unless_it_is_to_be_done(run: Run, job: str) -> None:  # 
     code, out, _ = run("jobs", "run", job, "--day", TOMORROW)
     assert (code, f"{job}: 0 due" in out, "--apply" in out) == (DONE, True, True)
     code, out, _ = run("jobs", "run", job, "--apply", "--json")
-    assert (code, json.loads(out)) == (DONE, {"job": job, "done": 0, "applied": True})
+    assert (code, json.loads(out)) == (DONE, {"job": job, "done": 0, "goes_on": False, "applied": True})
 
 
 def test_a_day_to_come_can_only_be_shown(run: Run) -> None:  # noqa: F811  the fixture
