@@ -54,10 +54,11 @@ def listen() -> None:
     """From now on each statement of each engine is a point; to be called once."""
     for name in ("do_execute", "do_executemany", "do_execute_no_params"):
         sa.event.listen(sa.Engine, name, _executing(name))
-    commit = DefaultDialect.do_commit
+    commit: Callable[[DefaultDialect, Any], None] = DefaultDialect.do_commit
 
     def do_commit(self: DefaultDialect, connection: Any) -> None:
-        _broken(self.name, COMMIT, connection.cursor, partial(commit, self, connection))
+        if not _broken(self.name, COMMIT, connection.cursor, partial(commit, self, connection)):
+            commit(self, connection)
 
     setattr(DefaultDialect, "do_commit", do_commit)  # noqa: B010  mypy would not have a method assigned
 
@@ -66,13 +67,12 @@ def _executing(method: str) -> Callable[..., bool]:
     def execute(cursor: Any, statement: str, *rest: Any) -> bool:
         *parameters, context = rest
         dialect = context.dialect
-        _broken(
+        return _broken(
             dialect.name,
             _name_of(statement),
             context.root_connection.connection.cursor,
             lambda: getattr(type(dialect), method)(dialect, cursor, statement, *parameters, context),
         )
-        return True
 
     return execute
 
@@ -83,14 +83,16 @@ def _name_of(statement: str) -> str:
     return f"{verb} {table[1]}" if table else " ".join(statement.split()[:2])[:40]
 
 
-def _broken(dialect: str, name: str, cursor: Callable[[], Any], work: Callable[[], object]) -> None:
+def _broken(dialect: str, name: str, cursor: Callable[[], Any], work: Callable[[], object]) -> bool:
+    """Whether something went wrong here; else it is done as always, and others who listen hear of it too."""
     how = reach(dialect, name)
     if how is None:
-        work()
-    elif dialect == "sqlite":
+        return False
+    if dialect == "sqlite":
         _fail_sqlite(how, cursor, work)
     else:
         _fail_postgresql(how, cursor, work)
+    return True
 
 
 def _fail_sqlite(how: str, cursor: Callable[[], Any], work: Callable[[], object]) -> None:
