@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,7 +13,8 @@ from mailflow.mail.door import MailDoor
 from mailflow.mail.stages import Stages
 from mailflow.ops.metrics import Metrics
 from mailflow.register import Register, watching
-from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, letter
+from tests.support.another_process import another_process
+from tests.support.batches import NEVER_SECONDS, letter, until
 from tests.support.doors import House
 from tests.support.jobs import TERMS
 
@@ -29,34 +29,12 @@ from tests.support.databases import VAULT
 
 async def main(url: str, what: str, of: str) -> None:
     async with Register.open(url, VAULT).alone(what, of) as ours:
-        print("held" if ours else "not held", flush=True)
+        assert ours
+        print("ready", flush=True)
         await asyncio.sleep(3600)
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-@contextlib.asynccontextmanager
-async def dying(url: str, what: str, of: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another worker that is at it until it is killed, within the block."""
-    command = [sys.executable, "-c", HOLDER, url, what, of]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"held\n"
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def until(true: Callable[[], object]) -> None:
-    for _ in range(SECONDS_MAX * 100):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never came")
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +51,7 @@ async def at_work(door: MailDoor) -> AsyncIterator[Stages]:
 
 async def test_receiving_is_anothers_when_its_worker_dies(house: House, register_url: str) -> None:
     door = house.door()
-    async with dying(register_url, "receive", f"{door.account} {door.inbox}") as holder:
+    async with another_process(HOLDER, register_url, "receive", f"{door.account} {door.inbox}") as holder:
         house.mailbox.deliver(letter(0))
         async with at_work(door) as stages:
             await until(lambda: stages.receive.taken)
@@ -91,7 +69,7 @@ async def test_the_jobs_are_anothers_when_their_worker_dies(
 ) -> None:
     caplog.set_level(logging.INFO)
     metrics = Metrics()
-    async with dying(register_url, "jobs") as holder:
+    async with another_process(HOLDER, register_url, "jobs", "") as holder:
         keeping = asyncio.create_task(
             daily.keep_jobs(register, TERMS, BEGINS, asyncio.Event(), metrics, is_whole=always)
         )

@@ -1,10 +1,7 @@
 """Hand-over: what a dead worker had claimed is another's at once, and it can do no harm when it was only cut off."""
 
 import asyncio
-import contextlib
 import signal
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +9,10 @@ import sqlalchemy as sa
 
 from mailflow.register import LeaseLost, Register, doubt, intake, outbox
 from mailflow.register.presence import WORKER, present, take_over
+from tests.support.another_process import another_process
 from tests.support.records import LATER, NOW, another, claim, claim_solo, frozen, rows, settlement, take_in
 
 TRIES = 100
-
-
-@contextlib.asynccontextmanager
-async def killed_worker(url: str, owner: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process that lives until it is killed, within the block."""
-    command = [sys.executable, "-c", ANOTHER, url, owner]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"present\n"
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 ANOTHER = """
@@ -42,7 +25,7 @@ from tests.support.databases import VAULT
 
 async def main(url: str, owner: str) -> None:
     async with present(Register.open(url, VAULT), owner, parts.now):
-        print("present", flush=True)
+        print("ready", flush=True)
         await asyncio.sleep(3600)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -56,7 +39,7 @@ async def test_what_a_killed_worker_had_claimed_is_free_at_once_and_what_a_livin
 ) -> None:
     await take_in(register, 2)
     await frozen(register, 2)
-    async with killed_worker(register_url, "other") as process, present(register, "me", lambda: NOW):
+    async with another_process(ANOTHER, register_url, "other") as process, present(register, "me", lambda: NOW):
         assert len(await claim(register, "other")) == 2
         async with register.begin() as tx:
             sent, kept = await outbox.claim_composed(tx, "other", 9, NOW, LATER, size_bytes_max=1 << 20)

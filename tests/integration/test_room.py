@@ -1,7 +1,6 @@
 """What stays in the mailbox, and until when: while there is no room, or nothing can be decided."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +13,7 @@ from mailflow.mail.door import MailDoor
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import Stages
 from mailflow.register import Register
-from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
+from tests.support.batches import NEVER_SECONDS, drain, hurry, letter, until
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import conseil, dem_part, mailed, signed
@@ -36,12 +35,6 @@ async def sent(house: House) -> int:
 
 async def taken_in(house: House) -> int:
     return len(await rows(house.register, "SELECT id FROM intake"))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while not true():  # noqa: ASYNC110  nobody sets an event for it
-            await asyncio.sleep(0.01)
 
 
 async def test_what_the_queue_has_no_room_for_stays_in_the_mailbox_until_it_has(house: House) -> None:

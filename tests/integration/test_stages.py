@@ -17,7 +17,7 @@ from mailflow.mail.letter import Composed, Composition
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import Stages
 from mailflow.register import Register, Transaction
-from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter
+from tests.support.batches import NEVER_SECONDS, SECONDS_MAX, drain, hurry, letter, until
 from tests.support.doors import PACE, AuditCopies, House, InProcess
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
@@ -255,14 +255,6 @@ async def test_a_refused_answer_is_held_and_a_deferred_one_goes_again(house: Hou
 
 
 # The service
-
-
-async def until(true: Callable[[], object]) -> None:
-    for _ in range(SECONDS_MAX * 100):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never came")
 
 
 async def test_a_mail_is_answered_at_once_though_no_stage_looks_by_itself(house: House) -> None:

@@ -1,6 +1,7 @@
 """Batches of a door whose stages wait for nothing but each other."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -29,3 +30,10 @@ async def drain(door: MailDoor) -> Drained:
     """What is in the mailbox now, through to the answer."""
     async with asyncio.timeout(SECONDS_MAX):
         return await Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS).drain(asyncio.Event())
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait for what happens in this event loop. Raises TimeoutError when it never comes."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while not true():  # noqa: ASYNC110  nobody sets an event for it
+            await asyncio.sleep(0.01)
