@@ -15,8 +15,7 @@ from mailflow.mail.ports import Listing
 from mailflow.mail.stages import FAILURES_MAX, Stages
 from mailflow.register import clocks
 from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
-from tests.integration.test_stages import until
-from tests.support.batches import NEVER_SECONDS, drain, hurry
+from tests.support.batches import NEVER_SECONDS, drain, hurry, until
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import RECEIVED_AT
