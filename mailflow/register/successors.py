@@ -35,7 +35,14 @@ class Offered:
 async def offer(
     tx: Transaction, code: SenderCode, offered: Successor, intake_id: int, at: datetime
 ) -> tuple[Succession, bool]:
-    """Keep what a sender offers: what became of it, and whether it is new. Offered again, it stays what it was."""
+    """Keep what a sender offers: what became of it, and whether it is new. Offered again, it stays what it was.
+
+    What signs for it by now is enrolled, by whichever way.
+    """
+    signs = (certificate.c.use == CertificateUse.SIGN.value, certificate.c.standing == Standing.ACTIVE.value)
+    one = (certificate.c.sender == code, certificate.c.fingerprint == offered.fingerprint)
+    if await tx.all(sa.select(certificate.c.sender).where(*one, *signs)):
+        return Succession.ENROLLED, False
     known = await _find(tx, code, offered.fingerprint)
     if known is not None:
         return known.became, False

@@ -20,7 +20,7 @@ from mailflow.register import Transaction, directory, successors
 from mailflow.register.directory import Change
 from mailflow.register.successors import NotOffered
 from tests.support.doors import PACE, House
-from tests.support.judging import SERVICE, Software, dem_part, mailed, mairie, signed
+from tests.support.judging import SERVICE, Software, dem_part, mailed, mairie, multipart, signed
 from tests.support.pki import AT, shared_pki
 from tests.support.records import execute, rows
 from tests.support.watching import RAISED, Lookout
@@ -34,9 +34,10 @@ def the_new(name: str = "succession") -> Software:
     return Software(identity=shared_pki().issue(name), address=mairie().address, code="mairie")
 
 
-def offering(new: Software) -> bytes:
+def offering(new: Software, *parts: bytes) -> bytes:
     octets = write_successor(SERVICE, mairie().identity.fingerprint, new.signing_key, AT)
-    return mailed(signed(entities.file_part("NCE59123-202603021000.pem", octets, "application/x-pem-file")))
+    file = entities.file_part("NCE59123-202603021000.pem", octets, "application/x-pem-file")
+    return mailed(signed(multipart(file, *parts) if parts else file))
 
 
 def request_by(software: Software, number: int) -> bytes:
@@ -132,6 +133,27 @@ async def test_offered_again_it_stays_what_it_was_and_is_told_once(house: House)
     await work(house, offering(new), at_once=True)
     assert await uses(house, new) == []
     assert "a été refusé par l'exploitant" in opened(house, "guichet")[-1].text
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_offered_once_more_when_it_is_enrolled_the_requests_beside_it_are_registered(
+    house: House, by_hand: bool
+) -> None:
+    new = the_new()
+    if by_hand:
+        fingerprint, der, use = new.identity.fingerprint, new.identity.der, CertificateUse.SIGN
+        async with house.register.begin() as tx:
+            await directory.add_certificate(tx, MAIRIE, fingerprint=fingerprint, der=der, use=use, change=change(house))
+    else:
+        await work(house, offering(new))
+        await accept(house, new)
+    before = await uses(house, new)
+    done = await work(house, offering(new, dem_part(7, surname="Nomg")))
+    assert (done.answered, done.registered) == (1, 1)
+    assert any(f"{new.identity.fingerprint} est inscrit" in one.text for one in opened(house, "guichet"))
+    assert await uses(house, new) == before
+    async with house.register.read() as tx:
+        assert not await successors.listed(tx), "nothing waits for the operator"
 
 
 async def test_a_thief_cannot_fill_the_register(house: House) -> None:

@@ -28,8 +28,6 @@ from tests.simulation.story import Story
 MAILS_MAX = 1_000
 SUSPENDED = (Code.SENDER_SUSPENDED,)
 """Of what was refused while its sender was suspended, who is not any more."""
-ENROLLED_SINCE = (Code.SUCCESSOR_REFUSED,)
-"""Of what offered a certificate that an operator has accepted since: today it is enrolled already."""
 
 
 class Pooled(InProcess):
@@ -58,7 +56,7 @@ def test_a_story_is_replayed_as_it_was(seed: int, tmp_path: Path) -> None:
             async with scratch_register(enrolled.generation) as made:
                 shadow = Shadow(tx=tx, judges=judges, terms=terms, scratch=made, at=run.world.now)
                 async for mail in shadow.replay(await decided.choose(tx, Filter(), MAILS_MAX)):
-                    same_terms = [o for o in mail.outcomes if o.gone != SUSPENDED and o.new != ENROLLED_SINCE]
+                    same_terms = [one for one in mail.outcomes if one.gone != SUSPENDED]
                     found.update(one.difference for one in same_terms)
                     requests.extend(one.unit for one in mail.outcomes if one.unit.file)
         await register.close()

@@ -122,9 +122,9 @@ def test_it_is_of_the_same_organisation(monkeypatch: pytest.MonkeyPatch) -> None
     assert refused(offering(the_file(stranger)), answered=True) == REFUSED
 
 
-def test_what_is_enrolled_already_whoever_has_it_is_no_successor() -> None:
-    for known in (mairie().identity, conseil().identity):
-        assert refused(offering(the_file(known)), answered=True) == REFUSED
+def test_what_another_has_is_no_successor_and_what_its_sender_has_changes_nothing() -> None:
+    assert refused(offering(the_file(conseil().identity)), answered=True) == REFUSED
+    assert accepted(offering(the_file(mairie().identity), dem_part())).submission.files
 
 
 def test_an_old_proof_is_refused() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mailflow.core.anomalies import Code
-from mailflow.core.model import CertificateUse, Standing
+from mailflow.core.model import CertificateUse, EnrolledCertificate, EnrolledSender, Standing
 from mailflow.core.revocation import Fetched
 from mailflow.demo.certificates import Identity
 from mailflow.demo.pki import DAY
@@ -157,6 +157,22 @@ def test_a_successor_may_do_what_the_former_one_may_do_now() -> None:
     for standing, uses in ((Standing.ACTIVE, (sign, encrypt)), (Standing.SUSPENDED, (sign,))):
         trust = a_trust(a_sender(enrolled(former), enrolled(former, encrypt, standing)))
         assert trust.check_successor(signed_by(new), (), former.fingerprint, received_at=AT, at=AT) == uses
+
+
+def test_what_signs_for_the_sender_already_may_be_offered_again_and_what_signs_for_nobody_now_may_not() -> None:
+    former, leaf = PKI.issue("former"), PKI.issue("new")
+    new, encrypt, suspended = enrolled(leaf), CertificateUse.ENCRYPT, Standing.SUSPENDED
+
+    def offered(*certificates: EnrolledCertificate, others: tuple[EnrolledSender, ...] = ()) -> object:
+        trust = a_trust(a_sender(enrolled(former), *certificates), *others)
+        return trust.check_successor(signed_by(leaf), (), former.fingerprint, received_at=AT, at=AT)
+
+    assert offered(new) == (CertificateUse.SIGN,)
+    for refused in (enrolled(new.der, encrypt), replace(new, standing=suspended)):
+        with pytest.raises(TrustError, match="enrolled already"):
+            offered(refused)
+    with pytest.raises(TrustError, match="enrolled already"):
+        offered(others=(a_sender(new, code="AUTRE"),))
 
 
 def test_what_is_kept_of_an_enrolment_is_the_certificate_that_signed() -> None:

@@ -244,12 +244,17 @@ class Trust:
     ) -> tuple[CertificateUse, ...]:
         """For which uses the signer's certificate may follow `follows`, an enrolled one that signs: never for more.
 
-        It passes what an enrolled one would, now; is of the same organisation; and proves nobody yet. Raises TrustError
-        `SUCCESSOR_REFUSED` or `SIGNING_TIME_…`, and TrustUndetermined.
+        It passes what an enrolled one would, now; is of the same organisation; and proves nobody yet, unless it signs
+        for this sender already: to offer it again changes nothing. Raises TrustError `SUCCESSOR_REFUSED` or
+        `SIGNING_TIME_…`, and TrustUndetermined.
         """
         ((sender, former),) = self._signing[follows]
         der, policy = signer.certificate, self.material.policy_of(sender.code)
         self._check_signing_time(signer, received_at)
+        had = {c.use for c in sender.certificates if c.fingerprint == follows and c.standing is Standing.ACTIVE}
+        known = self._signing.get(_fingerprint(der), ())
+        if any(one.code == sender.code and it.standing is Standing.ACTIVE for one, it in known):
+            return tuple(use for use in CertificateUse if use in had)
         try:
             if _fingerprint(der) in {c.fingerprint for s in self.material.directory.senders for c in s.certificates}:
                 raise TrustError(Code.SUCCESSOR_REFUSED, "it is enrolled already")
@@ -259,7 +264,6 @@ class Trust:
             self.lists.check([self._paths.find(leaf, _readable(bag), at, policy)], at)
         except TrustError as error:
             raise TrustError(Code.SUCCESSOR_REFUSED, str(error)) from None
-        had = {c.use for c in sender.certificates if c.fingerprint == follows and c.standing is Standing.ACTIVE}
         return tuple(use for use in CertificateUse if use in had and _is_fit(der, use, at, policy))
 
     def _prove(self, der: bytes, use: CertificateUse, at: datetime, sender: SenderCode | None) -> tuple[Path, datetime]:
