@@ -12,17 +12,16 @@ from mailflow.cli.invocation import Act, Exit, Invocation, Row, act_options, jso
 from mailflow.cli.placing import PRIVATE, write_new
 from mailflow.cli.service_keys import certified, new_key
 from mailflow.core.calendar import PARIS
-from mailflow.core.canary import CANARY_SENDER
-from mailflow.core.model import CertificateUse, Directory, EnrolledSender, Standing
+from mailflow.core.model import CertificateUse, Directory
 from mailflow.core.service_keys import SETTINGS_SINCE, KeyUse, ServiceKey, may_go, present
 from mailflow.errors import MailflowError
-from mailflow.jobs.orders import SERVICE_CERTIFICATE, SERVICE_CERTIFICATES, ServiceCertificate
-from mailflow.mail import cms, pem
+from mailflow.mail import cms, pem, rotation
 from mailflow.mail.key_files import KeyFile, KeyFiles, fingerprint, source_of
+from mailflow.mail.rotation import is_told
 from mailflow.mail.trust import TrustError
 from mailflow.mail.trust.certificate import check_leaf, describe, read
 from mailflow.mail.trust_files import octets_of, read_pem_file
-from mailflow.register import Transaction, directory, journal, outbox, service_keys
+from mailflow.register import directory, journal, service_keys
 from mailflow.settings import Settings
 
 NOTICE = timedelta(days=14)
@@ -196,7 +195,7 @@ def stage(invocation: Invocation, name: str, given: Path | None, since: datetime
     content = octets_of(given or path.with_suffix(".crt"))
     use = KeyUse(name.partition("-")[0])
     key = _checked(path, content, use, enrolled.service_keys, max(_instant(since), at) if since else at + NOTICE)
-    told = [sender for sender in enrolled.senders if _is_told(sender)]
+    told = [sender for sender in enrolled.senders if is_told(sender)]
     plan = [
         f"keep its certificate {key.fingerprint} as {path.with_suffix('.pem')}",
         f"have it follow from {key.active_from.astimezone(PARIS):%Y-%m-%d %H:%M}",
@@ -244,39 +243,16 @@ async def _stage(invocation: Invocation, path: Path, content: bytes, key: Servic
         write_new(draft, content, PUBLIC)
         draft.replace(path.with_suffix(".pem"))
         async with register.begin() as tx:
-            if not await service_keys.stage(tx, key, journal.Act(by=act.by, why=act.why), at):
+            if not await rotation.stage(
+                tx,
+                key,
+                pem.read_der(content, pem.CERTIFICATE)[0],
+                journal.Act(by=act.by, why=act.why),
+                domain=settings.service.address.rpartition("@")[2],
+                overlap=_overlap(settings),
+                at=at,
+            ):
                 raise MailflowError("a key with this certificate was staged before")
-            await _announce(tx, settings, key, content, at)
-
-
-async def _announce(tx: Transaction, settings: Settings, key: ServiceKey, certificate: bytes, at: datetime) -> None:
-    until = key.active_from + _overlap(settings) if key.use is KeyUse.DECRYPTION else None
-    drafts = [
-        outbox.Draft(
-            kind=SERVICE_CERTIFICATE,
-            key=f"{key.fingerprint}:{key.use}:{sender.code}",
-            intake_id=None,
-            recipient=sender.answer_address,
-            domain=settings.service.address.rpartition("@")[2],
-            dated_at=at,
-            payload=SERVICE_CERTIFICATES.dump_json(
-                ServiceCertificate(
-                    sender=sender.code,
-                    certificate=pem.read_der(certificate, pem.CERTIFICATE)[0],
-                    use=key.use,
-                    active_from=key.active_from,
-                    former_until=until,
-                )
-            ),
-        )
-        for sender in await directory.list_senders(tx)
-        if _is_told(sender)
-    ]
-    await outbox.queue(tx, drafts, at)
-
-
-def _is_told(sender: EnrolledSender) -> bool:
-    return sender.standing is Standing.ACTIVE and sender.code != CANARY_SENDER
 
 
 # Retire the former one

@@ -1,16 +1,18 @@
 """Answers as the desks read them: opened with their own keys, `RET` files taken apart by nothing of the service."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import product
+from typing import TypedDict
 
 from lxml import etree
 
 from mailflow.core.anomalies import Code
-from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, OpenedAnswer, open_answer
-from tests.simulation.cast import Cast, Software, the_cast
+from tests.simulation.cast import Cast, Software
 from tests.simulation.world import Transfer
 
 NUU = "{http://nuu.application.i2/}"
@@ -77,14 +79,24 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """An answer in the hands of a desk."""
+class OpenedMail:
+    """What the service sent, in the hands of a desk."""
 
     sender: Software
+    """Whose software has it."""
     message_id: str
+    at: datetime
+    """When it left."""
+    signed_by_next: bool
+    """By the service's next key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(OpenedMail):
+    """An answer."""
+
     in_reply_to: str
     intake: str
-    at: datetime
     decided_at: datetime
     returns: tuple[Return, ...]
     statuses: tuple[Status, ...]
@@ -95,109 +107,122 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedReceipt:
-    """A technical receipt in the hands of a desk."""
+class OpenedReceipt(OpenedMail):
+    """A technical receipt."""
 
-    sender: Software
-    message_id: str
     in_reply_to: str
     intake: str
-    at: datetime
     digests: frozenset[str]
     """Of the files that came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedNotice:
+class OpenedNotice(OpenedMail):
     """What tells a desk of requests that end soon."""
 
-    message_id: str
     ends: frozenset[tuple[str, str]]
     """Numbers, with their last days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedSuccession:
+class OpenedSuccession(OpenedMail):
     """What tells a sender of a certificate that was offered in its name."""
 
-    sender: Software
-    message_id: str
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedDispatch:
+class OpenedDispatch(OpenedMail):
     """What tells a desk of what others did."""
 
-    sender: Software
-    message_id: str
     desk: str
     sequence: int
-    at: datetime
     octets: bytes = field(repr=False)
     numbers: tuple[str, ...]
 
 
-AnyOpened = Opened | OpenedReceipt | OpenedNotice | OpenedSuccession | OpenedDispatch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedServiceCertificate(OpenedMail):
+    """What tells a sender of the service's next key."""
+
+    use: str
+
+
+class _About(TypedDict):
+    """As in `OpenedMail`."""
+
+    sender: Software
+    message_id: str
+    at: datetime
+    signed_by_next: bool
+
+
+AnyOpened = Opened | OpenedReceipt | OpenedNotice | OpenedSuccession | OpenedDispatch | OpenedServiceCertificate
 
 
 def read(transfer: Transfer, cast: Cast) -> AnyOpened:
     """Raises AnswerRefused, and StopIteration when it went to nobody that we know."""
     sender = next(one for one in cast.senders if one.address == transfer.recipient)
-    try:
-        opened, to_next = _open(transfer, sender.next_decryption_key), True
-    except AnswerRefused:
-        opened, to_next = _open(transfer, sender.decryption_key), False
+    opened, to_next, signed_by_next = _open(transfer, sender, cast)
+    about: _About = {
+        "sender": sender,
+        "message_id": transfer.message_id,
+        "at": transfer.at,
+        "signed_by_next": signed_by_next,
+    }
     if not opened.files:
-        return OpenedSuccession(sender=sender, message_id=transfer.message_id, text=opened.text)
+        return OpenedSuccession(text=opened.text, **about)
     if all(name.startswith("preavis-") for name in opened.files):
         (table,) = opened.files.values()
         rows = [line.split(";") for line in table.decode().splitlines()[1:]]
-        return OpenedNotice(message_id=transfer.message_id, ends=frozenset((row[0], row[1]) for row in rows))
+        return OpenedNotice(ends=frozenset((row[0], row[1]) for row in rows), **about)
     if any(name.startswith("DIS") for name in opened.files):
-        return _dispatch(opened.files, sender, transfer)
+        return _dispatch(opened.files, about)
+    if any(name.startswith("certificat-") for name in opened.files):
+        ((name, _),) = opened.files.items()
+        return OpenedServiceCertificate(use=name.split("-")[1], **about)
     if any(name.startswith("accuse-technique-") for name in opened.files):
         (octets,) = opened.files.values()
         reception = etree.fromstring(octets)
         return OpenedReceipt(
-            sender=sender,
-            message_id=transfer.message_id,
             in_reply_to=opened.in_reply_to,
             intake=_text(reception, f"{OURS}identifiant"),
-            at=transfer.at,
             digests=frozenset(element.text or "" for element in reception.iter(f"{OURS}empreinte")),
+            **about,
         )
     (acknowledgement,) = (octets for name, octets in opened.files.items() if name.startswith("accuse-"))
     receipt = etree.fromstring(acknowledgement)
     return Opened(
-        sender=sender,
-        message_id=transfer.message_id,
         in_reply_to=opened.in_reply_to,
         intake=_text(receipt, f"{OURS}identifiant"),
-        at=transfer.at,
         decided_at=datetime.fromisoformat(_text(receipt, f"{OURS}dateDecision")),
         returns=tuple(_return(octets) for name, octets in _files(opened.files) if name.startswith("RET")),
         statuses=tuple(_status(octets) for name, octets in _files(opened.files) if name.startswith("RGE")),
         to_next=to_next,
         attestations=tuple(octets for name, octets in _files(opened.files) if name.startswith("ATT")),
+        **about,
     )
 
 
-def _open(transfer: Transfer, key: DecryptionKey) -> OpenedAnswer:
-    return open_answer(transfer.raw, [key], [the_cast().service.der], transfer.at)
+def _open(transfer: Transfer, sender: Software, cast: Cast) -> tuple[OpenedAnswer, bool, bool]:
+    """Also whether it is encrypted to the sender's next certificate, and signed by the service's next key."""
+    keys = ((sender.decryption_key, False), (sender.next_decryption_key, True))
+    services = ((cast.service, False), (cast.service_next, True))
+    for (key, to_next), (service, by_next) in product(keys, services):
+        with contextlib.suppress(AnswerRefused):
+            return open_answer(transfer.raw, [key], [service.der], transfer.at), to_next, by_next
+    raise AnswerRefused("neither certificate of the service proves it, or neither key opens it")
 
 
-def _dispatch(files: Mapping[str, bytes], sender: Software, transfer: Transfer) -> OpenedDispatch:
+def _dispatch(files: Mapping[str, bytes], about: _About) -> OpenedDispatch:
     ((name, octets),) = files.items()
     elements = etree.fromstring(octets).findall(f"{NUU}demande")
     return OpenedDispatch(
-        sender=sender,
-        message_id=transfer.message_id,
         desk=name[3:8],
         sequence=int(name.removesuffix(".xml").rpartition("-")[2]),
-        at=transfer.at,
         octets=octets,
         numbers=tuple(_text(element, f"{NUU}numUnique") for element in elements),
+        **about,
     )
 
 

@@ -69,6 +69,8 @@ class Cast:
     """Everybody, with what the service trusts."""
 
     service: Identity
+    service_next: Identity
+    """Its keys follow those of `service`, in stories that have it so."""
     senders: tuple[Software, ...]
     """Enrolled. The last two: one that is suspended for a while, one whose revocation list comes late."""
     stranger: Software
@@ -111,6 +113,7 @@ def _cast(pki: Pki) -> Cast:
     late = pki.authority("issuing-late", by=pki.root)
     return Cast(
         service=pki.service_ec,
+        service_next=pki.issue("service-next", address=SERVICE),
         senders=(
             _software(pki, "alpha", ("59001", NORD), ("75001", PARIS)),
             _software(pki, "bravo", ("59002", NORD), ("75002", PARIS)),

@@ -27,6 +27,8 @@ BREAKS = b"X-Simulation: breaks the judge\r\n"
 KILLS = b"X-Simulation: kills the process\r\n"
 DEPOSITS = (date(2026, 1, 20), date(2026, 2, 10))
 BORN_ON = date(1990, 1, 1)
+FOR_NEXT_KEY = 0.3
+"""How likely a mail is encrypted to the service's next key, in a story that has one."""
 
 
 class Expected(Enum):
@@ -133,6 +135,8 @@ class Letter:
     """Whether the answer is to be encrypted to the certificate that came along, which is the sender's next one."""
     offers: bool = False
     """Whether that one was offered, with proof, to follow the one that signs."""
+    for_next_key: bool = False
+    """Whether it is encrypted to the service's next key: it is sent when that was announced."""
 
     @property
     def files(self) -> set[tuple[str, str]]:
@@ -144,9 +148,11 @@ class Letter:
 class Writing:
     """Writes the letters of one run."""
 
-    def __init__(self, cast: Cast, rng: random.Random) -> None:
+    def __init__(self, cast: Cast, rng: random.Random, *, keys_follow: bool = False) -> None:
+        """`keys_follow`: the service's next key will be announced."""
         self.cast = cast
         self.rng = rng
+        self.keys_follow = keys_follow
         self.letters: list[Letter] = []
         self._persons = 0
         self._files = 0
@@ -248,12 +254,15 @@ class Writing:
     ) -> None:
         message_id = f"<{len(self.letters)}.{case}@desk.example>"
         encrypted, opaque = self.rng.random() < 0.3, self.rng.random() < 0.3
+        service, for_next_key = self.cast.service, False
+        if self.keys_follow and self.rng.random() < FOR_NEXT_KEY:
+            service, for_next_key, encrypted = self.cast.service_next, True, True
         files = [*((one.name, one.content) for one in documents), *((one.name, one.content) for one in questions)]
         raw = above + request_mail(
             [*files, enclosed] if enclosed else files,
             Protection(
                 signing_key=sender.signing_key,
-                encrypt_to=self.cast.service.der if encrypted else None,
+                encrypt_to=service.der if encrypted else None,
                 opaque=opaque,
                 legacy=False,
             ),
@@ -274,6 +283,7 @@ class Writing:
                 deliveries=(raw, *(self.rng.choice((raw, relayed)) for _ in range(times - 1))),
                 about=about,
                 questions=questions,
+                for_next_key=for_next_key,
                 **said,
             )
         )

@@ -7,12 +7,11 @@ from mailflow.jobs.daily import JOBS
 from mailflow.jobs.dispatch import DISPATCH_JOB
 from mailflow.jobs.loose_keys import LOOSE_KEYS
 from mailflow.jobs.work import Job, JobTerms
-from mailflow.mail.cms import KeyPair, PemKey
 from mailflow.mail.door import MailDoor
 from mailflow.mail.notary import ServiceNotary
 from mailflow.register import Register, masters
 from mailflow.register.vault import Vault
-from tests.simulation.cast import the_cast
+from tests.simulation.own_keys import key_files
 from tests.support.jobs import TERMS
 
 MASTERS = ("test", "next", "third")
@@ -20,11 +19,9 @@ MASTERS = ("test", "next", "third")
 VAULT = Vault(
     {name: name[:1].encode() * 32 for name in MASTERS} | {"test": b"m" * 32}, first="test", lookup_key=b"l" * 32
 )
-SERVICE = the_cast().service
 NOTARY = ServiceNotary(
-    signs=lambda keys, at: KeyPair(key=PemKey(SERVICE.key_pem), certificates=SERVICE.pem), known=lambda: [SERVICE.der]
+    signs=lambda keys, at: key_files().signs(keys, at).pair(), known=lambda: key_files().known_signing()
 )
-"""With a key of the cast: one that is made when it is first asked for would be made by the chance of that story."""
 JOB_TERMS: JobTerms = replace(TERMS, domain="service.example", notary=NOTARY)
 
 

@@ -65,6 +65,7 @@ async def judge(run: Run) -> list[str]:
         *await _the_register_agrees(run, answers),
         *await _dispatches_tell_what_others_did(run, answers, [o for o in opened if isinstance(o, OpenedDispatch)]),
         *successions.findings(run.letters, answers, [o for o in opened if isinstance(o, OpenedSuccession)], run.words),
+        *run.rotation.findings(opened),
         *await remains.judge(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:

@@ -10,13 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mailflow.attestation import Attestation
 from mailflow.core.model import Directory, Environment, Standing
 from mailflow.core.rates import Budget
-from mailflow.mail import cms
 from mailflow.mail.attachments import ContentLimits
-from mailflow.mail.composer import Composer
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.hindsight import Hindsight
-from mailflow.mail.judge import Judge, JudgeLimits, Unjudged
+from mailflow.mail.judge import JudgeLimits, Unjudged
 from mailflow.mail.letter import Composed, Composition, Letterhead
+from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.pool import TaskFailed
@@ -27,6 +26,7 @@ from tests.simulation.cast import AUDIT, SERVICE, WINDOW, the_cast
 from tests.simulation.driver import Engine
 from tests.simulation.letters import BREAKS, KILLS
 from tests.simulation.nights import VAULT
+from tests.simulation.own_keys import key_files
 from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
 
 LEASE = timedelta(minutes=10)
@@ -125,14 +125,16 @@ class SeamedRegister(Register):
 
 
 class TrustShelf:
-    """`door.TrustSource`: what lies in the trust folder."""
+    """`door.TrustSource`: what lies in the trust folder, and the service's own keys."""
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._known: tuple[tuple[int, bool], TrustMaterial] | None = None
+        self._keys = key_files(house.world)
+        self._known: tuple[tuple[object, ...], TrustMaterial] | None = None
 
     async def material(self, directory: Directory) -> TrustMaterial:
-        state = (directory.generation, self._house.late_list_is_out)
+        keys = directory.service_keys
+        state = (directory.generation, self._house.late_list_is_out, *self._keys.state(keys))
         if self._known is None or self._known[0] != state:
             cast = the_cast()
             material = TrustMaterial(
@@ -141,21 +143,23 @@ class TrustShelf:
                 intermediates=cast.intermediates,
                 crls=(*cast.lists, cast.late_list) if self._house.late_list_is_out else cast.lists,
                 window=WINDOW,
+                keys=self._keys.read(keys),
             )
             self._known = (state, material)
         return self._known[1]
 
 
-def a_judge(trust: Trust) -> Judge:
-    """What judges for the service."""
-    cast = the_cast()
-    return Judge(
-        trust=trust,
-        keys=(cms.load_decryption_key(cast.service.key_pem, cast.service.pem),),
-        limits=LIMITS,
-        own_addresses=frozenset({SERVICE, AUDIT}),
-        own_domain="service.example",
-    )
+MAKE_JUDGE = MakeJudge(limits=LIMITS, own_addresses=frozenset({SERVICE, AUDIT}), own_domain="service.example")
+MAKE_COMPOSER = MakeComposer(
+    archive=None,
+    letterhead=Letterhead(
+        name="Enregistrement",
+        address=SERVICE,
+        contact="assistance@service.example",
+        environment=Environment.PRODUCTION,
+    ),
+    mail_bytes_max=1 << 23,
+)
 
 
 class InProcess:
@@ -167,21 +171,8 @@ class InProcess:
         self.served: TrustMaterial | None = None
 
     async def serve(self, material: TrustMaterial) -> None:
-        cast = the_cast()
         trust = Trust(material)
-        self._judge = a_judge(trust)
-        self._composer = Composer(
-            trust=trust,
-            signing_key=cms.load_signing_key(cast.service.key_pem, cast.service.pem),
-            archive=None,
-            letterhead=Letterhead(
-                name="Enregistrement",
-                address=SERVICE,
-                contact="assistance@service.example",
-                environment=Environment.PRODUCTION,
-            ),
-            mail_bytes_max=1 << 23,
-        )
+        self._judge, self._composer = MAKE_JUDGE(trust), MAKE_COMPOSER(trust)
         self.served = material
 
     async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:

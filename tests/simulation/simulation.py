@@ -24,7 +24,9 @@ from tests.simulation.changes import CHANGES
 from tests.simulation.letters import Letter, Writing
 from tests.simulation.nights import JOB_TURNS, NEWS, SWEEP, forget_former_masters, next_master
 from tests.simulation.offers import OFFERS
+from tests.simulation.own_keys import key_folder
 from tests.simulation.questions import QUESTIONS
+from tests.simulation.rotations import TAKES_OVER, Rotation
 from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
 from tests.simulation.successions import Word
@@ -59,10 +61,11 @@ LATE_ROUNDS = 6
 """So many quiet rounds some seeds wait for a revocation list: what was doubtful is settled before that is answered."""
 JUMP = 0.25
 """How likely in a step a longer time passes."""
-NIGHT, ROTATION, RESTART = 0.1, 0.04, 0.05
+NIGHT, MASTER, RESTART = 0.1, 0.04, 0.05
 """How likely in a step jobs run, another master key wraps, a worker is started anew without need."""
-STOPS_EVERY = 3
-"""Of so many seeds one has an operator who stops the numbers for a while."""
+STOPS_EVERY, KEYS_EVERY = 3, 3
+"""Of so many seeds one has an operator who stops the numbers for a while, and another one in which the keys of the
+service itself are followed by others."""
 OPERATOR_EVERY = 4
 """Of so many seeds one has an operator who acts without any need."""
 SWEEP_EVERY, SWEEPS = 5, 8
@@ -113,6 +116,7 @@ class Run:
     parts: Sequence[Part]
     """What could still be left out of the story."""
     stops: Sequence[Stop]
+    rotation: Rotation
     sent_again: dict[str, list[datetime]] = field(default_factory=dict)
     """When an operator had a mail of ours sent again, by its Message-ID."""
     words: list[Word] = field(default_factory=list)
@@ -139,7 +143,8 @@ class Simulation:
         world.bounce = BOUNCES_LIKELY if seed % BOUNCES_EVERY == BOUNCES_EVERY - 1 else 0.0
         self.size = size = WHOLE if seed % WHOLE_EVERY == 0 else SHORT
         self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
-        written = Writing(the_cast(), rng).write(
+        keys_follow = seed % KEYS_EVERY == 2
+        written = Writing(the_cast(), rng, keys_follow=keys_follow).write(
             [
                 *rng.sample(HARMFUL, k=size.harmful),
                 *rng.sample(CHANGES, k=size.changes),
@@ -148,13 +153,16 @@ class Simulation:
         )
         arrivals = [(letter, raw, rng.randrange(size.arrivals)) for letter in written for raw in letter.deliveries]
         rng.shuffle(arrivals)
+        takes_over = rng.choice(TAKES_OVER)
+        rotated_at = rng.randrange(size.arrivals) if keys_follow else None
+        rotation = Rotation(self.house.register, world, rotated_at, takes_over)
         kept = [one for n, one in enumerate(written) if story.has("letter", n)]
         spells = [Spell.drawn(rng, size.steps) for _ in range(size.stops)] if seed % STOPS_EVERY == 1 else []
         willed = [one for n, one in enumerate(spells) if story.has("stop", n)]
         self.switch = Switch(self.house.register, world, willed)
         parts = story.parts(steps=size.steps, letters=len(written), stops=len(spells))
-        self.run = Run(seed, self.house, kept, parts, self.switch.stops)
-        self.arrivals = [(raw, step) for letter, raw, step in arrivals if letter in kept]
+        self.run = Run(seed, self.house, kept, parts, self.switch.stops, rotation)
+        self.arrivals = [arrival for arrival in arrivals if arrival[0] in kept]
         self.workers = [Worker(self.house, f"{n}.0") for n in range(rng.choices((2, 3, 4), weights=(3, 2, 1))[0])]
         self.lives = 0
 
@@ -167,6 +175,8 @@ class Simulation:
                 self.world.weather = self.weather if self.story.has("weather", step) else CALM
                 await self._step(step)
         self._throw_dice(self.size.steps)
+        if self.run.rotation.is_due(self.size.steps):
+            await self.run.rotation.stage()
         self._arrive(self.size.steps)
         await self._clear_up()
         return self.run
@@ -194,17 +204,23 @@ class Simulation:
             work.append(self._operator_meddles())
         if self.switch.turns(step):
             work.append(self.switch.throw())
-        if self.rng.random() < ROTATION:
+        if self.run.rotation.is_due(step):
+            work.append(self.run.rotation.stage())
+        if self.rng.random() < MASTER:
             work.append(self._another_master_key())
         await asyncio.gather(*work)
         if self.rng.random() < RESTART:
             self._restart(first)
 
     def _arrive(self, step: int) -> None:
-        """What was due in a step that is left out comes in the next one."""
-        for raw in [raw for raw, at in self.arrivals if at <= step]:
-            self.world.mailbox.deliver(raw)
-        self.arrivals = [arrival for arrival in self.arrivals if arrival[1] > step]
+        """What was due in a step that is left out comes in the next one; what is for the next key, once it is known."""
+        staged, left = self.run.rotation.staged, []
+        for letter, raw, at in self.arrivals:
+            if at <= step and (staged or not letter.for_next_key):
+                self.world.mailbox.deliver(raw)
+            else:
+                left.append((letter, raw, at))
+        self.arrivals = left
 
     async def close(self) -> None:
         await self.house.register.close()
@@ -234,6 +250,7 @@ class Simulation:
                 else:
                     await forget_former_masters(self.house.register)
                     return
+            await self.run.rotation.retire()
             self.world.pass_time(ROUND)
 
     async def _another_master_key(self) -> None:
@@ -349,6 +366,7 @@ def play(story: Story, url: str, judge: Callable[[Run], Awaitable[list[str]]]) -
         finally:
             await simulation.close()
 
+    key_folder()
     with chance_of(story.seed):
         return asyncio.run(both())
 

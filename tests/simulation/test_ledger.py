@@ -2,20 +2,24 @@
 what is read of its mails by other means agrees with what was issued."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mailflow.core.service_keys import KeyUse
 from mailflow.ledger.differences import MEANINGS, Kind
 from mailflow.ledger.reading import Places, Reading, Sheet, Terms
 from mailflow.ledger.reckoning import Place, Status
+from mailflow.mail.cms import open_decryption_key
 from mailflow.register import evidence
 from mailflow.register.evidence import Period
 from mailflow.review.archive import Archive
 from mailflow.review.rederiving import rederive
+from tests.simulation.own_keys import key_files
 from tests.simulation.registers import SqliteCopies
-from tests.simulation.service import a_judge
+from tests.simulation.service import MAKE_JUDGE
 from tests.simulation.simulation import Run, play
 from tests.simulation.story import Story
 from tests.support.fake_folder import FakeFolder
@@ -58,7 +62,9 @@ def test_a_story_adds_up(seed: int, tmp_path: Path) -> None:
         async with register.read() as tx:
             accepted, _ = await evidence.acceptances(tx, Period(), (), 0, MAILS_MAX)
         read.extend(one.intake for one in accepted)
-        doubts = await rederive(register, Archive(register, a_judge), read)
+        keys = tuple(open_decryption_key(one.pair()) for one in key_files().all() if one.use is KeyUse.DECRYPTION)
+        archive = Archive(register, lambda trust: replace(MAKE_JUDGE(trust), keys=keys))
+        doubts = await rederive(register, archive, read)
         left = [one for one in sheets[0].told if not MEANINGS[one.kind].adds_up and one.kind not in EXPECTED]
         return [str(one) for one in (*left, *doubts)]
 
