@@ -12,7 +12,7 @@ from mailflow.selftest.proxy import Break, Fault, Side
 
 PROTOCOLS = {
     "imap": re.compile(rb"[*+)] |\)|[A-Z]+\d+ |DONE"),
-    "smtp": re.compile(rb"\d{3}[ -]|(EHLO|MAIL|RCPT|DATA|QUIT)\b|\.\r\n|From: "),
+    "smtp": re.compile(rb"\d{3}[ -]|(EHLO|AUTH|MAIL|RCPT|DATA|QUIT)\b|\.\r\n|From: "),
 }
 """What begins a line of the protocol."""
 _WORDS = re.compile(rb"^From|\d{3}[ -](?:\d\.\d\.\d)?|\b[A-Z]{2,}\b|[.)]")

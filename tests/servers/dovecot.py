@@ -1,4 +1,4 @@
-"""Dovecot 2.4 on free loopback ports: IMAP in clear, STARTTLS, TLS, OAuth with a local key, and LMTP."""
+"""Dovecot 2.4 on free loopback ports: IMAP in clear, STARTTLS, TLS, OAuth with a local key; LMTP; SASL for Postfix."""
 
 import base64
 import grp
@@ -94,6 +94,12 @@ service imap-login {{
     ssl = yes
   }}
 }}
+service auth {{
+  inet_listener sasl {{
+    listen = 127.0.0.1
+    port = {sasl_port}
+  }}
+}}
 service lmtp {{
   restart_request_count = unlimited
   inet_listener lmtp {{
@@ -164,7 +170,7 @@ class Dovecot:
         self.driver = driver
         self.settings = dict(settings or {})
         self.host = "127.0.0.1"
-        self.imap_port, self.imaps_port, self.lmtp_port = free_ports(3)
+        self.imap_port, self.imaps_port, self.lmtp_port, self.sasl_port = free_ports(4)
         self.certificate: ServerCertificate
         self._run: Path
         self._process: ServerProcess
@@ -178,7 +184,7 @@ class Dovecot:
             self._process = ServerProcess(
                 [program or "dovecot", "-F", "-c", str(config)],
                 log=self.folder / "dovecot.log",
-                ports=[self.imap_port, self.imaps_port, self.lmtp_port],
+                ports=[self.imap_port, self.imaps_port, self.lmtp_port, self.sasl_port],
             )
             self._start()
         except BaseException:
@@ -242,6 +248,7 @@ class Dovecot:
                 imap_port=self.imap_port,
                 imaps_port=self.imaps_port,
                 lmtp_port=self.lmtp_port,
+                sasl_port=self.sasl_port,
                 certificate=self.certificate.certificate.resolve(),
                 key=self.certificate.key.resolve(),
                 uid=uid,

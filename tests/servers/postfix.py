@@ -65,11 +65,18 @@ maximal_backoff_time = 2s
 queue_run_delay = 1s
 default_process_limit = 50
 in_flow_delay = 0
-{tls}"""
+{sasl}{tls}"""
 
 _TLS_SERVICE = """\
 127.0.0.1:{smtps_port} inet n - n - - smtpd
     -o smtpd_tls_wrappermode=yes
+"""
+
+_SASL = """\
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{sasl_port}
+smtpd_client_restrictions = permit_sasl_authenticated, reject
 """
 
 _TLS = """\
@@ -111,7 +118,8 @@ class Postfix:
 
     `recipients` are local parts that are accepted at RCPT, with or without `+detail`; whether a mail can be
     delivered to them only shows later, at the LMTP server. `settings` are further lines of main.cf. With a
-    `certificate` it offers STARTTLS, and TLS on `smtps_port`.
+    `certificate` it offers STARTTLS, and TLS on `smtps_port`; with the `sasl_port` of a Dovecot it takes mails from
+    that one's users only.
     """
 
     def __init__(
@@ -121,12 +129,14 @@ class Postfix:
         lmtp_port: int,
         recipients: Iterable[str],
         certificate: ServerCertificate | None = None,
+        sasl_port: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.lmtp_port = lmtp_port
         self.recipients = tuple(recipients)
         self.certificate = certificate
+        self.sasl_port = sasl_port
         self.settings = dict(settings or {})
         self.host = "127.0.0.1"
         self.port, self.smtps_port = free_ports(2)
@@ -241,6 +251,7 @@ class Postfix:
             recipients=", ".join(f"{local}@{DOMAIN}={local}/maildir/" for local in self.recipients),
             lmtp_port=self.lmtp_port,
             tls=tls,
+            sasl="" if self.sasl_port is None else _SASL.format(sasl_port=self.sasl_port),
         )
         named = (line.partition("=") for line in main.splitlines())
         settings = {name.strip(): value.strip() for name, _, value in named} | self.settings

@@ -90,6 +90,7 @@ class MailWorld:
                     self.folder / "postfix",
                     lmtp_port=dovecot.lmtp_port,
                     recipients=(),
+                    sasl_port=dovecot.sasl_port if self._logs_in else None,
                     settings={
                         **self._reached_from,
                         "virtual_mailbox_domains": ", ".join(domains),
@@ -105,6 +106,11 @@ class MailWorld:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+    @property
+    def _logs_in(self) -> bool:
+        """Whether Postfix wants to know who sends: in clear a password goes to nobody but this machine."""
+        return not self._address
 
     @property
     def _reached_from(self) -> dict[str, str]:
@@ -126,6 +132,9 @@ class MailWorld:
             "worker": {"processes": 1},
             **self._changes,
         }
+        if self._logs_in:
+            login = {"user": SERVICE_USER, "secret_file": "secrets/mail"}
+            changes["smtp"] = {**changes.get("smtp", {}), **login}
         if self.mailbox is not self.dovecot:
             changes["audit"] = {**changes.get("audit", {}), "port": self.dovecot.imap_port}
         if self.inbox != INBOX:
