@@ -234,11 +234,10 @@ class Dovecot:
             users = _AS_ROOT.format(user=MAIL_USER)
         else:
             users = _ROOTLESS.format(user=pwd.getpwuid(uid).pw_name, group=grp.getgrgid(gid).gr_name)
-        keys = self._run / "oauth2-keys" / "default" / "HS256"
+        keys = self._run / "oauth2-keys/default/HS256"
         keys.mkdir(parents=True, exist_ok=True)
         (keys / "default").write_bytes(base64.b64encode(_TOKEN_KEY))
-        lines = [f"{user}:{{PLAIN}}{password}::::::\n" for user, password in self.users.items()]
-        (self._run / "users").write_text("".join(lines))
+        (self._run / "users").write_text("".join(f"{user}:{{PLAIN}}{one}::::::\n" for user, one in self.users.items()))
         hidden = "".join(f"  {name} = no\n" for name in self.without)
         config = self.folder / "dovecot.conf"
         config.write_text(
@@ -354,13 +353,7 @@ class Dovecot:
             return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
         now = int(time.time())
-        claims = {
-            "sub": user,
-            "iss": _TOKEN_ISSUER,
-            "iat": now - 5,
-            "nbf": now - 5,
-            "exp": now + lifetime_seconds,
-        }
+        claims = {"sub": user, "iss": _TOKEN_ISSUER, "iat": now - 5, "nbf": now - 5, "exp": now + lifetime_seconds}
         signed = ".".join(part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, claims))
         return f"{signed}.{part(hmac.new(_TOKEN_KEY, signed.encode(), hashlib.sha256).digest())}"
 
