@@ -29,6 +29,8 @@ idlesocket: {run}/idle
 cyrus_user: {user}
 admins: cyrus
 allowplaintext: yes
+# Otherwise a folder that is deleted twice within a second stays.
+delete_mode: immediate
 sasl_mech_list: PLAIN LOGIN
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
