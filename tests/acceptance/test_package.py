@@ -158,7 +158,7 @@ def first_day(machine: Machine, world: World, package: Path) -> DeskSoftware:
 
 def passwords(machine: Machine) -> None:
     """Beforehand, since nobody is at the terminal to be asked."""
-    for name in ("mailbox", "audit"):
+    for name in ("mailbox", "audit", "smtp"):
         machine.write(f"/etc/mailflow/secrets/{name}", f"{PASSWORD}\n".encode())
         machine.run("chmod", "600", f"/etc/mailflow/secrets/{name}")
 
@@ -177,6 +177,7 @@ def told_to_init(world: World) -> list[str]:
         "audit.user": AUDIT_USER,
         "audit.address": "audit@service.example",
         "smtp.port": world.postfix.port,
+        "smtp.user": SERVICE_USER,
     }
     return [f"--set={name}={value}" for name, value in settings.items()]
 

@@ -19,7 +19,7 @@ from mailflow.demo.installation import SERVICE, DeskSoftware
 from mailflow.demo.pki import Fault, Pki
 from mailflow.demo.story import desks
 from tests.servers.postgres import PostgresServer
-from tests.support.mail_world import INBOX, PROCESSED, ROOT, SERVICE_USER, MailWorld
+from tests.support.mail_world import INBOX, PASSWORD, PROCESSED, ROOT, SERVICE_USER, MailWorld
 from tests.support.nursery import RUN_SECONDS_MAX, begin
 
 STOP_SECONDS = 10
@@ -130,6 +130,7 @@ class World(MailWorld):
         """Hand a mail in by SMTP, with the line ends that SMTP wants; return when it lies in the mailbox."""
         envelope_from = software.address if software else "somebody@desks.example"
         with smtplib.SMTP("127.0.0.1", self.postfix.port, timeout=30) as client:
+            client.login(SERVICE_USER, PASSWORD)  # that server takes mails from nobody else
             refused = client.sendmail(envelope_from, [SERVICE], re.sub(rb"\r?\n", b"\r\n", raw))
         assert not refused
         self.settle()

@@ -26,7 +26,7 @@ def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
 @pytest.fixture(scope="session")
 def cyrus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cyrus]:
     require("cyrus")
-    with Cyrus(tmp_path_factory.mktemp("cyrus")) as server:
+    with Cyrus(tmp_path_factory.mktemp("cyrus"), keeps_deleted=True) as server:
         yield server
 
 

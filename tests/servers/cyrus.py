@@ -29,8 +29,7 @@ idlesocket: {run}/idle
 cyrus_user: {user}
 admins: cyrus
 allowplaintext: yes
-# Otherwise a folder that is deleted twice within a second stays.
-delete_mode: immediate
+delete_mode: {delete_mode}
 sasl_mech_list: PLAIN LOGIN
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
@@ -60,11 +59,16 @@ EVENTS {{
 
 
 class Cyrus:
-    """A context manager. `folder` holds the log; all else lies in a short folder apart, for the socket paths."""
+    """A context manager. `folder` holds the log; all else lies in a short folder apart, for the socket paths.
 
-    def __init__(self, folder: Path, *, users: Mapping[str, str] = USERS) -> None:
+    `keeps_deleted`, as is its default: under a name with the second, so that within it no folder of the same name can
+    be deleted again; whoever has selected one goes on with it.
+    """
+
+    def __init__(self, folder: Path, *, users: Mapping[str, str] = USERS, keeps_deleted: bool = False) -> None:
         self.folder = folder
         self.users = users
+        self.keeps_deleted = keeps_deleted
         self.host = "127.0.0.1"
         (self.imap_port,) = free_ports(1)
         self._run: Path
@@ -85,7 +89,8 @@ class Cyrus:
         try:
             for name in ("conf", "spool", "proc", "lock"):
                 (self._run / name).mkdir()
-            (self._run / "imapd.conf").write_text(_IMAPD.format(run=self._run, user=user))
+            delete_mode = "delayed" if self.keeps_deleted else "immediate"
+            (self._run / "imapd.conf").write_text(_IMAPD.format(run=self._run, user=user, delete_mode=delete_mode))
             (self._run / "cyrus.conf").write_text(_MASTER.format(run=self._run, bin=programs, port=self.imap_port))
             for name, password in self.users.items():
                 subprocess.run(
