@@ -17,7 +17,7 @@ from mailflow.cli.main import cli
 from mailflow.core.anomalies import catalogue
 from mailflow.settings import Settings
 from mailflow.wire.catalogue import published
-from tests.support.documents import ROOT, expected
+from tests.support.documents import ROOT, WRITTEN
 from tests.support.handbook import typed_lines
 
 DOCUMENTS = sorted(
@@ -31,7 +31,6 @@ DOCUMENTS = sorted(
     ).stdout.splitlines()
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-EXPECTED = {path.relative_to(ROOT).as_posix(): octets for path, octets in expected()}
 
 
 def read(name: str) -> str:
@@ -44,9 +43,9 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_what_is_written_from_the_code_is_up_to_date(name: str) -> None:
-    assert (ROOT / name).read_bytes() == EXPECTED[name], f"{name} differs from the code: run `make fix`"
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_is_written_from_the_code_is_up_to_date(path: Path) -> None:
+    assert path.read_bytes() == WRITTEN[path](), f"{path.name} differs from the code: run `make fix`"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -162,7 +161,7 @@ def test_the_published_catalogue_has_every_anomaly() -> None:
 
 def test_nothing_is_published_that_is_not_written_from_the_code() -> None:
     """But the keys of the samples."""
-    written = {f"schemas/{name}" for name in published()} | EXPECTED.keys()
+    written = {f"schemas/{name}" for name in published()} | {path.relative_to(ROOT).as_posix() for path in WRITTEN}
     there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "schemas").rglob("*") if path.is_file()}
     assert {name for name in there - written if not name.startswith("schemas/exemples/cles/")} == set()
 

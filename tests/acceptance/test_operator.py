@@ -20,7 +20,7 @@ def operator(world: World, at: datetime, tmp_path: Path, monkeypatch: pytest.Mon
     return made
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("told", STORIES, ids=lambda told: told.title.replace(" ", "-"))
 def test_an_operator_finds_and_mends(told: Trouble, operator: Operator) -> None:
     play(told, operator)

@@ -84,7 +84,7 @@ def install(machine: Machine, package: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_the_package_to_the_first_number_and_back(
     machine: Machine, world: World, at: datetime, tmp_path: Path
 ) -> None:

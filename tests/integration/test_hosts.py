@@ -14,6 +14,7 @@ FAILOVER = ["tests.hosts.failovers", "the_primary_is_killed"]
 
 
 @pytest.mark.long_on("kills")
+@pytest.mark.long_on("fail-over")
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [KILLS, PARTITION, FAILOVER], ids=["kills", "partition", "fail-over"])
 def test_nothing_is_lost_doubled_or_answered_twice(command: list[str]) -> None:

@@ -57,6 +57,7 @@ def test_every_setting_is_on_its_page() -> None:
     assert [name for name, _, _ in sample.settings() if f"\\fB{name.rpartition('.')[2]}\\fR (" not in page] == []
 
 
+@pytest.mark.long
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     write(tmp_path)
     script = f"""

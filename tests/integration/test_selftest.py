@@ -190,8 +190,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-@pytest.mark.long_on("lost")
+@pytest.mark.long
 @pytest.mark.parametrize(("program", "wrong"), [(TWICE, Wrong.SECOND), (FORGETS, Wrong.LOST)])
 def test_a_worker_that_does_not_keep_its_promise_is_found(
     program: str, wrong: Wrong, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

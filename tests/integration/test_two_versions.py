@@ -104,8 +104,7 @@ async def notes(register: Register) -> list[str | None]:
     return [row.note for row in await rows(register, "SELECT note FROM intake ORDER BY id")]
 
 
-@pytest.mark.slow
-@pytest.mark.long_on("sqlite")
+@pytest.mark.long
 async def test_both_work_until_the_second_step_which_waits_for_the_former_one(
     databases: Databases, tmp_path: Path, following: Path
 ) -> None:

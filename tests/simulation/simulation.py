@@ -54,9 +54,11 @@ class Size:
 
 WHOLE = Size(steps=40, harmful=len(HARMFUL), cases=6, changes=3, stops=2)
 SHORT = Size(steps=10, harmful=2, cases=1, changes=1, stops=1)
-WHOLE_EVERY = 7
-"""Of so many seeds one is a whole story; a short one takes a quarter of its time. It has no divisor in common with what
-else comes `_EVERY` so many, so that all of it comes in stories of either size."""
+BRIEF = Size(steps=5, harmful=1, cases=1, changes=1, stops=1)
+SHORT_EVERY, WHOLE_EVERY = 7, 49
+"""Of so many seeds two are short stories, and one is a whole one; the others are brief. A short one takes a third of
+the time of a whole one, a brief one a sixth. Seven divides nothing else that comes `_EVERY` so many: all of it comes in
+stories of each size."""
 LATE_ROUNDS = 6
 """So many quiet rounds some seeds wait for a revocation list: what was doubtful is settled before that is answered."""
 JUMP = 0.25
@@ -102,6 +104,12 @@ TURNS: tuple[Turn, ...] = (
 )
 
 
+def size_of(seed: int) -> Size:
+    if seed % WHOLE_EVERY == 0:
+        return WHOLE
+    return SHORT if seed % SHORT_EVERY < 2 else BRIEF
+
+
 class Stuck(Exception):
     """A turn that never ends."""
 
@@ -141,7 +149,7 @@ class Simulation:
         self.house = House(world, url, chunk=rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         world.meanwhile = self._others_go_on
         world.bounce = BOUNCES_LIKELY if seed % BOUNCES_EVERY == BOUNCES_EVERY - 1 else 0.0
-        self.size = size = WHOLE if seed % WHOLE_EVERY == 0 else SHORT
+        self.size = size = size_of(seed)
         self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
         keys_follow = seed % KEYS_EVERY == 2
         written = Writing(the_cast(), rng, keys_follow=keys_follow).write(
@@ -243,11 +251,11 @@ class Simulation:
             await self._turns([(self.rng.randrange(len(self.workers)), TURNS)])
             if await self._is_done():
                 done += 1
-                if done <= LOOKS:
-                    await self._operator_looks(done)
-                elif done == LOOKS + 1:
+                if done <= LOOKS and not await self._operator_looks(done):
+                    done = LOOKS + 1  # what is left alone once would be so again
+                if done == LOOKS + 1:
                     await self._turns([(0, JOB_TURNS)])
-                else:
+                elif done > LOOKS:
                     await forget_former_masters(self.house.register)
                     return
             await self.run.rotation.retire()
@@ -281,17 +289,23 @@ class Simulation:
                 (row,) = await queues.find_outbox(tx, id_=item.id)
                 self.run.sent_again.setdefault(row.message_id, []).append(self.world.now)
 
-    async def _operator_looks(self, look: int) -> None:
-        """Once, what was held is released, and what an operator or a fault of ours set aside is judged again."""
+    async def _operator_looks(self, look: int) -> bool:
+        """Once, what was held is released, and what an operator or a fault of ours set aside is judged again.
+
+        Whether there was anything to do.
+        """
+        done: list[object] = []
         async with self.house.register.begin() as tx:
             ours = [row for row in await queues.set_aside(tx, 1000) if row.reason == "CTRL_SYS_0001"]
             if look == 1:
                 self.run.innocents_struck = len(ours)
                 again = Filter(kinds=[MAIL], reasons=acts.OWED)
-                await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)
+                done += (await acts.perform(tx, Verb.REJUDGE, again, ACT, self.world.now)).done
             released = await acts.perform(tx, Verb.RELEASE, Filter(states=["held"]), ACT, self.world.now)
             await self._note_sent_again(tx, Verb.RELEASE, released)
-        self.run.words += await successions.decide(self.house.register, self.world, self.rng)
+        words = await successions.decide(self.house.register, self.world, self.rng)
+        self.run.words += words
+        return bool([*done, *released.done, *words])
 
     async def _turns(self, several: Sequence[tuple[int, Sequence[Turn]]]) -> None:
         """Run these lines of turns at once; a worker that was killed is started anew."""

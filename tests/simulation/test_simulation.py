@@ -17,7 +17,7 @@ from tests.simulation.__main__ import MUTANT_SEEDS, TABLE
 from tests.simulation.crew import Crew, Job, pool
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import PostgresCopies, SqliteCopies
-from tests.simulation.simulation import Run, play
+from tests.simulation.simulation import WHOLE_EVERY, Run, play
 from tests.simulation.story import Story
 from tests.support.databases import PostgresDatabases
 
@@ -30,9 +30,9 @@ POSTGRESQL_EVERY = 10
 _ROW = re.compile(r"^\| (?P<fault>.+?) \| \w+ \| (?P<stories>\d+) \|$", re.MULTILINE)
 FOUND_BY = {row["fault"]: MUTANT_SEEDS[int(row["stories"]) - 1] for row in _ROW.finditer(TABLE.read_text())}
 """The seeds that found them when the table was written: they are tried first."""
-STORY = 7
-"""A seed with weather of every kind."""
-SWEPT = 21
+STORY = 3 * WHOLE_EVERY
+"""A whole one, with weather of every kind."""
+SWEPT = 4 * WHOLE_EVERY
 """One whose content keys are looked through in their order."""
 
 

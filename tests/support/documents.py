@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,24 +141,31 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
 }
 
 
-def expected() -> Iterator[tuple[Path, bytes]]:
-    """Each file that is written from the code, wholly or in part, with what it should hold."""
-    yield ROOT / "config/mailflow.toml", sample.sample().encode()
-    for name in ("bailleurs.csv", "commissions.csv"):
-        yield ROOT / "config" / name, (ROOT / "mailflow/demo/data" / name).read_bytes()
-    yield ROOT / "schemas/algorithms.json", (json.dumps(algorithm_table(), indent=2) + "\n").encode()
-    yield from mails.mails()
-    for name, blocks in BLOCKS.items():
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for block, make in blocks.items():
-            start, end = f"<!-- from the code: {block} -->\n", f"<!-- end: {block} -->"
-            before, _, rest = text.partition(start)
-            _, closing, after = rest.partition(end)
-            assert closing, f"{name} should have a block {block}"
-            text = before + start + make() + end + after
-        yield ROOT / name, text.encode()
+def _of_document(name: str) -> bytes:
+    """A document as it is, with each block of it as it should be."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for block, make in BLOCKS[name].items():
+        start, end = f"<!-- from the code: {block} -->\n", f"<!-- end: {block} -->"
+        before, _, rest = text.partition(start)
+        _, closing, after = rest.partition(end)
+        assert closing, f"{name} should have a block {block}"
+        text = before + start + make() + end + after
+    return text.encode()
+
+
+WRITTEN: dict[Path, Callable[[], bytes]] = {
+    ROOT / "config/mailflow.toml": lambda: sample.sample().encode(),
+    **{
+        ROOT / "config" / name: (ROOT / "mailflow/demo/data" / name).read_bytes
+        for name in ("bailleurs.csv", "commissions.csv")
+    },
+    ROOT / "schemas/algorithms.json": lambda: (json.dumps(algorithm_table(), indent=2) + "\n").encode(),
+    **mails.mails(),
+    **{ROOT / name: partial(_of_document, name) for name in BLOCKS},
+}
+"""Each file that is written from the code, wholly or in part, and what makes what it should hold."""
 
 
 if __name__ == "__main__":
-    for path, content in expected():
-        path.write_bytes(content)
+    for path, content in WRITTEN.items():
+        path.write_bytes(content())

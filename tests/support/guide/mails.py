@@ -1,6 +1,7 @@
 """The mails of the sample exchanges: signed with a published key, not encrypted, so that a person can read them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mailflow.mail import cms
@@ -14,10 +15,9 @@ SERVICE = "demandes@service.example"
 DESK = "logiciel@desk.example"
 
 
-def mails() -> Iterator[tuple[Path, bytes]]:
-    """Each mail with where it is published."""
-    for exchange in EXCHANGES:
-        yield path_of(exchange), mail_of(exchange)
+def mails() -> dict[Path, Callable[[], bytes]]:
+    """Where each mail is published, and what makes it."""
+    return {path_of(exchange): partial(mail_of, exchange) for exchange in EXCHANGES}
 
 
 def path_of(exchange: Exchange) -> Path:
