@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from mailflow.register.alarm_tables import job_run
 from mailflow.register.tables import intake, journal, outbox
 from mailflow.register.transaction import Transaction
+from mailflow.register.types import OutboxState
 
 APART_MAX = timedelta(minutes=5)
 """Hosts that differ by less are no matter: a mail that came in the meantime waits for so long at most."""
@@ -26,9 +27,10 @@ async def is_behind(tx: Transaction, at: datetime) -> bool:
 
 
 async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
-    """When a mail came that waits, or its answer does, and that had not come yet `at` that time; None of none.
+    """When a mail came that waits, or its answer does, or a send began that is not over, and that was not yet `at` that
+    time; None of none.
 
-    By two clocks, the mail server's and ours: one that was ahead and has been set back makes nothing wait.
+    A mail came by two clocks, the mail server's and ours: one that was ahead and has been set back makes nothing wait.
     """
     asked = (
         sa.select(intake.c.received_at, intake.c.taken_at).where(
@@ -37,6 +39,7 @@ async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
         sa.select(outbox.c.received_at, outbox.c.queued_at).where(
             outbox.c.next_at > at, outbox.c.received_at > at, outbox.c.queued_at > at, outbox.c.intake_id.is_not(None)
         ),
+        sa.select(outbox.c.sending_at).where(outbox.c.state == OutboxState.SENDING.value, outbox.c.sending_at > at),
     )
     for ahead in asked:
         for row in await tx.all(ahead.limit(1)):

@@ -190,7 +190,7 @@ async def test_the_mail_server_s_clock_alone_keeps_nobody_waiting(house: House) 
 
 
 async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: House) -> None:
-    """Nobody would know that its copy is still to come, and it would be sent twice."""
+    """Nobody would know that its copy is still to come, and it would be sent twice. That it waits is told."""
     house.mailbox.deliver(letter(0))
     house.mailer.fates = [Fate.LOSE_MAIL]
     door = house.door()
@@ -199,7 +199,10 @@ async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: Ho
     right = house.now
     house.now -= DAYS
     assert await delivery.settle_doubtful(door) == Progress()
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(door)
     house.now = right + PACE.audit_wait / 2
+    assert await worker.process(door) == Progress()
     assert await delivery.settle_doubtful(door) == Progress()
     house.now = right + PACE.audit_wait
     assert await delivery.settle_doubtful(door) == Progress(deferred=1)
