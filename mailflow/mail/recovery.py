@@ -25,7 +25,7 @@ from mailflow.mail.worker import arrival
 from mailflow.register import Register, intake, issuing, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
-from mailflow.wire.dispatch import NotOfTheService, read_creations
+from mailflow.wire.dispatch import NotOfTheService, ReturnedCreations, read_creations
 
 MAILS_AT_A_TIME = 50
 NUMBER_OCTETS = 32 * 1_024
@@ -39,6 +39,8 @@ class WentOut:
 
     numbers: tuple[tuple[Place, UniqueNumber], ...] = ()
     """In the order in which they lie in the audit mailbox."""
+    named: frozenset[UniqueNumber] = frozenset()
+    """Of requests of others: those that it tells of a person that it refuses to register once more."""
     sealed: tuple[int, ...] = ()
     """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
 
@@ -73,6 +75,7 @@ async def read_answers(
 ) -> WentOut:
     """Open the lost answers by the archive's key. Raises Unavailable."""
     told: list[tuple[Place, UniqueNumber]] = []
+    named: set[UniqueNumber] = set()
     seen, sealed = set(), []
     async for mail in audit.fetch(loss.audit.listing, sorted(loss.answers)):
         seen.add(mail.uid)
@@ -84,12 +87,14 @@ async def read_answers(
         for name, octets in files.items():
             with contextlib.suppress(NotOfTheService):
                 if name.startswith("RET"):
-                    told += _creations(octets)
-    return WentOut(numbers=tuple(told), sealed=(*sealed, *sorted(loss.answers.keys() - seen)))
+                    returned = read_creations(octets)
+                    told += _numbered(returned)
+                    named |= set(map(UniqueNumber, returned.named))
+    unseen = sorted(loss.answers.keys() - seen)
+    return WentOut(numbers=tuple(told), named=frozenset(named), sealed=(*sealed, *unseen))
 
 
-def _creations(octets: bytes) -> list[tuple[Place, UniqueNumber]]:
-    returned = read_creations(octets)
+def _numbered(returned: ReturnedCreations) -> list[tuple[Place, UniqueNumber]]:
     return [
         (Place(desk=DeskCode(returned.desk), digest=returned.digest, position=position), UniqueNumber(number))
         for position, number in returned.numbers
@@ -134,10 +139,10 @@ async def recover(
     register: Register, processed: Folder, account: str, recovery: Recovery, act: Act, at: datetime
 ) -> Recovered:
     """Do it. Raises Unavailable, also when a mail lies there that cannot be read; then it is to be done again."""
-    done, loss = Recovered(), recovery.loss
+    done, loss, went_out = Recovered(), recovery.loss, recovery.went_out
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
-        done.reserved = await restoring.reserve(tx, recovery.went_out.numbers, act, at)
+        done.reserved = await restoring.reserve(tx, went_out.numbers, act, at, named=went_out.named)
         if recovery.jump:
             # First of all: what is taken in moves the window on in which lost answers are looked for, so who is cut off
             # is not asked for the jump the next time. Twice is too far, and never too short.

@@ -199,13 +199,21 @@ async def reserved(tx: Transaction) -> list[Reserved]:
 
 
 async def reserve(
-    tx: Transaction, went_out: Iterable[tuple[Place, UniqueNumber]], act: journals.Act, at: datetime
+    tx: Transaction,
+    went_out: Iterable[tuple[Place, UniqueNumber]],
+    act: journals.Act,
+    at: datetime,
+    *,
+    named: Collection[UniqueNumber] = (),
 ) -> int:
     """Keep these numbers for those requests, and let the counters go beyond them; how many were not known.
 
-    Numbers between them went to answers that never left: they are left out, which is in the journal.
+    `named`: numbers that were told as somebody else's. Where nobody knows of which request they were, since its own
+    answer never left, they are kept for none. Numbers between went to answers that never left: they are left out, which
+    is in the journal.
     """
     places = dict(went_out)
+    places |= {_nowhere(number): number for number in {*named} - {*places.values()}}
     known: set[str] = set()
     for batch in batches(sorted(set(places.values()))):
         statement = sa.select(request.c.number).where(tx.among(request.c.number, batch))
@@ -231,6 +239,11 @@ async def reserve(
     if lost:
         await tx.run(sa.update(issuing).values(reserved=True))
     return len(set(lost.values()))
+
+
+def _nowhere(number: UniqueNumber) -> Place:
+    """Where no request stands: no file has such a digest."""
+    return Place(desk=numbers.parse(number).desk, digest=number, position=0)
 
 
 async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime) -> dict[Place, UniqueNumber]:

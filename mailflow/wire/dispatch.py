@@ -104,6 +104,8 @@ class ReturnedCreations:
     """SHA-256 (hex) of the file that it answers."""
     numbers: tuple[tuple[int, str], ...]
     """By the position of the request in that file."""
+    named: tuple[str, ...]
+    """Of other requests: anomalies name them."""
 
 
 def read_creations(content: bytes) -> ReturnedCreations:
@@ -119,6 +121,7 @@ def read_creations(content: bytes) -> ReturnedCreations:
             for position, element in enumerate(document.requests)
             if element.number and element.revision == 1
         ),
+        named=tuple(one.number for element in document.requests for one in element.anomalies if one.number),
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from typing import cast
 
 import pytest
@@ -12,23 +13,25 @@ import sqlalchemy as sa
 from mailflow import app
 from mailflow.cli.restore import require_up_to_date
 from mailflow.core import numbers
+from mailflow.core.model import Right
 from mailflow.errors import MailflowError, Unavailable
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Kind
-from mailflow.mail import hindsight, recovery, worker
+from mailflow.mail import entities, hindsight, recovery, worker
 from mailflow.mail.door import Progress
 from mailflow.mail.hindsight import LOOKED_AT, NEWEST, Hindsight, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.recovery import Recovery
-from mailflow.register import acts, issuing, restoring
+from mailflow.register import acts, directory, issuing, restoring
 from mailflow.register.issuing import SERVICE
 from mailflow.register.restoring import JUMP
 from mailflow.register.sequences import holes_in_numbers, of_numbers, passed_over
 from mailflow.register.vault import Vault
 from mailflow.settings import Settings
-from tests.support.judging import dem_part, mailed, mairie, multipart, signed
+from tests.support.fake_mailer import Fate
+from tests.support.judging import a_dem, dem_name, dem_part, mailed, mairie, multipart, signed
 from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
 from tests.support.records import rows
@@ -114,6 +117,42 @@ async def test_a_number_whose_request_never_comes_again_goes_to_nobody(loser: Lo
     assert lost not in await loser.numbers()
     async with loser.house.register.read() as tx:
         assert [one.number for one in await restoring.reserved(tx) if not one.given] == [lost]
+    assert not await unexplained(loser), "the reconciliation knows what is kept"
+
+
+async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Loser) -> None:
+    """The answer to the request that has it never left; it was told who asked for the same person again."""
+    house = loser.house
+    (mandate,) = mairie().enrolment().mandates
+    consulting = replace(mandate, rights=frozenset({Right.CONSULT}), starts_on=date(2025, 2, 1))
+    async with house.register.begin() as tx:
+        change = directory.Change(by="operator", why="test", at=house.now)
+        await directory.add_mandate(tx, mairie().enrolment().code, consulting, change)
+    backup = await loser.back_up()
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    house.mailbox.deliver(a_letter(3))
+    assert (await loser.work()).deferred == 1
+    (number,) = await loser.numbers()
+    other_file = a_dem("Nomc").replace(b"0199001234", b"0199004321")
+    again = mailed(signed(multipart(entities.file_part(dem_name(4), other_file, "application/xml"))))
+    house.mailbox.deliver(again.replace(b"<1@mairie.example>", b"<again@mairie.example>"))
+    assert (await loser.work()).sent == 1
+    await house.register.close()
+    loser.use(backup)
+    del house.mailbox.folders["Processed"][:]
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    assert not went_out.numbers
+    assert went_out.named == {number}
+    todo = Recovery(loss=loss, went_out=went_out, jump=0)
+    assert (await recovery.recover(house.register, processed, "service", todo, ACT, house.now)).reserved == 1
+    await resume(loser)
+    house.mailbox.deliver(a_letter(4))
+    await loser.work()
+    (given,) = await loser.numbers()
+    assert numbers.parse(given).sequence == 2
     assert not await unexplained(loser), "the reconciliation knows what is kept"
 
 
