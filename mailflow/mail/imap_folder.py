@@ -111,10 +111,16 @@ class OpenFolder:
             # under its old UIDVALIDITY in the sessions that have it open (Cyrus: empty, Dovecot: with new mails).
             selected = self._selected = await session.select(self.name, read_only=self._read_only)
             session.arrived.clear()
-            # No CHARSET: Exchange refuses UTF-8.
-            lines = await session.run("SEARCH", *criteria, uid=True)
-            uids = imap_syntax.search_uids(lines[:-1])
+            uids = await self._found(session, criteria)
+            if uids is None:
+                # The response, which is required (RFC 3501, section 6.4.4), was garbled: who took that for "nothing"
+                # would send an answer twice. From iCloud it means just that: so it is asked once more.
+                uids = await self._found(session, criteria) or ()
             return Listing(uidvalidity=selected.uidvalidity, uids=uids, uid_next=selected.uid_next, selection=selected)
+
+    async def _found(self, session: ImapSession, criteria: Sequence[str]) -> tuple[int, ...] | None:
+        # No CHARSET: Exchange refuses UTF-8.
+        return imap_syntax.search_uids((await session.run("SEARCH", *criteria, uid=True))[:-1])
 
     async def fetch(
         self, uidvalidity: int, uids: Sequence[int], troubles: Troubles, witness: Witness = nobody

@@ -117,16 +117,16 @@ def search_date(day: date) -> str:
     return f"{day.day}-{month}-{day.year}"
 
 
-def search_uids(lines: Sequence[bytes]) -> tuple[int, ...]:
-    """The UIDs of a SEARCH response, ascending, with or without the word SEARCH before them."""
-    found: set[int] = set()
+def search_uids(lines: Sequence[bytes]) -> tuple[int, ...] | None:
+    """The UIDs of a SEARCH response, ascending, with or without the word SEARCH before them; None: there is none."""
+    found: set[int] | None = None
     for line in lines:
         words = bytes(line).split()
         if words and words[0].upper() == b"SEARCH":
             words = words[1:]
         if all(word.isdigit() and len(word) <= 10 for word in words):
-            found.update(int(word) for word in words)
-    return tuple(sorted(found))
+            found = {*(found or ()), *map(int, words)}
+    return None if found is None else tuple(sorted(found))
 
 
 _MONTHS = {

@@ -10,7 +10,7 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail.imap import ImapCopies, ImapMailbox
-from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
+from mailflow.selftest.proxy import Break, Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
 from tests.support.available import require
 from tests.support.mailbox_places import (
@@ -339,3 +339,29 @@ async def test_a_cancelled_call_leaves_the_next_one_a_fresh_connection(folder: S
             assert await mailbox.list() == listing
             assert len(await copies.find("<one@example.test>")) == 1
             await copies.close()
+
+
+@pytest.mark.parametrize("garbled", [b"* BAD SEARCH 1\r\n", b"* \xd3EARCH 1\r\n"])
+async def test_a_copy_is_found_though_the_response_was_garbled(folder: ServerPlace, garbled: bytes) -> None:
+    """It would be taken for one that is not there, and the mail sent twice."""
+    folder.put(a_mail("one"))
+    rule = Rule(side=Side.SERVER, fault=Fault.REPLACE, match=rb"\* SEARCH", replacement=garbled)
+    async with FaultProxy(folder.server.imap_port, rule) as proxy:
+        copies = ImapCopies(an_account(port=proxy.port), folder.folder)
+        assert len(await copies.find("<one@example.test>")) == 1
+        await copies.close()
+    assert rule.fired
+
+
+async def test_a_server_without_a_response_when_nothing_is_found_is_believed(folder: ServerPlace) -> None:
+    """As iCloud."""
+
+    def left_out(side: Side, line: bytes) -> Break | None:
+        silent = side is Side.SERVER and line.startswith(b"* SEARCH")
+        return Break(fault=Fault.REPLACE, replacement=b"* OK\r\n") if silent else None
+
+    async with (
+        FaultProxy(folder.server.imap_port, at_line=left_out) as proxy,
+        closing(ImapMailbox(an_account(port=proxy.port), folder.folder)) as mailbox,
+    ):
+        assert (await mailbox.list()).uids == ()

@@ -107,6 +107,11 @@ def test_search_results_come_in_order_whatever_the_line_they_stand_in(some: list
         assert search_uids(lines) == tuple(sorted(set(some)))
 
 
+@pytest.mark.parametrize("lines", [[], [b"5 EXISTS"], [b"BAD SEARCH 7"], [b"\xd3EA\xd2CH 7"]])
+def test_no_search_response_is_not_one_that_finds_nothing(lines: list[bytes]) -> None:
+    assert search_uids(lines) is None
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -250,7 +255,7 @@ def test_any_lines_give_items_or_our_own_error(lines: list[bytes]) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_octets_are_a_search_result_a_date_a_code_or_nothing(octets: bytes) -> None:
-    assert all(uid >= 0 for uid in search_uids([octets]))
+    assert all(uid >= 0 for uid in search_uids([octets]) or ())
     assert response_code(octets).isupper() or not response_code(octets)
     with contextlib.suppress(UnreadableResponseError):
         assert internal_date(octets).tzinfo is UTC
