@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date
 from typing import cast
 
 import pytest
@@ -13,29 +12,24 @@ import sqlalchemy as sa
 from mailflow import app
 from mailflow.cli.restore import require_up_to_date
 from mailflow.core import numbers
-from mailflow.core.model import Right
 from mailflow.errors import MailflowError, Unavailable
-from mailflow.ledger import reckoning
-from mailflow.ledger.differences import Kind
-from mailflow.mail import entities, hindsight, recovery, worker
+from mailflow.mail import hindsight, recovery, worker
 from mailflow.mail.door import Progress
 from mailflow.mail.hindsight import LOOKED_AT, NEWEST, Hindsight, survey
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.mime import glance
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.recovery import Recovery
-from mailflow.register import acts, directory, issuing, restoring
+from mailflow.register import acts, issuing, restoring
 from mailflow.register.issuing import SERVICE
 from mailflow.register.restoring import JUMP
-from mailflow.register.sequences import holes_in_numbers, of_numbers, passed_over
 from mailflow.register.vault import Vault
 from mailflow.settings import Settings
-from tests.support.fake_mailer import Fate
-from tests.support.judging import a_dem, dem_name, dem_part, mailed, mairie, multipart, signed
+from tests.support.judging import dem_part, mailed, mairie, multipart, signed
 from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
 from tests.support.records import rows
-from tests.support.restored import Loser, a_letter, behind, lose, recovered, resume, stopped
+from tests.support.restored import Loser, a_letter, behind, lose, recovered, resume, stopped, unexplained
 
 
 async def test_with_the_archives_key_each_request_has_its_own_number_again(loser: Loser) -> None:
@@ -120,42 +114,6 @@ async def test_a_number_whose_request_never_comes_again_goes_to_nobody(loser: Lo
     assert not await unexplained(loser), "the reconciliation knows what is kept"
 
 
-async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Loser) -> None:
-    """The answer to the request that has it never left; it was told who asked for the same person again."""
-    house = loser.house
-    (mandate,) = mairie().enrolment().mandates
-    consulting = replace(mandate, rights=frozenset({Right.CONSULT}), starts_on=date(2025, 2, 1))
-    async with house.register.begin() as tx:
-        change = directory.Change(by="operator", why="test", at=house.now)
-        await directory.add_mandate(tx, mairie().enrolment().code, consulting, change)
-    backup = await loser.back_up()
-    house.mailer.fates = [Fate.DEFER_RECIPIENT]
-    house.mailbox.deliver(a_letter(3))
-    assert (await loser.work()).deferred == 1
-    (number,) = await loser.numbers()
-    other_file = a_dem("Nomc").replace(b"0199001234", b"0199004321")
-    again = mailed(signed(multipart(entities.file_part(dem_name(4), other_file, "application/xml"))))
-    house.mailbox.deliver(again.replace(b"<1@mairie.example>", b"<again@mairie.example>"))
-    assert (await loser.work()).sent == 1
-    await house.register.close()
-    loser.use(backup)
-    del house.mailbox.folders["Processed"][:]
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
-    assert not went_out.numbers
-    assert went_out.named == {number}
-    todo = Recovery(loss=loss, went_out=went_out, jump=0)
-    assert (await recovery.recover(house.register, processed, "service", todo, ACT, house.now)).reserved == 1
-    await resume(loser)
-    house.mailbox.deliver(a_letter(4))
-    await loser.work()
-    (given,) = await loser.numbers()
-    assert numbers.parse(given).sequence == 2
-    assert not await unexplained(loser), "the reconciliation knows what is kept"
-
-
 async def test_without_the_key_counters_jump_and_mails_of_the_lost_time_wait_for_a_person(loser: Loser) -> None:
     told = await lose(loser)
     await loser.work()
@@ -174,19 +132,6 @@ async def test_without_the_key_counters_jump_and_mails_of_the_lost_time_wait_for
     assert f'"jump": {JUMP}' in entry.detail
     assert '"by": "anna"' in entry.detail
     assert not await unexplained(loser), "the reconciliation knows what the counters have left out"
-
-
-async def unexplained(loser: Loser) -> list[str]:
-    """Numbers that `mailflow reconcile` would miss."""
-    async with loser.house.register.read() as tx:
-        known = {name: [one.stretch for one in found] for name, found in (await passed_over(tx)).items()}
-        return [
-            hole.subject
-            for series in await of_numbers(tx)
-            for hole in reckoning.holes(
-                series, await holes_in_numbers(tx, series, 10), known.get(series.name, ()), Kind.HOLE
-            )
-        ]
 
 
 async def test_nothing_is_lost_when_it_is_cut_off_and_done_again(loser: Loser) -> None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from mailflow.ledger import reckoning
+from mailflow.ledger.differences import Kind
 from mailflow.mail import composing, delivery, recovery, worker
 from mailflow.mail.desk import open_answer
 from mailflow.mail.door import MailDoor, Progress
@@ -16,6 +18,7 @@ from mailflow.mail.ports import Listing
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.register import Register, issuing
 from mailflow.register.restoring import JUMP
+from mailflow.register.sequences import holes_in_numbers, of_numbers, passed_over
 from mailflow.wire.dispatch import read_creations
 from tests.support.databases import VAULT, Databases
 from tests.support.doors import House
@@ -203,3 +206,16 @@ async def behind(loser: Loser) -> Loss:
 async def resume(loser: Loser) -> None:
     async with loser.house.register.begin() as tx:
         assert await issuing.resume(tx, ACT, loser.house.now)
+
+
+async def unexplained(loser: Loser) -> list[str]:
+    """Numbers that `mailflow reconcile` would miss."""
+    async with loser.house.register.read() as tx:
+        known = {name: [one.stretch for one in found] for name, found in (await passed_over(tx)).items()}
+        return [
+            hole.subject
+            for series in await of_numbers(tx)
+            for hole in reckoning.holes(
+                series, await holes_in_numbers(tx, series, 10), known.get(series.name, ()), Kind.HOLE
+            )
+        ]
