@@ -80,6 +80,7 @@ class Stage:
             without=without,
             changes={"smtp": {"connections": 1}, "worker": {"processes": 1}},
         )
+        self._postgres = postgres
         self._closing = contextlib.AsyncExitStack()
         self._clock = clocks.Clock()
         self.proxies: dict[str, FaultProxy] = {}
@@ -286,6 +287,8 @@ class Stage:
             await asyncio.to_thread(self._neighbour.restore)
             self._keeper.restore()
             await asyncio.to_thread(self.world.settle)
+            if self._postgres:
+                await asyncio.to_thread(self._postgres.await_recovery)  # of a crash that was planted
         disturbed = self._clock.is_wrong or (run is not None and run.fault is not None)
         heard = self._unforeseen.heard(disturbed=disturbed)
         said = [f"unforeseen: {one}" for one in heard if not _loses_processes(run)]

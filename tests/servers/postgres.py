@@ -82,6 +82,17 @@ class PostgresServer:
         time.sleep(away_seconds)
         self.start()
 
+    def await_recovery(self) -> None:
+        """It takes connections again, after the kill of one of its processes."""
+        until = time.monotonic() + START_SECONDS_MAX
+        while True:
+            try:
+                return self._do("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
     def type(self, line: str) -> str:
         """What a line at the terminal of its owner says, who has its programs and reaches it without saying where."""
         return self._run("sh", "-c", line)
