@@ -40,7 +40,7 @@ class WentOut:
     numbers: tuple[tuple[Place, UniqueNumber], ...] = ()
     """In the order in which they lie in the audit mailbox."""
     named: frozenset[UniqueNumber] = frozenset()
-    """Of requests of others: those that it tells of a person that it refuses to register once more."""
+    """Of other requests, as anomalies tell them: of a person that is registered already, or may be."""
     sealed: tuple[int, ...] = ()
     """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
 

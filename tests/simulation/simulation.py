@@ -57,8 +57,8 @@ SHORT = Size(steps=10, harmful=2, cases=1, changes=1, stops=1)
 BRIEF = Size(steps=5, harmful=1, cases=1, changes=1, stops=1)
 SHORT_EVERY, WHOLE_EVERY = 7, 49
 """Of so many seeds two are short stories, and one is a whole one; the others are brief. A short one takes a third of
-the time of a whole one, a brief one a sixth. Seven divides nothing else that comes `_EVERY` so many: all of it comes in
-stories of each size."""
+the time of a whole one, a brief one a quarter. Seven divides nothing else that comes `_EVERY` so many: all of it comes
+in stories of each size."""
 LATE_ROUNDS = 6
 """So many quiet rounds some seeds wait for a revocation list: what was doubtful is settled before that is answered."""
 JUMP = 0.25
