@@ -119,14 +119,15 @@ def search_date(day: date) -> str:
 
 def search_uids(lines: Sequence[bytes]) -> tuple[int, ...] | None:
     """The UIDs of a SEARCH response, ascending, with or without the word SEARCH before them; None: there is none."""
-    found: set[int] | None = None
+    found, told = set[int](), False
     for line in lines:
         words = bytes(line).split()
         if words and words[0].upper() == b"SEARCH":
             words = words[1:]
         if all(word.isdigit() and len(word) <= 10 for word in words):
-            found = {*(found or ()), *map(int, words)}
-    return None if found is None else tuple(sorted(found))
+            found.update(map(int, words))
+            told = True
+    return tuple(sorted(found)) if told else None
 
 
 _MONTHS = {
