@@ -40,7 +40,7 @@ check: $(STAMP) ## what must be clean before each commit: style, types, imports,
 	@$(MAKE) --no-print-directory --jobs --output-sync=target lint fast-tests
 
 fast-tests: $(STAMP)
-	$(BIN)/pytest -q -n auto -m "not slow and not long" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto --hypothesis-profile brief -m "not slow and not long" tests/unit tests/simulation tests/test_tidy.py tests/test_docs.py
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
 IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)

@@ -19,6 +19,7 @@ from tests.support.available import require
 from tests.support.databases import KINDS, VAULT, Databases, PostgresDatabases, SqliteFiles, postgres_databases
 
 settings.register_profile("mailflow", deadline=None)
+settings.register_profile("brief", deadline=None, max_examples=25)  # `make check`, where a test does not name a number
 settings.load_profile("mailflow")
 compiled.share()
 _KIND = re.compile("|".join(KINDS))

@@ -51,6 +51,7 @@ async def sheet_of(run: Run, *, octets: bool) -> Sheet:
     return await Reading(register=run.house.register, places=places, terms=terms, at=world.now).sheet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, pytest.param(2, marks=pytest.mark.long)])
 def test_a_story_adds_up(number: int, tmp_path: Path) -> None:
     sheets: list[Sheet] = []

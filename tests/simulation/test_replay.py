@@ -39,6 +39,7 @@ class Pooled(InProcess):
         return await super().judge(mails, at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, *(pytest.param(number, marks=pytest.mark.long) for number in (1, 2))])
 def test_a_story_is_replayed_as_it_was(number: int, tmp_path: Path) -> None:
     url = SqliteCopies(folder=tmp_path).fresh()

@@ -80,6 +80,7 @@ def test_every_promise_survives_on_postgresql(seed: int, postgresql: PostgresCop
     assert not findings, "\n".join(findings)
 
 
+@pytest.mark.slow
 def test_a_seed_tells_the_same_story_each_time_to_the_octet(tmp_path: Path) -> None:
     copies = SqliteCopies(folder=tmp_path)
     assert octets_of(STORY, copies) == octets_of(STORY, copies)
