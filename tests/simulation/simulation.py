@@ -269,7 +269,8 @@ class Simulation:
         async with self.house.register.read() as tx:
             waiting = await queues.waiting(tx, 1)
             unsent = await queues.unanswered(tx, 1000)
-        return not waiting and all(row.state == "held" for row in unsent) and not self.world.mailbox.inbox
+        held = all(row.state == "held" for row in unsent)
+        return not waiting and held and not self.world.mailbox.inbox and not self.world.awaits_report
 
     async def _operator_meddles(self) -> None:
         """Beside workers at work: any act, on whatever it may be for."""

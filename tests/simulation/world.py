@@ -158,6 +158,11 @@ class World:
             self.tell(f"the report arrives that {bounced.message_id} did not")
             self.mailbox.deliver(bounced.raw)
 
+    @property
+    def awaits_report(self) -> bool:
+        """Whether a report is on its way: an operator who stops looking before it comes would not see to it."""
+        return bool(self._under_way)
+
     def seam(self, name: str) -> None:
         """A point at which things may go wrong. Raises PowerCut and Unavailable."""
         self.pass_time(TICK)
