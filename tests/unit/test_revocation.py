@@ -244,6 +244,13 @@ def test_a_mutated_list_never_vouches_and_breaks_nothing(data: st.DataObject) ->
         until([bytes(der)])
 
 
+def test_a_name_whose_length_the_library_remarks_on_breaks_nothing() -> None:
+    at = SEED.index(b"\x13\x02FR")  # PrintableString, as a BMPString that is one character
+    der = SEED[:at] + b"\x1e" + SEED[at + 1 :]
+    with pytest.raises(TrustUndetermined):
+        until([der])
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_list_or_unusable(der: bytes) -> None:
     assert unknown([der])
