@@ -233,13 +233,13 @@ async def settle_doubtful(door: MailDoor) -> Progress:
     """
     at = door.clock()
     async with door.register.read() as tx:
-        doubtful = await doubt.doubtful(tx, door.pace.chunk, at)
+        doubtful = await doubt.doubtful(tx, door.pace.chunk, at, door.pace.lease)
     done = Progress()
     for row in doubtful:
         if door.clock() - at >= door.pace.lease:
             break
         async with door.register.begin() as tx:
-            await doubt.put_behind(tx, row.id, at)
+            await doubt.put_behind(tx, row.id, at, door.pace.lease)
         copies = await _copies(door, row)
         if copies is not None:
             done += await _settle(door, row, copies, at)
@@ -263,6 +263,7 @@ async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], 
         row.body_digest,
         copies_before=row.copies_before,
         since=row.since,
+        missed_at=row.missed_at,
         at=at,
         deadline_at=row.received_at + pace.deadline,
         sending_max=pace.sending_max,
@@ -270,6 +271,9 @@ async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], 
         reserve=pace.audit_reserve,
     )
     if verdict is audit.Verdict.WAIT:
+        if row.missed_at is None or row.missed_at > at:  # then a clock that was ahead by that time is set right
+            async with door.register.begin() as tx:
+                await doubt.miss(tx, row.id, row.since, at)
         return Progress()
     sent = verdict is audit.Verdict.SENT
     once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it

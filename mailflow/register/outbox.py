@@ -334,7 +334,7 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
                 outbox.c.lease_owner == owner,
                 outbox.c.lease_until > at,
             )
-            .values(state=_SENDING, sending_at=at, next_at=None, round=None, sends=outbox.c.sends + 1)
+            .values(state=_SENDING, sending_at=at, missed_at=None, next_at=None, round=None, sends=outbox.c.sends + 1)
             .returning(outbox.c.id)
         )
         ours |= {row.id for row in await tx.all(statement)}

@@ -220,7 +220,7 @@ class Worker(Section):
     undetermined_retry_seconds: Count = 900
     """Time until a mail is judged again whose certificate could not be checked."""
     audit_wait_minutes: Count = 75
-    """How long a doubtful send is looked for in the audit mailbox before the same bytes go again."""
+    """How long a doubtful send is looked for, from the first look in vain, before the same bytes go again."""
     audit_reserve_minutes: Count = 120
     """The same bytes go again earlier when only this much is left of the deadline; never while the first may still be
     under way (twice `smtp.data_timeout_seconds`)."""

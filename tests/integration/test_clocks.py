@@ -189,6 +189,20 @@ async def test_the_mail_server_s_clock_alone_keeps_nobody_waiting(house: House) 
     assert await worker.process(door) == Progress(answered=1, registered=1)
 
 
+@pytest.mark.parametrize(("behind", "looked_for"), [(clocks.APART_MAX, 0), (DAYS, 1)])
+async def test_a_send_is_looked_for_whose_lease_is_longer_than_any(
+    house: House, behind: timedelta, looked_for: int
+) -> None:
+    """The clock was ahead when it began, or is behind: a copy proves that it left all the same. Hosts may differ."""
+    house.mailbox.deliver(letter(0))
+    house.mailer.fates = [Fate.LOSE_REPLY]
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
+        await turn(door)
+    house.now -= behind
+    assert await delivery.settle_doubtful(door) == Progress(sent=looked_for)
+
+
 async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: House) -> None:
     """Nobody would know that its copy is still to come, and it would be sent twice. That it waits is told."""
     house.mailbox.deliver(letter(0))
@@ -204,5 +218,5 @@ async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: Ho
     house.now = right + PACE.audit_wait / 2
     assert await worker.process(door) == Progress()
     assert await delivery.settle_doubtful(door) == Progress()
-    house.now = right + PACE.audit_wait
+    house.now += PACE.audit_wait
     assert await delivery.settle_doubtful(door) == Progress(deferred=1)

@@ -88,6 +88,8 @@ async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
     door = house.door()
     for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
         await turn(door)
+    house.now += PACE.lease
+    await delivery.settle_doubtful(door)
     house.now += PACE.audit_wait
     await delivery.settle_doubtful(replace(door, copies=Meanwhile(house.mailer, house)))
     assert await states(house) == ["sending"], "the second one is in doubt"
@@ -95,6 +97,55 @@ async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
     assert await delivery.deliver(door) == Progress()
     assert await delivery.settle_doubtful(door) == Progress(sent=1)
     assert len(house.mailer.accepted) == 1
+
+
+# How long one waits for a copy that is not there
+
+
+@pytest.mark.parametrize("gone_by", [PACE.audit_wait, timedelta(hours=10), timedelta(days=3)])
+@pytest.mark.parametrize("was_away", [True, False])
+async def test_a_copy_has_its_time_from_when_it_was_missed(
+    house: House, door: MailDoor, gone_by: timedelta, was_away: bool
+) -> None:
+    """A mail host that was down delivers what it took a little after it is up; of a clock that was put ahead the time
+    that it says to have gone by is none. The answers left: each once, and so it stays."""
+    assert isinstance(door.copies, Spoilt)
+    late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
+    house.now += gone_by
+    if was_away:
+        door.copies.away = True
+        with pytest.raises(Unavailable):
+            await delivery.settle_doubtful(door)
+    door = house.door()
+    assert await delivery.settle_doubtful(door) == Progress()
+    house.now += PACE.sending_max - TICK
+    assert await delivery.settle_doubtful(door) == Progress()
+    house.mailer.mailboxes["audit"] = late
+    assert await delivery.settle_doubtful(door) == Progress(sent=3)
+    assert len(house.mailer.accepted) == 3
+
+
+async def test_one_missed_by_a_clock_that_was_ahead_is_missed_anew(house: House, door: MailDoor) -> None:
+    """Else it would wait until that time has come."""
+    house.mailer.mailboxes["audit"] = []
+    right = house.now
+    for house.now in (right + timedelta(days=3), right, right + PACE.audit_wait - TICK):
+        assert await delivery.settle_doubtful(house.door()) == Progress()
+    house.now = right + PACE.audit_wait
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+
+
+async def test_a_later_send_of_the_same_octets_is_missed_for_itself(house: House, door: MailDoor) -> None:
+    house.mailer.mailboxes["audit"] = []
+    await delivery.settle_doubtful(house.door())
+    house.now += PACE.audit_wait
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    house.mailer.fates = [Fate.LOSE_MAIL] * 3
+    assert await delivery.deliver(house.door()) == Progress(doubtful=3)
+    house.now += PACE.lease
+    assert await delivery.settle_doubtful(house.door()) == Progress()
+    house.now += PACE.audit_wait
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
 
 
 async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> None:

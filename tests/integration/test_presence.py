@@ -58,7 +58,7 @@ async def test_what_a_killed_worker_had_claimed_is_free_at_once_and_what_a_livin
     assert await claim_solo(register, "me") is not None
     async with register.begin() as tx:
         (again,) = await outbox.claim_composed(tx, "me", 9, NOW, LATER, size_bytes_max=1 << 20)
-        assert [doubtful.id for doubtful in await doubt.doubtful(tx, 9, NOW)] == [sent.id]
+        assert [doubtful.id for doubtful in await doubt.doubtful(tx, 9, NOW, LATER - NOW)] == [sent.id]
     assert again.id == kept.id
 
 

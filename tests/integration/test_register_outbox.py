@@ -23,6 +23,7 @@ from tests.support.records import (
     take_in,
 )
 
+LEASE = LATER - NOW
 ENVID = outbox.envelope_id(name_of("0"))
 
 
@@ -232,8 +233,8 @@ async def test_a_deferred_mail_goes_again_with_the_same_octets(register: Registe
 async def test_a_mail_cut_off_is_doubtful_once_its_lease_has_run_out(register: Register) -> None:
     id_ = await _sending(register)
     async with register.read() as tx:
-        assert await doubt.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
-        (row,) = await doubt.doubtful(tx, 10, LATER)
+        assert await doubt.doubtful(tx, 10, LATER - timedelta(seconds=1), LEASE) == []
+        (row,) = await doubt.doubtful(tx, 10, LATER, LEASE)
     assert (row.id, row.since, row.body_digest, row.message_id) == (id_, NOW, f"digest {id_}", name_of("0"))
 
 
@@ -242,17 +243,17 @@ async def test_of_doubtful_mails_who_has_waited_longest_comes_first(register: Re
     await _deliver(register)
     async with register.begin() as tx:
         await outbox.mark_sending(tx, "me", [first, second], NOW)
-        await doubt.put_behind(tx, first, NOW)  # it is under way
-        await doubt.put_behind(tx, third, LATER)  # it is not being sent
+        await doubt.put_behind(tx, first, NOW, LEASE)  # it is under way
+        await doubt.put_behind(tx, third, LATER, LEASE)  # it is not being sent
     async with register.begin() as tx:
-        assert [row.id for row in await doubt.doubtful(tx, 10, LATER)] == [first, second]
-        assert await doubt.doubtful(tx, 10, LATER - timedelta(seconds=1)) == []
+        assert [row.id for row in await doubt.doubtful(tx, 10, LATER, LEASE)] == [first, second]
+        assert await doubt.doubtful(tx, 10, LATER - timedelta(seconds=1), LEASE) == []
         soon = LATER + timedelta(seconds=1)
-        await doubt.put_behind(tx, first, soon)
-        assert [row.id for row in await doubt.doubtful(tx, 1, soon)] == [second]
-        await doubt.put_behind(tx, second, soon + timedelta(seconds=1))
-        assert [row.id for row in await doubt.doubtful(tx, 1, LONG_AFTER)] == [first]
-        assert {row.since for row in await doubt.doubtful(tx, 2, LONG_AFTER)} == {NOW}
+        await doubt.put_behind(tx, first, soon, LEASE)
+        assert [row.id for row in await doubt.doubtful(tx, 1, soon, LEASE)] == [second]
+        await doubt.put_behind(tx, second, soon + timedelta(seconds=1), LEASE)
+        assert [row.id for row in await doubt.doubtful(tx, 1, LONG_AFTER, LEASE)] == [first]
+        assert {row.since for row in await doubt.doubtful(tx, 2, LONG_AFTER, LEASE)} == {NOW}
 
 
 async def test_a_doubtful_mail_that_arrived_is_sent(register: Register) -> None:

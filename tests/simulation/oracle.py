@@ -139,7 +139,8 @@ def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterat
 
 
 def _copies_are_excused(run: Run) -> Iterator[str]:
-    """An identical copy goes out only after the audit mailbox was asked in vain, and late enough; or by an operator."""
+    """An identical copy goes out only by an operator, or when the audit mailbox was asked in vain, and then once more
+    after a copy had had its time."""
     by_id: dict[str, list[Transfer]] = defaultdict(list)
     for transfer in run.world.transfers:
         by_id[transfer.message_id].append(transfer)
@@ -150,13 +151,14 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
         if (len(by_id[id_]) <= len(ordered) and id_ not in bounced) or by_id[id_][-1].at < ordered[-1]:
             yield f"{id_} was not sent again, as an operator had ordered {len(ordered)} times"
     for id_, copies in by_id.items():
-        asked = [question.at for question in run.world.questions if question.message_id == id_]
+        questions = [question.at for question in run.world.questions if question.message_id == id_]
         for first, second in itertools.pairwise(copies):
             if any(at <= second.at for at in run.sent_again.get(id_, ())):
                 continue
-            late = [at for at in asked if at < second.at and at - first.at >= patience and at <= first.copy_at]
-            urgent = [at for at in asked if first.at <= at < second.at and at >= AT + DEADLINE - RESERVE]
-            if second.at - first.at < SENDING_MAX - STALL - SLACK:
+            asked = [at for at in questions if first.at <= at < second.at]
+            late = [at for at in asked if at - asked[0] >= patience and at <= first.copy_at]
+            urgent = [at for at in asked if at >= AT + DEADLINE - RESERVE]
+            if not asked or second.at - asked[0] < SENDING_MAX - STALL - SLACK:
                 yield f"{id_} was sent again while the first sending could be under way"
             if not late and not urgent:
                 yield f"{id_} was sent again although its copy could be seen, or too early"

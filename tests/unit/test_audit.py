@@ -17,13 +17,18 @@ TRACE = b"Return-Path: <b@example.test>\r\nReceived: from x\r\n\tby y; today\r\n
 
 
 def judge(
-    *copies: bytes, at: datetime = SINCE, deadline_at: datetime = SINCE + timedelta(hours=12), copies_before: int = 0
+    *copies: bytes,
+    missed_at: datetime | None = SINCE,
+    at: datetime = SINCE,
+    deadline_at: datetime = SINCE + timedelta(hours=12),
+    copies_before: int = 0,
 ) -> Verdict:
     return decide(
         copies,
         body_digest(SENT),
         copies_before=copies_before,
         since=SINCE,
+        missed_at=missed_at,
         at=at,
         deadline_at=deadline_at,
         sending_max=SENDING_MAX,
@@ -69,6 +74,17 @@ def test_without_a_copy_the_same_octets_go_again_after_the_wait(after: timedelta
 def test_without_a_copy_the_same_octets_go_again_while_the_reserve_is_left(left: timedelta, verdict: Verdict) -> None:
     at = SINCE + SENDING_MAX
     assert judge(at=at, deadline_at=at + left) is verdict
+
+
+def test_what_was_missed_by_a_clock_that_was_behind_has_its_time_all_the_same() -> None:
+    behind = SINCE - timedelta(days=3)
+    assert judge(missed_at=behind, at=SINCE + WAIT - timedelta(seconds=1)) is Verdict.WAIT
+    assert judge(missed_at=behind, at=SINCE + WAIT) is Verdict.RESEND
+
+
+@pytest.mark.parametrize("left", [RESERVE, timedelta(0), timedelta(days=-3)])
+def test_nothing_goes_again_at_the_first_look(left: timedelta) -> None:
+    assert judge(missed_at=None, at=SINCE + timedelta(days=3), deadline_at=SINCE + left) is Verdict.WAIT
 
 
 @pytest.mark.parametrize("left", [RESERVE, timedelta(0), timedelta(hours=-1)])

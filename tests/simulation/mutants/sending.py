@@ -185,11 +185,21 @@ def the_first_copy_is_taken_for_the_one_that_an_operator_ordered(patch: pytest.M
 
 
 @mutant
+def a_copy_has_its_time_from_when_it_was_sent(patch: pytest.MonkeyPatch) -> None:
+    decide = audit.decide
+
+    def at_the_first_look(*copies: Any, since: datetime, missed_at: datetime | None, **times: Any) -> audit.Verdict:
+        return decide(*copies, since=since, missed_at=since, **times)
+
+    patch.setattr(audit, "decide", at_the_first_look)
+
+
+@mutant
 def who_is_still_sending_is_taken_for_doubtful(patch: pytest.MonkeyPatch) -> None:
     doubtful = doubt.doubtful
 
-    async def too_early(tx: Transaction, limit: int, at: datetime) -> list[doubt.Doubtful]:
-        return await doubtful(tx, limit, at + timedelta(days=1))
+    async def too_early(tx: Transaction, limit: int, at: datetime, lease: timedelta) -> list[doubt.Doubtful]:
+        return await doubtful(tx, limit, at + timedelta(days=1), lease)
 
     patch.setattr(doubt, "doubtful", too_early)
     patch.setattr(doubt, "resolve", _resolve_at_once)
