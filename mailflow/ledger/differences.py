@@ -59,7 +59,8 @@ MEANINGS: Mapping[Kind, Meaning] = {
     Kind.LEFT: Meaning(
         explanation="It was taken in and still lies in the inbox: moving it failed, or it was moved back by hand.",
         remedy="The next poll moves it, but for one that is marked deleted; when it does not, look whether the"
-        " folders can be written to.",
+        " folders can be written to. One that was moved back has a new UID, and is answered once more, with the"
+        " numbers that it has.",
         mends="Moved to where it belongs.",
     ),
     Kind.MISPLACED: Meaning(

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
+GAPS_MIN = 3
+"""Of the time for which a copy is waited for, what passes between two looks counts for a third at most."""
+
 
 class Verdict(Enum):
     """What to do with an outbox row that is `sending`."""
@@ -32,28 +35,26 @@ def decide(
     expected_digest: str,
     *,
     copies_before: int,
-    since: datetime,
-    missed_at: datetime | None,
+    missed_for: timedelta,
     at: datetime,
     deadline_at: datetime,
     sending_max: timedelta,
     wait: timedelta,
     reserve: timedelta,
 ) -> Verdict:
-    """Judge a send that began at `since`, by the `copies` with its Message-ID; the first look in vain was `missed_at`.
+    """Judge a send by the `copies` with its Message-ID, of which one could have been seen for `missed_for` by now.
 
     A copy counts only with the body that was sent (`expected_digest`, of `body_digest`): anybody may write a
     Message-ID. Without one it goes again after `wait`, longer than a server may still deliver what it accepted
     in silence, or once no more than `reserve` is left before `deadline_at`: then a second identical copy is the
-    lesser evil, but not before `sending_max`, since until then its sender may be about to hear that it was accepted.
-    Both count from `missed_at`: while the mail host was away no copy could come, nor has one had the time by which a
-    clock was put ahead; and not from before `since`, which a clock that was behind may have said.
+    lesser evil, but not before `sending_max`, since until then its sender may be about to hear that it was accepted,
+    nor before half of `wait`, for which one further look is not enough (`GAPS_MIN`).
     Of a mail that an operator sends once more, `copies_before` may be there from before and prove nothing; nor is it
     in a hurry, since it left in time.
     """
     if sum(body_digest(copy) == expected_digest for copy in copies) > copies_before:
         return Verdict.SENT
     urgent = not copies_before and deadline_at - at <= reserve
-    if missed_at is not None and at - max(since, missed_at) >= (sending_max if urgent else wait):
+    if missed_for >= (max(sending_max, wait / 2) if urgent else wait):
         return Verdict.RESEND
     return Verdict.WAIT

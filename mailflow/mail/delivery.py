@@ -71,7 +71,10 @@ async def _goes_well(portion: Collection[asyncio.Task[Progress]]) -> bool:
 
 
 async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
-    """The next chunk. A receipt whose answer exists by now is withdrawn: to send it was in vain before."""
+    """The next chunk. A receipt whose answer exists by now is withdrawn: to send it was in vain before.
+
+    What may have left is looked for anew when nothing was found of it too long ago (`doubt.reopen`).
+    """
     pace = door.pace
     while True:
         at = door.clock()
@@ -85,9 +88,11 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
                 size_bytes_max=pace.chunk_bytes_max,
                 urgent_before=at - pace.deadline / 2,
             )
-            overtaken = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, [row.id for row in rows], "answered")
-        if not rows or len(overtaken) < len(rows):
-            return [row for row in rows if row.id not in overtaken]
+            ids = [row.id for row in rows]
+            not_now = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, ids, "answered")
+            not_now |= await doubt.reopen(tx, ids, at, pace.audit_wait / audit.GAPS_MIN)
+        if not rows or len(not_now) < len(rows):
+            return [row for row in rows if row.id not in not_now]
 
 
 async def _send(door: MailDoor, marks: "Marks", row: outbox.Composed) -> Progress:
@@ -240,9 +245,10 @@ async def settle_doubtful(door: MailDoor) -> Progress:
             break
         async with door.register.begin() as tx:
             await doubt.put_behind(tx, row.id, at, door.pace.lease)
+        looked_at = door.clock()
         copies = await _copies(door, row)
         if copies is not None:
-            done += await _settle(door, row, copies, at)
+            done += await _settle(door, row, copies, looked_at)
     return done
 
 
@@ -258,12 +264,12 @@ async def _copies(door: MailDoor, row: doubt.Doubtful) -> Sequence[bytes] | None
 
 async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], at: datetime) -> Progress:
     pace = door.pace
+    missed = row.missed.again(at, pace.audit_wait / audit.GAPS_MIN) if row.missed else doubt.Missed(at, at)
     verdict = audit.decide(
         copies,
         row.body_digest,
         copies_before=row.copies_before,
-        since=row.since,
-        missed_at=row.missed_at,
+        missed_for=missed.time,
         at=at,
         deadline_at=row.received_at + pace.deadline,
         sending_max=pace.sending_max,
@@ -271,9 +277,8 @@ async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], 
         reserve=pace.audit_reserve,
     )
     if verdict is audit.Verdict.WAIT:
-        if row.missed_at is None or row.missed_at > at:  # then a clock that was ahead by that time is set right
-            async with door.register.begin() as tx:
-                await doubt.miss(tx, row.id, row.since, at)
+        async with door.register.begin() as tx:
+            await doubt.miss(tx, row.id, row.since, missed)
         return Progress()
     sent = verdict is audit.Verdict.SENT
     once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it

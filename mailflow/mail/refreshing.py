@@ -24,6 +24,7 @@ from mailflow.mail.trust.answers import NONCE_OCTETS, UnusableAnswer, question
 from mailflow.mail.trust.revocation_list import UnusableList
 from mailflow.mail.trust.sources import Admitted, Pair, Sources, accept_answer, accept_list, sources
 from mailflow.register import Register, Transaction, directory, revocations
+from mailflow.register.clocks import APART_MAX
 
 AGAIN = timedelta(minutes=5)
 """Until what failed is tried again."""
@@ -79,10 +80,14 @@ class Refresher:
             if gone := kept.keys() - wanted.keys():
                 async with self.register.begin() as tx:
                     await revocations.forget(tx, gone)
-            due = [key for key in wanted if at_once or key not in kept or kept[key].next_at <= at]
+            due = [key for key in wanted if at_once or key not in kept or self._is_due(kept[key], at)]
             if due:
                 await self._ask_all({key: kept.get(key) for key in due})
             return len(due)
+
+    def _is_due(self, source: KeptSource, at: datetime) -> bool:
+        """One that is asked later than any ever is was asked by a clock that was ahead."""
+        return not at < source.next_at <= at + self.terms.every + APART_MAX
 
     async def sources(self, at: datetime) -> Sources:
         """Whom the enrolments and authorities of now want to be asked. Raises as above."""

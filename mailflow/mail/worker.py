@@ -16,7 +16,7 @@ from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import room
-from mailflow.mail.deciding import ClockBehind, Decision, Judged, decide, judge, require_no_earlier
+from mailflow.mail.deciding import STOPPED_AGAIN, ClockBehind, Decision, Judged, decide, judge, require_no_earlier
 from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail, Lying
@@ -220,7 +220,7 @@ async def process(door: MailDoor) -> Progress:
     done = await overlapped(claim, lambda chunk: judge(door, chunk), partial(_attempt_chunk, door, terms))
     done = await _go_on_alone(door, terms, done)
     if not done:
-        await _require_clock(door)
+        await _look_at_clock(door)
     return done
 
 
@@ -232,11 +232,20 @@ async def _has_come(tx: Transaction, door: MailDoor, mail: intake.Claimed, at: d
     return False
 
 
-async def _require_clock(door: MailDoor) -> None:
-    """By a clock that was put back nothing is due for as long as it is behind, and nobody would hear of it."""
-    at = door.clock()
+async def _look_at_clock(door: MailDoor) -> None:
+    """By a clock that was put back nothing is due for as long as it is behind, and nobody would hear of it.
+
+    What was put off or claimed by one that was ahead is due now; its time may be days away. Raises Unavailable.
+    """
+    at, pace = door.clock(), door.pace
+    longest = 2 * max(pace.defer_most, pace.undetermined_retry, STOPPED_AGAIN)
     async with door.register.read() as tx:
         came_at = await clocks.one_to_come(tx, at + clocks.APART_MAX)
+        too_far = await clocks.is_too_far(tx, at, lease=pace.lease, put_off_max=longest)
+    if too_far:
+        async with door.register.begin() as tx:
+            rows = await clocks.set_right(tx, at, lease=pace.lease, put_off_max=longest)
+        event(log, "clock-was-ahead", level=logging.WARNING, rows=rows)
     if came_at is not None:
         require_no_earlier(at, came_at)
 

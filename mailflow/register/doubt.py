@@ -1,5 +1,9 @@
-"""Sends that were cut off in the middle of the data: nobody saw how they ended, and each is decided once."""
+"""Sends that did not end as they should.
 
+Of one that was cut off in the middle of the data nobody saw how it ended: it is decided once.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,10 +12,36 @@ import sqlalchemy as sa
 from mailflow.register import clocks
 from mailflow.register import outbox as outgoing
 from mailflow.register.tables import outbox
-from mailflow.register.transaction import Transaction
+from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
 
 _SENDING = OutboxState.SENDING.value
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Looks in vain for the copy of a send."""
+
+    since: datetime
+    """As if from here on it could have come and been seen without a break."""
+    at: datetime
+    """When the last one was."""
+
+    @property
+    def time(self) -> timedelta:
+        """How long a copy had to come and be seen."""
+        return self.at - self.since
+
+    def again(self, at: datetime, gap_max: timedelta) -> "Missed":
+        """With a further one at `at`.
+
+        Between two of them no more than `gap_max` counts: while the mail host was away no copy could come, nor has one
+        had the time by which a clock was put ahead. By a clock that is behind the last one all counts anew.
+        """
+        if at < self.at - clocks.APART_MAX:
+            return Missed(at, at)
+        gap = max(at - self.at, timedelta(0))
+        return Missed(self.since + max(gap - gap_max, timedelta(0)), self.at + gap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +53,8 @@ class Doubtful:
     message_id: str
     body_digest: str
     since: datetime
-    missed_at: datetime | None
-    """When no copy of it was found for the first time; None while nobody has looked in vain."""
+    missed: "Missed | None"
+    """None while nobody has looked in vain."""
     received_at: datetime
     copies_before: int
     """How many copies may lie in the audit mailbox that say nothing of this send: it was sent again by an operator."""
@@ -35,14 +65,19 @@ async def doubtful(tx: Transaction, limit: int, at: datetime, lease: timedelta) 
 
     A lease that ends later than any that is given at `at` is none: the clock was ahead, or is behind.
     """
-    names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before", "missed_at")
+    names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
+    missed = (outbox.c.missed_since, outbox.c.missed_at)
     statement = (
-        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"))
+        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"), *missed)
         .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), _left(at, lease))
         .order_by(outbox.c.lease_until, outbox.c.id)
         .limit(limit)
     )
-    return [Doubtful(**row._mapping) for row in await tx.all(statement)]
+    found: list[Doubtful] = []
+    for row in await tx.all(statement):
+        looks = None if row.missed_at is None else Missed(row.missed_since, row.missed_at)
+        found.append(Doubtful(**{name: row._mapping[name] for name in (*names, "since")}, missed=looks))
+    return found
 
 
 async def put_behind(tx: Transaction, id_: int, at: datetime, lease: timedelta) -> None:
@@ -51,10 +86,10 @@ async def put_behind(tx: Transaction, id_: int, at: datetime, lease: timedelta) 
     await outgoing.change(tx, still, (_SENDING,), {"lease_until": at})
 
 
-async def miss(tx: Transaction, id_: int, since: datetime, at: datetime) -> None:
+async def miss(tx: Transaction, id_: int, since: datetime, missed: Missed) -> None:
     """No copy of the send that began at `since` was there."""
     still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since)
-    await outgoing.change(tx, still, (_SENDING,), {"missed_at": at})
+    await outgoing.change(tx, still, (_SENDING,), {"missed_since": missed.since, "missed_at": missed.at})
 
 
 async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at: datetime) -> None:
@@ -63,7 +98,24 @@ async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at:
     A later send is left alone, be it under way or in doubt itself: somebody else has decided this one.
     """
     still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since, outbox.c.lease_until <= at)
-    await outgoing.change(tx, still, (_SENDING,), outgoing.sent(at) if sent else outgoing.again(at, "cut off"))
+    values = outgoing.sent(at) if sent else {**outgoing.again(at, "cut off"), "missed_at": at}
+    await outgoing.change(tx, still, (_SENDING,), values)
+
+
+async def reopen(tx: Transaction, ids: Sequence[int], at: datetime, gap_max: timedelta) -> set[int]:
+    """Which of these, claimed at `at`, are in doubt anew instead of going again: the last look is too long ago.
+
+    While the server would not have them, or nobody sent, it may have been away all the while, with the mail in its
+    queue, and be there again.
+    """
+    reopened: set[int] = set()
+    for batch in batches(ids):
+        perhaps_sent = sa.and_(tx.among(outbox.c.id, batch), outbox.c.copies_before < outbox.c.sends)
+        is_fresh = sa.and_(outbox.c.next_at.is_not_distinct_from(outbox.c.missed_at), outbox.c.missed_at > at - gap_max)
+        in_doubt = {"state": _SENDING, "next_at": None, "round": None, "sending_at": at, "lease_until": at}
+        again = sa.update(outbox).where(perhaps_sent, sa.not_(is_fresh)).values(**in_doubt, missed_at=None)
+        reopened |= {row.id for row in await tx.all(again.returning(outbox.c.id))}
+    return reopened
 
 
 def _left(at: datetime, lease: timedelta) -> sa.ColumnElement[bool]:

@@ -22,6 +22,7 @@ BOUNCED = "bounced"
 """Why a mail is held that had left, and came back."""
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+_UNMISSED: dict[str, Any] = {"missed_since": None, "missed_at": None}
 _OUT_OF_LINE: dict[str, Any] = {"round": None, **_FREE}
 """Free, and without a place until it is due again."""
 _SHARED_BY_PARTS = (
@@ -334,7 +335,7 @@ async def mark_sending(tx: Transaction, owner: str, ids: Sequence[int], at: date
                 outbox.c.lease_owner == owner,
                 outbox.c.lease_until > at,
             )
-            .values(state=_SENDING, sending_at=at, missed_at=None, next_at=None, round=None, sends=outbox.c.sends + 1)
+            .values(state=_SENDING, sending_at=at, next_at=None, round=None, sends=outbox.c.sends + 1, **_UNMISSED)
             .returning(outbox.c.id)
         )
         ours |= {row.id for row in await tx.all(statement)}

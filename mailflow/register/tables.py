@@ -127,7 +127,8 @@ outbox = sa.Table(
     sa.Column("next_at", Instant),
     sa.Column("round", sa.Integer),  # see `rounds`; NULL when it has lost its place, or needs none
     sa.Column("sending_at", Instant),
-    sa.Column("missed_at", Instant),  # when no copy of this send was found for the first time
+    sa.Column("missed_since", Instant),  # with the next one: see `doubt.Missed`
+    sa.Column("missed_at", Instant),
     sa.Column("sent_at", Instant),  # when it left for the first time
     *lease(),
     sa.Column("payload", sa.LargeBinary),

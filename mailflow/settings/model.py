@@ -220,9 +220,10 @@ class Worker(Section):
     undetermined_retry_seconds: Count = 900
     """Time until a mail is judged again whose certificate could not be checked."""
     audit_wait_minutes: Count = 75
-    """How long a doubtful send is looked for, from the first look in vain, before the same bytes go again."""
+    """How long a doubtful send is looked for before the same bytes go again; of the time between two looks a third of
+    it counts at most."""
     audit_reserve_minutes: Count = 120
-    """The same bytes go again earlier when only this much is left of the deadline; never while the first may still be
+    """They go again after half of it when only this much is left of the deadline; never while the first may still be
     under way (twice `smtp.data_timeout_seconds`)."""
     stop_seconds: Count = 30
     """Time to finish what is under way after SIGTERM; then it is released."""

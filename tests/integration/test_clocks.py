@@ -1,6 +1,7 @@
 """Wrong clocks, ours or the mail server's: nothing is decided before it came, and what waits for that waits alone."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,17 +10,18 @@ import pytest
 
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, stages, worker
+from mailflow.mail.deciding import STOPPED_AGAIN
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import FAILURES_MAX, Stages
-from mailflow.register import clocks
+from mailflow.register import clocks, intake
 from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
 from tests.support.batches import NEVER_SECONDS, drain, hurry, until
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import RECEIVED_AT
-from tests.support.records import execute
+from tests.support.records import execute, rows
 
 DAYS = timedelta(days=3)
 
@@ -203,8 +205,8 @@ async def test_a_send_is_looked_for_whose_lease_is_longer_than_any(
     assert await delivery.settle_doubtful(door) == Progress(sent=looked_for)
 
 
-async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: House) -> None:
-    """Nobody would know that its copy is still to come, and it would be sent twice. That it waits is told."""
+async def test_by_a_clock_that_is_behind_a_send_under_way_has_its_time(house: House) -> None:
+    """Its copy may be still to come, and that it waits is told; set right, the clock gives it no less."""
     house.mailbox.deliver(letter(0))
     house.mailer.fates = [Fate.LOSE_MAIL]
     door = house.door()
@@ -215,8 +217,62 @@ async def test_by_a_clock_that_is_behind_no_send_under_way_is_given_up(house: Ho
     assert await delivery.settle_doubtful(door) == Progress()
     with pytest.raises(Unavailable, match="clock: it is"):
         await worker.process(door)
-    house.now = right + PACE.audit_wait / 2
+    house.now = right + PACE.audit_wait
     assert await worker.process(door) == Progress()
     assert await delivery.settle_doubtful(door) == Progress()
-    house.now += PACE.audit_wait
-    assert await delivery.settle_doubtful(door) == Progress(deferred=1)
+    await house.miss()
+    (row,) = await rows(house.register, "SELECT state FROM outbox")
+    assert row.state == "composed"
+
+
+# A clock that was ahead
+
+
+OTHERS = PACE.lease + clocks.APART_MAX
+LONG = 2 * STOPPED_AGAIN + clocks.APART_MAX
+
+
+@pytest.mark.parametrize("table", ["intake", "outbox"])
+@pytest.mark.parametrize(
+    ("what", "longest"), [("next_at = :until", LONG), ("lease_owner = 'other', lease_until = :until", OTHERS)]
+)
+async def test_what_waits_by_a_clock_that_was_ahead_is_due(
+    house: House, caplog: pytest.LogCaptureFixture, table: str, what: str, longest: timedelta
+) -> None:
+    """It was put off, or somebody had it who did not get to give it back; then the clock was set right."""
+    caplog.set_level(logging.WARNING)
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    if table == "outbox":
+        await worker.process(door)
+    for too_long in (timedelta(0), timedelta(seconds=1)):
+        await execute(house.register, f"UPDATE {table} SET {what}", until=house.now + longest + too_long)
+        assert await worker.process(door) == Progress()
+        assert [record.getMessage() for record in caplog.records] == ["clock-was-ahead"] * bool(too_long)
+    await drain(house.door())
+    assert len(house.mailer.accepted) == 1
+
+
+async def test_by_a_clock_that_is_behind_nobody_loses_what_is_his(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    await worker.receive(house.door())
+    async with house.register.begin() as tx:
+        until = house.now + PACE.lease
+        (claimed,) = await intake.claim_chunk(tx, "other", 9, house.now, until, size_bytes_max=1 << 20)
+    house.now -= DAYS
+    with pytest.raises(Unavailable, match="clock: it is"):
+        await worker.process(house.door())
+    async with house.register.begin() as tx:
+        await intake.release(tx, "other", [claimed.id], refund=False)
+    (row,) = await rows(house.register, "SELECT solo, lease_owner FROM intake")
+    assert (bool(row.solo), row.lease_owner) == (False, None)
+
+
+async def test_one_that_is_beyond_its_senders_rates_may_wait_for_days(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    await execute(house.register, "UPDATE intake SET turn_at = :far, next_at = :far", far=house.now + DAYS)
+    for _ in range(2):
+        assert await worker.process(door) == Progress()

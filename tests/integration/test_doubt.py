@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import composing, delivery, worker
+from mailflow.mail import audit, composing, delivery, worker
 from mailflow.mail.door import MailDoor, Progress
+from mailflow.register import clocks
 from tests.support.doors import PACE, AuditCopies, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
@@ -74,7 +75,6 @@ class Meanwhile(AuditCopies):
         found = await AuditCopies.find(self, message_id)
         other = self.house.door("other")
         await delivery.settle_doubtful(other)
-        self.house.now += PACE.defer_most
         self.house.mailer.fates = [Fate.LOSE_REPLY]
         await delivery.deliver(other)
         self.house.now += PACE.lease
@@ -89,8 +89,7 @@ async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
     for turn in (worker.receive, worker.process, composing.compose, delivery.deliver):
         await turn(door)
     house.now += PACE.lease
-    await delivery.settle_doubtful(door)
-    house.now += PACE.audit_wait
+    await house.miss()
     await delivery.settle_doubtful(replace(door, copies=Meanwhile(house.mailer, house)))
     assert await states(house) == ["sending"], "the second one is in doubt"
     house.now += PACE.defer_most
@@ -104,48 +103,87 @@ async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
 
 @pytest.mark.parametrize("gone_by", [PACE.audit_wait, timedelta(hours=10), timedelta(days=3)])
 @pytest.mark.parametrize("was_away", [True, False])
-async def test_a_copy_has_its_time_from_when_it_was_missed(
-    house: House, door: MailDoor, gone_by: timedelta, was_away: bool
+@pytest.mark.parametrize("missed_before", [True, False])
+async def test_time_in_which_no_copy_could_come_is_none(
+    house: House, door: MailDoor, gone_by: timedelta, was_away: bool, missed_before: bool
 ) -> None:
-    """A mail host that was down delivers what it took a little after it is up; of a clock that was put ahead the time
-    that it says to have gone by is none. The answers left: each once, and so it stays."""
+    """A mail host that was down delivers what it took a little after it is up; nor has a copy had the time by which a
+    clock was put ahead. The answers left: each once, and so it stays."""
     assert isinstance(door.copies, Spoilt)
     late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
+    if missed_before:
+        assert await delivery.settle_doubtful(house.door()) == Progress()
     house.now += gone_by
     if was_away:
         door.copies.away = True
         with pytest.raises(Unavailable):
             await delivery.settle_doubtful(door)
-    door = house.door()
-    assert await delivery.settle_doubtful(door) == Progress()
-    house.now += PACE.sending_max - TICK
-    assert await delivery.settle_doubtful(door) == Progress()
+    for _ in range(2):
+        assert await delivery.settle_doubtful(house.door()) == Progress()
+        house.now += TICK
     house.mailer.mailboxes["audit"] = late
-    assert await delivery.settle_doubtful(door) == Progress(sent=3)
+    assert await delivery.settle_doubtful(house.door()) == Progress(sent=3)
     assert len(house.mailer.accepted) == 3
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(days=3)])
+async def test_hosts_whose_clocks_differ_give_up_no_copy_too_early(
+    house: House, door: MailDoor, ahead: timedelta
+) -> None:
+    """By a little, and its time is shorter by that; by days, and nobody can tell, so it waits."""
+    house.mailer.mailboxes["audit"] = []
+    right, looks = house.now, int(PACE.audit_wait / TICK)
+    given_up, shorter = (3, ahead) if ahead < clocks.APART_MAX else (0, timedelta(0))
+    for look in range(int((PACE.audit_wait - shorter) / TICK)):
+        for owner, host in (("me", timedelta(0)), ("other", ahead)):
+            house.now = right + look * TICK + host
+            assert await delivery.settle_doubtful(house.door(owner)) == Progress(), look
+    house.now = right + looks * TICK + ahead
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=given_up)
 
 
 async def test_one_missed_by_a_clock_that_was_ahead_is_missed_anew(house: House, door: MailDoor) -> None:
     """Else it would wait until that time has come."""
     house.mailer.mailboxes["audit"] = []
     right = house.now
-    for house.now in (right + timedelta(days=3), right, right + PACE.audit_wait - TICK):
+    for house.now in (right + timedelta(days=3), right):
         assert await delivery.settle_doubtful(house.door()) == Progress()
-    house.now = right + PACE.audit_wait
+    await house.miss()
     assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
 
 
 async def test_a_later_send_of_the_same_octets_is_missed_for_itself(house: House, door: MailDoor) -> None:
     house.mailer.mailboxes["audit"] = []
-    await delivery.settle_doubtful(house.door())
-    house.now += PACE.audit_wait
+    await house.miss()
     assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
     house.mailer.fates = [Fate.LOSE_MAIL] * 3
     assert await delivery.deliver(house.door()) == Progress(doubtful=3)
     house.now += PACE.lease
     assert await delivery.settle_doubtful(house.door()) == Progress()
-    house.now += PACE.audit_wait
+    await house.miss()
     assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+
+
+@pytest.mark.parametrize("why", ["the server would not have them", "nobody sent them"])
+async def test_what_was_not_found_is_looked_for_anew_before_it_goes_later(
+    house: House, door: MailDoor, why: str
+) -> None:
+    """The mail server was down with the mails in its queue, and delivers them when it is back."""
+    late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
+    await house.miss()
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    if why == "nobody sent them":
+        house.now += PACE.audit_wait / audit.GAPS_MIN
+    else:
+        house.mailer.fates = [Fate.DEFER_AT_ONCE] * 3
+        assert await delivery.deliver(house.door()) == Progress(deferred=3)
+        house.now += PACE.defer_most
+    assert await delivery.deliver(house.door()) == Progress()
+    assert await states(house) == ["sending"] * 3
+    assert await delivery.settle_doubtful(house.door()) == Progress()
+    house.mailer.mailboxes["audit"] = late
+    assert await delivery.settle_doubtful(house.door()) == Progress(sent=3)
+    assert len(house.mailer.accepted) == 3
 
 
 async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> None:
@@ -213,7 +251,7 @@ async def test_those_without_a_copy_give_the_others_their_turn(house: House, doo
     assert await settled(house, narrow) == Progress()
     assert await settled(house, narrow) == Progress(sent=1)
     assert await states(house) == ["sending", "sending", "sent"]
-    house.now += PACE.audit_wait
+    await house.miss()
     assert await settled(house, narrow) == Progress(deferred=2), "their time is what it was"
 
 

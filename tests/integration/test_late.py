@@ -158,8 +158,7 @@ async def test_a_receipt_cut_off_is_not_sent_a_second_time(house: House) -> None
     house.mailer.fates = [Fate.LOSE_MAIL]
     await send_all(door)
     house.now += PACE.lease
-    await delivery.settle_doubtful(door)
-    house.now += PACE.audit_wait
+    await house.miss()
     await delivery.settle_doubtful(door)
     assert await outbox(house) == [("receipt", "withdrawn")]
     await send_all(door)

@@ -74,7 +74,7 @@ async def test_the_first_copy_is_not_taken_for_the_second(house: House) -> None:
     assert (await the_answer(house)).state == "sending"
     weighed = await operate(house.register, Verb.RESEND, house.now, kinds=[ANSWER])
     assert [why for _, why in weighed.left] == [Left.PERHAPS_SENT]
-    house.now += PACE.audit_wait
+    await house.miss()
     await delivery.settle_doubtful(house.door())
     assert (await the_answer(house)).state == "composed"
     await delivery.deliver(house.door())

@@ -189,7 +189,7 @@ async def test_a_doubtful_send_is_settled_by_the_audit_mailbox(house: House, fat
     house.now += PACE.lease
     await drain(house.door())
     assert await outbox(house) == [next_state], "a copy tells it once the lease is over, a missing one only in time"
-    house.now += PACE.audit_wait
+    await house.miss()
     await drain(house.door())
     assert await outbox(house) == ["sent"]
     assert len(house.mailer.accepted) == 1

@@ -8,6 +8,8 @@ from mailflow.attestation import Attestation, typeset
 from mailflow.core.model import CertificateUse, Directory, Environment
 from mailflow.core.rates import Budget
 from mailflow.errors import Unavailable
+from mailflow.mail.audit import GAPS_MIN
+from mailflow.mail.delivery import settle_doubtful
 from mailflow.mail.door import MailDoor, Pace
 from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.judge import Unjudged
@@ -152,6 +154,12 @@ class House:
         if seam in self.troubles:
             self.troubles.remove(seam)
             raise Unavailable("away")
+
+    async def miss(self) -> None:
+        """Time goes by, in which doubtful sends are looked for: without a copy the next look gives them up."""
+        for _ in range(GAPS_MIN):
+            await settle_doubtful(self.door())
+            self.now += PACE.audit_wait / GAPS_MIN
 
     async def enrol(self, software: Software | None = None) -> None:
         """The mairie, or somebody else, with its desk and mandate."""

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailflow.mail.audit import Verdict, body_digest, decide
+from mailflow.mail.audit import GAPS_MIN, Verdict, body_digest, decide
+from mailflow.register.clocks import APART_MAX
+from mailflow.register.doubt import Missed
 
 SINCE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WAIT = timedelta(minutes=75)
@@ -18,19 +20,17 @@ TRACE = b"Return-Path: <b@example.test>\r\nReceived: from x\r\n\tby y; today\r\n
 
 def judge(
     *copies: bytes,
-    missed_at: datetime | None = SINCE,
-    at: datetime = SINCE,
-    deadline_at: datetime = SINCE + timedelta(hours=12),
+    missed_for: timedelta = timedelta(0),
+    left: timedelta = timedelta(hours=12),
     copies_before: int = 0,
 ) -> Verdict:
     return decide(
         copies,
         body_digest(SENT),
         copies_before=copies_before,
-        since=SINCE,
-        missed_at=missed_at,
-        at=at,
-        deadline_at=deadline_at,
+        missed_for=missed_for,
+        at=SINCE,
+        deadline_at=SINCE + left,
         sending_max=SENDING_MAX,
         wait=WAIT,
         reserve=RESERVE,
@@ -42,7 +42,7 @@ def test_a_copy_with_the_same_body_means_sent_whatever_was_added_on_the_way() ->
 
 
 def test_a_copy_counts_however_late_it_is() -> None:
-    assert judge(SENT, at=SINCE + timedelta(days=2)) is Verdict.SENT
+    assert judge(SENT, missed_for=timedelta(days=2)) is Verdict.SENT
 
 
 def test_another_body_under_our_message_id_is_no_copy() -> None:
@@ -52,46 +52,45 @@ def test_another_body_under_our_message_id_is_no_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "verdict"),
+    ("left", "needed"),
     [
-        (timedelta(0), Verdict.WAIT),
-        (WAIT - timedelta(seconds=1), Verdict.WAIT),
-        (WAIT, Verdict.RESEND),
+        (RESERVE + timedelta(seconds=1), WAIT),
+        (RESERVE, WAIT / 2),
+        (timedelta(hours=-1), WAIT / 2),
+        (timedelta(days=-3), WAIT / 2),
     ],
 )
-def test_without_a_copy_the_same_octets_go_again_after_the_wait(after: timedelta, verdict: Verdict) -> None:
-    assert judge(at=SINCE + after) is verdict
+def test_without_a_copy_the_same_octets_go_again_after_the_wait(left: timedelta, needed: timedelta) -> None:
+    """However urgent, nothing goes again while its sender may be at it."""
+    assert judge(missed_for=needed - timedelta(seconds=1), left=left) is Verdict.WAIT
+    assert judge(missed_for=needed, left=left) is Verdict.RESEND
+    assert judge(SENT, left=left) is Verdict.SENT
 
 
-@pytest.mark.parametrize(
-    ("left", "verdict"),
-    [
-        (RESERVE + timedelta(seconds=1), Verdict.WAIT),
-        (RESERVE, Verdict.RESEND),
-        (timedelta(hours=-1), Verdict.RESEND),
-    ],
-)
-def test_without_a_copy_the_same_octets_go_again_while_the_reserve_is_left(left: timedelta, verdict: Verdict) -> None:
-    at = SINCE + SENDING_MAX
-    assert judge(at=at, deadline_at=at + left) is verdict
+@pytest.mark.parametrize("left", [RESERVE, timedelta(days=-3)])
+def test_one_more_look_is_never_enough(left: timedelta) -> None:
+    first = Missed(SINCE, SINCE)
+    second = first.again(SINCE + timedelta(days=3), WAIT / GAPS_MIN)
+    assert judge(missed_for=first.time, left=left) is judge(missed_for=second.time, left=left) is Verdict.WAIT
 
 
-def test_what_was_missed_by_a_clock_that_was_behind_has_its_time_all_the_same() -> None:
-    behind = SINCE - timedelta(days=3)
-    assert judge(missed_at=behind, at=SINCE + WAIT - timedelta(seconds=1)) is Verdict.WAIT
-    assert judge(missed_at=behind, at=SINCE + WAIT) is Verdict.RESEND
+GAPS = st.timedeltas(timedelta(days=-4), timedelta(days=4))
 
 
-@pytest.mark.parametrize("left", [RESERVE, timedelta(0), timedelta(days=-3)])
-def test_nothing_goes_again_at_the_first_look(left: timedelta) -> None:
-    assert judge(missed_at=None, at=SINCE + timedelta(days=3), deadline_at=SINCE + left) is Verdict.WAIT
-
-
-@pytest.mark.parametrize("left", [RESERVE, timedelta(0), timedelta(hours=-1)])
-def test_however_urgent_nothing_goes_again_while_its_sender_may_be_at_it(left: timedelta) -> None:
-    at = SINCE + SENDING_MAX - timedelta(seconds=1)
-    assert judge(at=at, deadline_at=at + left) is Verdict.WAIT
-    assert judge(SENT, at=at, deadline_at=at + left) is Verdict.SENT
+@given(st.lists(GAPS, min_size=1))
+def test_a_copy_had_no_more_time_than_looks_bear_out(gaps: list[timedelta]) -> None:
+    """Whatever clocks say, and how long ever nobody looked."""
+    gap_max, at, missed = WAIT / GAPS_MIN, SINCE, Missed(SINCE, SINCE)
+    for number, gap in enumerate(gaps, 1):
+        at += gap
+        before, missed = missed, missed.again(at, gap_max)
+        assert timedelta(0) <= missed.time <= number * gap_max
+        if at >= before.at:
+            assert (missed.at, missed.time) == (at, before.time + min(at - before.at, gap_max))
+        elif at >= before.at - APART_MAX:
+            assert missed == before, "hosts differ by a little"
+        else:
+            assert missed == Missed(at, at), "which of the clocks is wrong cannot be known"
 
 
 def test_the_digest_ignores_how_a_server_stores_line_ends() -> None:
@@ -131,5 +130,5 @@ def test_any_octets_have_a_digest(raw: bytes) -> None:
 def test_of_what_is_sent_once_more_only_a_further_copy_proves_that_it_went() -> None:
     assert judge(SENT, copies_before=1) is Verdict.WAIT
     assert judge(SENT, SENT, copies_before=1) is Verdict.SENT
-    assert judge(SENT, at=SINCE + WAIT, copies_before=1) is Verdict.RESEND
-    assert judge(SENT, deadline_at=SINCE, copies_before=1) is Verdict.WAIT, "its time was kept"
+    assert judge(SENT, missed_for=WAIT, copies_before=1) is Verdict.RESEND
+    assert judge(SENT, missed_for=SENDING_MAX, left=timedelta(0), copies_before=1) is Verdict.WAIT, "it left in time"

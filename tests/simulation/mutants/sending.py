@@ -185,13 +185,16 @@ def the_first_copy_is_taken_for_the_one_that_an_operator_ordered(patch: pytest.M
 
 
 @mutant
-def a_copy_has_its_time_from_when_it_was_sent(patch: pytest.MonkeyPatch) -> None:
-    decide = audit.decide
+def the_time_counts_in_which_nobody_looked_for_a_copy(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(audit, "GAPS_MIN", 0.001)
 
-    def at_the_first_look(*copies: Any, since: datetime, missed_at: datetime | None, **times: Any) -> audit.Verdict:
-        return decide(*copies, since=since, missed_at=since, **times)
 
-    patch.setattr(audit, "decide", at_the_first_look)
+@mutant
+def that_no_copy_was_found_is_true_for_ever(patch: pytest.MonkeyPatch) -> None:
+    async def none(tx: Transaction, ids: Sequence[int], at: datetime, gap_max: timedelta) -> set[int]:
+        return set()
+
+    patch.setattr(doubt, "reopen", none)
 
 
 @mutant

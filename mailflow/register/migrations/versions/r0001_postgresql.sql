@@ -313,6 +313,7 @@ CREATE TABLE outbox (
     next_at TIMESTAMP WITH TIME ZONE,
     round INTEGER,
     sending_at TIMESTAMP WITH TIME ZONE,
+    missed_since TIMESTAMP WITH TIME ZONE,
     missed_at TIMESTAMP WITH TIME ZONE,
     sent_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,

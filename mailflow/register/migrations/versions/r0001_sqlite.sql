@@ -310,6 +310,7 @@ CREATE TABLE outbox (
     next_at DATETIME,
     round INTEGER,
     sending_at DATETIME,
+    missed_since DATETIME,
     missed_at DATETIME,
     sent_at DATETIME,
     lease_owner TEXT,
