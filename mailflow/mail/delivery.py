@@ -90,7 +90,8 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
             )
             ids = [row.id for row in rows]
             not_now = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, ids, "answered")
-            not_now |= await doubt.reopen(tx, ids, at, pace.audit_wait / audit.GAPS_MIN)
+            fresh = pace.audit_wait / audit.GAPS_MIN
+            not_now |= await doubt.reopen(tx, ids, at, fresh=fresh, time=pace.audit_wait / 2)
         if not rows or len(not_now) < len(rows):
             return [row for row in rows if row.id not in not_now]
 

@@ -238,13 +238,13 @@ async def _look_at_clock(door: MailDoor) -> None:
     What was put off or claimed by one that was ahead is due now; its time may be days away. Raises Unavailable.
     """
     at, pace = door.clock(), door.pace
-    longest = 2 * max(pace.defer_most, pace.undetermined_retry, STOPPED_AGAIN)
+    longest = 2 * max(pace.defer_most, pace.undetermined_retry, STOPPED_AGAIN)  # they are spread
     async with door.register.read() as tx:
         came_at = await clocks.one_to_come(tx, at + clocks.APART_MAX)
-        too_far = await clocks.is_too_far(tx, at, lease=pace.lease, put_off_max=longest)
+        too_far = await clocks.is_too_far(tx, door.owner, at, lease=pace.lease, put_off_max=longest)
     if too_far:
         async with door.register.begin() as tx:
-            rows = await clocks.set_right(tx, at, lease=pace.lease, put_off_max=longest)
+            rows = await clocks.set_right(tx, door.owner, at, lease=pace.lease, put_off_max=longest)
         event(log, "clock-was-ahead", level=logging.WARNING, rows=rows)
     if came_at is not None:
         require_no_earlier(at, came_at)

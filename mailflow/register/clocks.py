@@ -61,37 +61,41 @@ async def is_perhaps_ahead(tx: Transaction, at: datetime) -> bool:
     return bool(witnesses) and max(witnesses) < at - SILENCE_MAX
 
 
-async def is_too_far(tx: Transaction, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> bool:
-    """Whether by a clock that was ahead a mail waits, or is somebody's, for longer than any ever does."""
-    for table, too_far in _too_far(at, lease, put_off_max).items():
+async def is_too_far(tx: Transaction, owner: str, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> bool:
+    """Whether by a clock that was ahead a mail waits, or is `owner`'s, for longer than any ever does."""
+    for table, too_far in _too_far(owner, at, lease, put_off_max).items():
         if await tx.all(sa.select(table.c.id).where(sa.or_(*too_far.values())).limit(1)):
             return True
     return False
 
 
-async def set_right(tx: Transaction, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> int:
-    """Such a mail is due, and is nobody's any more. How many times that was done."""
+async def set_right(tx: Transaction, owner: str, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> int:
+    """Such a mail is due, and is not `owner`'s any more, who is at none that came. How many times that was done.
+
+    What is somebody else's stays so: his clock may be right, and ours behind.
+    """
     done = 0
-    for table, too_far in _too_far(at, lease, put_off_max).items():
+    for table, too_far in _too_far(owner, at, lease, put_off_max).items():
         for name, which in too_far.items():
             done += await tx.run(sa.update(table).where(which).values({name: at}))
     return done
 
 
 def _too_far(
-    at: datetime, lease: timedelta, put_off_max: timedelta
+    owner: str, at: datetime, lease: timedelta, put_off_max: timedelta
 ) -> Mapping[sa.Table, Mapping[str, sa.ColumnElement[bool]]]:
     """By table and column. Of what came later than it is nothing is known: now the clock may be behind.
 
     A mail beyond its sender's rates may wait for days, and a send is looked for by any clock (`doubt`).
     """
-    return {
-        table: {
+    found: dict[sa.Table, Mapping[str, sa.ColumnElement[bool]]] = {}
+    for table, came, may_wait in (
+        (intake, sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at), intake.c.turn_at.is_(None)),
+        (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), sa.true()),
+    ):
+        ours = sa.and_(table.c.lease_owner == owner, table.c.next_at.is_not(None))
+        found[table] = {
             "next_at": sa.and_(came, may_wait, table.c.next_at > at + put_off_max + APART_MAX),
-            "lease_until": sa.and_(came, table.c.next_at.is_not(None), table.c.lease_until > at + lease + APART_MAX),
+            "lease_until": sa.and_(came, ours, table.c.lease_until > at + lease + APART_MAX),
         }
-        for table, came, may_wait in (
-            (intake, sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at), intake.c.turn_at.is_(None)),
-            (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), sa.true()),
-        )
-    }
+    return found

@@ -102,18 +102,19 @@ async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at:
     await outgoing.change(tx, still, (_SENDING,), values)
 
 
-async def reopen(tx: Transaction, ids: Sequence[int], at: datetime, gap_max: timedelta) -> set[int]:
-    """Which of these, claimed at `at`, are in doubt anew instead of going again: the last look is too long ago.
+async def reopen(tx: Transaction, ids: Sequence[int], at: datetime, *, fresh: timedelta, time: timedelta) -> set[int]:
+    """Which of these, claimed at `at`, are in doubt anew instead of going again: the last look is not so `fresh`.
 
     While the server would not have them, or nobody sent, it may have been away all the while, with the mail in its
-    queue, and be there again.
+    queue, and be there again. Of the time that a copy had, `time` is kept.
     """
     reopened: set[int] = set()
     for batch in batches(ids):
         perhaps_sent = sa.and_(tx.among(outbox.c.id, batch), outbox.c.copies_before < outbox.c.sends)
-        is_fresh = sa.and_(outbox.c.next_at.is_not_distinct_from(outbox.c.missed_at), outbox.c.missed_at > at - gap_max)
+        is_fresh = sa.and_(outbox.c.next_at.is_not_distinct_from(outbox.c.missed_at), outbox.c.missed_at > at - fresh)
         in_doubt = {"state": _SENDING, "next_at": None, "round": None, "sending_at": at, "lease_until": at}
-        again = sa.update(outbox).where(perhaps_sent, sa.not_(is_fresh)).values(**in_doubt, missed_at=None)
+        again = sa.update(outbox).where(perhaps_sent, sa.not_(is_fresh))
+        again = again.values(**in_doubt, missed_since=at - time, missed_at=at)
         reopened |= {row.id for row in await tx.all(again.returning(outbox.c.id))}
     return reopened
 

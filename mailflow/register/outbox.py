@@ -33,6 +33,7 @@ _UNSEALED = [column for column in outbox.c if not isinstance(column.type, sa.Lar
 """Orders and octets are many times as long as the rest: they are read only where they are opened."""
 _SENDS_IN_VAIN = sa.case((outbox.c.state == OutboxState.SENDING.value, outbox.c.sends - 1), else_=outbox.c.sends)
 """The server has said that it did not take it."""
+_SENT_ONCE = sa.case((outbox.c.sends == 0, 1), else_=outbox.c.sends)  # at least: a restored register may not know
 _COMPOSED = OutboxState.COMPOSED.value
 _SENDING = OutboxState.SENDING.value
 
@@ -346,7 +347,7 @@ async def mark_sent(tx: Transaction, ids: Sequence[int], at: datetime) -> None:
     """The server took it: whatever was done to it meanwhile, these octets have left. A bounce may have come since."""
     held = sa.and_(outbox.c.state == OutboxState.HELD.value, outbox.c.reason.is_distinct_from(BOUNCED))
     on_its_way = sa.or_(outbox.c.state.in_((_COMPOSED, _SENDING)), held)
-    await tx.run(sa.update(outbox).where(tx.among(outbox.c.id, ids), on_its_way).values(**sent(at)))
+    await tx.run(sa.update(outbox).where(tx.among(outbox.c.id, ids), on_its_way).values(**sent(at), sends=_SENT_ONCE))
 
 
 async def defer(tx: Transaction, owner: str, ids: Sequence[int], until: datetime, reason: str) -> None:

@@ -10,11 +10,14 @@ import pytest
 from mailflow.errors import Unavailable
 from mailflow.mail import audit, composing, delivery, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.register import clocks
+from mailflow.mail.kinds import ANSWER
+from mailflow.register import clocks, outbox
+from mailflow.register.acts import Verb
 from tests.support.doors import PACE, AuditCopies, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_mail, dem_part
-from tests.support.records import rows
+from tests.support.operating import operate
+from tests.support.records import execute, rows
 
 TICK = timedelta(seconds=30)
 """From one turn to the next."""
@@ -184,6 +187,36 @@ async def test_what_was_not_found_is_looked_for_anew_before_it_goes_later(
     house.mailer.mailboxes["audit"] = late
     assert await delivery.settle_doubtful(house.door()) == Progress(sent=3)
     assert len(house.mailer.accepted) == 3
+
+
+async def test_when_time_is_short_one_look_anew_is_enough(house: House, door: MailDoor) -> None:
+    house.mailer.mailboxes["audit"] = []
+    await house.miss()
+    await delivery.settle_doubtful(house.door())
+    house.now += PACE.deadline
+    assert await delivery.deliver(house.door()) == Progress()
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await delivery.deliver(house.door()) == Progress(sent=3)
+
+
+async def test_what_a_restored_register_did_not_know_to_have_left_is_looked_for_as_well(
+    house: House, door: MailDoor
+) -> None:
+    """Its copy was found, and an operator has it sent once more: that send is cut off, and cannot go at once."""
+    await execute(
+        house.register, "UPDATE outbox SET state = 'composed', sends = 0, next_at = dated_at, sending_at = NULL"
+    )
+    async with house.register.begin() as tx:
+        await outbox.mark_sent(tx, [1, 2, 3], house.now)
+    await operate(house.register, Verb.RESEND, house.now, kinds=[ANSWER])
+    house.mailer.fates = [Fate.LOSE_MAIL] * 3
+    assert await delivery.deliver(house.door()) == Progress(doubtful=3)
+    house.now += PACE.lease
+    await house.miss()
+    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    house.now += PACE.audit_wait
+    assert await delivery.deliver(house.door()) == Progress()
+    assert await states(house) == ["sending"] * 3
 
 
 async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> None:

@@ -134,7 +134,7 @@ async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent
     with listening(lambda statement: "outbox.sending_at AS since" in statement) as asked:
         async with register.read() as tx:
             assert await doubt.doubtful(tx, 9, NOW, LATER - NOW) == []
-    shown = [(re.sub(r"SELECT .* AS since", "SELECT outbox.id", s, flags=re.DOTALL), given) for s, given in asked]
+    shown = [(re.sub(r"SELECT .*(?=FROM)", "SELECT outbox.id ", s, flags=re.DOTALL), given) for s, given in asked]
     if (found := await plans(register, shown)) is not None:
         (plan,) = found
         assert "USING COVERING INDEX ix_outbox_sending (state=?)" in plan

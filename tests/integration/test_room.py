@@ -107,7 +107,8 @@ async def test_answers_that_do_not_leave_end_the_intake_until_they_do(
     assert (len(house.mailbox.inbox), await taken_in(house), await sent(house)) == (4, 4, 0)
     assert caplog.records[-1].__dict__["pairs"]["full"] == "unsent"
     house.mailer.fates = []
-    house.now += timedelta(hours=2)
+    house.now += PACE.lease
+    await house.miss()
     while house.mailbox.inbox:
         await drain(door)
     await drain(door)

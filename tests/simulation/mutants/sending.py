@@ -191,7 +191,7 @@ def the_time_counts_in_which_nobody_looked_for_a_copy(patch: pytest.MonkeyPatch)
 
 @mutant
 def that_no_copy_was_found_is_true_for_ever(patch: pytest.MonkeyPatch) -> None:
-    async def none(tx: Transaction, ids: Sequence[int], at: datetime, gap_max: timedelta) -> set[int]:
+    async def none(tx: Transaction, ids: Sequence[int], at: datetime, **times: timedelta) -> set[int]:
         return set()
 
     patch.setattr(doubt, "reopen", none)
