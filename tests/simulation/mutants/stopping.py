@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from mailflow.core.waiting import Stop
-from mailflow.mail import deciding
+from mailflow.mail import deciding, worker
 from mailflow.register import Transaction, dispatches, issuing, journal
 from mailflow.register.tables import issuing as switch
 from tests.simulation.mutants.planting import mutant
@@ -40,4 +40,5 @@ def who_waits_for_numbers_is_not_told_that_they_are_given(patch: pytest.MonkeyPa
         return True
 
     patch.setattr(issuing, "resume", silently)
-    patch.setattr(deciding, "STOPPED_AGAIN", timedelta(days=9))
+    for module in (deciding, worker):
+        patch.setattr(module, "STOPPED_AGAIN", timedelta(days=9))
