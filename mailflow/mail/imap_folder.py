@@ -273,17 +273,16 @@ class OpenFolder:
 
 
 async def _told(session: ImapSession, uids: Sequence[int], what: str, expected_bytes: int) -> dict[int, FetchedItems]:
+    merged: dict[int, FetchedItems] = {}
+    asked = frozenset(uids)
     try:
         lines = await session.run("FETCH", imap_syntax.uid_set(uids), what, uid=True, expected_bytes=expected_bytes)
-        found = list(imap_syntax.fetched(lines[:-1]))
+        for items in imap_syntax.fetched(lines[:-1]):  # a server may tell of one mail in several responses
+            if items.uid in asked:
+                merged[items.uid] = _merged(merged.get(items.uid), items)
     except imap_syntax.UnreadableResponseError as error:
         session.abort()
         raise ServerFailedError(f"imap: {error}", why="unreadable-response") from None
-    merged: dict[int, FetchedItems] = {}
-    asked = frozenset(uids)
-    for items in found:  # a server may tell of one mail in several responses
-        if items.uid in asked:
-            merged[items.uid] = _merged(merged.get(items.uid), items)
     return merged
 
 
@@ -346,8 +345,13 @@ async def _create(session: ImapSession, folder: str) -> None:
 
 
 def _merged(earlier: FetchedItems | None, later: FetchedItems) -> FetchedItems:
+    """Raises UnreadableResponseError when both have octets: those of another mail came under this one's UID."""
     if earlier is None:
         return later
+    if (earlier.body is not None and later.body is not None) or (
+        earlier.header is not None and later.header is not None
+    ):
+        raise imap_syntax.UnreadableResponseError(f"FETCH: UID {later.uid} twice")
     return FetchedItems(
         uid=later.uid,
         size_bytes=earlier.size_bytes if later.size_bytes is None else later.size_bytes,

@@ -1,6 +1,7 @@
 """The contract of the port `Mailbox`, against Dovecot, Cyrus and the fake; then what only a real server can do."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -339,6 +340,33 @@ async def test_a_cancelled_call_leaves_the_next_one_a_fresh_connection(folder: S
             assert await mailbox.list() == listing
             assert len(await copies.find("<one@example.test>")) == 1
             await copies.close()
+
+
+@pytest.mark.parametrize("what", [b"BODY[]", b"BODY[HEADER"])
+async def test_what_comes_under_the_uid_of_another_mail_is_asked_for_again(folder: ServerPlace, what: bytes) -> None:
+    """One mail would be read twice, and the other one never."""
+    mails = {name: a_mail(name) for name in ("one", "two", "three")}
+    folder.put(*mails.values())
+    garbled: list[bytes] = []
+
+    def garble(side: Side, line: bytes) -> Break | None:
+        if side is Side.SERVER and not garbled and b"UID 2 " in line and what in line:
+            garbled.append(line)
+            return Break(fault=Fault.REPLACE, replacement=line.replace(b"UID 2 ", b"UID 3 "))
+        return None
+
+    async with (
+        FaultProxy(folder.server.imap_port, at_line=garble) as proxy,
+        closing(ImapMailbox(an_account(port=proxy.port), folder.folder)) as mailbox,
+    ):
+        found: dict[int, tuple[str, bytes | None]] = {}
+        for _ in range(2):  # what could not be read comes again
+            listing = await mailbox.list()
+            with contextlib.suppress(Unavailable):
+                async for mail in mailbox.fetch(listing, listing.uids):
+                    found[mail.uid] = (mail.seen.message_id, mail.raw)
+    assert garbled
+    assert found == {uid: (f"<{name}@example.test>", mails[name]) for uid, name in enumerate(mails, 1)}
 
 
 @pytest.mark.parametrize("garbled", [b"* BAD SEARCH 1\r\n", b"* \xd3EARCH 1\r\n"])
