@@ -350,9 +350,9 @@ async def test_what_comes_under_the_uid_of_another_mail_is_asked_for_again(folde
     garbled: list[bytes] = []
 
     def garble(side: Side, line: bytes) -> Break | None:
-        if side is Side.SERVER and not garbled and b"UID 2 " in line and what in line:
+        if side is Side.SERVER and not garbled and b"UID 3 " in line and what in line:
             garbled.append(line)
-            return Break(fault=Fault.REPLACE, replacement=line.replace(b"UID 2 ", b"UID 3 "))
+            return Break(fault=Fault.REPLACE, replacement=line.replace(b"UID 3 ", b"UID 2 "))
         return None
 
     async with (
@@ -364,7 +364,7 @@ async def test_what_comes_under_the_uid_of_another_mail_is_asked_for_again(folde
             listing = await mailbox.list()
             with contextlib.suppress(Unavailable):
                 async for mail in mailbox.fetch(listing, listing.uids):
-                    found[mail.uid] = (mail.seen.message_id, mail.raw)
+                    found.setdefault(mail.uid, (mail.seen.message_id, mail.raw))
     assert garbled
     assert found == {uid: (f"<{name}@example.test>", mails[name]) for uid, name in enumerate(mails, 1)}
 
