@@ -53,7 +53,7 @@ class Doubtful:
     message_id: str
     body_digest: str
     since: datetime
-    missed: "Missed | None"
+    missed: Missed | None
     """None while nobody has looked in vain."""
     received_at: datetime
     copies_before: int
