@@ -19,6 +19,9 @@ MAILS_LOOKED_AT = 200
 ENTRIES_LOOKED_AT = 200
 """Of the journal: who writes by a clock that is behind makes its newest entries no witness."""
 
+_ON_HAND = outbox.c.state.in_((OutboxState.QUEUED.value, OutboxState.COMPOSED.value))
+"""What waits to leave, by an index: all that has left is in the table as well."""
+
 
 async def is_behind(tx: Transaction, at: datetime) -> bool:
     """Whether by our own clock it has been later before: what waits, or was written lately, says so."""
@@ -37,9 +40,9 @@ async def one_to_come(tx: Transaction, at: datetime) -> datetime | None:
         sa.select(intake.c.received_at, intake.c.taken_at).where(
             intake.c.next_at.is_not(None), intake.c.received_at > at, intake.c.taken_at > at
         ),
-        sa.select(outbox.c.received_at, outbox.c.queued_at).where(
-            outbox.c.next_at > at, outbox.c.received_at > at, outbox.c.queued_at > at, outbox.c.intake_id.is_not(None)
-        ),
+        sa.select(outbox.c.received_at, outbox.c.queued_at)
+        .where(_ON_HAND, outbox.c.next_at > at, outbox.c.received_at > at, outbox.c.queued_at > at)
+        .where(outbox.c.intake_id.is_not(None)),
         sa.select(outbox.c.sending_at).where(outbox.c.state == OutboxState.SENDING.value, outbox.c.sending_at > at),
     )
     for ahead in asked:
@@ -64,8 +67,9 @@ async def is_perhaps_ahead(tx: Transaction, at: datetime) -> bool:
 async def is_too_far(tx: Transaction, owner: str, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> bool:
     """Whether by a clock that was ahead a mail waits, or is `owner`'s, for longer than any ever does."""
     for table, too_far in _too_far(owner, at, lease, put_off_max).items():
-        if await tx.all(sa.select(table.c.id).where(sa.or_(*too_far.values())).limit(1)):
-            return True
+        for which in too_far.values():  # each by an index of its own: what is over is not read
+            if await tx.all(sa.select(table.c.id).where(which).limit(1)):
+                return True
     return False
 
 
@@ -91,11 +95,12 @@ def _too_far(
     found: dict[sa.Table, Mapping[str, sa.ColumnElement[bool]]] = {}
     for table, came, may_wait in (
         (intake, sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at), intake.c.turn_at.is_(None)),
-        (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), sa.true()),
+        (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), _ON_HAND),
     ):
-        ours = sa.and_(table.c.lease_owner == owner, table.c.next_at.is_not(None))
+        waits = sa.and_(came, table.c.next_at.is_not(None))
+        ours = table.c.lease_owner == owner
         found[table] = {
-            "next_at": sa.and_(came, may_wait, table.c.next_at > at + put_off_max + APART_MAX),
-            "lease_until": sa.and_(came, ours, table.c.lease_until > at + lease + APART_MAX),
+            "next_at": sa.and_(waits, may_wait, table.c.next_at > at + put_off_max + APART_MAX),
+            "lease_until": sa.and_(waits, ours, table.c.lease_until > at + lease + APART_MAX),
         }
     return found

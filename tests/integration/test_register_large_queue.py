@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register, doubt, lateness, outbox, queues, rates
+from mailflow.register import Register, clocks, doubt, lateness, outbox, queues, rates
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
 from tests.support.records import LATER, NOW, ROOMY, a_draft, claim, claim_solo, frozen, take_in
@@ -138,6 +138,17 @@ async def test_what_was_perhaps_sent_is_found_without_reading_what_is_being_sent
     if (found := await plans(register, shown)) is not None:
         (plan,) = found
         assert "USING COVERING INDEX ix_outbox_sending (state=?)" in plan
+
+
+async def test_clocks_are_looked_at_without_reading_what_is_over(register: Register) -> None:
+    with listening(lambda statement: "SELECT" in statement) as asked:
+        async with register.read() as tx:
+            assert await clocks.one_to_come(tx, NOW) is None
+            assert not await clocks.is_too_far(tx, "me", NOW, lease=LATER - NOW, put_off_max=LATER - NOW)
+    if (found := await plans(register, asked)) is not None:
+        assert len(found) == 7
+        for plan in found:
+            assert re.search(r"INDEX ix_(intake_(turn|lease|due)|outbox_(round|due|lease|sending)) \(", plan), plan
 
 
 async def test_late_answers_are_found_without_looking_at_those_that_left(register: Register) -> None:

@@ -81,6 +81,15 @@ async def test_what_has_not_changed_is_not_sent_again_and_nothing_is_judged_anew
     assert await office.generation() == before + 2
 
 
+async def test_who_was_asked_by_a_clock_that_was_ahead_is_asked_by_one_that_is_right(office: Office) -> None:
+    """Else nobody would be until that time has come, and the lists would end before."""
+    office.now += DAY / 2
+    assert await office.refresher().refresh() == 2
+    office.now -= DAY / 2
+    assert await office.refresher().refresh() == 2
+    assert await office.refresher().refresh() == 0
+
+
 async def test_a_list_that_ends_while_its_server_is_away_leaves_all_undetermined(office: Office) -> None:
     refresher = office.refresher()
     await refresher.refresh()
