@@ -150,8 +150,7 @@ async def _gives_nothing_twice(
             todo = Recovery(loss=loss, went_out=told, jump=jump)
             await recovery.recover(beside, processed, account, todo, DRILL, at)
     again = await proving.given_again(beside, went_out, at)
-    kept = {number for _, number in told.numbers}
-    how = "the counters jumped" if jump else f"{len(kept & went_out)} are kept for their requests"
+    how = "the counters jumped" if jump else f"{len(told.told & went_out)} are kept for their requests"
     return [
         Proof("noticed", bool(loss) or not went_out, f"{len(went_out)} numbers went out since; {_seen(loss)}"),
         Proof("numbers", not again, _again(again) or f"none of these is given again: {how}"),

@@ -122,7 +122,7 @@ def _require_far(jump: int, least: int) -> None:
 
 def _plan(todo: Recovery) -> list[str]:
     loss = todo.loss
-    numbers = len({number for _, number in todo.went_out.numbers})
+    numbers = len(todo.went_out.told)
     plan = ["give no numbers until `mailflow resume`"]
     if numbers:
         plan.append(f"keep {numbers} numbers, told by {len(loss.answers)} answers, for the requests that had them")

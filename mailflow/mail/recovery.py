@@ -7,7 +7,7 @@ and stay so until somebody resumes them. Safe to kill at any line and to run aga
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.parser import BytesHeaderParser
@@ -26,6 +26,8 @@ from mailflow.register import Register, intake, issuing, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
 from mailflow.wire.dispatch import NotOfTheService, ReturnedCreations, read_creations
+from mailflow.wire.names import Kind
+from mailflow.wire.questions import NotAnAnswer, ToldNumbers, read_told_numbers
 
 MAILS_AT_A_TIME = 50
 NUMBER_OCTETS = 32 * 1_024
@@ -39,10 +41,17 @@ class WentOut:
 
     numbers: tuple[tuple[Place, UniqueNumber], ...] = ()
     """In the order in which they lie in the audit mailbox."""
+    referred: tuple[tuple[DeskCode, str, UniqueNumber], ...] = ()
+    """By desk and its own reference, as answers to questions tell them."""
     named: frozenset[UniqueNumber] = frozenset()
-    """Of other requests, as anomalies tell them: of a person that is registered already, or may be."""
+    """Of other requests: anomalies tell them of a person that is registered already, or may be, and questions ask."""
     sealed: tuple[int, ...] = ()
     """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
+
+    @property
+    def told(self) -> frozenset[UniqueNumber]:
+        """All numbers whose requests are known."""
+        return frozenset([number for _, number in self.numbers] + [number for *_, number in self.referred])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +83,7 @@ async def read_answers(
     audit: Folder, loss: Loss, keys: Sequence[DecryptionKey], certificates: Sequence[bytes], at: datetime
 ) -> WentOut:
     """Open the lost answers by the archive's key. Raises Unavailable."""
-    told: list[tuple[Place, UniqueNumber]] = []
-    named: set[UniqueNumber] = set()
+    told = _Told()
     seen, sealed = set(), []
     async for mail in audit.fetch(loss.audit.listing, sorted(loss.answers)):
         seen.add(mail.uid)
@@ -85,20 +93,44 @@ async def read_answers(
             sealed.append(mail.uid)
             continue
         for name, octets in files.items():
-            with contextlib.suppress(NotOfTheService):
-                if name.startswith("RET"):
-                    returned = read_creations(octets)
-                    told += _numbered(returned)
-                    named |= set(map(UniqueNumber, returned.named))
+            with contextlib.suppress(NotOfTheService, NotAnAnswer):
+                if name.startswith(Kind.RETURN):
+                    told.by_file(read_creations(octets))
+                elif name.startswith(Kind.STATUS):
+                    told.by_questions(read_told_numbers(octets))
     unseen = sorted(loss.answers.keys() - seen)
-    return WentOut(numbers=tuple(told), named=frozenset(named), sealed=(*sealed, *unseen))
+    return WentOut(
+        numbers=tuple(told.numbers),
+        referred=tuple(told.referred),
+        named=frozenset(told.named),
+        sealed=(*sealed, *unseen),
+    )
 
 
-def _numbered(returned: ReturnedCreations) -> list[tuple[Place, UniqueNumber]]:
-    return [
-        (Place(desk=DeskCode(returned.desk), digest=returned.digest, position=position), UniqueNumber(number))
-        for position, number in returned.numbers
-    ]
+@dataclass(slots=True)
+class _Told:
+    """Gathers what `WentOut` says, file by file."""
+
+    numbers: list[tuple[Place, UniqueNumber]] = field(default_factory=list)
+    referred: list[tuple[DeskCode, str, UniqueNumber]] = field(default_factory=list)
+    named: set[UniqueNumber] = field(default_factory=set)
+
+    def by_file(self, returned: ReturnedCreations) -> None:
+        self._stand(DeskCode(returned.desk), returned.digest, returned.numbers)
+        self.named |= set(map(UniqueNumber, returned.named))
+
+    def by_questions(self, answered: ToldNumbers) -> None:
+        """A number may be told there before the answer that gives it has left."""
+        desk = DeskCode(answered.desk)
+        for digest, position, number in answered.by_file:
+            self._stand(desk, digest, [(position, number)])
+        self.referred += [(desk, reference, UniqueNumber(number)) for reference, number in answered.by_reference]
+        self.named |= set(map(UniqueNumber, answered.named))
+
+    def _stand(self, desk: DeskCode, digest: str, numbers: Iterable[tuple[int, str]]) -> None:
+        self.numbers += [
+            (Place(desk=desk, digest=digest, position=position), UniqueNumber(number)) for position, number in numbers
+        ]
 
 
 def _parts(mail: FetchedMail) -> int:
@@ -142,7 +174,8 @@ async def recover(
     done, loss, went_out = Recovered(), recovery.loss, recovery.went_out
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
-        done.reserved = await restoring.reserve(tx, went_out.numbers, act, at, named=went_out.named)
+        referred = [(restoring.under_reference(tx, desk, name), number) for desk, name, number in went_out.referred]
+        done.reserved = await restoring.reserve(tx, [*went_out.numbers, *referred], act, at, named=went_out.named)
         if recovery.jump:
             # First of all: what is taken in moves the window on in which lost answers are looked for, so who is cut off
             # is not asked for the jump the next time. Twice is too far, and never too short.

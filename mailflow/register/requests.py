@@ -80,7 +80,7 @@ async def bind_references(
 ) -> set[tuple[DeskCode, str]]:
     """Bind (desk, reference, request_id, digest). Returns the (desk, reference) bound now."""
     named = {
-        (desk, _reference_token(tx, desk, reference)): (reference, request_id, digest)
+        (desk, reference_token(tx, desk, reference)): (reference, request_id, digest)
         for desk, reference, request_id, digest in reversed(references)
     }
     rows = [
@@ -96,7 +96,7 @@ async def known_references(
     tx: Transaction, references: Collection[tuple[DeskCode, str]]
 ) -> dict[tuple[DeskCode, str], KnownReference]:
     """What these (desk, reference) are bound to, as far as they are."""
-    tokens = {(desk, _reference_token(tx, desk, reference)): (desk, reference) for desk, reference in references}
+    tokens = {(desk, reference_token(tx, desk, reference)): (desk, reference) for desk, reference in references}
     found: dict[tuple[DeskCode, str], KnownReference] = {}
     table = request_reference
     for batch in batches(sorted({token for _, token in tokens})):
@@ -255,5 +255,6 @@ def life_columns(life: Life) -> dict[str, Any]:
     }
 
 
-def _reference_token(tx: Transaction, desk: str, reference: str) -> str:
+def reference_token(tx: Transaction, desk: str, reference: str) -> str:
+    """What stands for a desk's own reference, of which the register keeps no more."""
     return tx.vault.token("reference", f"{desk}\0{reference}")

@@ -18,7 +18,7 @@ from mailflow.core.accounts import Cause, Stretch
 from mailflow.core.calendar import legal_day
 from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
 from mailflow.register import journal as journals
-from mailflow.register import rounds
+from mailflow.register import requests, rounds
 from mailflow.register.arrivals import message_token
 from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.sequences import JUMPED
@@ -196,6 +196,11 @@ async def reserved(tx: Transaction) -> list[Reserved]:
 
 
 # What it is told
+
+
+def under_reference(tx: Transaction, desk: DeskCode, reference: str) -> Place:
+    """Where a request stands that is known by its desk's own reference alone; the register has that as a token only."""
+    return Place(desk=desk, digest=requests.reference_token(tx, desk, reference), position=0)
 
 
 async def reserve(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from mailflow.core import numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
@@ -188,13 +189,22 @@ async def _give_reserved(tx: Transaction, creations: Sequence[Creation]) -> Sequ
     """Requests that had their numbers in a time that the register lost have the same again. Those that had none."""
     if not tx.reserved or not creations:
         return creations
-    by_place = {
-        restoring.Place(desk=c.file.file.desk, digest=c.file.file.digest, position=c.position): c for c in creations
-    }
-    found = await restoring.give_reserved(tx, by_place.keys(), creations[0].file.decided_at)
-    for place, creation in by_place.items():
-        creation.number = found.get(place)
+    at = creations[0].file.decided_at
+    in_files = [
+        (restoring.Place(desk=c.file.file.desk, digest=c.file.file.digest, position=c.position), c) for c in creations
+    ]
+    await _give_kept(tx, in_files, at)
+    # A reference may have been another request's before.
+    await _give_kept(
+        tx, [(restoring.under_reference(tx, *c.reference), c) for c in creations if c.reference and not c.number], at
+    )
     return [c for c in creations if c.number is None]
+
+
+async def _give_kept(tx: Transaction, standing: Sequence[tuple[restoring.Place, Creation]], at: datetime) -> None:
+    by_place = dict(standing)
+    for place, number in (await restoring.give_reserved(tx, by_place.keys(), at)).items():
+        by_place[place].number = number
 
 
 async def _allocate(tx: Transaction, territory: Territory, month: str, count: int) -> Sequence[int]:

@@ -105,7 +105,7 @@ class ReturnedCreations:
     numbers: tuple[tuple[int, str], ...]
     """By the position of the request in that file."""
     named: tuple[str, ...]
-    """Of other requests: anomalies name them."""
+    """Of other requests: what was done to them, or anomalies name them."""
 
 
 def read_creations(content: bytes) -> ReturnedCreations:
@@ -121,7 +121,10 @@ def read_creations(content: bytes) -> ReturnedCreations:
             for position, element in enumerate(document.requests)
             if element.number and element.revision == 1
         ),
-        named=tuple(one.number for element in document.requests for one in element.anomalies if one.number),
+        named=(
+            *(element.number for element in document.requests if element.number and element.revision != 1),
+            *(one.number for element in document.requests for one in element.anomalies if one.number),
+        ),
     )
 
 

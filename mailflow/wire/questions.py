@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -221,3 +222,39 @@ def read_answers(content: bytes) -> ManagementFile:
     if document.header is None or document.header.file_type != ManagementType.ANSWER:
         raise NotAnAnswer("the document is no RGE file")
     return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldNumbers:
+    """Which numbers an `RGE` file tells, and as whose."""
+
+    desk: str
+    by_file: tuple[tuple[str, int, str], ...] = ()
+    """SHA-256 (hex) of the file, position of the request in it, number."""
+    by_reference: tuple[tuple[str, str], ...] = ()
+    """The desk's own reference, number."""
+    named: tuple[str, ...] = ()
+    """Those that the desk had asked after by number."""
+
+
+def read_told_numbers(content: bytes) -> ToldNumbers:
+    """Likewise. Raises NotAnAnswer."""
+    document = read_answers(content)
+    by_file, by_reference, named = list[tuple[str, int, str]](), list[tuple[str, str]](), list[str]()
+    for question in document.questions:
+        requests = question.answer.requests if question.answer else ()
+        for position, number in ((position, one.number) for position, one in enumerate(requests)):
+            if not number:
+                continue
+            if question.answer and question.answer.digest:
+                by_file.append((question.answer.digest, position, number))
+            elif question.reference:
+                by_reference.append((question.reference, number))
+            else:
+                named.append(number)
+    return ToldNumbers(
+        desk=_desk_of(document.answered_file or "") or "",
+        by_file=tuple(by_file),
+        by_reference=tuple(by_reference),
+        named=tuple(named),
+    )

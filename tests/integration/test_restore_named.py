@@ -3,16 +3,22 @@
 from dataclasses import replace
 from datetime import date
 
+import pytest
+
 from mailflow.core import numbers
 from mailflow.core.model import Right
-from mailflow.mail import entities, recovery
+from mailflow.core.order import Holder
+from mailflow.mail import entities, recovery, worker
 from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
 from mailflow.register import directory
+from mailflow.register.acts import Verb
+from mailflow.wire.management import QuestionElement
 from tests.support.fake_mailer import Fate
-from tests.support.judging import a_dem, dem_name, mailed, mairie, multipart, signed
-from tests.support.operating import ACT
+from tests.support.judging import a_dem, dem_name, ges_part, mailed, mairie, multipart, signed
+from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
+from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, resume, unexplained
 
 
@@ -50,3 +56,73 @@ async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Los
     (given,) = await loser.numbers()
     assert numbers.parse(given).sequence == 2
     assert not await unexplained(loser), "the reconciliation knows what is kept"
+
+
+def a_letter_with_reference(sequence: int, reference: str) -> bytes:
+    """As `a_letter`."""
+    form = a_dem("Nom" + chr(96 + sequence))
+    file = form.replace(b"<tns:demande>", f'<tns:demande mf:reference="{reference}">'.encode())
+    raw = mailed(signed(multipart(entities.file_part(dem_name(sequence), file, "application/xml"))))
+    return raw.replace(b"<1@mairie.example>", f"<{reference}@mairie.example>".encode())
+
+
+@pytest.mark.parametrize(
+    "question", [QuestionElement(file_name=dem_name(4)), QuestionElement(reference="D4")], ids=["file", "reference"]
+)
+async def test_a_number_that_only_an_answer_to_a_question_tells_is_given_to_the_same_request(
+    loser: Loser, question: QuestionElement
+) -> None:
+    """Its own answer never left; and a mail that had come before waits when it is lost, and is decided then."""
+    house = loser.house
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter_with_reference(3, "D3"))
+    await worker.receive(loser.door())
+    await operate(house.register, Verb.HOLD, house.now, states=["received"])
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    house.mailbox.deliver(a_letter_with_reference(4, "D4"))
+    assert (await loser.work()).deferred == 1
+    (number,) = await loser.numbers()
+    asks = mailed(signed(multipart(ges_part(question))))
+    house.mailbox.deliver(asks.replace(b"<1@mairie.example>", b"<question@mairie.example>"))
+    assert (await loser.work()).sent == 1
+    await house.register.close()
+    loser.use(backup)
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    assert went_out.told == {number}
+    todo = Recovery(loss=loss, went_out=went_out, jump=0)
+    assert (await recovery.recover(house.register, processed, "service", todo, ACT, house.now)).reserved == 1
+    await resume(loser)
+    await loser.work()
+    found = await rows(
+        house.register, "SELECT file.name, request.number FROM request JOIN file ON file.record = request.file_record"
+    )
+    given = {row.name: row.number for row in found}
+    assert len(given) == 2
+    assert given[dem_name(4)] == number
+    assert not await unexplained(loser)
+
+
+async def test_a_number_that_was_asked_after_by_its_holder_goes_to_nobody_else(loser: Loser) -> None:
+    """Of a request whose own answer is not there any more, say, nor its mail."""
+    house = loser.house
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter(3))
+    assert (await loser.work()).sent == 1
+    (number,) = await loser.numbers()
+    holder = Holder(surname="Nomca", born_on=date(1990, 1, 1))
+    asks = mailed(signed(multipart(ges_part(QuestionElement(number=number, holder=holder)))))
+    house.mailbox.deliver(asks.replace(b"<1@mairie.example>", b"<question@mairie.example>"))
+    assert (await loser.work()).sent == 1
+    await house.register.close()
+    loser.use(backup)
+    del house.mailbox.folders["Processed"][:]
+    del house.mailer.mailboxes["audit"][0]
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    assert not went_out.told
+    assert went_out.named == {number}

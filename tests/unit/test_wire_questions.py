@@ -23,6 +23,7 @@ from mailflow.wire.questions import (
     NotAnAnswer,
     read_answers,
     read_questions,
+    read_told_numbers,
     write_answers,
     write_questions,
 )
@@ -274,7 +275,20 @@ def test_what_waits_says_since_when() -> None:
     )
 
 
+def test_which_numbers_were_told_can_be_read_after_a_loss() -> None:
+    known, refused = RequestStatus(number=NUMBER, reference="D-1"), RequestStatus(reference="D-2")
+    decided = StatusAnswer(situation=Situation.DECIDED, since=RECEIVED_AT, digest="ab", requests=(refused, known))
+    answers = receipt(decided, StatusAnswer(requests=(known,)), StatusAnswer(requests=(known,)))
+    told = read_told_numbers(write_answers(answers, environment=Environment.SCHOOL))
+    assert told.desk == answers.file.desk
+    assert told.by_file == (("ab", 1, NUMBER),)
+    (asked,) = (question.reference for question in answers.file.questions if question.reference)
+    assert told.by_reference == ((asked, NUMBER),)
+    assert told.named == (NUMBER,)
+
+
 @pytest.mark.parametrize("content", [b"", b"<a/>", asking(BY_FILE)])
 def test_what_is_no_answer_is_not_read_as_one(content: bytes) -> None:
-    with pytest.raises(NotAnAnswer):
-        read_answers(content)
+    for reads in (read_answers, read_told_numbers):
+        with pytest.raises(NotAnAnswer):
+            reads(content)
