@@ -1,6 +1,7 @@
 """`mailflow jobs`: what time does, previewed or done by hand."""
 
 from datetime import datetime, time
+from functools import partial
 
 import click
 
@@ -9,6 +10,7 @@ from mailflow.cli.invocation import Exit, Invocation, apply_option, json_option,
 from mailflow.core.calendar import PARIS, legal_day
 from mailflow.jobs.daily import JOBS
 from mailflow.jobs.work import Job
+from mailflow.mail.hindsight import Hindsight
 
 NAMES = [job.name for job in JOBS]
 
@@ -76,6 +78,8 @@ async def _preview(invocation: Invocation, job: Job, at: datetime, *, as_json: b
 async def _apply(invocation: Invocation, job: Job, at: datetime, *, as_json: bool) -> int:
     invocation.log_to_stderr()
     async with app.register_of(invocation.settings) as register:
+        behind = Hindsight(partial(app.trails_of, invocation.settings), tolerant=True)
+        await behind.look(register, app.now())  # no job is done in a register that was found behind
         ran = await app.run_job(register, job, app.job_terms(invocation.settings), at)
     if as_json:
         show_json({"job": job.name, "done": ran.done, "goes_on": ran.goes_on, "applied": True})

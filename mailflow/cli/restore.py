@@ -129,6 +129,10 @@ def _plan(todo: Recovery) -> list[str]:
     if todo.jump:
         plan += [f"let every counter leave {todo.jump} numbers out", "hold all mails that are not decided"]
     plan.append(f"take in {len(loss.mails)} mails of Processed again, to be decided in their order")
+    if loss.unsent:
+        plan.append(f"record {len(loss.unsent)} mails as sent that were ordered before, and have left since")
+    if todo.went_out.rejected and not todo.jump:
+        plan.append(f"hold {len(todo.went_out.rejected)} mails that an operator had refused")
     if loss.nameless:
         plan.append(f"look at {len(loss.nameless)} more that have no Message-ID, and take in those that are not known")
     return [*plan, f"number further mails {restoring.INTAKES_AHEAD} higher"]

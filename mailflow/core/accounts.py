@@ -34,7 +34,7 @@ class KnownOutgoing:
     copies_before: int
     """How many of its copies prove nothing of what is to come: it was ordered to be sent again."""
     waits: bool
-    """It is to be sent yet, and nobody is at it."""
+    """It is to be sent yet, at once or when somebody releases it, and nobody is at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,14 +109,15 @@ MEANINGS: Mapping[Kind, Meaning] = {
         adds_up=True,
     ),
     Kind.COPY_ALTERED: Meaning(
-        explanation="A copy has the Message-ID of an answer and another body: it was changed, or forged.",
-        remedy="Keep it, and ask who may write to the audit mailbox.",
+        explanation="A copy has the Message-ID of an answer and another body: it was changed, or forged. Or it was "
+        "sent in a time that the register lost, before which the answer had been ordered and not composed.",
+        remedy="Keep it, and ask who may write to the audit mailbox; after a restore compare when it came.",
     ),
     Kind.UNRECORDED: Meaning(
-        explanation="It waits to be sent, and its copy is in the audit mailbox: it was sent, and the register was "
-        "restored from before that.",
+        explanation="It waits to be sent, or is held, and its copy is in the audit mailbox: it was sent, and the "
+        "register was restored from before that.",
         remedy="Let it be recorded before the service sends it once more.",
-        mends="Recorded as sent, when the copy is the same to the octet.",
+        mends="Recorded as sent, when the copy is the same to the octet; what was not composed yet goes once more.",
     ),
     Kind.HOLE: Meaning(
         explanation="Numbers were given and no request has them, though no jump of the counter is on record: a row was "

@@ -149,7 +149,7 @@ class CopyAccount:
                 self.others += 1
             return
         self.ours += 1
-        if body_digest is not None and body_digest != known.body_digest:
+        if body_digest is not None and known.body_digest is not None and body_digest != known.body_digest:
             self._tell(Kind.COPY_ALTERED, copy, known)
             return
         if not self._found.add(known.id):

@@ -34,6 +34,8 @@ async def deliver(door: MailDoor) -> Progress:
     A turn has to end, or nobody could tell it from one that hangs: it claims for as long as a lease lasts, what it
     claimed has so long to come to its data, and that is bounded by itself (`Pace.sending_max`).
     """
+    if not await door.may_send():
+        return Progress()
     until = door.clock() + door.pace.lease
     rows = await _claim(door)
     marks = Marks(door, gather=door.pace.gather if len(rows) > 1 else timedelta(0))

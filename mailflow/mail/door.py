@@ -22,7 +22,7 @@ from mailflow.mail.pool import TaskFailed
 from mailflow.mail.ports import Copies, Mailbox, Mailer
 from mailflow.mail.trust import TrustMaterial
 from mailflow.meter import UNMEASURED, Meter
-from mailflow.register import Register, directory, intake, outbox, presence
+from mailflow.register import Register, directory, intake, issuing, outbox, presence
 from mailflow.registrar import Terms
 
 log = logging.getLogger(__name__)
@@ -151,6 +151,17 @@ class MailDoor:
     async def is_whole(self) -> bool:
         """Whether anything may be taken in or decided: not while the register is behind. Raises Unavailable."""
         return await self.hindsight.look(self.register, self.clock())
+
+    async def may_send(self) -> bool:
+        """Likewise: what the register takes for unsent may have left in the time that it lost.
+
+        Whether it is behind cannot be told while the mailboxes are away: then it is enough that nobody has found it so.
+        """
+        try:
+            return await self.is_whole()
+        except Unavailable:
+            async with self.register.read() as tx:
+                return await issuing.is_whole(tx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

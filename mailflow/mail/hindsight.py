@@ -75,6 +75,8 @@ class Loss:
     """UIDs of mails there without a Message-ID: only their octets tell."""
     answers: dict[int, int]
     """Intakes by UIDs in the audit mailbox: answers that were never ordered."""
+    unsent: dict[int, int]
+    """Rows of the outbox by UIDs there: mails that were ordered, and have left though the register never sent them."""
 
     def __bool__(self) -> bool:
         return bool(self.mails or self.answers)
@@ -114,6 +116,7 @@ async def survey(
     async with register.read() as tx:
         unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
         secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
+        unsent = await restoring.unsent(tx, set(answered.headers.values()))
     names = set(answered.headers.values())
     for first, id_ in list(lost.items()):
         parts = (further_message_id(secrets[id_], number, first) for number in range(2, PARTS_MAX))
@@ -124,6 +127,7 @@ async def survey(
         mails=await _strangers(register, processed, taken, unknown, whole=newest is None),
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
+        unsent={uid: unsent[name] for uid, name in answered.headers.items() if name in unsent},
     )
 
 

@@ -87,15 +87,20 @@ class ImapFolder:
         self._folder = OpenFolder(account, name, read_only=read_only)
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
-        received = () if since is None else ("SINCE", imap_syntax.search_date(since))
-        criteria = ("DELETED" if marked else "ALL", *received)
         try:
-            return await self._folder.search(*criteria)
+            return await self._search(marked, since)
         except (Unavailable, Misconfigured):
             if not await self._folder.exists():
                 return Listing(uidvalidity=0, uids=())
         # Another worker may have made it just now: that it was not there says nothing any more.
-        return await self._folder.search(*criteria)
+        return await self._search(marked, since)
+
+    async def _search(self, marked: bool, since: date | None) -> Listing:
+        which = "DELETED" if marked else "ALL"
+        if since is None:
+            return await self._folder.search(which)
+        found = await self._folder.search(which, "SINCE", imap_syntax.search_date(since))
+        return await self._folder.search(which, "UID", f"{found.uids[0]}:*") if found.uids else found
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:
         return [one async for one in self._folder.look(listing.uidvalidity, uids, Troubles())]

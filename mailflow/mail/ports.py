@@ -82,7 +82,7 @@ class Folder(Protocol):
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
         """Every UID, in ascending order, or of those that are marked deleted; none when there is no such folder.
 
-        With `since` only of what was received on that day or later.
+        With `since` only from the first on that was received on that day or later: what was moved there late is older.
         """
         ...
 

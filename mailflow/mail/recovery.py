@@ -14,6 +14,7 @@ from email.parser import BytesHeaderParser
 from email.policy import default
 from hashlib import sha256
 
+from mailflow.core.anomalies import Code
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.cms import DecryptionKey
@@ -22,9 +23,10 @@ from mailflow.mail.hindsight import LOOKED_AT, Loss, require_told
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
 from mailflow.mail.worker import arrival
-from mailflow.register import Register, intake, issuing, restoring
+from mailflow.register import Register, intake, issuing, outbox, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
+from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, read_codes
 from mailflow.wire.dispatch import NotOfTheService, ReturnedCreations, read_creations
 from mailflow.wire.names import Kind
 from mailflow.wire.questions import NotAnAnswer, ToldNumbers, read_told_numbers
@@ -45,6 +47,8 @@ class WentOut:
     """By desk and its own reference, as answers to questions tell them."""
     named: frozenset[UniqueNumber] = frozenset()
     """Of other requests: anomalies tell them of a person that is registered already, or may be, and questions ask."""
+    rejected: frozenset[str] = frozenset()
+    """Message-IDs of mails that an operator had refused, once and for good, as their senders were told."""
     sealed: tuple[int, ...] = ()
     """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
 
@@ -71,6 +75,8 @@ class Recovered:
     reserved: int = 0
     counters: int = 0
     """That have jumped."""
+    sent: int = 0
+    """Mails that were ordered before, and had left in the lost time."""
     taken_in: int = 0
     held: int = 0
     skipped_to: int = 0
@@ -88,13 +94,15 @@ async def read_answers(
     async for mail in audit.fetch(loss.audit.listing, sorted(loss.answers)):
         seen.add(mail.uid)
         try:
-            files = open_answer(mail.raw or b"", keys, certificates, at).files
+            answer = open_answer(mail.raw or b"", keys, certificates, at)
         except AnswerRefused:
             sealed.append(mail.uid)
             continue
-        for name, octets in files.items():
+        for name, octets in answer.files.items():
             with contextlib.suppress(NotOfTheService, NotAnAnswer):
-                if name.startswith(Kind.RETURN):
+                if name.startswith(ACKNOWLEDGEMENT) and Code.MAIL_REJECTED in read_codes(octets):
+                    told.rejected.add(answer.in_reply_to)
+                elif name.startswith(Kind.RETURN):
                     told.by_file(read_creations(octets))
                 elif name.startswith(Kind.STATUS):
                     told.by_questions(read_told_numbers(octets))
@@ -103,6 +111,7 @@ async def read_answers(
         numbers=tuple(told.numbers),
         referred=tuple(told.referred),
         named=frozenset(told.named),
+        rejected=frozenset(told.rejected),
         sealed=(*sealed, *unseen),
     )
 
@@ -114,6 +123,7 @@ class _Told:
     numbers: list[tuple[Place, UniqueNumber]] = field(default_factory=list)
     referred: list[tuple[DeskCode, str, UniqueNumber]] = field(default_factory=list)
     named: set[UniqueNumber] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
 
     def by_file(self, returned: ReturnedCreations) -> None:
         self._stand(DeskCode(returned.desk), returned.digest, returned.numbers)
@@ -181,6 +191,9 @@ async def recover(
             # is not asked for the jump the next time. Twice is too far, and never too short.
             done.counters = await restoring.jump(tx, recovery.jump, act, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
+        left = await restoring.unsent(tx, {loss.audit.headers[uid] for uid in loss.unsent})
+        await outbox.mark_sent(tx, sorted(left.values()), at)
+        done.sent = len(left)
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
     async for mail in processed.fetch(loss.processed.listing, wanted):
@@ -194,8 +207,7 @@ async def recover(
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
         await restoring.put_first(tx, at)
-        if recovery.jump:
-            done.held = await restoring.hold_undecided(tx)
+        done.held = await restoring.hold_undecided(tx, None if recovery.jump else went_out.rejected)
         reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
         detail: dict[str, str | int] = {
             "by": act.by,
@@ -203,6 +215,7 @@ async def recover(
             "reserved": done.reserved,
             "counters_jumped": done.counters,
             "jump": recovery.jump,
+            "sent": done.sent,
             "taken_in": done.taken_in,
             "held": done.held,
             "intakes_skipped_to": done.skipped_to,

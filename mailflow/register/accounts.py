@@ -204,8 +204,13 @@ def _outgoing(row: sa.Row[Any]) -> KnownOutgoing:
         body_digest=row.body_digest,
         sends=row.sends,
         copies_before=row.copies_before,
-        waits=row.state in _ON_ITS_WAY and row.lease_owner is None,
+        waits=(row.state in _ON_ITS_WAY or _is_unsent(row)) and row.lease_owner is None,
     )
+
+
+def _is_unsent(row: sa.Row[Any]) -> bool:
+    """It is held, and never left: should somebody release it, it would."""
+    return bool(row.state == OutboxState.HELD.value and row.sends == 0)
 
 
 # What nobody was told

@@ -24,7 +24,7 @@ from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.sequences import JUMPED
 from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import IntakeState
+from mailflow.register.types import IntakeState, OutboxState
 
 JUMP = 10_000
 """How far counters jump, unless more is said, when nobody can tell what they had given."""
@@ -143,6 +143,20 @@ async def ordered(tx: Transaction, message_ids: Collection[str]) -> set[str]:
     for batch in batches(sorted(message_ids)):
         known = sa.select(outbox.c.message_id).where(tx.among(outbox.c.message_id, batch))
         found |= {row.message_id for row in await tx.all(known)}
+    return found
+
+
+async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, int]:
+    """Of these Message-IDs those of composed mails that this register never sent, and their rows in the outbox.
+
+    Nobody else knows such a Message-ID, so whatever bears it has left in a time that was lost.
+    """
+    waits = outbox.c.state.in_((OutboxState.COMPOSED.value, OutboxState.HELD.value))
+    which = (waits, outbox.c.sends == 0, outbox.c.body_digest.is_not(None))
+    found: dict[str, int] = {}
+    for batch in batches(sorted(message_ids)):
+        columns = sa.select(outbox.c.id, outbox.c.message_id).where(tx.among(outbox.c.message_id, batch), *which)
+        found |= {row.message_id: row.id for row in await tx.all(columns)}
     return found
 
 
@@ -312,10 +326,15 @@ async def put_first(tx: Transaction, at: datetime) -> None:
     await tx.run(sa.update(intake).where(others, ~turn_to_come).values(round=rounds.RESTORED, solo=True))
 
 
-async def hold_undecided(tx: Transaction) -> int:
-    """Let mails that are not decided, or were so in the lost time, wait for an operator; how many."""
+async def hold_undecided(tx: Transaction, message_ids: Collection[str] | None) -> int:
+    """Let mails with these Message-IDs, or all (None), wait for an operator where they are not decided; how many."""
     held = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
-    return await tx.run(sa.update(intake).where(intake.c.next_at.is_not(None)).values(**held))
+    undecided = sa.update(intake).where(intake.c.next_at.is_not(None)).values(**held)
+    if message_ids is None:
+        return await tx.run(undecided)
+    tokens = {token for one in message_ids if (token := message_token(tx.vault, one)) is not None}
+    these = [undecided.where(tx.among(intake.c.message_token, batch)) for batch in batches(sorted(tokens))]
+    return sum([await tx.run(some) for some in these])
 
 
 async def account(tx: Transaction, reached: dict[str, Mark], detail: dict[str, str | int], at: datetime) -> None:

@@ -12,12 +12,14 @@ from mailflow.core.inquiry import QuestionReceipt
 from mailflow.core.lexical import Count, Moment, Sentence, Token
 from mailflow.core.model import Door, Environment, FileReceipt, Registered, SenderCode
 from mailflow.core.shapes import Items, WireModel
-from mailflow.wire.codec import EXTENSION, to_bytes, write
+from mailflow.wire.codec import EXTENSION, read, to_bytes, write
 from mailflow.wire.envelope import AnomalyElement, anomaly_elements
 from mailflow.wire.names import speakable_name
+from mailflow.wire.xml import XmlLimits, XmlRefused, parse
 
 ACKNOWLEDGEMENT = "accuse"
 RECEPTION = "accuseTechnique"
+_LIMITS = XmlLimits(bytes_max=16 << 20, nodes_max=1_000_000)
 
 
 class AcknowledgedFile(WireModel):
@@ -49,6 +51,18 @@ class Acknowledgement(WireModel):
     anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
     """Of the mail as a whole; those of a file are in its `RET`."""
     files: Annotated[tuple[AcknowledgedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
+
+
+def read_codes(content: bytes) -> frozenset[str]:
+    """The codes of the anomalies of the mail as a whole; none of what is no such document."""
+    try:
+        root = parse(content, _LIMITS)
+    except XmlRefused:
+        return frozenset()
+    if root.tag != f"{{{EXTENSION}}}{ACKNOWLEDGEMENT}":
+        return frozenset()
+    document, _ = read(root, Acknowledgement, f"/{ACKNOWLEDGEMENT}")
+    return frozenset(anomaly.code for anomaly in document.anomalies if anomaly.code)
 
 
 class ReceivedFile(WireModel):

@@ -11,48 +11,13 @@ from mailflow.core.calendar import PARIS
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.errors import MailflowError
 from mailflow.ledger.differences import Kind
-from mailflow.ledger.mending import Mending
-from mailflow.ledger.reading import Places, Reading, Sheet, Terms
-from mailflow.ledger.reckoning import Place
-from mailflow.mail.ports import Folder
 from mailflow.register import issuing, restoring
 from mailflow.register.issuing import SERVICE, Behind
 from mailflow.register.journal import Act
-from tests.support.fake_folder import FakeFolder
 from tests.support.operating import ACT
+from tests.support.reconciled import mended, sheet_of
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, lose, recovered, resume, stopped
-
-TERMS = Terms(
-    account="service",
-    domain="service.example",
-    settled=timedelta(0),
-    keeps=timedelta(days=90),
-    copy_takes=timedelta(hours=2),
-    octets=False,
-)
-
-
-def _places(loser: Loser) -> Places:
-    processed, audit = loser.trails
-    inbox, quarantine = (FakeFolder(loser.house.mailbox, name) for name in ("INBOX", "Quarantine"))
-    mailbox: dict[Place, Folder] = {
-        Place.INBOX: inbox,
-        Place.QUARANTINE: quarantine,
-        Place.PROCESSED: processed,
-    }
-    return Places(mailbox=mailbox, audit=audit, copies=loser.house.door().copies)
-
-
-async def _sheet(loser: Loser) -> Sheet:
-    return await Reading(register=loser.house.register, places=_places(loser), terms=TERMS, at=loser.house.now).sheet()
-
-
-async def _take_in(loser: Loser, sheet: Sheet) -> int:
-    mending = Mending(
-        register=loser.house.register, places=_places(loser), account="service", act=ACT, at=loser.house.now
-    )
-    return (await mending.mend(sheet, {Kind.UNKNOWN}))[Kind.UNKNOWN]
 
 
 async def _taken_in(loser: Loser) -> int:
@@ -61,17 +26,17 @@ async def _taken_in(loser: Loser) -> int:
 
 async def test_it_takes_nothing_in_while_the_register_is_behind_and_stops_everything(loser: Loser) -> None:
     told = await lose(loser)
-    sheet = await _sheet(loser)
+    sheet = await sheet_of(loser)
     assert sheet.found[Kind.UNKNOWN] == 2
     before = await _taken_in(loser)
     with pytest.raises(MailflowError, match="see mailflow restore"):
-        await _take_in(loser, sheet)
+        await mended(loser, sheet, Kind.UNKNOWN)
     assert (await _taken_in(loser), await stopped(loser)) == (before, SERVICE)
     assert (await recovered(loser, jump=False)).taken_in == 2
     await resume(loser)
     await loser.work()
     assert set(told) <= set(loser.told()[1 + len(told) :])
-    assert not (await _sheet(loser)).found[Kind.UNKNOWN]
+    assert not (await sheet_of(loser)).found[Kind.UNKNOWN]
 
 
 async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_held(loser: Loser) -> None:
@@ -80,13 +45,13 @@ async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_
     loser.house.mailbox.deliver(a_letter(6))
     _, laid_there = loser.house.mailbox.inbox.popitem()
     loser.house.mailbox.folders.setdefault("Quarantine", []).append(laid_there)
-    sheet = await _sheet(loser)
+    sheet = await sheet_of(loser)
     stop = Act(by=SERVICE, why="behind")
     await issuing.stop(loser.house.register, stop, loser.house.now)
     with pytest.raises(Behind):
-        await _take_in(loser, sheet)
+        await mended(loser, sheet, Kind.UNKNOWN)
     await resume(loser)
-    assert await _take_in(loser, sheet) == 1
+    assert await mended(loser, sheet, Kind.UNKNOWN) == 1
     assert [row.state for row in await rows(loser.house.register, "SELECT state FROM intake ORDER BY id")] == [
         "answered",
         "held",
@@ -98,13 +63,13 @@ async def test_numbers_that_are_kept_and_not_given_again_are_passed_over_and_not
     del loser.house.mailbox.folders["Processed"][-1]  # its request never comes again
     await loser.work()
     await recovered(loser, jump=False)
-    sheet = await _sheet(loser)
+    sheet = await sheet_of(loser)
     assert not sheet.found[Kind.HOLE]
     (row,) = reconcile.numbers(sheet)
     assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 1, 4, 0)
     await resume(loser)
     await loser.work()
-    (row,) = reconcile.numbers(await _sheet(loser))
+    (row,) = reconcile.numbers(await sheet_of(loser))
     assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 4, 1, 0)
 
 
@@ -122,7 +87,7 @@ async def test_each_stretch_that_is_passed_over_is_told_with_why_when_and_by_who
         ]
         await restoring.reserve(tx, kept, Act(by="anna", why="the disk"), at)
         await restoring.jump(tx, 10, Act(by="paul", why="no key"), later)
-    sheet = await _sheet(loser)
+    sheet = await sheet_of(loser)
     (row,) = [one for one in reconcile.numbers(sheet) if one["territory"] == name[:3]]
     told = [one for one in reconcile.passed_over(sheet) if one["territory"] == name[:3]]
     here = [one for one in told if one["month"] == name[4:]]
@@ -151,7 +116,7 @@ async def test_of_many_stretches_the_first_of_each_territory_are_told(
     async with loser.house.register.begin() as tx:
         for _ in range(3):
             await restoring.jump(tx, 10, ACT, loser.house.now)
-    sheet = await _sheet(loser)
+    sheet = await sheet_of(loser)
     told = Counter(row["territory"] for row in reconcile.passed_over(sheet))
     assert set(told.values()) == {2}
     assert len(told) == len({name[:3] for name in sheet.passed_over})

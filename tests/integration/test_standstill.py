@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from mailflow.jobs import work
 from mailflow.jobs.daily import JOBS
-from mailflow.mail import recovery
+from mailflow.mail import recovery, worker
 from mailflow.mail.door import Progress
 from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
@@ -55,6 +55,25 @@ async def test_a_mail_of_tomorrow_hides_no_loss(loser: Loser) -> None:
         assert await tx.run(ahead.values(received_at=loser.house.now + timedelta(days=30)))
     loss = await behind(loser)
     assert (len(loss.mails), sorted(loss.answers.values())) == (2, [2, 3, 4])
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_mail_of_days_ago_that_came_late_hides_no_loss(loser: Loser, *, answered: bool) -> None:
+    """The postmaster moved it to the inbox, which leaves it its day."""
+    house = loser.house
+    house.mailbox.deliver(a_letter(1))
+    await loser.work()
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter(2))
+    await (loser.work() if answered else worker.receive(loser.door()))
+    await house.register.close()
+    loser.use(backup)
+    for trail in loser.trails:
+        trail.date_all()
+    loser.days["Processed"][1] -= timedelta(days=5)
+    await loser.work()
+    assert await stopped(loser) == SERVICE
+    assert len((await behind(loser)).mails) == 1
 
 
 @pytest.mark.slow

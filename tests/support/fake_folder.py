@@ -22,8 +22,9 @@ class FakeFolder:
         return dict(enumerate(self._mailbox.folders.get(self.name, []), 1))
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
-        first = date.min if since is None else since
-        uids = [uid for uid, stored in self._mails.items() if stored.received_at.date() >= first]
+        earliest = date.min if since is None else since
+        recent = [uid for uid, stored in self._mails.items() if stored.received_at.date() >= earliest]
+        uids = [uid for uid in self._mails if uid >= min(recent, default=uid + 1)]
         return Listing(uidvalidity=self._mailbox.uidvalidity, uids=() if marked else tuple(sorted(uids)))
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:

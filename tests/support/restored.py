@@ -50,7 +50,8 @@ class FakeTrail:
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:  # as the port says
         self.asked += 1
         days = [*self.days, *[self.house.now.date()] * len(self._mails())][: len(self._mails())]
-        uids = tuple(n for n, day in enumerate(days, 1) if since is None or day >= since)
+        recent = [n for n, day in enumerate(days, 1) if since is None or day >= since]
+        uids = tuple(range(recent[0], len(days) + 1)) if recent else ()
         return Listing(uidvalidity=1, uids=uids, uid_next=len(days) + 1)
 
     def date_all(self) -> None:

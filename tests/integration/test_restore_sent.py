@@ -1,0 +1,150 @@
+"""What was sent or refused in a time that the register lost is not sent, or decided otherwise, once it is restored."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mailflow.errors import Unavailable
+from mailflow.ledger.differences import Kind
+from mailflow.mail import composing, delivery, recovery, rejecting, worker
+from mailflow.mail.hindsight import Hindsight, Loss, survey
+from mailflow.mail.recovery import Recovered, Recovery, WentOut
+from mailflow.mail.rejecting import Refusal
+from mailflow.register import issuing
+from mailflow.register.acts import Verb
+from mailflow.register.cases import MAIL, Filter
+from mailflow.register.issuing import SERVICE
+from mailflow.register.journal import Act
+from tests.support.fake_mailer import Fate
+from tests.support.judging import mairie
+from tests.support.operating import ACT, operate
+from tests.support.pki import shared_pki
+from tests.support.reconciled import mended, sheet_of
+from tests.support.records import rows
+from tests.support.restored import Loser, a_letter, resume, stopped
+
+
+async def _decided(loser: Loser, letter: bytes) -> None:
+    """Its answer is composed, and was not sent."""
+    loser.house.mailbox.deliver(letter)
+    door = loser.door()
+    await worker.receive(door)
+    await worker.process(door)
+    assert (await composing.compose(door)).composed == 1
+
+
+async def _states(loser: Loser) -> list[str]:
+    return [row.state for row in await rows(loser.house.register, "SELECT state FROM outbox ORDER BY id")]
+
+
+async def _restored(loser: Loser) -> tuple[Loss, Recovered]:
+    """As `mailflow restore` with the archive's key does it."""
+    house = loser.house
+    processed, audit = loser.trails
+    loss = await survey(house.register, processed, audit)
+    ours = [shared_pki().service_ec.der]
+    went_out: WentOut = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    todo = Recovery(loss=loss, went_out=went_out, jump=0)
+    return loss, await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+
+
+async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_left(loser: Loser) -> None:
+    house = loser.house
+    await _decided(loser, a_letter(1))
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter(2))
+    assert (await loser.work()).sent == 2
+    await house.register.close()
+    loser.use(backup)
+    await loser.work()
+    assert (await stopped(loser), len(house.mailer.accepted)) == (SERVICE, 2)
+    loss, done = await _restored(loser)
+    assert (len(loss.unsent), done.sent) == (1, 1)
+    assert await _states(loser) == ["sent"]
+    await resume(loser)
+    assert (await loser.work()).sent == 1, "the answer to what was taken in again, as of old"
+
+
+async def test_what_was_held_and_left_in_the_lost_time_is_not_released_again(loser: Loser) -> None:
+    house = loser.house
+    house.mailer.fates = [Fate.REFUSE_RECIPIENT]
+    house.mailbox.deliver(a_letter(1))
+    assert (await loser.work()).held == 1
+    backup = await loser.back_up()
+    await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    house.mailbox.deliver(a_letter(2))
+    assert (await loser.work()).sent == 2
+    await house.register.close()
+    loser.use(backup)
+    assert (await _restored(loser))[1].sent == 1
+    released = await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    assert not released.done
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_where_nothing_else_was_lost_the_reconciliation_tells_it(loser: Loser, *, held: bool) -> None:
+    house = loser.house
+    await _decided(loser, a_letter(1))
+    if held:
+        await operate(house.register, Verb.HOLD, house.now, states=["composed"])
+    backup = await loser.back_up()
+    if held:
+        await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    assert (await loser.work()).sent == 1
+    await house.register.close()
+    loser.use(backup)
+    sheet = await sheet_of(loser)
+    assert {kind: number for kind, number in sheet.found.items() if number} == {Kind.UNRECORDED: 1}
+    assert await mended(loser, sheet, Kind.UNRECORDED) == 1
+    assert await _states(loser) == ["sent"]
+
+
+async def test_what_was_held_and_never_left_is_not_taken_for_sent(loser: Loser) -> None:
+    house = loser.house
+    house.mailer.fates = [Fate.REFUSE_RECIPIENT]
+    house.mailbox.deliver(a_letter(1))
+    await loser.work()
+    assert not (await sheet_of(loser)).found[Kind.UNRECORDED]
+    assert not (await survey(house.register, *loser.trails)).unsent
+
+
+async def test_while_the_mailboxes_are_away_answers_leave_unless_the_register_was_found_behind(loser: Loser) -> None:
+    house = loser.house
+    await _decided(loser, a_letter(1))
+    await _decided(loser, a_letter(2))
+
+    def away() -> tuple[object, object]:
+        raise Unavailable("imap: away")
+
+    door = replace(house.door(), hindsight=Hindsight(away))  # type: ignore[arg-type]
+    await issuing.stop(house.register, Act(by=SERVICE, why="behind"), house.now)
+    assert not await delivery.deliver(door)
+    await resume(loser)
+    house.now += timedelta(minutes=1)
+    assert (await delivery.deliver(door)).sent == 2
+
+
+@pytest.mark.parametrize("taken_in_before", [False, True])
+async def test_what_an_operator_refused_in_the_lost_time_waits_for_one(loser: Loser, *, taken_in_before: bool) -> None:
+    """Its sender was told that it is refused, once and for good."""
+    house = loser.house
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter(1))
+    await worker.receive(loser.door())
+    if taken_in_before:
+        backup = await loser.back_up()
+    refusal = Refusal(act=ACT, note="Envoi d'essai.")
+    assert len((await rejecting.reject(house.door("operator"), Filter(kinds=[MAIL]), refusal)).told) == 1
+    house.mailbox.deliver(a_letter(2))
+    assert (await loser.work()).sent == 2
+    await house.register.close()
+    loser.use(backup)
+    _, done = await _restored(loser)
+    assert (done.taken_in, done.held) == (1 if taken_in_before else 2, 1)
+    await resume(loser)
+    assert (await loser.work()).registered == 1
+    assert [row.state for row in await rows(house.register, "SELECT state FROM intake ORDER BY id")] == [
+        "held",
+        "answered",
+    ]
