@@ -1,5 +1,7 @@
 """The port `Folder` on two IMAP servers: mails by their headers alone, marks, and folders that are not there."""
 
+from datetime import UTC, date, datetime
+
 import pytest
 
 from mailflow.errors import Unavailable
@@ -51,6 +53,18 @@ async def test_a_folder_is_looked_through_by_headers(place: ServerPlace) -> None
         await folder.move(Listing(uidvalidity=listing.uidvalidity + 1, uids=()), seen[2:], target)
     await folder.close()
     await there.close()
+
+
+async def test_from_a_day_on_all_is_listed_that_came_there_since_whatever_its_own_day(place: ServerPlace) -> None:
+    """A mail that is moved keeps the day on which it was received."""
+    for name, day in (("old", 1), ("first", 20), ("moved", 2), ("last", 21)):
+        place.put(a_mail(name), received_at=datetime(2026, 11, day, 12, tzinfo=UTC))
+    folder = ImapFolder(place.account, place.folder, read_only=True)
+    everything = (await folder.list()).uids
+    assert (await folder.list(since=date(2026, 11, 10))).uids == everything[1:]
+    assert (await folder.list(since=date(2026, 11, 21))).uids == everything[3:]
+    assert (await folder.list(since=date(2026, 11, 30))).uids == ()
+    await folder.close()
 
 
 async def test_a_folder_that_is_not_there_is_empty(place: ServerPlace) -> None:

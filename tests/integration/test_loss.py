@@ -19,7 +19,7 @@ from tests.support.databases import KINDS, PostgresDatabases
 from tests.support.losing import ARCHIVE_KEY, losing_world, post, told
 from tests.support.mail_world import AUDIT_USER, PROCESSED, SERVICE_USER, MailWorld
 
-DONE, SET_ASIDE = 0, 65
+DONE, SET_ASIDE, TEMPORARY = 0, 65, 75
 WHY = ("--why", "the disk is lost", "--apply")
 
 
@@ -81,6 +81,7 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
     assert (code, "0 numbers went out since" in said) == (DONE, True), said
 
     lose(world, folder)
+    assert run(world, capsys, "jobs", "run", "notices", "--apply")[0] == TEMPORARY, "it looks back first"
     post(world, "Roux")
     code, said = world.run()
     assert "register-behind" in said

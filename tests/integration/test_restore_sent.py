@@ -117,7 +117,7 @@ async def test_while_the_mailboxes_are_away_answers_leave_unless_the_register_wa
     def away() -> tuple[object, object]:
         raise Unavailable("imap: away")
 
-    door = replace(house.door(), hindsight=Hindsight(away))  # type: ignore[arg-type]
+    door = replace(house.door(), hindsight=Hindsight(away))  # type: ignore[arg-type]  # nobody gets that far
     await issuing.stop(house.register, Act(by=SERVICE, why="behind"), house.now)
     assert not await delivery.deliver(door)
     await resume(loser)

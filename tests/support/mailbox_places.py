@@ -76,10 +76,12 @@ class ServerPlace:
     def copies(self) -> Copies:
         return ImapCopies(self.account, self.folder)
 
-    def put(self, *mails: bytes) -> None:
+    def put(self, *mails: bytes, received_at: datetime | None = None) -> None:
+        """`received_at`: what the server is to say of it (INTERNALDATE); by default now."""
+        instant = f'"{received_at:%d-%b-%Y %H:%M:%S +0000}"' if received_at else ""
         with self.server.session("svc") as client:
             for raw in mails:
-                assert client.append(self.folder, "", "", raw)[0] == "OK"
+                assert client.append(self.folder, "", instant, raw)[0] == "OK"
 
     def inbox(self) -> list[bytes]:
         return self.server.messages("svc", self.folder)
