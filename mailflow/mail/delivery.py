@@ -6,7 +6,7 @@ so until `settle_doubtful` has asked the audit mailbox, which gets a copy of eve
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -54,13 +54,13 @@ async def _claim_more(door: MailDoor, sends: Mapping[asyncio.Task[Progress], int
     """Whether the register is away is for the next turn to say: what is under way goes on.
 
     And goes on alone: a lease that was lost is had again here, under the name that the first send goes by, too, and
-    the register could not tell the two apart.
+    the register could not tell the two apart. Nor is it in doubt meanwhile, which the first send would end.
     """
+    under_way = {id_ for send, id_ in sends.items() if not send.done()}
     try:
-        rows = await _claim(door)
+        rows = await _claim(door, under_way)
     except Unavailable:
         return []
-    under_way = {id_ for send, id_ in sends.items() if not send.done()}
     return [row for row in rows if row.id not in under_way]
 
 
@@ -72,7 +72,7 @@ async def _goes_well(portion: Collection[asyncio.Task[Progress]]) -> bool:
     return True
 
 
-async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
+async def _claim(door: MailDoor, under_way: Set[int] = frozenset()) -> Sequence[outbox.Composed]:
     """The next chunk. A receipt whose answer exists by now is withdrawn: to send it was in vain before.
 
     What may have left is looked for anew when nothing was found of it too long ago (`doubt.reopen`).
@@ -90,10 +90,14 @@ async def _claim(door: MailDoor) -> Sequence[outbox.Composed]:
                 size_bytes_max=pace.chunk_bytes_max,
                 urgent_before=at - pace.deadline / 2,
             )
-            ids = [row.id for row in rows]
-            not_now = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, ids, "answered")
+            ids = {row.id for row in rows}
+            withdrawn = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, sorted(ids), "answered")
+            anew = sorted(ids - withdrawn - under_way)
             fresh = pace.audit_wait / audit.GAPS_MIN
-            not_now |= await doubt.reopen(tx, ids, at, fresh=fresh, time=pace.audit_wait / 2)
+            reopened = await doubt.reopen(tx, anew, at, fresh=fresh, time=pace.audit_wait / 2)
+        for id_ in sorted(reopened):
+            event(log, "looked-for-anew", outbox=id_)
+        not_now = withdrawn | reopened
         if not rows or len(not_now) < len(rows):
             return [row for row in rows if row.id not in not_now]
 
@@ -237,7 +241,8 @@ async def settle_doubtful(door: MailDoor) -> Progress:
     """Ask the audit mailbox about sends whose end nobody saw. Raises Unavailable.
 
     A chunk of them, for about as long as a lease lasts, since a turn has to end. Whatever becomes of a look, even if it
-    ends the turn, the next turn begins with those that wait for theirs.
+    ends the turn, the next turn begins with those that wait for theirs. What was not looked for of late counts as
+    something done: while there is more of that, the next turn comes at once.
     """
     at = door.clock()
     async with door.register.read() as tx:
@@ -282,7 +287,8 @@ async def _settle(door: MailDoor, row: doubt.Doubtful, copies: Sequence[bytes], 
     if verdict is audit.Verdict.WAIT:
         async with door.register.begin() as tx:
             await doubt.miss(tx, row.id, row.since, missed)
-        return Progress()
+        was_due = row.missed is None or at - row.missed.at > pace.audit_wait / audit.GAPS_MIN / 5
+        return Progress(looked_for=1 if was_due else 0)
     sent = verdict is audit.Verdict.SENT
     once = row.kind == RECEIPT  # the answer may have left meanwhile, and no receipt comes after it
     async with door.register.begin() as tx:

@@ -188,6 +188,8 @@ class Progress:
     sent: int = 0
     deferred: int = 0
     doubtful: int = 0
+    looked_for: int = 0
+    """Sends in doubt that are so still, though they were looked for, which they had not been of late."""
     held: int = 0
     retried: int = 0
     """Mails given back to be run alone."""

@@ -5,6 +5,7 @@ journal, the order for an answer and the mail's new state are written together o
 The other two are in `mail.composing` and `mail.delivery`. DESIGN.md draws the states.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, Taken, Transaction, arrivals, clocks, intake
+from mailflow.register import Hold, Taken, Transaction, arrivals, clocks, intake, presence
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival
 from mailflow.registrar import StaleDirectory, Terms
 
@@ -198,7 +199,12 @@ async def process(door: MailDoor) -> Progress:
     """Decide chunks of waiting mails, then mails that must run alone. Raises Unavailable, Misconfigured."""
     if not await door.is_whole():
         return Progress()
-    terms = await current_terms(door)
+    try:
+        terms = await current_terms(door)
+    except (Unavailable, Misconfigured):
+        with contextlib.suppress(ClockBehind):
+            await _set_right(door)  # answers that wait need no terms
+        raise
 
     async def claim() -> Sequence[Chunk]:
         at, pace = door.clock(), door.pace
@@ -235,19 +241,31 @@ async def _has_come(tx: Transaction, door: MailDoor, mail: intake.Claimed, at: d
 async def _look_at_clock(door: MailDoor) -> None:
     """By a clock that was put back nothing is due for as long as it is behind, and nobody would hear of it.
 
-    What was put off or claimed by one that was ahead is due now; its time may be days away. Raises Unavailable.
+    Raises Unavailable: ClockBehind.
+    """
+    at = door.clock()
+    async with door.register.read() as tx:
+        came_at = await clocks.one_to_come(tx, at + clocks.APART_MAX)
+    await _set_right(door)
+    if came_at is not None:
+        require_no_earlier(at, came_at)
+
+
+async def _set_right(door: MailDoor) -> None:
+    """What was put off or claimed by a clock that was ahead is due now; its time may be days away.
+
+    Raises Unavailable: ClockBehind when another worker says that it is later, whose clock put that off, then.
     """
     at, pace = door.clock(), door.pace
     longest = 2 * max(pace.defer_most, pace.undetermined_retry, STOPPED_AGAIN)  # they are spread
     async with door.register.read() as tx:
-        came_at = await clocks.one_to_come(tx, at + clocks.APART_MAX)
-        too_far = await clocks.is_too_far(tx, door.owner, at, lease=pace.lease, put_off_max=longest)
-    if too_far:
-        async with door.register.begin() as tx:
-            rows = await clocks.set_right(tx, door.owner, at, lease=pace.lease, put_off_max=longest)
-        event(log, "clock-was-ahead", level=logging.WARNING, rows=rows)
-    if came_at is not None:
-        require_no_earlier(at, came_at)
+        if not await clocks.is_too_far(tx, door.owner, at, lease=pace.lease, put_off_max=longest):
+            return
+    if await presence.others_are_later(door.register, door.owner, at + clocks.APART_MAX):
+        raise ClockBehind(f"clock: it is {at:%Y-%m-%d %H:%M}, and later for another worker; set the one that is wrong")
+    async with door.register.begin() as tx:
+        rows = await clocks.set_right(tx, door.owner, at, lease=pace.lease, put_off_max=longest)
+    event(log, "clock-was-ahead", level=logging.WARNING, rows=rows)
 
 
 async def _attempt_chunk(

@@ -1,7 +1,8 @@
 """Clocks that are wrong: behind what the register knows to have come, ahead of all that it knows, or ahead before."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -66,41 +67,41 @@ async def is_perhaps_ahead(tx: Transaction, at: datetime) -> bool:
 
 async def is_too_far(tx: Transaction, owner: str, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> bool:
     """Whether by a clock that was ahead a mail waits, or is `owner`'s, for longer than any ever does."""
-    for table, too_far in _too_far(owner, at, lease, put_off_max).items():
-        for which in too_far.values():  # each by an index of its own: what is over is not read
-            if await tx.all(sa.select(table.c.id).where(which).limit(1)):
-                return True
+    for column, which in _too_far(owner, at, lease, put_off_max):  # each by an index: what is over is not read
+        if await tx.all(sa.select(column.table.c.id).where(which).limit(1)):
+            return True
     return False
 
 
 async def set_right(tx: Transaction, owner: str, at: datetime, *, lease: timedelta, put_off_max: timedelta) -> int:
     """Such a mail is due, and is not `owner`'s any more, who is at none that came. How many times that was done.
 
-    What is somebody else's stays so: his clock may be right, and ours behind.
+    What is somebody else's stays so: his clock may be right, and ours behind. Nor may anybody live who says that it is
+    (`presence.others_are_later`): what he put off would be due at once, again and again.
     """
     done = 0
-    for table, too_far in _too_far(owner, at, lease, put_off_max).items():
-        for name, which in too_far.items():
-            done += await tx.run(sa.update(table).where(which).values({name: at}))
+    for column, which in _too_far(owner, at, lease, put_off_max):
+        done += await tx.run(sa.update(column.table).where(which).values({column: at}))
     return done
 
 
 def _too_far(
     owner: str, at: datetime, lease: timedelta, put_off_max: timedelta
-) -> Mapping[sa.Table, Mapping[str, sa.ColumnElement[bool]]]:
-    """By table and column. Of what came later than it is nothing is known: now the clock may be behind.
+) -> Iterator[tuple[sa.Column[Any], sa.ColumnElement[bool]]]:
+    """By column. Of what came later than it is nothing is known: now the clock may be behind.
 
-    A mail beyond its sender's rates may wait for days, and a send is looked for by any clock (`doubt`).
+    A mail beyond its sender's rates may wait for days until its turn, and a send is looked for by any clock (`doubt`).
     """
-    found: dict[sa.Table, Mapping[str, sa.ColumnElement[bool]]] = {}
-    for table, came, may_wait in (
-        (intake, sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at), intake.c.turn_at.is_(None)),
-        (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), _ON_HAND),
+    for table, came, may_not_wait in (
+        (
+            intake,
+            sa.or_(intake.c.received_at <= at, intake.c.taken_at <= at),
+            (intake.c.turn_at.is_(None), intake.c.turn_at <= at),
+        ),
+        (outbox, sa.or_(outbox.c.received_at <= at, outbox.c.queued_at <= at), (_ON_HAND,)),
     ):
         waits = sa.and_(came, table.c.next_at.is_not(None))
+        for which in may_not_wait:
+            yield table.c.next_at, sa.and_(waits, which, table.c.next_at > at + put_off_max + APART_MAX)
         ours = table.c.lease_owner == owner
-        found[table] = {
-            "next_at": sa.and_(waits, may_wait, table.c.next_at > at + put_off_max + APART_MAX),
-            "lease_until": sa.and_(waits, ours, table.c.lease_until > at + lease + APART_MAX),
-        }
-    return found
+        yield table.c.lease_until, sa.and_(waits, ours, table.c.lease_until > at + lease + APART_MAX)

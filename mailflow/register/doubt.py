@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from mailflow.register import clocks
+from mailflow.register import clocks, rounds
 from mailflow.register import outbox as outgoing
 from mailflow.register.tables import outbox
 from mailflow.register.transaction import Transaction, batches
@@ -63,26 +63,25 @@ class Doubtful:
 async def doubtful(tx: Transaction, limit: int, at: datetime, lease: timedelta) -> list[Doubtful]:
     """Mails cut off in the middle, whose sender gave no more sign within its lease; who has waited longest first.
 
-    A lease that ends later than any that is given at `at` is none: the clock was ahead, or is behind.
+    A lease that ends later than any that is given at `at` is none, of which nobody knows since when it waits: the clock
+    was ahead, or is behind.
     """
     names = ("id", "kind", "message_id", "body_digest", "received_at", "copies_before")
     missed = (outbox.c.missed_since, outbox.c.missed_at)
-    statement = (
-        sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"), *missed)
-        .where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None), _left(at, lease))
-        .order_by(outbox.c.lease_until, outbox.c.id)
-        .limit(limit)
-    )
+    columns = sa.select(*(outbox.c[name] for name in names), outbox.c.sending_at.label("since"), *missed)
+    in_doubt = columns.where(outbox.c.state == _SENDING, outbox.c.sending_at.is_not(None))
     found: list[Doubtful] = []
-    for row in await tx.all(statement):
-        looks = None if row.missed_at is None else Missed(row.missed_since, row.missed_at)
-        found.append(Doubtful(**{name: row._mapping[name] for name in (*names, "since")}, missed=looks))
+    for over in _over(at, lease):
+        these = in_doubt.where(over).order_by(outbox.c.lease_until, outbox.c.id).limit(limit - len(found))
+        for row in await tx.all(these):
+            looks = None if row.missed_at is None else Missed(row.missed_since, row.missed_at)
+            found.append(Doubtful(**{name: row._mapping[name] for name in (*names, "since")}, missed=looks))
     return found
 
 
 async def put_behind(tx: Transaction, id_: int, at: datetime, lease: timedelta) -> None:
     """It is looked for now: unless that decides it, its next look comes after those of all who wait by now."""
-    still = sa.and_(outbox.c.id == id_, _left(at, lease))
+    still = sa.and_(outbox.c.id == id_, sa.or_(*_over(at, lease)))
     await outgoing.change(tx, still, (_SENDING,), {"lease_until": at})
 
 
@@ -98,7 +97,9 @@ async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at:
     A later send is left alone, be it under way or in doubt itself: somebody else has decided this one.
     """
     still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since, outbox.c.lease_until <= at)
-    values = outgoing.sent(at) if sent else {**outgoing.again(at, "cut off"), "missed_at": at}
+    # Before all rounds: after a while in a line nobody would know any more whether it is there by now (`reopen`).
+    again = {**outgoing.again(at, "cut off"), "missed_at": at, "round": rounds.FIRST}
+    values = outgoing.sent(at) if sent else again
     await outgoing.change(tx, still, (_SENDING,), values)
 
 
@@ -119,6 +120,6 @@ async def reopen(tx: Transaction, ids: Sequence[int], at: datetime, *, fresh: ti
     return reopened
 
 
-def _left(at: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
-    """Its sender gave no more sign."""
-    return sa.or_(outbox.c.lease_until <= at, outbox.c.lease_until > at + lease + clocks.APART_MAX)
+def _over(at: datetime, lease: timedelta) -> tuple[sa.ColumnElement[bool], ...]:
+    """Its sender gave no more sign: what has waited for nobody knows how long, and what has since its lease ended."""
+    return outbox.c.lease_until > at + lease + clocks.APART_MAX, outbox.c.lease_until <= at

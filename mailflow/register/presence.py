@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from mailflow.errors import MailflowError
 from mailflow.log import event, fault
 from mailflow.register.intake import UNDONE
-from mailflow.register.tables import intake, on_its_way, outbox
+from mailflow.register.tables import intake, on_its_way, outbox, worker_sign
 from mailflow.register.transaction import Register, Transaction
 from mailflow.register.types import OutboxState
 
@@ -76,6 +76,18 @@ async def take_over(register: Register, owner: str, at: datetime) -> int:
                 async with register.begin() as tx:
                     freed += await _free(tx, other, at)
     return freed
+
+
+async def others_are_later(register: Register, owner: str, at: datetime) -> bool:
+    """Whether another worker than `owner` lives by whose clock it is later than `at`. Raises Unavailable."""
+    async with register.read() as tx:
+        signed = sa.select(worker_sign.c.owner).where(worker_sign.c.beaten_at > at, worker_sign.c.owner != owner)
+        later = [row.owner for row in await tx.all(signed.order_by(worker_sign.c.owner))]
+    for other in later:
+        async with register.alone(WORKER, of=other, for_ever=False) as dead:
+            if not dead:
+                return True
+    return False
 
 
 async def _owners(tx: Transaction) -> set[str]:

@@ -35,6 +35,9 @@ RESTORED = -1
 """The round of mails that were decided in a time that the register has lost, or may have been. What was done then to a
 request comes after its creation: so they are decided one by one, in the order of reception, before all others."""
 
+FIRST = RESTORED
+"""On the way out: what was perhaps sent, and is not there. It comes before all rounds, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:

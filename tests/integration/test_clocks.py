@@ -1,6 +1,7 @@
 """Wrong clocks, ours or the mail server's: nothing is decided before it came, and what waits for that waits alone."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from mailflow.core.alerting import WorkerSign
 from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, stages, worker
 from mailflow.mail.deciding import STOPPED_AGAIN
@@ -15,7 +17,7 @@ from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import FAILURES_MAX, Stages
-from mailflow.register import clocks, intake
+from mailflow.register import clocks, intake, presence, watching
 from tests.integration.test_process_turns import attempts, left_by_a_killed_worker, letter
 from tests.support.batches import NEVER_SECONDS, drain, hurry, until
 from tests.support.doors import PACE, House
@@ -214,12 +216,12 @@ async def test_by_a_clock_that_is_behind_a_send_under_way_has_its_time(house: Ho
         await turn(door)
     right = house.now
     house.now -= DAYS
-    assert await delivery.settle_doubtful(door) == Progress()
+    assert await delivery.settle_doubtful(door) == Progress(looked_for=1)
     with pytest.raises(Unavailable, match="clock: it is"):
         await worker.process(door)
     house.now = right + PACE.audit_wait
     assert await worker.process(door) == Progress()
-    assert await delivery.settle_doubtful(door) == Progress()
+    assert await delivery.settle_doubtful(door) == Progress(looked_for=1)
     await house.miss()
     (row,) = await rows(house.register, "SELECT state FROM outbox")
     assert row.state == "composed"
@@ -252,6 +254,61 @@ async def test_what_waits_by_a_clock_that_was_ahead_is_due(
         assert [record.getMessage() for record in caplog.records] == ["clock-was-ahead"] * bool(too_long)
     await drain(house.door())
     assert len(house.mailer.accepted) == 1
+
+
+async def test_one_whose_turn_by_its_senders_rates_is_over_is_due_as_well(house: House) -> None:
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    long_ago, far = house.now - timedelta(hours=1), house.now + DAYS
+    await execute(house.register, "UPDATE intake SET turn_at = :turn, next_at = :far", turn=long_ago, far=far)
+    await drain(door)
+    assert len(house.mailer.accepted) == 1
+
+
+async def test_answers_are_due_though_nothing_can_be_decided(house: House) -> None:
+    """A file of the trust material cannot be read just now."""
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    for turn in (worker.receive, worker.process, composing.compose):
+        await turn(door)
+    await execute(house.register, "UPDATE outbox SET next_at = :far", far=house.now + DAYS)
+
+    def unreadable() -> None:
+        raise Unavailable("half written")
+
+    house.shelf.trouble = unreadable
+    with pytest.raises(Unavailable, match="half written"):
+        await worker.process(door)
+    assert await delivery.deliver(door) == Progress(sent=1)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+async def test_what_a_worker_whose_clock_is_right_has_put_off_stays_so(house: House, *, alive: bool) -> None:
+    """Each of its put-offs would end at once, and with the last of them an answer that cannot be composed is held."""
+    house.mailbox.deliver(letter(0))
+    for turn in (worker.receive, worker.process):
+        await turn(house.door())
+    right = house.now
+    house.now -= DAYS
+    until = right + timedelta(minutes=1)
+    await execute(
+        house.register,
+        "UPDATE outbox SET received_at = :long_ago, next_at = :until",
+        until=until,
+        long_ago=right - 2 * DAYS,
+    )
+    sign = WorkerSign(owner="other", host="elsewhere", begun_at=right, beaten_at=right, emptied_at=None, state="")
+    async with house.register.begin() as tx:
+        await watching.beat(tx, sign, silent_since=right)
+    async with contextlib.AsyncExitStack() as living:
+        if alive:
+            await living.enter_async_context(presence.present(house.register, "other", lambda: right))
+            with pytest.raises(Unavailable, match=r"clock: it is .* later for another worker"):
+                await worker.process(house.door())
+        else:
+            await worker.process(house.door())
+        assert bool(await composing.compose(house.door())) is not alive
 
 
 async def test_by_a_clock_that_is_behind_nobody_else_loses_what_is_his(house: House) -> None:

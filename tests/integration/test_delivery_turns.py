@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from mailflow.errors import Unavailable
-from mailflow.mail import composing, delivery, worker
+from mailflow.mail import audit, composing, delivery, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.mail.ports import BeforeData, Outgoing, SendResult
+from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 from mailflow.register import Register, Transaction, outbox
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
@@ -180,3 +180,41 @@ async def test_a_mail_whose_lease_is_lost_under_way_is_not_sent_beside_itself(
     accepted = [outgoing.envelope_id for outgoing in house.mailer.accepted]
     assert sorted(accepted) == sorted([first, second, third])
     assert await states(house.register) == ["sent"] * 3 + ["composed"] * (LETTERS - 3)
+
+
+async def test_one_that_is_claimed_again_under_way_keeps_its_doubt(
+    house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent before, in doubt, and not found; now its lease is lost while it is slow to come to its data.
+
+    When it is claimed again nobody has looked for it of late. What the slow send ends with says nothing of the former.
+    """
+    house.mailer.fates = [Fate.LOSE_REPLY]
+    await delivery.deliver(replace(door, pace=replace(door.pace, chunk=1)))
+    copy = house.mailer.mailboxes["audit"].pop()
+    first = house.mailer.accepted[0].envelope_id
+    house.now += PACE.lease
+    await house.miss()
+    assert await delivery.settle_doubtful(door) == Progress(deferred=1)
+    send, others = house.mailer.send, asyncio.Event()
+
+    async def cut_off(outgoing: Outgoing, before_data: BeforeData) -> SendResult:
+        if outgoing.envelope_id == first:
+            await others.wait()
+            return SendResult(state=Sending.DEFERRED, detail="connection lost")
+        result = await send(outgoing, before_data)
+        async with house.register.begin() as tx:
+            await outbox.release_all(tx, door.owner)
+        house.now += PACE.audit_wait / audit.GAPS_MIN
+        asyncio.get_running_loop().call_later(0.5, others.set)
+        return result
+
+    monkeypatch.setattr(house.mailer, "send", cut_off)
+    monkeypatch.setattr(delivery, "CHUNKS_A_TURN", 2)
+    await delivery.deliver(replace(door, pace=replace(door.pace, lease=2 * PACE.audit_wait)))
+    monkeypatch.setattr(house.mailer, "send", send)
+    house.mailer.mailboxes["audit"].append(copy)
+    house.now += PACE.defer_most
+    assert (await delivery.deliver(door)).sent
+    assert [outgoing.envelope_id for outgoing in house.mailer.accepted].count(first) == 1
+    assert (await delivery.settle_doubtful(door)).sent == 1

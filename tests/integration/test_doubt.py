@@ -36,6 +36,11 @@ class Spoilt(AuditCopies):
         return await AuditCopies.find(self, message_id)
 
 
+async def decided(door: MailDoor) -> Progress:
+    """What one turn comes to, but for looks in vain."""
+    return replace(await delivery.settle_doubtful(door), looked_for=0)
+
+
 async def states(house: House) -> list[str]:
     return [row.state for row in await rows(house.register, "SELECT state FROM outbox ORDER BY id")]
 
@@ -59,12 +64,12 @@ async def test_one_that_cannot_be_looked_for_keeps_no_other_one_waiting(
     house: House, door: MailDoor, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    assert await delivery.settle_doubtful(door) == Progress(sent=2)
+    assert await decided(door) == Progress(sent=2)
     assert await states(house) == ["sending", "sent", "sent"]
     assert [record.getMessage() for record in caplog.records] == ["not-looked-for"]
     house.now += PACE.deadline
-    assert await delivery.settle_doubtful(door) == Progress(), "nor is it sent again unseen"
-    assert await delivery.settle_doubtful(house.door()) == Progress(sent=1)
+    assert await decided(door) == Progress(), "nor is it sent again unseen"
+    assert await decided(house.door()) == Progress(sent=1)
     assert len(house.mailer.accepted) == 3
 
 
@@ -77,7 +82,7 @@ class Meanwhile(AuditCopies):
     async def find(self, message_id: str) -> Sequence[bytes]:
         found = await AuditCopies.find(self, message_id)
         other = self.house.door("other")
-        await delivery.settle_doubtful(other)
+        await decided(other)
         self.house.mailer.fates = [Fate.LOSE_REPLY]
         await delivery.deliver(other)
         self.house.now += PACE.lease
@@ -93,11 +98,11 @@ async def test_a_look_at_one_send_decides_no_later_one(house: House) -> None:
         await turn(door)
     house.now += PACE.lease
     await house.miss()
-    await delivery.settle_doubtful(replace(door, copies=Meanwhile(house.mailer, house)))
+    await decided(replace(door, copies=Meanwhile(house.mailer, house)))
     assert await states(house) == ["sending"], "the second one is in doubt"
     house.now += PACE.defer_most
     assert await delivery.deliver(door) == Progress()
-    assert await delivery.settle_doubtful(door) == Progress(sent=1)
+    assert await decided(door) == Progress(sent=1)
     assert len(house.mailer.accepted) == 1
 
 
@@ -115,17 +120,17 @@ async def test_time_in_which_no_copy_could_come_is_none(
     assert isinstance(door.copies, Spoilt)
     late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
     if missed_before:
-        assert await delivery.settle_doubtful(house.door()) == Progress()
+        assert await decided(house.door()) == Progress()
     house.now += gone_by
     if was_away:
         door.copies.away = True
         with pytest.raises(Unavailable):
-            await delivery.settle_doubtful(door)
+            await decided(door)
     for _ in range(2):
-        assert await delivery.settle_doubtful(house.door()) == Progress()
+        assert await decided(house.door()) == Progress()
         house.now += TICK
     house.mailer.mailboxes["audit"] = late
-    assert await delivery.settle_doubtful(house.door()) == Progress(sent=3)
+    assert await decided(house.door()) == Progress(sent=3)
     assert len(house.mailer.accepted) == 3
 
 
@@ -140,9 +145,9 @@ async def test_hosts_whose_clocks_differ_give_up_no_copy_too_early(
     for look in range(int((PACE.audit_wait - shorter) / TICK)):
         for owner, host in (("me", timedelta(0)), ("other", ahead)):
             house.now = right + look * TICK + host
-            assert await delivery.settle_doubtful(house.door(owner)) == Progress(), look
+            assert await decided(house.door(owner)) == Progress(), look
     house.now = right + looks * TICK + ahead
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=given_up)
+    assert await decided(house.door()) == Progress(deferred=given_up)
 
 
 async def test_one_missed_by_a_clock_that_was_ahead_is_missed_anew(house: House, door: MailDoor) -> None:
@@ -150,21 +155,21 @@ async def test_one_missed_by_a_clock_that_was_ahead_is_missed_anew(house: House,
     house.mailer.mailboxes["audit"] = []
     right = house.now
     for house.now in (right + timedelta(days=3), right):
-        assert await delivery.settle_doubtful(house.door()) == Progress()
+        assert await decided(house.door()) == Progress()
     await house.miss()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
 
 
 async def test_a_later_send_of_the_same_octets_is_missed_for_itself(house: House, door: MailDoor) -> None:
     house.mailer.mailboxes["audit"] = []
     await house.miss()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
     house.mailer.fates = [Fate.LOSE_MAIL] * 3
     assert await delivery.deliver(house.door()) == Progress(doubtful=3)
     house.now += PACE.lease
-    assert await delivery.settle_doubtful(house.door()) == Progress()
+    assert await decided(house.door()) == Progress()
     await house.miss()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
 
 
 @pytest.mark.parametrize("why", ["the server would not have them", "nobody sent them"])
@@ -174,7 +179,7 @@ async def test_what_was_not_found_is_looked_for_anew_before_it_goes_later(
     """The mail server was down with the mails in its queue, and delivers them when it is back."""
     late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
     await house.miss()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
     if why == "nobody sent them":
         house.now += PACE.audit_wait / audit.GAPS_MIN
     else:
@@ -183,19 +188,19 @@ async def test_what_was_not_found_is_looked_for_anew_before_it_goes_later(
         house.now += PACE.defer_most
     assert await delivery.deliver(house.door()) == Progress()
     assert await states(house) == ["sending"] * 3
-    assert await delivery.settle_doubtful(house.door()) == Progress()
+    assert await decided(house.door()) == Progress()
     house.mailer.mailboxes["audit"] = late
-    assert await delivery.settle_doubtful(house.door()) == Progress(sent=3)
+    assert await decided(house.door()) == Progress(sent=3)
     assert len(house.mailer.accepted) == 3
 
 
 async def test_when_time_is_short_one_look_anew_is_enough(house: House, door: MailDoor) -> None:
     house.mailer.mailboxes["audit"] = []
     await house.miss()
-    await delivery.settle_doubtful(house.door())
+    await decided(house.door())
     house.now += PACE.deadline
     assert await delivery.deliver(house.door()) == Progress()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
     assert await delivery.deliver(house.door()) == Progress(sent=3)
 
 
@@ -213,7 +218,7 @@ async def test_what_a_restored_register_did_not_know_to_have_left_is_looked_for_
     assert await delivery.deliver(house.door()) == Progress(doubtful=3)
     house.now += PACE.lease
     await house.miss()
-    assert await delivery.settle_doubtful(house.door()) == Progress(deferred=3)
+    assert await decided(house.door()) == Progress(deferred=3)
     house.now += PACE.audit_wait
     assert await delivery.deliver(house.door()) == Progress()
     assert await states(house) == ["sending"] * 3
@@ -223,10 +228,10 @@ async def test_a_mailbox_that_is_away_is_said(house: House, door: MailDoor) -> N
     assert isinstance(door.copies, Spoilt)
     door.copies.away = True
     with pytest.raises(Unavailable):
-        await delivery.settle_doubtful(door)
+        await decided(door)
     assert await states(house) == ["sending"] * 3
     door.copies.away = False
-    assert await delivery.settle_doubtful(door) == Progress(sent=2)
+    assert await decided(door) == Progress(sent=2)
 
 
 # More of them than one turn looks for
@@ -257,7 +262,7 @@ async def settled(house: House, door: MailDoor) -> Progress:
     """What one turn comes to, one tick after the last."""
     house.now += TICK
     try:
-        return await delivery.settle_doubtful(door)
+        return await decided(door)
     except Unavailable:
         return Progress()
 
@@ -286,6 +291,44 @@ async def test_those_without_a_copy_give_the_others_their_turn(house: House, doo
     assert await states(house) == ["sending", "sending", "sent"]
     await house.miss()
     assert await settled(house, narrow) == Progress(deferred=2), "their time is what it was"
+
+
+async def test_all_are_looked_for_without_a_pause_until_each_was_of_late(house: House, door: MailDoor) -> None:
+    """A mail server that cuts every connection leaves thousands in doubt, and each needs several looks."""
+    house.mailer.mailboxes["audit"] = []
+    narrow = replace(house.door(), pace=replace(PACE, chunk=2))
+    for _ in range(2):
+        house.now += PACE.audit_wait / 10
+        for looked_for in (2, 1, 0):  # the second time one of them had its look
+            house.now += TICK
+            assert await delivery.settle_doubtful(narrow) == Progress(looked_for=looked_for)
+
+
+async def test_one_by_a_clock_that_was_ahead_comes_first_not_last(house: House, door: MailDoor) -> None:
+    await execute(house.register, "UPDATE outbox SET lease_until = :far WHERE id = 3", far=house.now + 30 * PACE.lease)
+    house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"][2:]
+    assert await decided(replace(house.door(), pace=replace(PACE, chunk=1))) == Progress(sent=1)
+    assert await states(house) == ["sending", "sending", "sent"]
+
+
+async def test_what_was_given_up_goes_before_what_waits(
+    house: House, door: MailDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Behind what waits for the same desk it would be looked for anew, and lose its place again."""
+    caplog.set_level(logging.INFO)
+    for number in range(3, 6):
+        house.mailbox.deliver(a_mail(dem_part(number, surname="Nom" + chr(97 + number))))
+    for turn in (worker.receive, worker.process, composing.compose):
+        await turn(house.door())
+    house.mailer.mailboxes["audit"] = []
+    await house.miss()
+    assert await decided(house.door()) == Progress(deferred=3)
+    taken = len(house.mailer.accepted)
+    one_by_one = replace(house.door(), pace=replace(PACE, chunk=1))
+    assert (await delivery.deliver(one_by_one)).sent == delivery.CHUNKS_A_TURN
+    again = {outgoing.envelope_id for outgoing in house.mailer.accepted[taken : taken + 3]}
+    assert again == {outgoing.envelope_id for outgoing in house.mailer.accepted[:3]}
+    assert "looked-for-anew" not in [record.getMessage() for record in caplog.records]
 
 
 async def test_one_whose_look_ends_the_turn_gives_the_others_their_turn(house: House, door: MailDoor) -> None:
