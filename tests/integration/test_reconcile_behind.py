@@ -11,48 +11,19 @@ from mailflow.core.calendar import PARIS
 from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.errors import MailflowError
 from mailflow.ledger.differences import Kind
-from mailflow.ledger.mending import Mending
-from mailflow.ledger.reading import Places, Reading, Sheet, Terms
-from mailflow.ledger.reckoning import Place
-from mailflow.mail.ports import Folder
+from mailflow.ledger.reading import Sheet
 from mailflow.register import issuing, restoring
 from mailflow.register.issuing import SERVICE, Behind
 from mailflow.register.journal import Act
-from tests.support.fake_folder import FakeFolder
 from tests.support.operating import ACT
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, lose, recovered, resume, stopped
-
-TERMS = Terms(
-    account="service",
-    domain="service.example",
-    settled=timedelta(0),
-    keeps=timedelta(days=90),
-    copy_takes=timedelta(hours=2),
-    octets=False,
-)
-
-
-def _places(loser: Loser) -> Places:
-    processed, audit = loser.trails
-    inbox, quarantine = (FakeFolder(loser.house.mailbox, name) for name in ("INBOX", "Quarantine"))
-    mailbox: dict[Place, Folder] = {
-        Place.INBOX: inbox,
-        Place.QUARANTINE: quarantine,
-        Place.PROCESSED: processed,
-    }
-    return Places(mailbox=mailbox, audit=audit, copies=loser.house.door().copies)
-
-
-async def _sheet(loser: Loser) -> Sheet:
-    return await Reading(register=loser.house.register, places=_places(loser), terms=TERMS, at=loser.house.now).sheet()
+from tests.support.sheets import mend
+from tests.support.sheets import read_sheet as _sheet
 
 
 async def _take_in(loser: Loser, sheet: Sheet) -> int:
-    mending = Mending(
-        register=loser.house.register, places=_places(loser), account="service", act=ACT, at=loser.house.now
-    )
-    return (await mending.mend(sheet, {Kind.UNKNOWN}))[Kind.UNKNOWN]
+    return (await mend(loser, sheet, {Kind.UNKNOWN}))[Kind.UNKNOWN]
 
 
 async def _taken_in(loser: Loser) -> int:
