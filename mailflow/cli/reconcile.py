@@ -36,7 +36,7 @@ KINDS = [kind.value for kind in Kind]
     multiple=True,
     type=click.Choice(KINDS),
     metavar="KIND",
-    help="Mend, and tell, these kinds only, as the sheet names them.",
+    help="Mend, and tell, these kinds only, as the sheet names them; the verdict is of all kinds.",
 )
 @click.option(
     "--settled",
@@ -66,7 +66,7 @@ def reconcile(invocation: Invocation, kinds: Sequence[str], settled: int, *, oct
         show_json(_facts(sheet, mended, found, act))
     else:
         _print(sheet, mended, found, act)
-    return Exit.DONE if all(MEANINGS[kind].adds_up for kind in found) else Exit.SET_ASIDE
+    return Exit.DONE if adds_up(sheet) else Exit.SET_ASIDE
 
 
 async def _reconcile(
@@ -79,6 +79,16 @@ async def _reconcile(
         mending = ledger.mending(journal.Act(by=act.by, why=act.why))
         mended = await mending.mend(sheet, wanted)
         return await ledger.reading().sheet() if mended else sheet, mended
+
+
+def adds_up(sheet: Sheet) -> bool:
+    """The verdict, of all that was found: also of kinds that nobody asked about, where numbers may go twice."""
+    return all(MEANINGS[kind].adds_up for kind, count in sheet.found.items() if count)
+
+
+def _of_other_kinds(sheet: Sheet, found: Sequence[Kind]) -> int:
+    """Differences that are not shown."""
+    return sheet.found.total() - sum(sheet.found[kind] for kind in found)
 
 
 def lines(sheet: Sheet) -> Iterator[Row]:
@@ -141,7 +151,7 @@ def _facts(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
     return {
         "at": sheet.at,
         "applied": act.apply,
-        "adds_up": all(MEANINGS[kind].adds_up for kind in found),
+        "adds_up": adds_up(sheet),
         "account": list(lines(sheet)),
         "numbers": list(numbers(sheet)),
         "passed_over": list(passed_over(sheet)),
@@ -157,6 +167,7 @@ def _facts(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
             }
             for kind in found
         ],
+        "of_other_kinds": _of_other_kinds(sheet, found),
         "mended": {kind.value: count for kind, count in mended.items()},
     }
 
@@ -179,7 +190,9 @@ def _print(sheet: Sheet, mended: Counter[Kind], found: Sequence[Kind], act: Act)
             say(f"  - {subject}")
         if sheet.found[kind] > SHOWN_MAX:
             say(f"  and {sheet.found[kind] - SHOWN_MAX} more")
-    if all(MEANINGS[kind].adds_up for kind in found):
+    if others := _of_other_kinds(sheet, found):
+        say(f"differences of other kinds: {others}. `mailflow reconcile` without --kind shows them.")
+    if adds_up(sheet):
         say("Everything adds up.")
     elif not act.apply and any(MEANINGS[kind].mends for kind in found):
         say("Nothing was changed. Add --apply and --why to mend what can be.")

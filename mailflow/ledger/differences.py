@@ -173,5 +173,7 @@ class Difference:
     outgoing: int | None = None
     message_id: str = ""
     """Of an outgoing mail."""
+    sends: int = 0
+    """How often it had been sent by then."""
     twin: int | None = None
     """UID of the same mail in the inbox."""

@@ -113,15 +113,22 @@ class Mending:
     # Copies
 
     async def _send_again(self, these: Sequence[Difference], _sheet: Sheet) -> int:
-        """The same octets to both: what the server lost of ours it may have lost of theirs."""
-        ids = sorted(one.outgoing for one in these if one.outgoing is not None)
-        async with self.register.begin() as tx:
-            items = await cases.lock(tx, Filter(outgoing=ids))
-            wanted = [item.id for item in items if item.kind != RECEIPT]
-            if not wanted:
-                return 0
-            weighed = await acts.perform(tx, Verb.RESEND, Filter(outgoing=wanted), self.act, self.at)
-        return len(weighed.done)
+        """The same octets to both: what the server lost of ours it may have lost of theirs.
+
+        Only when no copy has come by now, and it was not sent since the sheet was read.
+        """
+        done = 0
+        for one in these:
+            digests = {body_digest(copy) for copy in await self.places.copies.find(one.message_id)}
+            async with self.register.begin() as tx:
+                known = (await accounts.outgoing(tx, [one.message_id])).get(one.message_id)
+                if known is None or known.body_digest in digests:
+                    continue
+                this = Filter(outgoing=[known.id])
+                (item,) = await cases.lock(tx, this)
+                if item.kind != RECEIPT and item.sends == one.sends:
+                    done += len((await acts.perform(tx, Verb.RESEND, this, self.act, self.at)).done)
+        return done
 
     async def _record_sent(self, these: Sequence[Difference], _sheet: Sheet) -> int:
         """Only when a copy is the same to the octet, and nobody is at it."""

@@ -164,7 +164,13 @@ class CopyAccount:
     def missing(self, expected: Sequence[KnownOutgoing]) -> None:
         """A page of those that have left, once all copies were looked at."""
         self.differences += [
-            Difference(kind=Kind.COPY_MISSING, subject=f"outgoing {one.id}", outgoing=one.id, message_id=one.message_id)
+            Difference(
+                kind=Kind.COPY_MISSING,
+                subject=f"outgoing {one.id}",
+                outgoing=one.id,
+                message_id=one.message_id,
+                sends=one.sends,
+            )
             for one in expected
             if one.id not in self._found
         ]

@@ -179,13 +179,14 @@ async def outgoing(tx: Transaction, message_ids: Collection[str]) -> dict[str, K
 async def outgoing_left(
     tx: Transaction, *, after: int, through: int, since: datetime, before: datetime, limit: int
 ) -> list[KnownOutgoing]:
-    """A page of those that left between these instants and were not ordered to be sent again; by id."""
+    """A page of those that left last between these instants and were not ordered to be sent again; by id."""
+    left_at = sa.func.coalesce(outbox.c.sent_again_at, outbox.c.sent_at)
     which = (
         outbox.c.id > after,
         outbox.c.id <= through,
         outbox.c.state == OutboxState.SENT.value,
-        outbox.c.sent_at >= since,
-        outbox.c.sent_at < before,
+        left_at >= since,
+        left_at < before,
     )
     rows = await tx.all(sa.select(*_OUTGOING).where(*which).order_by(outbox.c.id).limit(limit))
     return [_outgoing(row) for row in rows]

@@ -41,19 +41,40 @@ def files_in(folder: Path, url: str) -> Copy:
 
 
 def take(url: str, keys_url: str | None, folder: Path) -> Copy:
-    """Copy both into `folder`, whatever works on them meanwhile. Raises Unavailable and Misconfigured."""
+    """Copy both into `folder`, whatever works on them meanwhile. Raises Unavailable and Misconfigured.
+
+    Both or nothing: of a copy that fails no file is left.
+    """
     copy = files_in(folder, url)
-    for file in (copy.register, copy.keys):
-        if file.exists():
-            raise Misconfigured(f"{file}: is there already; a copy is never overwritten")
-    if url.startswith("sqlite:"):
-        _copy_file(_path(url), copy.register)
-        _copy_file(_path(keys_url or beside(url)), copy.keys)
-    else:
-        excluded = [f"--exclude-schema={schema}" for schema in (SCHEMA, SELFTEST)]
-        _run("pg_dump", "--format=custom", *excluded, f"--file={copy.register}", url)
-        _run("pg_dump", "--format=custom", f"--schema={SCHEMA}", f"--file={copy.keys}", keys_url or url)
+    with _new(copy.register), _new(copy.keys):
+        if url.startswith("sqlite:"):
+            _copy_file(_path(url), copy.register)
+            _copy_file(_path(keys_url or beside(url)), copy.keys)
+        else:
+            _dump(url, copy.register, *(f"--exclude-schema={schema}" for schema in (SCHEMA, SELFTEST)))
+            _dump(keys_url or url, copy.keys, f"--schema={SCHEMA}")
     return copy
+
+
+@contextlib.contextmanager
+def _new(file: Path) -> Iterator[None]:
+    """A file of ours alone, readable for its owner alone, and gone again when what is to fill it fails."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise Misconfigured(f"{file}: is there already; a copy is never overwritten") from None
+    except OSError as error:
+        raise Misconfigured(f"{file}: {error.strerror}") from None
+    try:
+        yield
+    except BaseException:
+        for left in (file, Path(f"{file}-journal")):  # SQLite cannot take that away where it cannot write
+            left.unlink(missing_ok=True)
+        raise
+
+
+def _not_made(file: Path, why: str) -> Unavailable:
+    return Unavailable(f"{file}: {why}. Nothing of the copy is left: if its folder is full, make room, and call again")
 
 
 @contextlib.contextmanager
@@ -90,8 +111,6 @@ def _path(url: str) -> Path:
 def _copy_file(file: Path, to: Path) -> None:
     if not file.exists():
         raise Misconfigured(f"{file}: is not there")
-    descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.close(descriptor)
     source, target = sqlite3.connect(f"file:{file}?mode=ro", uri=True), sqlite3.connect(to)
     try:
         # One unchanging view: without it SQLite begins anew at each commit of others, and under a load for ever.
@@ -99,10 +118,17 @@ def _copy_file(file: Path, to: Path) -> None:
         source.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         source.backup(target, pages=PAGES_AT_A_TIME)
     except sqlite3.Error as error:
-        raise Unavailable(f"{file.name}: {type(error).__name__}") from None
+        raise _not_made(to, f"{file.name} could not be copied ({error})") from None
     finally:
         target.close()
         source.close()
+
+
+def _dump(url: str, to: Path, *which: str) -> None:
+    try:
+        _run("pg_dump", "--format=custom", *which, f"--file={to}", url)
+    except Unavailable as error:
+        raise _not_made(to, f"{error}") from None
 
 
 def _run(program: str, *arguments: str) -> None:

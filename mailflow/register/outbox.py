@@ -382,8 +382,9 @@ async def release_all(tx: Transaction, owner: str) -> None:
 
 def sent(at: datetime) -> dict[str, Any]:
     """What a row says once the server took the mail."""
-    state, sent_at = OutboxState.SENT.value, sa.func.coalesce(outbox.c.sent_at, sa.bindparam(None, at, Instant()))
-    return {"state": state, "sent_at": sent_at, "reason": None, "next_at": None, "sending_at": None, **_FREE}
+    first, now = outbox.c.sent_at, sa.bindparam(None, at, Instant())
+    left = {"sent_at": sa.func.coalesce(first, now), "sent_again_at": sa.case((first.is_not(None), now))}
+    return {"state": OutboxState.SENT.value, **left, "reason": None, "next_at": None, "sending_at": None, **_FREE}
 
 
 def again(until: datetime, reason: str) -> dict[str, Any]:

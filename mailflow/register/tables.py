@@ -130,6 +130,7 @@ outbox = sa.Table(
     sa.Column("missed_since", Instant),  # with the next one: see `doubt.Missed`
     sa.Column("missed_at", Instant),
     sa.Column("sent_at", Instant),  # when it left for the first time
+    sa.Column("sent_again_at", Instant),  # when it left for the last time, if more than once
     *lease(),
     sa.Column("payload", sa.LargeBinary),
     sa.Column("raw", sa.LargeBinary),

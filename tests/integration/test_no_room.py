@@ -3,7 +3,6 @@
 import contextlib
 import io
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from mailflow.mail import worker
 from mailflow.register import Register
 from tests.support.batches import drain, hurry, letter
 from tests.support.databases import PostgresDatabases, SqliteFiles
+from tests.support.disks import small_disk
 from tests.support.doors import House
 from tests.support.records import another, rows
 
@@ -47,14 +47,7 @@ class Place:
 
 def full_disk(request: pytest.FixtureRequest, folder: Path) -> Place:
     """A disk of its own, on which no octet is free."""
-    disk = folder / "disk"
-    disk.mkdir()
-    made = subprocess.run(
-        ("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", disk), check=False, capture_output=True
-    )
-    if made.returncode:
-        pytest.skip("only root may mount a disk")
-    request.addfinalizer(lambda: subprocess.run(("umount", "--lazy", disk), check=True))
+    disk = small_disk(request, folder, DISK_BYTES)
     url = SqliteFiles(folder=disk).fresh(migrated=True)
 
     @contextlib.contextmanager

@@ -15,9 +15,9 @@ from mailflow.register import issuing, restoring
 from mailflow.register.issuing import SERVICE, Behind
 from mailflow.register.journal import Act
 from tests.support.operating import ACT
-from tests.support.reconciled import mended, sheet_of
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, lose, recovered, resume, stopped
+from tests.support.sheets import mend, read_sheet
 
 
 async def _taken_in(loser: Loser) -> int:
@@ -26,17 +26,17 @@ async def _taken_in(loser: Loser) -> int:
 
 async def test_it_takes_nothing_in_while_the_register_is_behind_and_stops_everything(loser: Loser) -> None:
     told = await lose(loser)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     assert sheet.found[Kind.UNKNOWN] == 2
     before = await _taken_in(loser)
     with pytest.raises(MailflowError, match="see mailflow restore"):
-        await mended(loser, sheet, Kind.UNKNOWN)
+        await mend(loser, sheet, {Kind.UNKNOWN})
     assert (await _taken_in(loser), await stopped(loser)) == (before, SERVICE)
     assert (await recovered(loser, jump=False)).taken_in == 2
     await resume(loser)
     await loser.work()
     assert set(told) <= set(loser.told()[1 + len(told) :])
-    assert not (await sheet_of(loser)).found[Kind.UNKNOWN]
+    assert not (await read_sheet(loser)).found[Kind.UNKNOWN]
 
 
 async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_held(loser: Loser) -> None:
@@ -45,13 +45,13 @@ async def test_what_is_unknown_in_a_register_that_is_not_behind_is_taken_in_and_
     loser.house.mailbox.deliver(a_letter(6))
     _, laid_there = loser.house.mailbox.inbox.popitem()
     loser.house.mailbox.folders.setdefault("Quarantine", []).append(laid_there)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     stop = Act(by=SERVICE, why="behind")
     await issuing.stop(loser.house.register, stop, loser.house.now)
     with pytest.raises(Behind):
-        await mended(loser, sheet, Kind.UNKNOWN)
+        await mend(loser, sheet, {Kind.UNKNOWN})
     await resume(loser)
-    assert await mended(loser, sheet, Kind.UNKNOWN) == 1
+    assert (await mend(loser, sheet, {Kind.UNKNOWN}))[Kind.UNKNOWN] == 1
     assert [row.state for row in await rows(loser.house.register, "SELECT state FROM intake ORDER BY id")] == [
         "answered",
         "held",
@@ -63,13 +63,13 @@ async def test_numbers_that_are_kept_and_not_given_again_are_passed_over_and_not
     del loser.house.mailbox.folders["Processed"][-1]  # its request never comes again
     await loser.work()
     await recovered(loser, jump=False)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     assert not sheet.found[Kind.HOLE]
     (row,) = reconcile.numbers(sheet)
     assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 1, 4, 0)
     await resume(loser)
     await loser.work()
-    (row,) = reconcile.numbers(await sheet_of(loser))
+    (row,) = reconcile.numbers(await read_sheet(loser))
     assert (row["given"], row["used"], row["passed over"], row["unexplained"]) == (5, 4, 1, 0)
 
 
@@ -87,7 +87,7 @@ async def test_each_stretch_that_is_passed_over_is_told_with_why_when_and_by_who
         ]
         await restoring.reserve(tx, kept, Act(by="anna", why="the disk"), at)
         await restoring.jump(tx, 10, Act(by="paul", why="no key"), later)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     (row,) = [one for one in reconcile.numbers(sheet) if one["territory"] == name[:3]]
     told = [one for one in reconcile.passed_over(sheet) if one["territory"] == name[:3]]
     here = [one for one in told if one["month"] == name[4:]]
@@ -116,7 +116,7 @@ async def test_of_many_stretches_the_first_of_each_territory_are_told(
     async with loser.house.register.begin() as tx:
         for _ in range(3):
             await restoring.jump(tx, 10, ACT, loser.house.now)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     told = Counter(row["territory"] for row in reconcile.passed_over(sheet))
     assert set(told.values()) == {2}
     assert len(told) == len({name[:3] for name in sheet.passed_over})

@@ -20,9 +20,9 @@ from tests.support.fake_mailer import Fate
 from tests.support.judging import mairie
 from tests.support.operating import ACT, operate
 from tests.support.pki import shared_pki
-from tests.support.reconciled import mended, sheet_of
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, resume, stopped
+from tests.support.sheets import mend, read_sheet
 
 
 async def _decided(loser: Loser, letter: bytes) -> None:
@@ -94,9 +94,9 @@ async def test_where_nothing_else_was_lost_the_reconciliation_tells_it(loser: Lo
     assert (await loser.work()).sent == 1
     await house.register.close()
     loser.use(backup)
-    sheet = await sheet_of(loser)
+    sheet = await read_sheet(loser)
     assert {kind: number for kind, number in sheet.found.items() if number} == {Kind.UNRECORDED: 1}
-    assert await mended(loser, sheet, Kind.UNRECORDED) == 1
+    assert (await mend(loser, sheet, {Kind.UNRECORDED}))[Kind.UNRECORDED] == 1
     assert await _states(loser) == ["sent"]
 
 
@@ -105,7 +105,7 @@ async def test_what_was_held_and_never_left_is_not_taken_for_sent(loser: Loser) 
     house.mailer.fates = [Fate.REFUSE_RECIPIENT]
     house.mailbox.deliver(a_letter(1))
     await loser.work()
-    assert not (await sheet_of(loser)).found[Kind.UNRECORDED]
+    assert not (await read_sheet(loser)).found[Kind.UNRECORDED]
     assert not (await survey(house.register, *loser.trails)).unsent
 
 

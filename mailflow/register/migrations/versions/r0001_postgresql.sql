@@ -316,6 +316,7 @@ CREATE TABLE outbox (
     missed_since TIMESTAMP WITH TIME ZONE,
     missed_at TIMESTAMP WITH TIME ZONE,
     sent_at TIMESTAMP WITH TIME ZONE,
+    sent_again_at TIMESTAMP WITH TIME ZONE,
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
     payload BYTEA,

@@ -313,6 +313,7 @@ CREATE TABLE outbox (
     missed_since DATETIME,
     missed_at DATETIME,
     sent_at DATETIME,
+    sent_again_at DATETIME,
     lease_owner TEXT,
     lease_until DATETIME,
     payload BLOB,

@@ -1,5 +1,7 @@
-"""`mailflow reconcile` over a service that loses its register (`restored`)."""
+"""The account sheet of a house, read and mended as `mailflow reconcile` does it."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 
 from mailflow.ledger.differences import Kind
@@ -21,7 +23,7 @@ TERMS = Terms(
 )
 
 
-def places_of(loser: Loser) -> Places:
+def places(loser: Loser) -> Places:
     processed, audit = loser.trails
     inbox, quarantine = (FakeFolder(loser.house.mailbox, name) for name in ("INBOX", "Quarantine"))
     mailbox: dict[Place, Folder] = {
@@ -32,13 +34,11 @@ def places_of(loser: Loser) -> Places:
     return Places(mailbox=mailbox, audit=audit, copies=loser.house.door().copies)
 
 
-async def sheet_of(loser: Loser) -> Sheet:
-    house = loser.house
-    return await Reading(register=house.register, places=places_of(loser), terms=TERMS, at=house.now).sheet()
+async def read_sheet(loser: Loser) -> Sheet:
+    return await Reading(register=loser.house.register, places=places(loser), terms=TERMS, at=loser.house.now).sheet()
 
 
-async def mended(loser: Loser, sheet: Sheet, *kinds: Kind) -> int:
-    """How many of these kinds."""
+async def mend(loser: Loser, sheet: Sheet, kinds: Collection[Kind]) -> Counter[Kind]:
     house = loser.house
-    mending = Mending(register=house.register, places=places_of(loser), account="service", act=ACT, at=house.now)
-    return sum((await mending.mend(sheet, set(kinds))).values())
+    mending = Mending(register=house.register, places=places(loser), account="service", act=ACT, at=house.now)
+    return await mending.mend(sheet, kinds)
