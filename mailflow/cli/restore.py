@@ -59,7 +59,7 @@ async def _restore(settings: Settings, archive_key: Path | None, jump: int, sinc
     at = app.now()
     async with app.register_of(settings) as register, hindsight.closing(app.trails_of(settings)) as (processed, audit):
         loss = await hindsight.survey(register, processed, audit, since=since)
-        if not loss and not jump:
+        if not loss and not loss.unsent and not jump:
             return await _tell_reserved(register, act)
         went_out = WentOut()
         if archive_key is not None and loss.answers:

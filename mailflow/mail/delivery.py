@@ -94,7 +94,8 @@ async def _claim(door: MailDoor, under_way: Set[int] = frozenset()) -> Sequence[
             withdrawn = await lateness.withdraw_overtaken(tx, RECEIPT, ANSWER, sorted(ids), "answered")
             anew = sorted(ids - withdrawn - under_way)
             fresh = pace.audit_wait / audit.GAPS_MIN
-            reopened = await doubt.reopen(tx, anew, at, fresh=fresh, time=pace.audit_wait / 2)
+            # So much is kept that when time is short one more look is not enough, and else it is not all lost.
+            reopened = await doubt.reopen(tx, anew, at, fresh=fresh, time=pace.audit_wait / 2 - fresh)
         for id_ in sorted(reopened):
             event(log, "looked-for-anew", outbox=id_)
         not_now = withdrawn | reopened

@@ -157,11 +157,11 @@ class MailDoor:
 
         Whether it is behind cannot be told while the mailboxes are away: then it is enough that nobody has found it so.
         """
-        try:
-            return await self.is_whole()
-        except Unavailable:
-            async with self.register.read() as tx:
-                return await issuing.is_whole(tx)
+        if not self.hindsight.failed_lately:
+            with contextlib.suppress(Unavailable, Misconfigured):
+                return await self.is_whole()
+        async with self.register.read() as tx:
+            return await issuing.is_whole(tx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

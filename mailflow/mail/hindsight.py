@@ -18,12 +18,12 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 from mailflow.core.calendar import legal_day
-from mailflow.errors import MailflowError, Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail.composer import further_message_id
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.ports import Folder, Listing
-from mailflow.register import Register, issuing, restoring
+from mailflow.register import Register, Transaction, issuing, outbox, restoring
 from mailflow.register.journal import Act
 
 NEWEST = 200
@@ -32,6 +32,8 @@ LOOKED_AT = 1_000
 """Mails that are asked for together."""
 SECONDS_MAX = 60.0
 """How long the latest answers are looked for where mails of others lie between: the first turn waits for it."""
+FAILED_SECONDS = 60.0
+"""For how long that the mailboxes could not be looked at keeps from another look whoever can do without."""
 NAMED = 10
 """UIDs of mails that cannot be read, of which a message names no more."""
 LIVES = 2
@@ -75,8 +77,8 @@ class Loss:
     """UIDs of mails there without a Message-ID: only their octets tell."""
     answers: dict[int, int]
     """Intakes by UIDs in the audit mailbox: answers that were never ordered."""
-    unsent: dict[int, int]
-    """Rows of the outbox by UIDs there: mails that were ordered, and have left though the register never sent them."""
+    unsent: frozenset[str]
+    """Message-IDs there of mails that were ordered, and have left though the register never sent them."""
 
     def __bool__(self) -> bool:
         return bool(self.mails or self.answers)
@@ -112,11 +114,10 @@ async def survey(
         last = await restoring.latest_reception(tx)
     day = since or (None if last is None else legal_day(last - MARGIN))
     taken = await _taken(register, processed, day, newest)
-    answered, lost = await _answered(register, audit, day, newest)
+    answered, lost, unsent = await _answered(register, audit, day, newest)
     async with register.read() as tx:
         unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
         secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
-        unsent = await restoring.unsent(tx, set(answered.headers.values()))
     names = set(answered.headers.values())
     for first, id_ in list(lost.items()):
         parts = (further_message_id(secrets[id_], number, first) for number in range(2, PARTS_MAX))
@@ -127,8 +128,15 @@ async def survey(
         mails=await _strangers(register, processed, taken, unknown, whole=newest is None),
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
-        unsent={uid: unsent[name] for uid, name in answered.headers.items() if name in unsent},
+        unsent=frozenset(unsent),
     )
+
+
+async def record_sent(tx: Transaction, loss: Loss, at: datetime) -> int:
+    """Mails that left in the time that was lost, though they had been ordered before: none goes once more. How many."""
+    left = await restoring.unsent(tx, loss.unsent)
+    await outbox.mark_sent(tx, sorted(left.values()), at)
+    return len(left)
 
 
 async def require_up_to_date(register: Register, processed: Folder, audit: Folder, at: datetime) -> None:
@@ -185,17 +193,18 @@ async def _taken(register: Register, trail: Folder, day: date | None, newest: in
 
 async def _answered(
     register: Register, trail: Folder, day: date | None, newest: int | None
-) -> tuple[Seen, dict[str, int]]:
-    """And which of them were never ordered, with their intakes.
+) -> tuple[Seen, dict[str, int], set[str]]:
+    """And which of them were never ordered, with their intakes; and which were, and never sent.
 
-    The latest first. Of `newest` only answers that were ordered count, and one that was not is enough: whatever others
-    have written, be it named as ours are, hides nothing.
+    The latest first. Of `newest` only answers that were ordered and sent count, and one that was not ordered is enough:
+    whatever others have written, be it named as ours are, hides nothing.
     """
     listing, left = await _unaccounted(register, trail, day)
     end = time.monotonic() + SECONDS_MAX
     headers: dict[int, str] = {}
     ordered: set[str] = set()
     lost: dict[str, int] = {}
+    unsent: set[str] = set()
     together = len(left) if newest is None else newest
     while left and not lost and (newest is None or (len(ordered) < newest and time.monotonic() < end)):
         some = await _headers(trail, listing, left[-together:], whole=newest is None)
@@ -204,11 +213,12 @@ async def _answered(
             known = await restoring.ordered(tx, set(ours.values()))
             lives = restoring.LIVES_MAX if newest is None else LIVES
             lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known, lives)
+            unsent |= (await restoring.unsent(tx, known)).keys()
         headers |= ours
-        ordered |= known
+        ordered |= known - unsent
         left, together = left[:-together], LOOKED_AT
     settled = newest is None or lost or len(ordered) >= newest
-    return Seen(name=trail.name, listing=listing, headers=headers, unseen=0 if settled else len(left)), lost
+    return Seen(name=trail.name, listing=listing, headers=headers, unseen=0 if settled else len(left)), lost, unsent
 
 
 async def _unaccounted(register: Register, trail: Folder, day: date | None) -> tuple[Listing, Sequence[int]]:
@@ -240,6 +250,12 @@ class Hindsight:
         self._turn = asyncio.Lock()
         self._looked = False
         self._timeline, self._latest = "", 0
+        self._failed_until = 0.0
+
+    @property
+    def failed_lately(self) -> bool:
+        """Whether the mailboxes could not be looked at a moment ago: who can do without need not ask so soon."""
+        return time.monotonic() < self._failed_until
 
     async def look(self, register: Register, at: datetime) -> bool:
         """Whether anything may be taken in or decided: not while the register is behind. Raises Unavailable."""
@@ -249,7 +265,8 @@ class Hindsight:
             if not self._looked or timeline != self._timeline or latest < self._latest:
                 try:
                     await self._look_back(register, at)
-                except Unavailable:
+                except (Unavailable, Misconfigured):
+                    self._failed_until = time.monotonic() + FAILED_SECONDS
                     if not self._tolerant:
                         raise
                     event(log, "not-looked-back", level=logging.WARNING)
@@ -262,6 +279,10 @@ class Hindsight:
             return
         async with closing(self._trails()) as (processed, audit):
             loss = await survey(register, processed, audit, newest=NEWEST)
+        if loss.unsent:
+            async with register.begin() as tx:
+                mails = await record_sent(tx, loss, at)
+            event(log, "had-left", level=logging.WARNING, mails=mails)
         if loss:
             event(log, "register-behind", level=logging.ERROR, mails=len(loss.mails), answers=len(loss.answers))
         elif not loss.settled:

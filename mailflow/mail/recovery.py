@@ -6,8 +6,8 @@ and stay so until somebody resumes them. Safe to kill at any line and to run aga
 """
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.parser import BytesHeaderParser
@@ -19,11 +19,11 @@ from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
-from mailflow.mail.hindsight import LOOKED_AT, Loss, require_told
+from mailflow.mail.hindsight import LOOKED_AT, Loss, record_sent, require_told
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
 from mailflow.mail.worker import arrival
-from mailflow.register import Register, intake, issuing, outbox, restoring
+from mailflow.register import Register, intake, issuing, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
 from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, read_codes
@@ -47,8 +47,8 @@ class WentOut:
     """By desk and its own reference, as answers to questions tell them."""
     named: frozenset[UniqueNumber] = frozenset()
     """Of other requests: anomalies tell them of a person that is registered already, or may be, and questions ask."""
-    rejected: frozenset[str] = frozenset()
-    """Message-IDs of mails that an operator had refused, once and for good, as their senders were told."""
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    """Mails that an operator had refused, once and for good, as their senders were told: Message-IDs by intake."""
     sealed: tuple[int, ...] = ()
     """UIDs of answers that the archive's key does not open, that the service did not sign, or that cannot be read."""
 
@@ -89,7 +89,7 @@ async def read_answers(
     audit: Folder, loss: Loss, keys: Sequence[DecryptionKey], certificates: Sequence[bytes], at: datetime
 ) -> WentOut:
     """Open the lost answers by the archive's key. Raises Unavailable."""
-    told = _Told()
+    told = Told()
     seen, sealed = set(), []
     async for mail in audit.fetch(loss.audit.listing, sorted(loss.answers)):
         seen.add(mail.uid)
@@ -101,7 +101,7 @@ async def read_answers(
         for name, octets in answer.files.items():
             with contextlib.suppress(NotOfTheService, NotAnAnswer):
                 if name.startswith(ACKNOWLEDGEMENT) and Code.MAIL_REJECTED in read_codes(octets):
-                    told.rejected.add(answer.in_reply_to)
+                    told.rejected[loss.answers[mail.uid]] = answer.in_reply_to
                 elif name.startswith(Kind.RETURN):
                     told.by_file(read_creations(octets))
                 elif name.startswith(Kind.STATUS):
@@ -109,21 +109,21 @@ async def read_answers(
     unseen = sorted(loss.answers.keys() - seen)
     return WentOut(
         numbers=tuple(told.numbers),
-        referred=tuple(told.referred),
+        referred=told.clearly_referred(),
         named=frozenset(told.named),
-        rejected=frozenset(told.rejected),
+        rejected=told.rejected,
         sealed=(*sealed, *unseen),
     )
 
 
 @dataclass(slots=True)
-class _Told:
+class Told:
     """Gathers what `WentOut` says, file by file."""
 
     numbers: list[tuple[Place, UniqueNumber]] = field(default_factory=list)
     referred: list[tuple[DeskCode, str, UniqueNumber]] = field(default_factory=list)
     named: set[UniqueNumber] = field(default_factory=set)
-    rejected: set[str] = field(default_factory=set)
+    rejected: dict[int, str] = field(default_factory=dict)
 
     def by_file(self, returned: ReturnedCreations) -> None:
         self._stand(DeskCode(returned.desk), returned.digest, returned.numbers)
@@ -135,7 +135,16 @@ class _Told:
         for digest, position, number in answered.by_file:
             self._stand(desk, digest, [(position, number)])
         self.referred += [(desk, reference, UniqueNumber(number)) for reference, number in answered.by_reference]
-        self.named |= set(map(UniqueNumber, answered.named))
+        self.named |= {number for *_, number in self.referred} | set(map(UniqueNumber, answered.named))
+
+    def clearly_referred(self) -> tuple[tuple[DeskCode, str, UniqueNumber], ...]:
+        """Those that no file tells, but for references that were of one request after the other."""
+        by_file = {number for _, number in self.numbers}
+        told: defaultdict[tuple[DeskCode, str], set[UniqueNumber]] = defaultdict(set)
+        for desk, reference, number in self.referred:
+            told[desk, reference].add(number)
+        once = [one for one in self.referred if len(told[one[0], one[1]]) == 1]
+        return tuple(one for one in dict.fromkeys(once) if one[2] not in by_file)
 
     def _stand(self, desk: DeskCode, digest: str, numbers: Iterable[tuple[int, str]]) -> None:
         self.numbers += [
@@ -191,9 +200,7 @@ async def recover(
             # is not asked for the jump the next time. Twice is too far, and never too short.
             done.counters = await restoring.jump(tx, recovery.jump, act, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
-        left = await restoring.unsent(tx, {loss.audit.headers[uid] for uid in loss.unsent})
-        await outbox.mark_sent(tx, sorted(left.values()), at)
-        done.sent = len(left)
+        done.sent = await record_sent(tx, loss, at)
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
     async for mail in processed.fetch(loss.processed.listing, wanted):

@@ -197,13 +197,13 @@ def arrival(account: str, mailbox: str, mail: FetchedMail) -> Arrival:
 
 async def process(door: MailDoor) -> Progress:
     """Decide chunks of waiting mails, then mails that must run alone. Raises Unavailable, Misconfigured."""
-    if not await door.is_whole():
-        return Progress()
     try:
+        if not await door.is_whole():
+            return Progress()
         terms = await current_terms(door)
     except (Unavailable, Misconfigured):
         with contextlib.suppress(ClockBehind):
-            await _set_right(door)  # answers that wait need no terms
+            await _set_right(door)  # answers that wait need neither
         raise
 
     async def claim() -> Sequence[Chunk]:

@@ -211,7 +211,7 @@ async def record_bounce(
     row = found[0]
     # Also one that we do not know yet to have left: who knows its name has got it from whom we gave it to.
     left = sa.and_(outbox.c.id == row.id, outbox.c.state.in_((OutboxState.SENT.value, OutboxState.SENDING.value)))
-    bounced = {**sent(at), "state": OutboxState.HELD.value, "reason": BOUNCED}
+    bounced = {**sent(at), "state": OutboxState.HELD.value, "reason": BOUNCED, "sent_again_at": outbox.c.sent_again_at}
     await tx.run(sa.update(outbox).where(left).values(**bounced))
     entry = journal.Entry(kind="bounced", intake_id=intake_id, detail={"outbox": row.id, "state_before": row.state})
     await journal.append(tx, [entry], at)

@@ -6,7 +6,7 @@ position; the counters go beyond them. Where nobody can tell which went out, the
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain, pairwise
@@ -152,10 +152,10 @@ async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, int
     Nobody else knows such a Message-ID, so whatever bears it has left in a time that was lost.
     """
     waits = outbox.c.state.in_((OutboxState.COMPOSED.value, OutboxState.HELD.value))
-    which = (waits, outbox.c.sends == 0, outbox.c.body_digest.is_not(None))
+    never = (outbox.c.sends == 0, outbox.c.copies_before == 0, outbox.c.body_digest.is_not(None))
     found: dict[str, int] = {}
     for batch in batches(sorted(message_ids)):
-        columns = sa.select(outbox.c.id, outbox.c.message_id).where(tx.among(outbox.c.message_id, batch), *which)
+        columns = sa.select(outbox.c.id, outbox.c.message_id).where(tx.among(outbox.c.message_id, batch), waits, *never)
         found |= {row.message_id: row.id for row in await tx.all(columns)}
     return found
 
@@ -326,14 +326,21 @@ async def put_first(tx: Transaction, at: datetime) -> None:
     await tx.run(sa.update(intake).where(others, ~turn_to_come).values(round=rounds.RESTORED, solo=True))
 
 
-async def hold_undecided(tx: Transaction, message_ids: Collection[str] | None) -> int:
-    """Let mails with these Message-IDs, or all (None), wait for an operator where they are not decided; how many."""
+async def hold_undecided(tx: Transaction, refused: Mapping[int, str] | None) -> int:
+    """Let mails that are not decided wait for an operator, all (None) or those that one had refused; how many.
+
+    `refused`: their Message-IDs, empty where they have none, by the numbers that they had. Nobody can tell of which
+    mail without a Message-ID that was: then all of these wait.
+    """
     held = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
     undecided = sa.update(intake).where(intake.c.next_at.is_not(None)).values(**held)
-    if message_ids is None:
+    if refused is None:
         return await tx.run(undecided)
-    tokens = {token for one in message_ids if (token := message_token(tx.vault, one)) is not None}
-    these = [undecided.where(tx.among(intake.c.message_token, batch)) for batch in batches(sorted(tokens))]
+    tokens = sorted(token for one in refused.values() if (token := message_token(tx.vault, one)) is not None)
+    these = [undecided.where(tx.among(intake.c.message_token, some)) for some in batches(tokens)]
+    these += [undecided.where(tx.among(intake.c.id, some)) for some in batches(sorted(refused))]
+    if not all(refused.values()):
+        these.append(undecided.where(intake.c.message_token.is_(None)))
     return sum([await tx.run(some) for some in these])
 
 

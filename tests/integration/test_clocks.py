@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -14,6 +15,7 @@ from mailflow.errors import Unavailable
 from mailflow.mail import composing, delivery, stages, worker
 from mailflow.mail.deciding import STOPPED_AGAIN
 from mailflow.mail.door import MailDoor, Progress
+from mailflow.mail.hindsight import Hindsight
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.mail.stages import FAILURES_MAX, Stages
@@ -266,19 +268,23 @@ async def test_one_whose_turn_by_its_senders_rates_is_over_is_due_as_well(house:
     assert len(house.mailer.accepted) == 1
 
 
-async def test_answers_are_due_though_nothing_can_be_decided(house: House) -> None:
-    """A file of the trust material cannot be read just now."""
+@pytest.mark.parametrize("why", ["trust", "mailbox"])
+async def test_answers_are_due_though_nothing_can_be_decided(house: House, why: str) -> None:
+    """A file of the trust material cannot be read just now, or the mailboxes are away when a worker begins."""
     house.mailbox.deliver(letter(0))
     door = house.door()
     for turn in (worker.receive, worker.process, composing.compose):
         await turn(door)
     await execute(house.register, "UPDATE outbox SET next_at = :far", far=house.now + DAYS)
 
-    def unreadable() -> None:
-        raise Unavailable("half written")
+    def unreadable() -> NoReturn:
+        raise Unavailable("not there")
 
-    house.shelf.trouble = unreadable
-    with pytest.raises(Unavailable, match="half written"):
+    if why == "trust":
+        house.shelf.trouble = unreadable
+    else:
+        door = replace(door, hindsight=Hindsight(unreadable))
+    with pytest.raises(Unavailable, match="not there"):
         await worker.process(door)
     assert await delivery.deliver(door) == Progress(sent=1)
 

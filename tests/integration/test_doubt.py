@@ -194,14 +194,21 @@ async def test_what_was_not_found_is_looked_for_anew_before_it_goes_later(
     assert len(house.mailer.accepted) == 3
 
 
-async def test_when_time_is_short_one_look_anew_is_enough(house: House, door: MailDoor) -> None:
-    house.mailer.mailboxes["audit"] = []
+async def test_when_time_is_short_too_one_look_anew_is_not_enough(house: House, door: MailDoor) -> None:
+    """The server is just up again, with the mails in its queue."""
+    late, house.mailer.mailboxes["audit"] = house.mailer.mailboxes["audit"], []
     await house.miss()
     await decided(house.door())
     house.now += PACE.deadline
     assert await delivery.deliver(house.door()) == Progress()
-    assert await decided(house.door()) == Progress(deferred=3)
-    assert await delivery.deliver(house.door()) == Progress(sent=3)
+    for _ in range(2):
+        assert await decided(house.door()) == Progress()
+        house.now += TICK
+    kept = house.mailer.mailboxes["audit"] = late[1:]
+    assert await decided(house.door()) == Progress(sent=len(kept))
+    house.now += PACE.audit_wait / audit.GAPS_MIN
+    assert await decided(house.door()) == Progress(deferred=1)
+    assert await delivery.deliver(house.door()) == Progress(sent=1)
 
 
 async def test_what_a_restored_register_did_not_know_to_have_left_is_looked_for_as_well(
@@ -329,6 +336,18 @@ async def test_what_was_given_up_goes_before_what_waits(
     again = {outgoing.envelope_id for outgoing in house.mailer.accepted[taken : taken + 3]}
     assert again == {outgoing.envelope_id for outgoing in house.mailer.accepted[:3]}
     assert "looked-for-anew" not in [record.getMessage() for record in caplog.records]
+
+
+async def test_it_goes_before_what_is_urgent_as_well(house: House, door: MailDoor) -> None:
+    """After hours without a mail server everything is."""
+    house.mailer.mailboxes["audit"] = []
+    await house.miss()
+    assert await decided(house.door()) == Progress(deferred=3)
+    await execute(house.register, "UPDATE outbox SET received_at = :old WHERE id > 1", old=house.now - PACE.deadline)
+    await execute(house.register, "UPDATE outbox SET round = 0, missed_at = NULL, sends = 0 WHERE id > 1")
+    assert (await delivery.deliver(replace(house.door(), pace=replace(PACE, chunk=1)))).sent
+    first = house.mailer.accepted[0].envelope_id
+    assert house.mailer.accepted[3].envelope_id == first
 
 
 async def test_one_whose_look_ends_the_turn_gives_the_others_their_turn(house: House, door: MailDoor) -> None:

@@ -13,7 +13,17 @@ from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
 from mailflow.register import directory
 from mailflow.register.acts import Verb
-from mailflow.wire.management import QuestionElement
+from mailflow.wire.codec import EXTENSION, to_bytes, write
+from mailflow.wire.management import (
+    MANAGEMENT,
+    AnswerElement,
+    ManagementFile,
+    ManagementHeader,
+    ManagementType,
+    QuestionElement,
+    StatusElement,
+)
+from mailflow.wire.questions import read_told_numbers
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_dem, dem_name, ges_part, mailed, mairie, multipart, signed
 from tests.support.operating import ACT, operate
@@ -126,3 +136,24 @@ async def test_a_number_that_was_asked_after_by_its_holder_goes_to_nobody_else(l
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
     assert not went_out.told
     assert went_out.named == {number}
+
+
+def _answer(desk: str, *references: tuple[str, str]) -> bytes:
+    """An `RGE` that tells these numbers by these references."""
+    questions = tuple(
+        QuestionElement(reference=reference, answer=AnswerElement(requests=(StatusElement(number=number),)))
+        for reference, number in references
+    )
+    header = ManagementHeader(file_type=ManagementType.ANSWER)
+    name = f"GES{desk}-202603021000-000001.xml"
+    document = ManagementFile(answered_file=name, header=header, questions=questions)
+    return to_bytes(write(document, MANAGEMENT, EXTENSION))
+
+
+def test_a_reference_that_was_of_one_request_after_the_other_tells_of_neither() -> None:
+    first, second, third = (f"0590226000000{n}59123" for n in (1, 2, 3))
+    told = recovery.Told()
+    told.by_questions(read_told_numbers(_answer("59123", ("R", first), ("S", third))))
+    told.by_questions(read_told_numbers(_answer("59123", ("R", second))))
+    assert [(reference, number) for _, reference, number in told.clearly_referred()] == [("S", third)]
+    assert told.named == {first, second, third}

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from mailflow.errors import Unavailable
+from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.ledger.differences import Kind
-from mailflow.mail import composing, delivery, recovery, rejecting, worker
+from mailflow.mail import composing, delivery, hindsight, recovery, rejecting, worker
 from mailflow.mail.hindsight import Hindsight, Loss, survey
+from mailflow.mail.ports import Folder
 from mailflow.mail.recovery import Recovered, Recovery, WentOut
 from mailflow.mail.rejecting import Refusal
 from mailflow.register import issuing
@@ -49,7 +50,10 @@ async def _restored(loser: Loser) -> tuple[Loss, Recovered]:
     return loss, await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
 
 
-async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_left(loser: Loser) -> None:
+@pytest.mark.parametrize("work_first", [True, False])
+async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_left(
+    loser: Loser, *, work_first: bool
+) -> None:
     house = loser.house
     await _decided(loser, a_letter(1))
     backup = await loser.back_up()
@@ -57,10 +61,11 @@ async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_
     assert (await loser.work()).sent == 2
     await house.register.close()
     loser.use(backup)
-    await loser.work()
-    assert (await stopped(loser), len(house.mailer.accepted)) == (SERVICE, 2)
+    if work_first:
+        await loser.work()
+        assert (await stopped(loser), len(house.mailer.accepted)) == (SERVICE, 2)
     loss, done = await _restored(loser)
-    assert (len(loss.unsent), done.sent) == (1, 1)
+    assert (len(loss.unsent), done.sent) == ((0, 0) if work_first else (1, 1)), "a worker has recorded it already"
     assert await _states(loser) == ["sent"]
     await resume(loser)
     assert (await loser.work()).sent == 1, "the answer to what was taken in again, as of old"
@@ -80,6 +85,25 @@ async def test_what_was_held_and_left_in_the_lost_time_is_not_released_again(los
     assert (await _restored(loser))[1].sent == 1
     released = await operate(house.register, Verb.RELEASE, house.now, states=["held"])
     assert not released.done
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_where_nothing_else_was_lost_it_is_recorded_before_anything_leaves(
+    loser: Loser, monkeypatch: pytest.MonkeyPatch, *, many: bool
+) -> None:
+    """And the register is not behind. Of many that left so the looks go on."""
+    house = loser.house
+    for sequence in (1, 2, 3):
+        await _decided(loser, a_letter(sequence))
+    backup = await loser.back_up()
+    assert (await loser.work()).sent == 3
+    await house.register.close()
+    loser.use(backup)
+    if many:
+        monkeypatch.setattr(hindsight, "NEWEST", 1)
+        monkeypatch.setattr(hindsight, "LOOKED_AT", 1)
+    assert not (await loser.work()).sent
+    assert (await _states(loser), await stopped(loser)) == (["sent"] * 3, "")
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -109,28 +133,39 @@ async def test_what_was_held_and_never_left_is_not_taken_for_sent(loser: Loser) 
     assert not (await survey(house.register, *loser.trails)).unsent
 
 
-async def test_while_the_mailboxes_are_away_answers_leave_unless_the_register_was_found_behind(loser: Loser) -> None:
+@pytest.mark.parametrize("why", [Unavailable("imap: away"), Misconfigured("imap: login refused")])
+async def test_while_the_mailboxes_are_away_answers_leave_unless_the_register_was_found_behind(
+    loser: Loser, why: MailflowError
+) -> None:
     house = loser.house
     await _decided(loser, a_letter(1))
     await _decided(loser, a_letter(2))
 
-    def away() -> tuple[object, object]:
-        raise Unavailable("imap: away")
+    looks: list[str] = []
 
-    door = replace(house.door(), hindsight=Hindsight(away))  # type: ignore[arg-type]  # nobody gets that far
+    def away() -> tuple[Folder, Folder]:
+        looks.append("")
+        raise why
+
+    door = replace(house.door(), hindsight=Hindsight(away))
     await issuing.stop(house.register, Act(by=SERVICE, why="behind"), house.now)
     assert not await delivery.deliver(door)
     await resume(loser)
     house.now += timedelta(minutes=1)
     assert (await delivery.deliver(door)).sent == 2
+    assert len(looks) == 1, "one that failed a moment ago is not tried again for that"
 
 
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("taken_in_before", [False, True])
-async def test_what_an_operator_refused_in_the_lost_time_waits_for_one(loser: Loser, *, taken_in_before: bool) -> None:
-    """Its sender was told that it is refused, once and for good."""
+async def test_what_an_operator_refused_in_the_lost_time_waits_for_one(
+    loser: Loser, *, taken_in_before: bool, named: bool
+) -> None:
+    """Its sender was told that it is refused, once and for good. Its Message-ID may tell nothing."""
     house = loser.house
     backup = await loser.back_up()
-    house.mailbox.deliver(a_letter(1))
+    letter = a_letter(1) if named else a_letter(1).replace(b"Message-ID:", b"X-Former-ID:")
+    house.mailbox.deliver(letter)
     await worker.receive(loser.door())
     if taken_in_before:
         backup = await loser.back_up()
