@@ -71,7 +71,7 @@ async def _opened(tx: Transaction, ids: Sequence[int]) -> list[Late]:
 
 
 async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -> set[int]:
-    """Put on record that these were looked at. Returns those that were not before, and still have no answer.
+    """Put on record that these were looked at. Returns those that were not before, and whose answer cannot leave yet.
 
     Until the end of the transaction none of them can be decided or have its answer frozen.
     """
@@ -81,12 +81,12 @@ async def note(tx: Transaction, answer: str, ids: Sequence[int], at: datetime) -
         noted |= {row.id for row in await tx.all(statement.returning(intake.c.id))}
     for batch in batches(sorted(noted)):
         answers = (
-            sa.select(outbox.c.intake_id, outbox.c.state)
-            .where(tx.among(outbox.c.intake_id, batch), outbox.c.kind == answer)
+            sa.select(outbox.c.intake_id, _on_its_way(outbox).label("on_its_way"))
+            .where(tx.among(outbox.c.intake_id, batch), _is_first_part_of(outbox, answer))
             .order_by(outbox.c.id)
             .with_for_update()
         )
-        noted -= {row.intake_id for row in await tx.all(answers) if row.state != OutboxState.QUEUED.value}
+        noted -= {row.intake_id for row in await tx.all(answers) if row.on_its_way}
     return noted
 
 
@@ -105,15 +105,13 @@ async def withdraw(tx: Transaction, kind: str, keys_: Sequence[str], reason: str
 
 
 async def withdraw_overtaken(tx: Transaction, kind: str, answer: str, ids: Sequence[int], reason: str) -> set[int]:
-    """Of these mails, those of this kind whose answer has its octets: not wanted any more, though sent in vain before.
+    """Of these mails, those of this kind whose answer can leave: not wanted any more, though sent in vain before.
 
     Returns them.
     """
     answers = outbox.alias()
     answered = sa.and_(
-        answers.c.intake_id == outbox.c.intake_id,
-        answers.c.kind == answer,
-        sa.or_(answers.c.raw.is_not(None), answers.c.sent_at.is_not(None)),
+        answers.c.intake_id == outbox.c.intake_id, _is_first_part_of(answers, answer), _on_its_way(answers)
     )
     overtaken: set[int] = set()
     for batch in batches(ids):
@@ -131,4 +129,14 @@ async def give_up(tx: Transaction, outbox_id: int, reason: str, at: datetime) ->
 async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> Sequence[sa.Row[Any]]:
     free = {"next_at": None, "sending_at": None, "lease_owner": None, "lease_until": None}
     values = {"state": OutboxState.WITHDRAWN.value, "reason": reason, **free}
+def _is_first_part_of(outgoing: sa.FromClause, answer: str) -> sa.ColumnElement[bool]:
+    """No other part tells when an answer can leave: the first may be frozen last, and none leaves before it."""
+    return sa.and_(outgoing.c.kind == answer, outgoing.c.part == 1)
+
+
+def _on_its_way(outgoing: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether it has its octets, or had them when it left."""
+    return sa.or_(outgoing.c.raw.is_not(None), outgoing.c.sent_at.is_not(None))
+
+
     return await tx.all(sa.update(outbox).where(which).values(**values).returning(outbox.c.id))

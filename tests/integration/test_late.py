@@ -19,12 +19,13 @@ from mailflow.mail.model import Recognition
 from mailflow.mail.ports import BeforeData, Outgoing, Sending, SendResult
 from mailflow.mail.stages import Drained, Stages
 from mailflow.register import Register
+from mailflow.register import outbox as outgoing
 from mailflow.register.database import Statements
 from tests.support.doors import PACE, House, InProcess
 from tests.support.fake_mailer import FakeMailer, Fate
 from tests.support.judging import a_mail, dem_part, mairie
 from tests.support.pki import shared_pki
-from tests.support.records import rows
+from tests.support.records import octets, rows
 
 NEVER_SECONDS = 3600.0
 STRANGER = b"From: a@b.example\r\n\r\nBonjour\r\n"
@@ -139,6 +140,39 @@ async def test_what_could_not_be_composed_has_a_receipt(house: House) -> None:
     house.now += PACE.late
     assert await acknowledge(door) == Progress(late=2)
     assert await outbox(house) == [("answer", "queued"), ("receipt", "queued")]
+
+
+async def all_but_the_first_part_frozen(house: House) -> None:
+    """Of the answer, as when it has very many attestations, and its letter cannot be composed for another hour."""
+    async with house.register.begin() as tx:
+        (order,) = await outgoing.claim_queued(tx, "composer", 1, house.now, house.now + PACE.lease)
+        await outgoing.freeze(tx, {order.id: [octets(b"two", message_id="<2@service.test>")]}, begin=2)
+        await outgoing.compose_later(tx, "composer", order.id, house.now + timedelta(hours=1), "memory")
+
+
+async def test_who_waits_for_the_first_part_of_an_answer_has_a_receipt(house: House) -> None:
+    """No other part leaves before that."""
+    door = house.door()
+    await worker.process(door)
+    await all_but_the_first_part_frozen(house)
+    house.now += PACE.late
+    await acknowledge(door)
+    await send_all(door)
+    assert await outbox(house) == [("answer", "queued"), ("answer", "composed"), ("receipt", "sent")]
+
+
+async def test_a_receipt_is_withdrawn_when_the_first_part_of_the_answer_is_there_and_not_before(house: House) -> None:
+    door = house.door()
+    house.now += PACE.late
+    await acknowledge(door)
+    await composing.compose(door)
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    await delivery.deliver(door)
+    await worker.process(door)
+    await all_but_the_first_part_frozen(house)
+    house.now += timedelta(minutes=30)
+    await delivery.deliver(door)
+    assert await outbox(house) == [("receipt", "sent"), ("answer", "queued"), ("answer", "composed")]
 
 
 async def test_an_answer_that_cannot_leave_needs_no_receipt_which_could_not_either(house: House) -> None:
