@@ -74,9 +74,9 @@ async def acknowledge(door: MailDoor) -> Progress:
 
 
 def _breaks_at_whatever_comes(found: Sequence[Recognition], mails: Sequence[lateness.Late]) -> bool:
-    """Of mails that were set aside it is known that each may break it alone: they are looked at once all the same."""
+    """What waits for a person may do so because it breaks it, each mail alone: it is looked at once all the same."""
     broken = all(isinstance(one, Undetermined) and one.anomaly.code is Code.INTERNAL_FAULT for one in found)
-    return broken and len(found) > 1 and not all(mail.set_aside for mail in mails)
+    return broken and len(found) > 1 and not all(mail.for_a_person for mail in mails)
 
 
 def _due(mail: lateness.Late, deadline: timedelta) -> datetime:

@@ -13,7 +13,7 @@ from mailflow.register import keys
 from mailflow.register.intake import context
 from mailflow.register.tables import awaited_file, intake, outbox
 from mailflow.register.transaction import Transaction, batches, fitting
-from mailflow.register.types import IntakeState, OutboxState
+from mailflow.register.types import FOR_A_PERSON, IntakeState, OutboxState
 from mailflow.register.vault import SealBroken
 
 _ANSWERED = IntakeState.ANSWERED.value
@@ -27,7 +27,7 @@ class Late:
     received_at: datetime
     turn_at: datetime | None
     """When its sender's rates let it be decided; None when they do not matter."""
-    set_aside: bool
+    for_a_person: bool
     """Nobody decides it before an operator has looked at it: perhaps it breaks whoever looks into it."""
     raw: bytes | None = field(repr=False)
     """None when there is nothing to look into, or nobody to be told."""
@@ -63,9 +63,12 @@ async def _opened(tx: Transaction, ids: Sequence[int]) -> list[Late]:
             if row.raw is not None and row.state != IntakeState.SAME_DELIVERY.value:
                 with contextlib.suppress(KeyError, SealBroken):
                     raw = tx.vault.open(content_keys[row.id], row.raw, context(row))
-            set_aside = row.state == IntakeState.SET_ASIDE.value
             late[row.id] = Late(
-                id=row.id, received_at=row.received_at, turn_at=row.turn_at, set_aside=set_aside, raw=raw
+                id=row.id,
+                received_at=row.received_at,
+                turn_at=row.turn_at,
+                for_a_person=row.state in FOR_A_PERSON,
+                raw=raw,
             )
     return [late[id_] for id_ in ids if id_ in late]
 

@@ -12,7 +12,7 @@ from mailflow.register.intake import context as raw_context
 from mailflow.register.outbox import BOUNCED, sent
 from mailflow.register.tables import intake, on_its_way, outbox, unanswered_mail
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import IntakeState, OutboxState
+from mailflow.register.types import FOR_A_PERSON, IntakeState, OutboxState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,7 @@ async def unanswered(tx: Transaction, limit: int) -> list[OutboxRow]:
 
 async def set_aside(tx: Transaction, limit: int) -> list[IntakeRow]:
     """Mails that wait for a person, the latest first."""
-    states = [IntakeState.SET_ASIDE.value, IntakeState.HELD.value]
-    statement = sa.select(*_intake_columns()).where(unanswered_mail, intake.c.state.in_(states))
+    statement = sa.select(*_intake_columns()).where(unanswered_mail, intake.c.state.in_(FOR_A_PERSON))
     rows = await tx.all(statement.order_by(intake.c.received_at.desc(), intake.c.id.desc()).limit(limit))
     return [_intake_row(row) for row in rows]
 

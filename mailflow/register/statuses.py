@@ -12,7 +12,7 @@ from mailflow.core.numbers import DeskCode, Territory, UniqueNumber
 from mailflow.register.requests import life_of
 from mailflow.register.tables import awaited_file, file, history, intake, request
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import IntakeState
+from mailflow.register.types import FOR_A_PERSON, IntakeState
 
 Name = tuple[DeskCode, str]
 """Desk and file name."""
@@ -72,14 +72,11 @@ async def awaited(tx: Transaction, names: Collection[Name]) -> dict[Name, Awaite
     columns = sa.select(awaited_file, intake.c.received_at, intake.c.state)
     joined = columns.join(intake, intake.c.id == awaited_file.c.intake_id)
     waiting = joined.where(intake.c.state != IntakeState.ANSWERED.value)
-    with_operator = (IntakeState.SET_ASIDE.value, IntakeState.HELD.value)
     found: dict[Name, AwaitedFile] = {}
     for batch in batches(sorted({name for _, name in names})):
         which = (tx.among(awaited_file.c.name, batch), awaited_file.c.desk.in_({desk for desk, _ in names}))
         for row in await tx.all(waiting.where(*which).order_by(intake.c.received_at, intake.c.id)):
-            waits = AwaitedFile(
-                digest=row.digest, received_at=row.received_at, with_operator=row.state in with_operator
-            )
+            waits = AwaitedFile(digest=row.digest, received_at=row.received_at, with_operator=row.state in FOR_A_PERSON)
             found.setdefault((row.desk, row.name), waits)
     return found
 

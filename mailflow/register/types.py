@@ -41,6 +41,10 @@ class IntakeState(StrEnum):
     SAME_DELIVERY = "same_delivery"
 
 
+FOR_A_PERSON = (IntakeState.SET_ASIDE.value, IntakeState.HELD.value)
+"""What nobody decides before an operator has looked at it."""
+
+
 class OutboxState(StrEnum):
     """Where an outgoing mail stands: without bytes, with frozen bytes, perhaps sent, surely sent, stopped, unwanted."""
 

@@ -17,8 +17,10 @@ from mailflow.mail.model import Recognition
 from mailflow.mail.pool import TaskFailed
 from mailflow.mail.worker import FAULTS_IN_A_ROW_MAX
 from mailflow.register import Register
+from mailflow.register.acts import Verb
 from tests.support.batches import drain, hurry, letter
 from tests.support.doors import PACE, House, InProcess
+from tests.support.operating import operate
 from tests.support.pool_parts import BREAKS
 from tests.support.records import rows
 
@@ -126,3 +128,18 @@ async def test_late_mails_that_were_set_aside_are_looked_at_once_though_each_bre
     door = replace(house.door(), judges=Broken())
     assert await acknowledge(door) == Progress(late=2)
     assert await acknowledge(door) == Progress()
+
+
+async def test_late_mails_that_a_person_holds_keep_no_other_one_from_its_receipt(house: House) -> None:
+    """Whoever finds what breaks the service may hold it: the same is known of it then as of what is set aside."""
+    door = house.door(pace=replace(PACE, chunk=2))
+    for number in range(2):
+        house.mailbox.deliver(POISON + letter(number))
+    await worker.receive(door)
+    await operate(house.register, Verb.HOLD, states=["received"])
+    house.mailbox.deliver(letter(2))
+    await worker.receive(door)
+    house.now += PACE.late
+    assert [await acknowledge(door) for _ in range(3)] == [Progress(late=2), Progress(late=1), Progress()]
+    (receipt,) = await rows(house.register, "SELECT intake_id FROM outbox WHERE kind = 'receipt'")
+    assert receipt.intake_id == 3
