@@ -129,9 +129,6 @@ async def give_up(tx: Transaction, outbox_id: int, reason: str, at: datetime) ->
     await _withdraw(tx, sa.and_(outbox.c.id == outbox_id, doubtful), reason)
 
 
-async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> Sequence[sa.Row[Any]]:
-    free = {"next_at": None, "sending_at": None, "lease_owner": None, "lease_until": None}
-    values = {"state": OutboxState.WITHDRAWN.value, "reason": reason, **free}
 def _is_first_part_of(outgoing: sa.FromClause, answer: str) -> sa.ColumnElement[bool]:
     """No other part tells when an answer can leave: the first may be frozen last, and none leaves before it."""
     return sa.and_(outgoing.c.kind == answer, outgoing.c.part == 1)
@@ -142,4 +139,7 @@ def _on_its_way(outgoing: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.or_(outgoing.c.raw.is_not(None), outgoing.c.sent_at.is_not(None))
 
 
+async def _withdraw(tx: Transaction, which: sa.ColumnElement[bool], reason: str) -> Sequence[sa.Row[Any]]:
+    free = {"next_at": None, "sending_at": None, "lease_owner": None, "lease_until": None}
+    values = {"state": OutboxState.WITHDRAWN.value, "reason": reason, **free}
     return await tx.all(sa.update(outbox).where(which).values(**values).returning(outbox.c.id))

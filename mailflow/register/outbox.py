@@ -277,7 +277,7 @@ async def _next(
     tx: Transaction, due: sa.Select[Any], at: datetime, limit: int, urgent_before: datetime | None, size_bytes_max: int
 ) -> list[int]:
     """Of those that are due as many as `limit` and the size of their sealed values allow; at least one."""
-    await rounds.come_in_anew(tx, rounds.OUT, due, at)
+    await rounds.come_in_anew(tx, due, at)
     return fitting(await rounds.in_turn(tx, rounds.OUT, due, limit, urgent_before), size_bytes_max)
 
 

@@ -1,11 +1,12 @@
 """Orders of several parts: when each part may leave, how far they are composed, and what their parts must agree in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from mailflow.register.tables import outbox
-from mailflow.register.transaction import Transaction
+from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
 
 _before = outbox.alias("part_before")
@@ -21,13 +22,30 @@ in_turn = sa.or_(
 """Whether the part before this one has left. Whoever looks for what a register lost knows an answer by its first part,
 and numbers by the `RET` in it, which come before the attestations: so nothing goes ahead of what tells of it."""
 _held = outbox.alias("part_held")
-behind_a_held_one = sa.exists().where(
-    _held.c.kind == outbox.c.kind,
-    _held.c.key == outbox.c.key,
-    _held.c.part < outbox.c.part,
-    _held.c.state == OutboxState.HELD.value,
+behind_a_held_one = sa.and_(
+    outbox.c.part > 1,  # nearly all are first parts: nothing is looked up for these
+    sa.exists().where(
+        _held.c.kind == outbox.c.kind,
+        _held.c.key == outbox.c.key,
+        _held.c.part < outbox.c.part,
+        _held.c.state == OutboxState.HELD.value,
+        _held.c.sent_at.is_(None),
+    ),
 )
-"""Whether a part before this one waits for somebody: then so does this one."""
+"""Whether a part before this one waits for somebody: then so does this one. One that came back has left before."""
+
+
+async def behind(tx: Transaction, ids: Sequence[int]) -> dict[int, int]:
+    """The parts that wait until these ones have left, each with the one that is ahead of it."""
+    one, part = outbox.alias("part_ahead"), outbox.alias("part_behind")
+    of_one_order = sa.and_(part.c.kind == one.c.kind, part.c.key == one.c.key)
+    after = sa.and_(of_one_order, part.c.part > one.c.part, part.c.next_at.is_not(None))
+    found: dict[int, int] = {}
+    for batch in batches(ids):
+        pairs = sa.select(part.c.id, one.c.id.label("ahead")).join_from(one, part, after)
+        unsent = pairs.where(tx.among(one.c.id, batch), one.c.sent_at.is_(None))
+        found |= {row.id: row.ahead for row in await tx.all(unsent)}
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,8 +88,11 @@ async def bytes_put_off(tx: Transaction) -> int:
 
 
 async def count_unsent(tx: Transaction, kind: str, most: int) -> int:
-    """How many mails of a kind have not left; no more than `most` are counted, and none that a person holds."""
-    waits = (on_its_way, outbox.c.kind == kind, outbox.c.state != OutboxState.HELD.value)
+    """How many mails of a kind have not left; no more than `most` are counted, and none that waits for a person.
+
+    So neither what is held nor what comes after it: whoever is to look at that may be away for days.
+    """
+    waits = (on_its_way, outbox.c.kind == kind, outbox.c.state != OutboxState.HELD.value, ~piecemeal.behind_a_held_one)
     some = sa.select(outbox.c.id).where(*waits).limit(most).subquery()
     (row,) = await tx.all(sa.select(sa.func.count().label("mails")).select_from(some))
     return int(row.mails)

@@ -8,7 +8,9 @@ and for one round of each other line. Within a round the mail that was received 
 line is long, nothing else counts.
 
 A mail on its way out that is put off loses its place, and comes in anew when it is due again: of whom nothing could be
-delivered to for hours thousands come due at once, and their old places would be before everybody else's.
+delivered to for hours thousands come due at once, and their old places would be before everybody else's. The further
+parts of a letter stand where the one does that they are behind, and come in anew with it. While it has not left they
+count for nothing: their place may be one in a backlog that is no more, which no other mail is to come after.
 
 What waits or is taken in when a register is restored stands before all rounds, in one line of its own: see `RESTORED`.
 """
@@ -48,7 +50,7 @@ class Queue:
     stages: Sequence[sa.ColumnElement[bool]]
     """Which mails are worked on together: an index has those of each in the order of their rounds."""
     in_turn: sa.ColumnElement[bool]
-    """Whether a mail that is due may be worked on: the others do not say which round that is."""
+    """Whether a mail that is due may be worked on: the others say neither which round that is nor where a line ends."""
 
 
 IN = Queue(line=intake.c.line, stages=(sa.true(),), in_turn=sa.true())
@@ -86,14 +88,15 @@ async def places(tx: Transaction, queue: Queue, lines: Sequence[str], at: dateti
     return found
 
 
-async def come_in_anew(tx: Transaction, queue: Queue, due: sa.Select[Any], at: datetime) -> None:
-    """Give places to those of these mails, which are due, that have none any more; the oldest first."""
-    mails = queue.line.table.c
-    placeless = due.with_only_columns(mails.id, queue.line.label("line")).where(mails.round.is_(None))
-    rows = await tx.all(placeless.order_by(mails.received_at, mails.id).limit(PLACES_AT_ONCE))
-    rounds = await places(tx, queue, [row.line for row in rows], at)
-    placed = sa.update(queue.line.table).where(mails.id == sa.bindparam("b_id")).values(round=sa.bindparam("b_round"))
-    await tx.run(placed, [{"b_id": row.id, "b_round": round_} for row, round_ in zip(rows, rounds, strict=True)])
+async def come_in_anew(tx: Transaction, due: sa.Select[Any], at: datetime) -> None:
+    """Give places to those of these outgoing mails, which are due, that have none any more; the oldest first."""
+    placeless = due.with_only_columns(outbox.c.id, outbox.c.recipient).where(outbox.c.round.is_(None))
+    rows = await tx.all(placeless.order_by(outbox.c.received_at, outbox.c.id).limit(PLACES_AT_ONCE))
+    rounds = await places(tx, OUT, [row.recipient for row in rows], at)
+    anew = dict(zip((row.id for row in rows), rounds, strict=True))
+    anew |= {part: anew[ahead] for part, ahead in (await piecemeal.behind(tx, list(anew))).items()}
+    placed = sa.update(outbox).where(outbox.c.id == sa.bindparam("b_id")).values(round=sa.bindparam("b_round"))
+    await tx.run(placed, [{"b_id": id_, "b_round": round_} for id_, round_ in anew.items()])
 
 
 async def in_turn(
@@ -145,7 +148,7 @@ async def _ends(tx: Transaction, queue: Queue, lines: Collection[str], at: datet
     for batch in batches(sorted(lines)):
         rounds = (
             sa.select(line.label("line"), mails.round, sa.func.count().label("mails"))
-            .where(tx.among(line, batch), mails.next_at <= at, mails.round.is_not(None))
+            .where(tx.among(line, batch), mails.next_at <= at, mails.round.is_not(None), queue.in_turn)
             .group_by(line, mails.round)
         )
         for row in await tx.all(rounds):

@@ -172,7 +172,14 @@ partial_index(
     where=outbox.c.next_at.is_not(None),
 )
 partial_index(
-    "ix_outbox_line", outbox.c.recipient, outbox.c.round, outbox.c.next_at, where=outbox.c.next_at.is_not(None)
+    "ix_outbox_line",
+    outbox.c.recipient,
+    outbox.c.round,
+    outbox.c.next_at,
+    outbox.c.part,
+    outbox.c.kind,
+    outbox.c.key,
+    where=outbox.c.next_at.is_not(None),
 )
 # Nearly always empty. PostgreSQL, which counts what was sent as well, would take most for such ones, and read them all.
 partial_index(
@@ -194,6 +201,8 @@ partial_index(
     outbox.c.state,
     outbox.c.sent_at,
     outbox.c.intake_id,
+    outbox.c.part,
+    outbox.c.key,
     where=on_its_way,
 )
 partial_index(

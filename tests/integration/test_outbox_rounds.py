@@ -1,6 +1,6 @@
 """Outgoing mails go round their recipients too: a flood of answers to one keeps nobody else's answer waiting."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,14 +8,19 @@ import pytest
 
 from mailflow.mail import composing, delivery, worker
 from mailflow.register import Register, Transaction, outbox, rounds
+from mailflow.register.acts import Verb
 from tests.support.doors import PACE, House
 from tests.support.fake_mailer import Fate
 from tests.support.judging import CONSEIL, MAIRIE, RECEIVED_AT, conseil, dem_part, mailed, mairie, signed
+from tests.support.operating import operate
 from tests.support.records import LATER, NOW, ROOMY, a_draft, arrival, octets, rows, take_in
 
 ROUND = 3
 FLOOD = 20
 HOUR = timedelta(hours=1)
+
+
+KeepBack = Callable[[Transaction, int], Awaitable[object]]
 
 
 class Outbox:
@@ -61,6 +66,18 @@ class Outbox:
         async with self.register.begin() as tx:
             await outbox.defer(tx, "me", [one.id for one in found], until, "later")
         return [one.recipient for one in found]
+
+    async def keep_back_a_letter_in_parts(self, keep_back: KeepBack) -> None:
+        """A backlog of one line is worked off, but for its last letter, whose first part is kept back."""
+        await self.order(*["in parts"] * 6 * ROUND)
+        async with self.register.begin() as tx:
+            *_, last = found = await outbox.claim_queued(tx, "me", 50, NOW, LATER)
+            parts = [octets(b"one"), octets(b"two", message_id="<2@service.test>")]
+            await outbox.freeze(tx, {one.id: parts[: 2 if one is last else 1] for one in found})
+        others = [one.id for one in await self.claim() if one.id != last.id]
+        async with self.register.begin() as tx:
+            await outbox.mark_sent(tx, others, NOW)
+            await keep_back(tx, last.id)
 
 
 @pytest.fixture
@@ -141,6 +158,54 @@ async def test_a_part_of_an_answer_stands_where_the_answer_does(out: Outbox) -> 
         await outbox.freeze(tx, {found[-1].id: parts})
     told = await rows(out.register, "SELECT part, round FROM outbox WHERE state = 'composed' ORDER BY part")
     assert [tuple(row) for row in told] == [(1, 1), (2, 1)]
+
+
+async def put_off(tx: Transaction, first: int) -> None:
+    await outbox.defer(tx, "me", [first], LATER, "450")
+
+
+async def hold(tx: Transaction, first: int) -> None:
+    await outbox.hold(tx, "me", [first], "refused: 552", NOW)
+
+
+kept_back = pytest.mark.parametrize("keep_back", [put_off, hold])
+
+
+@kept_back
+async def test_a_part_whose_turn_has_not_come_keeps_no_other_mail_of_its_line_waiting(
+    out: Outbox, keep_back: KeepBack
+) -> None:
+    """It has the place that it was given in a backlog that is no more, and would have all later ones come after it."""
+    await out.keep_back_a_letter_in_parts(keep_back)
+    await out.order(*["other"] * FLOOD, "in parts")
+    assert sorted(await out.compose(ROUND + 1)) == ["in parts"] + ["other"] * ROUND
+    while await out.compose():
+        pass
+    assert sorted(await out.send(ROUND + 1)) == ["in parts"] + ["other"] * ROUND
+
+
+@kept_back
+async def test_a_part_comes_in_anew_with_the_one_that_it_is_behind(out: Outbox, keep_back: KeepBack) -> None:
+    await out.keep_back_a_letter_in_parts(keep_back)
+    await out.order(*["other"] * FLOOD)
+    while await out.compose():
+        pass
+    await operate(out.register, Verb.RELEASE, states=["held"])
+    for _part in range(2):
+        assert sorted(await out.send(ROUND + 1, at=LATER)) == ["in parts"] + ["other"] * ROUND
+
+
+async def test_a_part_keeps_its_place_when_one_that_has_left_before_it_goes_once_more(out: Outbox) -> None:
+    async def leave(tx: Transaction, first: int) -> None:
+        await outbox.mark_sent(tx, [first], NOW)
+
+    await out.keep_back_a_letter_in_parts(leave)
+    await out.order(*["other"] * FLOOD)
+    place = "SELECT round FROM outbox WHERE part = 2"
+    before = await rows(out.register, place)
+    await operate(out.register, Verb.RESEND, states=["sent"])
+    assert await out.claim(ROUND)
+    assert await rows(out.register, place) == before == [(5,)]
 
 
 URGENT = PACE.deadline / 2 + HOUR

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register, clocks, doubt, lateness, outbox, queues, rates
+from mailflow.register import Register, clocks, doubt, lateness, outbox, piecemeal, queues, rates
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
 from tests.support.records import LATER, NOW, ROOMY, a_draft, claim, claim_solo, frozen, take_in
@@ -85,6 +85,9 @@ async def test_what_has_not_left_is_counted_without_looking_at_any_mail(register
             assert await queues.count_unsent(tx, kind, 9) == 2
     if (found := await plans(register, [one for one in asked if "count(*) AS mails" in one[0]])) is not None:
         assert len([plan for plan in found if "COVERING INDEX ix_outbox_on_its_way (kind=?)" in plan]) == 3, found
+        ahead = [plan for plan in found if re.match("(SCAN|SEARCH) part_held", plan)]
+        assert len(ahead) == 3
+        assert all(plan.endswith("(kind=? AND key=? AND part<?)") for plan in ahead), "what is before a further part"
 
 
 async def test_of_the_outgoing_mails_too_what_is_deferred_or_leased_is_passed_over(register: Register) -> None:
@@ -117,6 +120,19 @@ async def test_a_place_in_the_outbox_is_found_without_reading_what_waits(registe
         assert len(mails) == 3
         assert all("USING COVERING INDEX ix_outbox_" in plan for plan in mails), found
         assert not any("TEMP B-TREE" in plan for plan in found), found
+        before = [plan for plan in found if re.match("(SCAN|SEARCH) part_before", plan)]
+        assert len(before) == len(mails)
+        assert all(plan.endswith("(kind=? AND key=? AND part=?)") for plan in before), found
+
+
+async def test_the_parts_behind_those_that_come_in_anew_are_found_by_their_order(register: Register) -> None:
+    ids = await frozen(register, 3)
+    with listening(lambda statement: "AS ahead" in statement) as asked:
+        async with register.read() as tx:
+            assert await piecemeal.behind(tx, ids) == {}
+    if (found := await plans(register, asked)) is not None:
+        tables = [plan for plan in found if re.match("(SCAN|SEARCH) part_", plan)]
+        assert [re.sub(r".* \(", "(", plan) for plan in tables] == ["(rowid=?)", "(kind=? AND key=? AND part>?)"], found
 
 
 async def test_what_has_lost_its_place_is_found_without_looking_at_what_has_one(register: Register) -> None:

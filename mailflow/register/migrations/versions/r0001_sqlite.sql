@@ -340,9 +340,9 @@ CREATE INDEX ix_outbox_kept ON outbox (sent_at, id) WHERE raw IS NOT NULL AND in
 
 CREATE INDEX ix_outbox_lease ON outbox (lease_owner, lease_until, state) WHERE lease_until IS NOT NULL
 
-CREATE INDEX ix_outbox_line ON outbox (recipient, round, next_at) WHERE next_at IS NOT NULL
+CREATE INDEX ix_outbox_line ON outbox (recipient, round, next_at, part, kind, "key") WHERE next_at IS NOT NULL
 
-CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id) WHERE state != 'sent' AND state != 'withdrawn'
+CREATE INDEX ix_outbox_on_its_way ON outbox (kind, received_at, id, state, sent_at, intake_id, part, "key") WHERE state != 'sent' AND state != 'withdrawn'
 
 CREATE INDEX ix_outbox_placeless ON outbox (state, received_at, id, next_at, lease_until, recipient) WHERE round IS NULL AND next_at IS NOT NULL
 
