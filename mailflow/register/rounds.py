@@ -104,16 +104,17 @@ async def in_turn(
 ) -> dict[int, int]:
     """Of mails that are due, selected by `id` and `size_bytes`, the next ones with their sizes, `limit` at most.
 
-    Those received until `urgent_before` come first, the oldest first; the others as their rounds have it. What is to
-    come before all rounds comes before these, too.
+    Those received until `urgent_before` come first, the oldest first; the others as their rounds have it. Before both
+    comes what is `FIRST`.
     """
     mails = queue.line.table.c
     first = (mails.received_at, mails.id)
     due = due.limit(limit)
     found: dict[int, int] = {}
     if urgent_before is not None:
-        before_all = due.where(mails.round == FIRST).order_by(*first)
-        found |= {row.id: row.size_bytes for row in await tx.all(before_all)}
+        if queue is OUT:
+            before_all = due.where(mails.round == FIRST).order_by(*first)
+            found |= {row.id: row.size_bytes for row in await tx.all(before_all)}
         urgent = due.where(mails.received_at <= urgent_before).order_by(*first)
         found |= {row.id: row.size_bytes for row in await tx.all(urgent)}
     if len(found) < limit:
