@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
@@ -107,17 +107,9 @@ class Pace:
     """How long what is to be recorded of one send waits for others, while there are any: they share a commit."""
 
 
-@dataclass(slots=True)
-class Streak:
-    """What this process has seen of late: who is to blame when mails fail, they or something that all of them need."""
-
-    faults: int = 0
-    """Mails that failed for good, each alone, since one was decided."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailDoor:
-    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports, all but a streak."""
+    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports."""
 
     register: Register
     mailbox: Mailbox
@@ -144,7 +136,6 @@ class MailDoor:
     meter: Meter = UNMEASURED
     disk_used: Callable[[], float | None] = lambda: None
     """Part of the disk that the register lies on, when it lies on one of ours."""
-    streak: Streak = field(default_factory=Streak)
     present: bool = False
     """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 

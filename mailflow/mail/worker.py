@@ -18,12 +18,12 @@ from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail import room
 from mailflow.mail.deciding import STOPPED_AGAIN, ClockBehind, Decision, Judged, decide, judge, require_no_earlier
-from mailflow.mail.door import MailDoor, Progress, current_terms, next_attempt, tell_failed
+from mailflow.mail.door import MailDoor, Progress, current_terms, tell_failed
 from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, Taken, Transaction, arrivals, clocks, intake, presence
+from mailflow.register import Hold, Taken, Transaction, arrivals, blame, clocks, intake, presence
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival
 from mailflow.registrar import StaleDirectory, Terms
 
@@ -31,10 +31,6 @@ CHUNKS_A_POLL = 4
 """How many chunks one poll reads at most before it puts them away: one move then serves them all."""
 FETCH_SECONDS_MAX = 900.0
 """How long one poll reads mails of a slow server: what is left comes with the next one, so that a turn is bounded."""
-
-FAULTS_IN_A_ROW_MAX = 10
-"""So many mails are set aside by faults of ours with none decided between. What befalls more is hardly their fault:
-memory is short, say, or an upgrade is broken. They wait, and are tried again and again."""
 
 log = logging.getLogger(__name__)
 
@@ -279,7 +275,6 @@ async def _attempt_chunk(
     try:
         for portion in judged.get():
             done += await decide(door, terms, portion)
-            door.streak.faults = 0
             left -= {mail.id for mail, _ in portion}
     except (Unavailable, Misconfigured) as error:
         await _give_back(door, sorted(left), None if done else error, refund=False)
@@ -317,7 +312,6 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
         try:
             (portion,) = await judge(door, [mail])
             done += await decide(door, terms, portion)
-            door.streak.faults = 0
         except (Unavailable, Misconfigured) as error:
             await _give_back(door, [mail.id], None if done else error, refund=True)
             return done + Progress(retried=1)
@@ -333,13 +327,12 @@ async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Pro
         if mail.attempts < door.pace.attempts_max:
             await intake.release(tx, door.owner, [mail.id], refund=False)
             return Progress(retried=1)
-        door.streak.faults += 1
-        if (beyond := door.streak.faults - FAULTS_IN_A_ROW_MAX) > 0:
-            until = next_attempt(door, beyond)
-            await intake.release(tx, door.owner, [mail.id], refund=True, until=until)
-            event(log, "nobody-decided", level=logging.ERROR, intake=mail.id, in_a_row=door.streak.faults)
+        at = door.clock()
+        if not await blame.allowance(tx, at):
+            await intake.release(tx, door.owner, [mail.id], refund=True, until=at + door.pace.lease)
+            event(log, "nobody-decided", level=logging.ERROR, intake=mail.id)
             return Progress(retried=1)
-        decision = Decision(door=door, at=door.clock())
+        decision = Decision(door=door, at=at)
         decision.set_aside(mail, Code.INTERNAL_FAULT, f"third strike: {_describe(error)}")
         await decision.write(tx)
     return decision.announce()

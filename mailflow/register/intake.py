@@ -1,5 +1,6 @@
 """Mails that were taken in: their octets, whose turn it is, and what became of each."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,8 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailflow.core.anomalies import Code
-from mailflow.register import gates, issuing, journal, keys, rounds
+from mailflow.log import event
+from mailflow.register import blame, gates, issuing, journal, keys, rounds
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival, Kept, digest, message_token, others
+from mailflow.register.blame import REFUNDED, UNDONE
 from mailflow.register.tables import intake
 from mailflow.register.transaction import LeaseLost, Transaction, batches, fitting
 from mailflow.register.types import IntakeState
@@ -18,10 +21,8 @@ from mailflow.register.vault import SealBroken
 _NAMED = ("account", "mailbox", "uidvalidity", "uid")
 """What names a mail on a server (RFC 3501 section 2.3.1.1)."""
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
-REFUNDED = sa.case((intake.c.attempts > 0, intake.c.attempts - 1), else_=0)
-"""Of the attempts: the last one was none, since the mail was not to blame."""
-UNDONE = sa.case((intake.c.solo.is_(True), REFUNDED), else_=intake.c.attempts)
-"""Likewise, where some mails may be leased with others: those were not counted."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ async def claim_chunk(
 async def claim_solo(
     tx: Transaction, owner: str, at: datetime, lease_until: datetime, attempts_max: int
 ) -> Claimed | None:
-    """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside.
+    """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside, or wait.
 
     Of those that a restore has put first none but the first that is due, none while somebody is at one of them, and
     none while no numbers are given: what follows in the line may hang on what comes before it.
@@ -193,7 +194,7 @@ async def claim_solo(
         .with_for_update(skip_locked=not restored)
     )
     spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
-    await _set_aside(tx, [row.id for row in spent], "third strike", at)
+    await _set_aside(tx, sorted(row.id for row in spent), "third strike", at, lease_until)
     left = alone.where(intake.c.attempts < attempts_max)
     ids = [row.id for row in await tx.all(left.order_by(intake.c.received_at, intake.c.id).limit(1))]
     attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
@@ -220,7 +221,15 @@ async def _expire(tx: Transaction, at: datetime) -> None:
             await tx.run(sa.update(intake).where(tx.among(intake.c.id, batch)).values(solo=True, **_FREE))
 
 
-async def _set_aside(tx: Transaction, ids: Sequence[int], why: str, at: datetime) -> None:
+async def _set_aside(tx: Transaction, failed: Sequence[int], why: str, at: datetime, until: datetime) -> None:
+    """Those that `blame` allows; the others have their last attempt again, at `until`."""
+    allowed = await blame.allowance(tx, at) if failed else 0
+    ids, spared = failed[:allowed], failed[allowed:]
+    for batch in batches(spared):
+        wait = sa.update(intake).where(tx.among(intake.c.id, batch))
+        await tx.run(wait.values(attempts=REFUNDED, next_at=until, **_FREE))
+    for id_ in spared:
+        event(log, "nobody-decided", level=logging.ERROR, intake=id_)
     settled: dict[str, Any] = {
         "state": IntakeState.SET_ASIDE.value,
         "reason": Code.INTERNAL_FAULT.value,
@@ -263,7 +272,7 @@ async def _lease(tx: Transaction, ids: Sequence[int], values: Mapping[str, Any],
                     counted=row.turn_at is not None or row.round == rounds.RESTORED,
                 )
             )
-    await _set_aside(tx, broken, "seal broken", at)
+    await _set_aside(tx, broken, "seal broken", at, values["lease_until"])
     return claimed
 
 

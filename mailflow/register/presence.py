@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from mailflow.errors import MailflowError
 from mailflow.log import event, fault
-from mailflow.register.intake import UNDONE
+from mailflow.register.blame import UNDONE
 from mailflow.register.tables import intake, on_its_way, outbox, worker_sign
 from mailflow.register.transaction import Register, Transaction
 from mailflow.register.types import OutboxState

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mailflow.core.model import SenderCode
 from mailflow.core.rates import Account, Budget, Load, Rates, Turn
-from mailflow.register.intake import REFUNDED
+from mailflow.register.blame import REFUNDED
 from mailflow.register.tables import intake, sender, spending
 from mailflow.register.transaction import LeaseLost, Transaction, batches
 

@@ -1,5 +1,7 @@
 """Who is to blame when mails fail: one of them falls alone, but what befalls all of them is the surroundings' fault."""
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +15,12 @@ from mailflow.mail.door import Progress
 from mailflow.mail.judge import Unjudged
 from mailflow.mail.late import acknowledge
 from mailflow.mail.letter import Composed, Composition
-from mailflow.mail.model import Recognition
+from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.pool import TaskFailed
-from mailflow.mail.worker import FAULTS_IN_A_ROW_MAX
 from mailflow.register import Register
-from mailflow.register.acts import Verb
+from mailflow.register.acts import OWED, Verb
+from mailflow.register.blame import FAULTS_IN_A_ROW_MAX
+from mailflow.register.presence import take_over
 from tests.support.batches import drain, hurry, letter
 from tests.support.doors import PACE, House, InProcess
 from tests.support.operating import operate
@@ -38,6 +41,14 @@ async def house(register: Register, monkeypatch: pytest.MonkeyPatch) -> House:
     return made
 
 
+class _Killed(BaseException):
+    """What nothing catches: the worker's own process is gone."""
+
+
+def _short_of_memory() -> None:
+    raise TaskFailed("memory")
+
+
 async def states(house: House) -> Counter[str]:
     return Counter(row.state for row in await rows(house.register, "SELECT state FROM intake"))
 
@@ -46,13 +57,9 @@ async def test_what_befalls_every_mail_is_blamed_on_few_and_the_others_are_answe
     house: House,
 ) -> None:
     """Memory is short, say, or an upgrade is broken: else the whole queue would be set aside within minutes."""
-
-    def short_of_memory() -> None:
-        raise TaskFailed("memory")
-
     for number in range(FAULTS_IN_A_ROW_MAX + MORE):
         house.mailbox.deliver(letter(number))
-    house.judges.trouble = short_of_memory
+    house.judges.trouble = _short_of_memory
     door = house.door()
     drained = await drain(door)
     assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE}
@@ -64,6 +71,68 @@ async def test_what_befalls_every_mail_is_blamed_on_few_and_the_others_are_answe
     house.now += PACE.defer_most
     assert (await drain(door)).progress.answered == MORE
     assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "answered": MORE}
+
+
+async def test_batches_restarts_and_further_workers_have_no_ten_of_their_own(house: House) -> None:
+    """Each batch by cron is a process of its own, and so is each worker that systemd starts anew."""
+    for number in range(2 * FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(letter(number))
+    house.judges.trouble = _short_of_memory
+    for batch in range(4):
+        await drain(house.door(f"batch {batch}"))
+        assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": FAULTS_IN_A_ROW_MAX + MORE}
+        house.now += PACE.lease
+    house.judges.trouble = lambda: None
+    assert (await drain(house.door("mended"))).progress.answered == FAULTS_IN_A_ROW_MAX + MORE
+
+
+async def test_two_workers_at_once_set_aside_one_more_each_at_most(house: House) -> None:
+    """Neither sees what the other is about to write."""
+    for number in range(2 * FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(letter(number))
+    house.judges.trouble = _short_of_memory
+    await asyncio.gather(drain(house.door("one")), drain(house.door("two")))
+    assert (await states(house))["set_aside"] in (FAULTS_IN_A_ROW_MAX, FAULTS_IN_A_ROW_MAX + 1)
+
+
+async def test_a_worker_that_is_killed_whatever_it_judges_blames_few_too(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fatal(InProcess):
+        async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
+            raise _Killed
+
+    for number in range(FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(letter(number))
+    await worker.receive(house.door())
+    for life in range(PACE.attempts_max * (FAULTS_IN_A_ROW_MAX + MORE) + 3):
+        with contextlib.suppress(_Killed, BaseExceptionGroup):
+            await worker.process(replace(house.door(f"life {life}"), judges=Fatal()))
+        await take_over(house.register, f"life {life + 1}", house.now)
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE}
+    assert sum(record.message == "nobody-decided" for record in caplog.records) == MORE
+    assert await worker.process(house.door()) == Progress(), "they wait, as long as a lease lasts"
+    house.now += PACE.lease
+    assert (await drain(house.door())).progress.answered == MORE
+
+
+async def test_mails_that_were_set_aside_are_judged_again_by_an_operators_word_and_blamed_anew(house: House) -> None:
+    async def rejudge() -> None:
+        weighed = await operate(house.register, Verb.REJUDGE, house.now, reasons=OWED)
+        assert len(weighed.done) == FAULTS_IN_A_ROW_MAX
+
+    for number in range(FAULTS_IN_A_ROW_MAX + MORE):
+        house.mailbox.deliver(letter(number))
+    house.judges.trouble = _short_of_memory
+    await drain(house.door())
+    await rejudge()
+    await drain(house.door())
+    assert await states(house) == {"set_aside": FAULTS_IN_A_ROW_MAX, "received": MORE}, "it was not mended"
+    await rejudge()
+    house.judges.trouble = lambda: None
+    house.now += PACE.lease
+    await drain(house.door())
+    assert await states(house) == {"answered": FAULTS_IN_A_ROW_MAX + MORE}
 
 
 async def test_mails_that_break_the_judge_do_not_keep_others_waiting_however_many_there_are(house: House) -> None:

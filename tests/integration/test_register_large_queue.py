@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.register import Register, clocks, doubt, lateness, outbox, piecemeal, queues, rates
+from mailflow.register import Register, blame, clocks, doubt, lateness, outbox, piecemeal, queues, rates
 from mailflow.register.presence import take_over
 from mailflow.register.tables import metadata
 from tests.support.records import LATER, NOW, ROOMY, a_draft, claim, claim_solo, frozen, take_in
@@ -170,6 +170,15 @@ async def test_clocks_are_looked_at_without_reading_what_is_over(register: Regis
         assert len(found) == 8
         for plan in found:
             assert re.search(r"INDEX ix_(intake_(turn|lease|due)|outbox_(round|due|lease|sending)) \(", plan), plan
+
+
+async def test_who_is_to_blame_is_found_without_looking_at_more_than_a_few_mails(register: Register) -> None:
+    with listening(lambda statement: "settled_at" in statement) as asked:
+        async with register.read() as tx:
+            assert await blame.allowance(tx, NOW) == blame.FAULTS_IN_A_ROW_MAX, "nothing was ever decided"
+    if (found := await plans(register, asked)) is not None:
+        (plan,) = found  # and none that sorts
+        assert "USING INDEX ix_intake_kept (settled_at<?)" in plan
 
 
 async def test_late_answers_are_found_without_looking_at_those_that_left(register: Register) -> None:
