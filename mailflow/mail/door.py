@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
@@ -109,7 +109,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailDoor:
-    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports."""
+    """Everything a stage needs. Frozen: what changes lies in the register and behind the ports, all but `spared`."""
 
     register: Register
     mailbox: Mailbox
@@ -136,6 +136,8 @@ class MailDoor:
     meter: Meter = UNMEASURED
     disk_used: Callable[[], float | None] = lambda: None
     """Part of the disk that the register lies on, when it lies on one of ours."""
+    spared: dict[int, int] = field(default_factory=dict)
+    """Attempts that the surroundings ended, the how manieth by mail, as long as the register counts them."""
     present: bool = False
     """Others see that it lives (`register.presence`): only then may it hold those for dead who do not seem to."""
 

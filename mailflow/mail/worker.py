@@ -23,7 +23,7 @@ from mailflow.mail.mime import glance
 from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.overlap import Outcome, overlapped
 from mailflow.mail.ports import Listing
-from mailflow.register import Hold, Taken, Transaction, arrivals, blame, clocks, intake, presence
+from mailflow.register import Hold, LeaseLost, Taken, Transaction, arrivals, blame, clocks, intake, presence
 from mailflow.register.arrivals import UIDVALIDITY_END, Arrival
 from mailflow.registrar import StaleDirectory, Terms
 
@@ -277,7 +277,7 @@ async def _attempt_chunk(
             done += await decide(door, terms, portion)
             left -= {mail.id for mail, _ in portion}
     except (Unavailable, Misconfigured) as error:
-        await _give_back(door, sorted(left), None if done else error, refund=False)
+        await _give_back(door, sorted(left), None if done else error)
     except Exception as error:  # noqa: BLE001  one of these mails is poison: the job wrapper finds out which
         tell_failed(log, "chunk-failed", error, mails=len(left))
         async with door.register.begin() as tx:
@@ -285,7 +285,7 @@ async def _attempt_chunk(
     else:
         if left:
             event(log, "left-for-later", mails=len(left))
-            await _give_back(door, sorted(left), None, refund=False)
+            await _give_back(door, sorted(left), None)
         return done
     return done + Progress(retried=len(left))
 
@@ -296,6 +296,8 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
     As many as a chunk has, and about as long as a lease lasts, since whatever else waits is to have its turn. `done`:
     what the turn has come to so far; with it.
     """
+    if door.spared:  # the database was away when they were to be given back, or another worker had them by then
+        await _give_back(door, sorted(door.spared), None)
     until = door.clock() + door.pace.lease
     for _ in range(door.pace.chunk):
         at = door.clock()
@@ -313,7 +315,10 @@ async def _go_on_alone(door: MailDoor, terms: Terms, done: Progress) -> Progress
             (portion,) = await judge(door, [mail])
             done += await decide(door, terms, portion)
         except (Unavailable, Misconfigured) as error:
-            await _give_back(door, [mail.id], None if done else error, refund=True)
+            # Who had it for longer than its lease, and lost it by that, may have been held up by the mail itself.
+            if not isinstance(error, LeaseLost) or door.clock() < at + door.pace.lease:
+                door.spared[mail.id] = mail.attempts
+            await _give_back(door, [mail.id], None if done else error)
             return done + Progress(retried=1)
         except Exception as error:  # noqa: BLE001  the third strike sets this mail aside, the queue moves on
             return done + await _strike(door, mail, error)
@@ -338,14 +343,17 @@ async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Pro
     return decision.announce()
 
 
-async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | None, *, refund: bool) -> None:
-    """The mails are not to blame: they are free again at once, and the stage backs off.
+async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | None) -> None:
+    """The mails are not to blame: they are free again at once, no attempt at them counts, and the stage backs off.
 
-    When even that fails the leases run out by themselves. Enrolments that changed are no reason to back off, nor is
-    what befell the rest of a chunk (None): the next turn finds out whether it lasts.
+    When even that fails the leases run out by themselves, and what is spared is for the next turn. Enrolments that
+    changed are no reason to back off, nor is what befell the rest of a chunk (None): the next turn finds out whether
+    it lasts.
     """
     async with door.register.begin() as tx:
-        await intake.release(tx, door.owner, ids, refund=refund)
+        await intake.release(tx, door.owner, ids, refund=False)
+        await blame.refund(tx, door.spared)
+    door.spared.clear()
     if error is not None and not isinstance(error, StaleDirectory):
         raise error
 

@@ -5,6 +5,7 @@ ended was none, and what befalls one mail after the other is hardly their fault:
 broken. Both are told from the register, which outlives a worker and is the same for all of them.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import takewhile
 
@@ -39,3 +40,13 @@ async def allowance(tx: Transaction, at: datetime) -> int:
     fault = (IntakeState.SET_ASIDE.value, Code.INTERNAL_FAULT.value)
     in_a_row = takewhile(lambda row: (row.state, row.reason) == fault, await tx.all(latest))
     return FAULTS_IN_A_ROW_MAX - sum(1 for _ in in_a_row)
+
+
+async def refund(tx: Transaction, attempts: Mapping[int, int]) -> None:
+    """These attempts, the how manieth by mail, were none, whoever has the mail by now.
+
+    Nothing is taken off a mail that is decided, nor when so many are not counted any more: another has given it back.
+    """
+    for id_, attempt in attempts.items():
+        counted = sa.update(intake).where(intake.c.id == id_, intake.c.attempts >= attempt)
+        await tx.run(counted.where(intake.c.settled_at.is_(None)).values(attempts=intake.c.attempts - 1))

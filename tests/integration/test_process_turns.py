@@ -1,7 +1,9 @@
 """One turn that decides: mails that must run alone follow one another, and nobody pays for what the surroundings do."""
 
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +12,11 @@ from mailflow import registrar
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.mail import composing, worker
 from mailflow.mail.door import MailDoor, Progress
-from mailflow.register import LeaseLost, intake
-from tests.support.doors import PACE, House
+from mailflow.mail.judge import Unjudged
+from mailflow.mail.model import Verdict
+from mailflow.register import LeaseLost, Register, Transaction, intake
+from mailflow.register.presence import take_over
+from tests.support.doors import PACE, House, InProcess
 from tests.support.judging import a_mail, dem_part
 from tests.support.pool_parts import BREAKS
 from tests.support.records import damage_keys, execute, rows
@@ -100,6 +105,98 @@ async def test_surroundings_that_fail_end_the_turn_and_cost_no_attempt(
         assert begun == 3
     assert await attempts(house) == [("answered", 1), ("received", 0), ("received", 0)]
     assert await worker.process(door) == Progress(answered=2, registered=2)
+
+
+class Away:
+    """The register of a door, whose every transaction fails from the end of a judgement on, as often as is said."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        begin, judge = Register.begin, InProcess.judge
+        self.is_away, self.times = False, times
+
+        @contextlib.asynccontextmanager
+        async def perhaps(register: Register) -> AsyncIterator[Transaction]:
+            if self.is_away:
+                raise Unavailable("the database: away")
+            async with begin(register) as tx:
+                yield tx
+
+        async def and_then_away(judges: InProcess, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
+            verdicts = await judge(judges, mails, at)
+            self.is_away, self.times = self.times > 0, self.times - 1
+            return verdicts
+
+        monkeypatch.setattr(Register, "begin", perhaps)
+        monkeypatch.setattr(InProcess, "judge", and_then_away)
+
+
+async def test_a_database_that_is_away_when_an_attempt_is_given_back_too_costs_none(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await left_by_a_killed_worker(house, letter(0))
+    blips = Away(house, monkeypatch, PACE.attempts_max + 1)
+    for _ in range(PACE.attempts_max + 1):
+        with pytest.raises(Unavailable):
+            await worker.process(door)
+        blips.is_away = False
+        assert len(door.spared) == 1
+        house.now += PACE.lease
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+    assert (await attempts(house), door.spared) == ([("answered", 1)], {})
+
+
+async def test_an_attempt_that_could_not_be_given_back_is_as_soon_as_the_register_can_be_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no lease has run out yet."""
+    door = await left_by_a_killed_worker(house, letter(0))
+    blips = Away(house, monkeypatch, 1)
+    with pytest.raises(Unavailable):
+        await worker.process(door)
+    with pytest.raises(Unavailable):
+        await worker.process(door)
+    blips.is_away = False
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+    assert await attempts(house) == [("answered", 1)]
+
+
+async def taken_from(house: House, door: MailDoor, monkeypatch: pytest.MonkeyPatch, after: timedelta) -> None:
+    """One turn, in the middle of which another worker frees what this one has."""
+    judge = InProcess.judge
+
+    async def and_then_gone(judges: InProcess, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
+        verdicts = await judge(judges, mails, at)
+        house.now += after
+        assert await take_over(house.register, "another", house.now) == 1
+        return verdicts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcess, "judge", and_then_gone)
+        with pytest.raises(LeaseLost):
+            await worker.process(door)
+
+
+async def test_what_another_worker_took_over_meanwhile_was_no_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sessions of this one had ended, and it lives."""
+    door = await left_by_a_killed_worker(house, letter(0))
+    for _ in range(PACE.attempts_max + 1):
+        await taken_from(house, door, monkeypatch, timedelta(0))
+        assert await attempts(house) == [("received", 0)]
+    assert await worker.process(door) == Progress(answered=1, registered=1)
+
+
+async def test_what_another_takes_once_its_lease_is_over_was_an_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the mail that takes so long."""
+    door = await left_by_a_killed_worker(house, letter(0))
+    for count in range(1, PACE.attempts_max + 1):
+        await taken_from(house, door, monkeypatch, PACE.lease)
+        assert await attempts(house) == [("received", count)]
+    assert await worker.process(door) == Progress()
+    assert await attempts(house) == [("set_aside", PACE.attempts_max)]
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -86,3 +86,22 @@ async def test_mails_of_which_none_opens_any_more_are_not_all_set_aside(register
         assert await claim(register) == []
     found = await rows(register, "SELECT state, attempts, count(*) FROM intake WHERE state = 'received' GROUP BY 1, 2")
     assert [tuple(row) for row in found] == [("received", 0, MORE)]
+
+
+async def refunded(register: Register, id_: int, attempt: int) -> int:
+    """How many attempts then count."""
+    async with register.begin() as tx:
+        await blame.refund(tx, {id_: attempt})
+    ((count,),) = await rows(register, "SELECT attempts FROM intake")
+    return int(count)
+
+
+async def test_an_attempt_that_was_none_is_taken_off_once_whoever_has_the_mail_by_now(register: Register) -> None:
+    await take_in(register, 1)
+    await execute(register, "UPDATE intake SET solo = :yes, attempts = 1", yes=True)
+    mail = await claim_solo(register, "another")
+    assert mail is not None
+    assert [await refunded(register, mail.id, 2) for _ in range(2)] == [1, 1]
+    async with register.begin() as tx:
+        await intake.settle(tx, "another", [settlement(mail.id)], NOW)
+    assert await refunded(register, mail.id, 1) == 1, "it is decided"

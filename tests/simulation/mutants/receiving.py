@@ -12,7 +12,7 @@ from mailflow.mail import worker
 from mailflow.mail.door import MailDoor
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
-from mailflow.register import Transaction, intake
+from mailflow.register import Transaction, blame, intake
 from mailflow.register.arrivals import Arrival, Taken
 from mailflow.register.tables import intake as intake_table
 from tests.simulation.mutants.planting import mutant
@@ -127,9 +127,9 @@ def attempts_are_counted_after_the_attempt(patch: pytest.MonkeyPatch) -> None:
             await count(args[0], [claimed.id], -1)
         return claimed
 
-    async def only_now(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
+    async def only_now(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool, **later: Any) -> None:
         await count(tx, ids, 0 if refund else 1)
-        await release(tx, owner, ids, refund=False)
+        await release(tx, owner, ids, refund=False, **later)
 
     patch.setattr(intake, "claim_solo", not_yet)
     patch.setattr(intake, "release", only_now)
@@ -139,10 +139,14 @@ def attempts_are_counted_after_the_attempt(patch: pytest.MonkeyPatch) -> None:
 def the_surroundings_cost_an_attempt(patch: pytest.MonkeyPatch) -> None:
     release = intake.release
 
-    async def without_refund(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool) -> None:
-        await release(tx, owner, ids, refund=False)
+    async def without_refund(tx: Transaction, owner: str, ids: Sequence[int], *, refund: bool, **later: Any) -> None:
+        await release(tx, owner, ids, refund=False, **later)
+
+    async def nothing(tx: Transaction, attempts: Mapping[int, int]) -> None:
+        pass
 
     patch.setattr(intake, "release", without_refund)
+    patch.setattr(blame, "refund", nothing)
 
 
 @mutant
