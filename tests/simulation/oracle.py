@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from mailflow.core import numbers
 from mailflow.core.model import Operation
+from mailflow.mail.audit import GAPS_MIN
 from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
 from mailflow.wire.writer import STATES
@@ -34,7 +35,7 @@ from tests.simulation.copies import Copies, names
 from tests.simulation.glimpses import Files, Glimpse, glimpses
 from tests.simulation.letters import Document, Expected, Letter
 from tests.simulation.lives import Life, explanations
-from tests.simulation.service import AUDIT_WAIT, DEADLINE, RESERVE, SENDING_MAX
+from tests.simulation.service import AUDIT_WAIT, DEADLINE, LEASE, RESERVE, SENDING_MAX
 from tests.simulation.simulation import Run
 from tests.simulation.wishes import Requests
 from tests.simulation.world import STALL, Transfer
@@ -139,12 +140,13 @@ def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterat
 
 
 def _copies_are_excused(run: Run) -> Iterator[str]:
-    """An identical copy goes out only by an operator, or when the audit mailbox was asked in vain, and then once more
-    after a copy had had its time."""
+    """An identical copy goes out only by an operator, or when the audit mailbox was asked in vain, then once more after
+    a copy had had its time, and of late."""
     by_id: dict[str, list[Transfer]] = defaultdict(list)
     for transfer in run.world.transfers:
         by_id[transfer.message_id].append(transfer)
     patience = AUDIT_WAIT - STALL - SLACK
+    fresh = AUDIT_WAIT / GAPS_MIN + LEASE + STALL + SLACK
     # One that is being sent again when it comes back may be ordered twice, and go out once.
     bounced = {one.message_id for one in run.world.bounces}
     for id_, ordered in run.sent_again.items():
@@ -162,6 +164,11 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
                 yield f"{id_} was sent again while the first sending could be under way"
             if not late and not urgent:
                 yield f"{id_} was sent again although its copy could be seen, or too early"
+            deferred = [
+                one.at for one in run.world.deferrals if one.message_id == id_ and first.at < one.at < second.at
+            ]
+            if asked and (second.at - asked[-1] > fresh or any(asked[-1] < at for at in deferred)):
+                yield f"{id_} was sent again though nobody had looked for it of late, or since it was deferred"
 
 
 def _nothing_is_numbered_while_numbers_are_stopped(run: Run) -> Iterator[str]:

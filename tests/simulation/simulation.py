@@ -31,7 +31,7 @@ from tests.simulation.service import House, Worker
 from tests.simulation.story import Part, Story
 from tests.simulation.successions import Word
 from tests.simulation.switch import ACT, Spell, Stop, Switch
-from tests.simulation.world import CALM, PROCESS, WEATHERS, PowerCut, Process, World
+from tests.simulation.world import CALM, LATE_COPIES, PROCESS, QUEUED_COPIES, WEATHERS, PowerCut, Process, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,8 @@ NEWS_EVERY, NEWS_LIKELY = 5, 0.3
 """Of so many seeds one has what is new dispatched again and again, by two at once."""
 BOUNCES_EVERY, BOUNCES_LIKELY = 5, 0.15
 """Of so many seeds one has reports that answers did not arrive, though they did."""
+AWAY_EVERY, AWAY_ROUNDS = 3, 6
+"""Of so many seeds one has so many quiet rounds first in which the mail server is away."""
 RATES_EVERY = 5
 """Of so many seeds one has senders that may send so `FEW` mails in an hour that some wait for their turn."""
 FEW, MANY = 4, 1_000_000_000
@@ -148,6 +150,7 @@ class Simulation:
         mails_an_hour = FEW if seed % RATES_EVERY == RATES_EVERY - 2 else MANY
         self.house = House(world, url, chunk=rng.choice((2, 5, 50)), mails_an_hour=mails_an_hour)
         world.meanwhile = self._others_go_on
+        world.late_copies = LATE_COPIES if seed % AWAY_EVERY else QUEUED_COPIES
         world.bounce = BOUNCES_LIKELY if seed % BOUNCES_EVERY == BOUNCES_EVERY - 1 else 0.0
         self.size = size = size_of(seed)
         self.late_list_at = rng.choice((size.steps // 2, size.steps + LATE_ROUNDS))
@@ -248,6 +251,7 @@ class Simulation:
         done = 0
         for number in range(ROUNDS_MAX):
             self.house.late_list_is_out |= self.size.steps + number >= self.late_list_at
+            self.world.server_is_away = self.world.late_copies is QUEUED_COPIES and number < AWAY_ROUNDS
             await self._turns([(self.rng.randrange(len(self.workers)), TURNS)])
             if await self._is_done():
                 done += 1

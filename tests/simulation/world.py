@@ -15,7 +15,7 @@ from email.policy import compat32
 
 from mailflow.errors import Unavailable
 from mailflow.mail.model import FetchedMail, Lying
-from mailflow.mail.ports import BeforeData, Listing, Outgoing, SendResult
+from mailflow.mail.ports import BeforeData, Listing, Outgoing, Sending, SendResult
 from tests.simulation.bounces import Bounced, Naming, is_answer, report
 from tests.simulation.cast import AUDIT
 from tests.support.fake_mailer import FakeMailer, Fate
@@ -33,6 +33,8 @@ FATES = {fate: 3 if fate in {Fate.LOSE_MAIL, Fate.LOSE_REPLY} else 1 for fate in
 """What may happen to a mail, and how likely beside the others."""
 LATE_COPIES = tuple(timedelta(minutes=minutes) for minutes in (0, 5, 60, 100, 100))
 """How long a copy takes to the audit mailbox; the longest is longer than anybody waits for it."""
+QUEUED_COPIES = (*LATE_COPIES, *[timedelta(hours=6)] * len(LATE_COPIES))
+"""Where the mail server will be away for a while, with some of them in its queue."""
 LATE_BOUNCES = tuple(timedelta(minutes=minutes) for minutes in (0, 5, 15))
 """How long a report takes that a mail did not arrive: less than a quiet round, so that an operator still sees to it."""
 SIZE_BYTES_MAX = 100_000
@@ -113,6 +115,14 @@ class Question:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """That the mail server would not have a mail now."""
+
+    message_id: str
+    at: datetime
+
+
 class World:
     """See the module. `weather` may be changed at any time."""
 
@@ -127,8 +137,11 @@ class World:
         self.mailbox = FakeMailbox(clock=lambda: self.now, size_bytes_max=SIZE_BYTES_MAX, trouble=self.seam)
         self.audit = FakeMailbox(clock=lambda: self.now, size_bytes_max=SIZE_BYTES_MAX)
         self.server = FakeMailer()
+        self.server_is_away = False
+        self.late_copies: Sequence[timedelta] = LATE_COPIES
         self.transfers: list[Transfer] = []
         self.questions: list[Question] = []
+        self.deferrals: list[Deferral] = []
         self.bounce = 0.0
         """How likely an answer is reported not to have arrived, while anything goes wrong at all."""
         self.bounces: list[Bounced] = []
@@ -221,6 +234,8 @@ class World:
             await asyncio.sleep(0)
 
     def fate(self) -> Fate:
+        if self.server_is_away:
+            return Fate.DEFER_AT_ONCE
         if self.rng.random() >= self.weather.fates:
             return Fate.ACCEPT
         return self.rng.choices(list(FATES), weights=list(FATES.values()))[0]
@@ -229,7 +244,7 @@ class World:
         """See to the copies of what the server has accepted since."""
         fresh, self._taken_over = self.server.accepted[self._taken_over :], len(self.server.accepted)
         for outgoing in fresh:
-            late = self.rng.choice(LATE_COPIES) if self.weather.fates else LATE_COPIES[0]
+            late = self.rng.choice(self.late_copies) if self.weather.fates else LATE_COPIES[0]
             transfer = Transfer(
                 recipient=outgoing.recipient,
                 message_id=message_id(outgoing.raw),
@@ -344,6 +359,8 @@ class MailServer:
         if fate is Fate.LOSE_MAIL:
             world.forge(outgoing)
         result = await world.server.send(outgoing, slowly)
+        if result.state is Sending.DEFERRED and result.detail != "taken":
+            world.deferrals.append(Deferral(message_id=message_id(outgoing.raw), at=world.now))
         world.take_over()
         world.seam("sending")
         return result
