@@ -1,6 +1,7 @@
 """Faults in telling desks what others did."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -41,21 +42,27 @@ def behind_each_dispatch_one_change_is_never_told(patch: pytest.MonkeyPatch) -> 
 @mutant
 def a_dispatch_is_ordered_in_a_second_transaction(patch: pytest.MonkeyPatch) -> None:
     queue, tell = telling._queue, telling._dispatch
+    waiting: ContextVar[list[Sequence[Any]]] = ContextVar("waiting")
+
+    async def remember(tx: Transaction, *order: Any) -> None:
+        if (orders := waiting.get(None)) is None:
+            await queue(tx, *order)
+        else:
+            orders.append(order)
 
     async def told(register: Register, stream: Stream, terms: JobTerms, at: datetime) -> Window:
-        waiting: list[Sequence[Any]] = []
-
-        async def remember(tx: Transaction, *order: Any) -> None:
-            waiting.append(order)
-
-        with pytest.MonkeyPatch.context() as meanwhile:
-            meanwhile.setattr(telling, "_queue", remember)
+        orders = list[Sequence[Any]]()
+        before = waiting.set(orders)  # of this task alone: several dispatch at once
+        try:
             window = await tell(register, stream, terms, at)
-        for order in waiting:
+        finally:
+            waiting.reset(before)
+        for order in orders:
             async with register.begin() as tx:
                 await queue(tx, *order)
         return window
 
+    patch.setattr(telling, "_queue", remember)
     patch.setattr(telling, "_dispatch", told)
 
 
