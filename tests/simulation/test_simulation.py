@@ -68,7 +68,8 @@ def test_every_promise_survives_on_sqlite(job: Job, crew: Crew) -> None:
 @pytest.mark.one_in(100)
 @pytest.mark.parametrize("job", [pytest.param(Job(likely_first(name), name), id=name) for name in MUTANTS])
 def test_a_planted_fault_is_found(job: Job, crew: Crew) -> None:
-    assert crew.found(job), f"nobody noticed that {job.mutant}"
+    assert (tale := crew.found(job)), f"nobody noticed that {job.mutant}"
+    assert not tale.findings[0].startswith(("TypeError", "AttributeError")), "it does not fit what it is planted into"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from mailflow.mail.door import MailDoor
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
 from mailflow.register import Transaction, blame, intake
-from mailflow.register.arrivals import Arrival, Taken
+from mailflow.register.arrivals import Arrival
 from mailflow.register.tables import intake as intake_table
 from tests.simulation.mutants.planting import mutant
 
@@ -34,11 +34,9 @@ def mails_are_moved_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_uid_that_is_on_record_is_that_mail(patch: pytest.MonkeyPatch) -> None:
-    async def by_uid(
-        door: MailDoor, haul: worker._Haul, listing: Listing, on_record: Mapping[int, Taken]
-    ) -> Sequence[int]:
-        seen = await door.mailbox.look(listing, [*on_record])
-        haul.ours |= {mail: on_record[mail.uid].digest is not None for mail in seen}
+    async def by_uid(door: MailDoor, haul: worker._Haul, listing: Listing) -> Sequence[int]:
+        seen = await door.mailbox.look(listing, [*haul.on_record])
+        haul.ours |= {mail: haul.on_record[mail.uid].digest is not None for mail in seen}
         return ()
 
     patch.setattr(worker, "_tell_apart", by_uid)
