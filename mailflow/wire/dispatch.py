@@ -122,7 +122,8 @@ def read_creations(content: bytes) -> ReturnedCreations:
             if element.number and element.revision == 1
         ),
         named=(
-            *(element.number for element in document.requests if element.number and element.revision != 1),
+            # Of a refused change the number is what the desk has written, which may be any.
+            *(one.number for one in document.requests if one.number and one.revision and one.revision > 1),
             *(one.number for element in document.requests for one in element.anomalies if one.number),
         ),
     )

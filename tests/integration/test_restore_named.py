@@ -6,14 +6,17 @@ from datetime import date
 import pytest
 
 from mailflow.core import numbers
-from mailflow.core.model import Right
+from mailflow.core.anomalies import Code
+from mailflow.core.model import Operation, Right
 from mailflow.core.order import Holder
 from mailflow.mail import entities, recovery, worker
 from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
 from mailflow.register import directory
 from mailflow.register.acts import Verb
-from mailflow.wire.codec import EXTENSION, to_bytes, write
+from mailflow.wire.codec import EXTENSION, NUU, to_bytes, write
+from mailflow.wire.dispatch import read_creations
+from mailflow.wire.envelope import ROOT, VERSIONS, AnomalyElement, Header, InterfaceFile, RequestElement
 from mailflow.wire.management import (
     MANAGEMENT,
     AnswerElement,
@@ -136,6 +139,22 @@ async def test_a_number_that_was_asked_after_by_its_holder_goes_to_nobody_else(l
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
     assert not went_out.told
     assert went_out.named == {number}
+
+
+@pytest.mark.parametrize("written", ["0590226999999591AB", "no number"])
+def test_a_number_that_a_refused_change_names_is_none_that_went_out(written: str) -> None:
+    """It would be kept, and the counter go beyond it, to its end; or nothing could be read of it at all."""
+    refused = RequestElement(number=written, anomalies=(AnomalyElement(code=Code.NUMBER_UNKNOWN, severity="erreur"),))
+    changed = RequestElement(number="059022600000159123", revision=2)
+    document = InterfaceFile(
+        version=VERSIONS[-1],
+        answered_file=dem_name(4),
+        answered_digest="ab",
+        header=Header(file_type=Operation.RETURN),
+        requests=(refused, changed),
+    )
+    returned = read_creations(to_bytes(write(document, ROOT, NUU)))
+    assert (returned.numbers, returned.named) == ((), ("059022600000159123",))
 
 
 def _answer(desk: str, *references: tuple[str, str]) -> bytes:
