@@ -10,7 +10,6 @@ from mailflow.core.anomalies import Code
 from mailflow.core.model import Operation, Right
 from mailflow.core.order import Holder
 from mailflow.mail import entities, recovery, worker
-from mailflow.mail.hindsight import survey
 from mailflow.mail.recovery import Recovery
 from mailflow.register import directory
 from mailflow.register.acts import Verb
@@ -29,10 +28,9 @@ from mailflow.wire.management import (
 from mailflow.wire.questions import read_told_numbers
 from tests.support.fake_mailer import Fate
 from tests.support.judging import a_dem, dem_name, ges_part, mailed, mairie, multipart, signed
-from tests.support.operating import ACT, operate
-from tests.support.pki import shared_pki
+from tests.support.operating import operate
 from tests.support.records import rows
-from tests.support.restored import Loser, a_letter, resume, unexplained
+from tests.support.restored import Loser, a_letter, recover, resume, unexplained, what_went_out
 
 
 async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Loser) -> None:
@@ -55,14 +53,10 @@ async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Los
     await house.register.close()
     loser.use(backup)
     del house.mailbox.folders["Processed"][:]
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    loss, went_out = await what_went_out(loser)
     assert not went_out.numbers
     assert went_out.named == {number}
-    todo = Recovery(loss=loss, went_out=went_out, jump=0)
-    assert (await recovery.recover(house.register, processed, "service", todo, ACT, house.now)).reserved == 1
+    assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).reserved == 1
     await resume(loser)
     house.mailbox.deliver(a_letter(4))
     await loser.work()
@@ -100,13 +94,9 @@ async def test_a_number_that_only_an_answer_to_a_question_tells_is_given_to_the_
     assert (await loser.work()).sent == 1
     await house.register.close()
     loser.use(backup)
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    loss, went_out = await what_went_out(loser)
     assert went_out.told == {number}
-    todo = Recovery(loss=loss, went_out=went_out, jump=0)
-    assert (await recovery.recover(house.register, processed, "service", todo, ACT, house.now)).reserved == 1
+    assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).reserved == 1
     await resume(loser)
     await loser.work()
     found = await rows(
@@ -133,10 +123,7 @@ async def test_a_number_that_was_asked_after_by_its_holder_goes_to_nobody_else(l
     loser.use(backup)
     del house.mailbox.folders["Processed"][:]
     del house.mailer.mailboxes["audit"][0]
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
+    _, went_out = await what_went_out(loser)
     assert not went_out.told
     assert went_out.named == {number}
 

@@ -7,10 +7,10 @@ import pytest
 
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.ledger.differences import Kind
-from mailflow.mail import composing, delivery, hindsight, recovery, rejecting, worker
+from mailflow.mail import composing, delivery, hindsight, rejecting, worker
 from mailflow.mail.hindsight import Hindsight, Loss, survey
 from mailflow.mail.ports import Folder
-from mailflow.mail.recovery import Recovered, Recovery, WentOut
+from mailflow.mail.recovery import Recovered, Recovery
 from mailflow.mail.rejecting import Refusal
 from mailflow.register import issuing
 from mailflow.register.acts import Verb
@@ -18,11 +18,9 @@ from mailflow.register.cases import MAIL, Filter
 from mailflow.register.issuing import SERVICE
 from mailflow.register.journal import Act
 from tests.support.fake_mailer import Fate
-from tests.support.judging import mairie
 from tests.support.operating import ACT, operate
-from tests.support.pki import shared_pki
 from tests.support.records import rows
-from tests.support.restored import Loser, a_letter, resume, stopped
+from tests.support.restored import Loser, a_letter, recover, resume, stopped, what_went_out
 from tests.support.sheets import mend, read_sheet
 
 
@@ -41,13 +39,8 @@ async def _states(loser: Loser) -> list[str]:
 
 async def _restored(loser: Loser) -> tuple[Loss, Recovered]:
     """As `mailflow restore` with the archive's key does it."""
-    house = loser.house
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
-    ours = [shared_pki().service_ec.der]
-    went_out: WentOut = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
-    todo = Recovery(loss=loss, went_out=went_out, jump=0)
-    return loss, await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+    loss, went_out = await what_went_out(loser)
+    return loss, await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))
 
 
 @pytest.mark.parametrize("work_first", [True, False])

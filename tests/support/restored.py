@@ -185,19 +185,26 @@ async def stopped(loser: Loser) -> str:
     return "" if stop is None else stop.by
 
 
+async def what_went_out(loser: Loser) -> tuple[Loss, WentOut]:
+    """What is lost, and what the answers of that time say; the desk's own key stands for the archive's."""
+    _, audit = loser.trails
+    loss, ours = await behind(loser), [shared_pki().service_ec.der]
+    return loss, await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
+
+
+async def recover(loser: Loser, todo: Recovery) -> Recovered:
+    processed, _ = loser.trails
+    return await recovery.recover(loser.house.register, processed, "service", todo, ACT, loser.house.now)
+
+
 async def recovered(loser: Loser, *, jump: bool) -> Recovered:
-    """As `mailflow restore` does it; the desk's own key stands for the archive's."""
-    house = loser.house
-    processed, audit = loser.trails
-    loss = await survey(house.register, processed, audit)
+    """As `mailflow restore` does it."""
+    loss, went_out = await what_went_out(loser)
     assert len(loss.answers) == 3
-    went_out = WentOut()
-    if not jump:
-        ours = [shared_pki().service_ec.der]
-        went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
-        assert not went_out.sealed
-    todo = Recovery(loss=loss, went_out=went_out, jump=JUMP if jump else 0)
-    return await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+    assert not went_out.sealed
+    if jump:
+        went_out = WentOut()
+    return await recover(loser, Recovery(loss=loss, went_out=went_out, jump=JUMP if jump else 0))
 
 
 async def behind(loser: Loser) -> Loss:
