@@ -53,6 +53,12 @@ class Acknowledgement(WireModel):
     files: Annotated[tuple[AcknowledgedFile, ...], Items("fichier")] = Field(default=(), alias="listeFichier")
 
 
+class _Whole(WireModel):
+    """Of an `accuse` what we read of it again; a reader's model has nothing that must be there."""
+
+    anomalies: Annotated[tuple[AnomalyElement, ...], Items("anomalie")] = Field(default=(), alias="listeAnomalie")
+
+
 def read_codes(content: bytes) -> frozenset[str]:
     """The codes of the anomalies of the mail as a whole; none of what is no such document."""
     try:
@@ -61,7 +67,7 @@ def read_codes(content: bytes) -> frozenset[str]:
         return frozenset()
     if root.tag != f"{{{EXTENSION}}}{ACKNOWLEDGEMENT}":
         return frozenset()
-    document, _ = read(root, Acknowledgement, f"/{ACKNOWLEDGEMENT}")
+    document, _ = read(root, _Whole, f"/{ACKNOWLEDGEMENT}")
     return frozenset(anomaly.code for anomaly in document.anomalies if anomaly.code)
 
 

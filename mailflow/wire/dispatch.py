@@ -13,7 +13,7 @@ from mailflow.core.order import Deregistration
 from mailflow.errors import MailflowError
 from mailflow.wire.codec import NUU, read, to_bytes, write
 from mailflow.wire.envelope import ROOT, VERSIONS, Header, InterfaceFile, RequestElement
-from mailflow.wire.names import FileName, Kind, parse_name
+from mailflow.wire.names import FileName, FileNameError, Kind, parse_name
 from mailflow.wire.writer import STATES
 from mailflow.wire.xml import XmlLimits, XmlRefused, parse
 
@@ -113,8 +113,12 @@ def read_creations(content: bytes) -> ReturnedCreations:
     document = _document(content)
     if not document.answered_digest or not document.answered_file:
         raise NotOfTheService("the document is no RET file")
+    try:
+        desk = parse_name(document.answered_file).desk
+    except FileNameError:
+        raise NotOfTheService("the document answers no file of the interface") from None
     return ReturnedCreations(
-        desk=parse_name(document.answered_file).desk,
+        desk=desk,
         digest=document.answered_digest,
         numbers=tuple(
             (position, element.number)

@@ -16,9 +16,10 @@ from mailflow.mail.fields import MimeError
 from mailflow.mail.imap_syntax import UnreadableResponseError
 from mailflow.mail.pem import PemError
 from mailflow.mail.trust.revocation_list import RevocationList, UnusableList
-from mailflow.wire.dispatch import NotOfTheService, read_told
+from mailflow.wire.acknowledgement import read_codes
+from mailflow.wire.dispatch import NotOfTheService, read_creations, read_told
 from mailflow.wire.names import FileNameError, parse_name
-from mailflow.wire.questions import NotAnAnswer, read_answers, read_questions
+from mailflow.wire.questions import NotAnAnswer, read_questions, read_told_numbers
 from mailflow.wire.reader import read_file
 from tests.fuzz import corpus
 from tests.fuzz.reading import read
@@ -93,11 +94,13 @@ def question_file(octets: bytes) -> None:
 
 
 def answers(octets: bytes) -> None:
-    """What a desk reads of the service: `RET`, `DIS` and `RGE` files."""
-    with contextlib.suppress(NotOfTheService):
-        read_told(octets)
+    """What a desk reads of the service, and we after a loss: `RET`, `DIS` and `RGE` files, acknowledgements."""
+    for reader in (read_told, read_creations):
+        with contextlib.suppress(NotOfTheService):
+            reader(octets)
     with contextlib.suppress(NotAnAnswer):
-        read_answers(octets)
+        read_told_numbers(octets)
+    read_codes(octets)
 
 
 def file_name(octets: bytes) -> None:

@@ -32,13 +32,13 @@ REPORT = HERE / "SEEDS.md"
 PLAYED = ("mailflow", "tests/simulation/*.py", ":!tests/simulation/test_*.py")
 """What makes a seed the story that it is: whatever else changes, it was played."""
 TABLE = HERE / "MUTANTS.md"
-MUTANT_SEEDS = range(0, 120 * WHOLE_EVERY, WHOLE_EVERY)
+MUTANT_SEEDS = range(0, 240 * WHOLE_EVERY, WHOLE_EVERY)
 """A planted fault is to be noticed in one of these, which are whole stories."""
 HEAD = """# Planted faults
 
 Each is one mistake that somebody could make (`tests/simulation/mutants`), under a sentence that says what it breaks.
 The number is how many whole stories are played, from the first, until a promise is broken; the limit in the tests is
-120. Written by `python -m tests.simulation mutants`.
+240. Written by `python -m tests.simulation mutants`.
 
 | fault | stage | stories |
 | --- | --- | --- |
