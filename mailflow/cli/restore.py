@@ -37,7 +37,7 @@ ROUND = 1_000
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Look back to that day, instead of to two days before the last mails that the register knows.",
+    help="Look back to that day, if it is before that from two days before the last mails that the register knows.",
 )
 @act_options
 @click.pass_obj

@@ -23,6 +23,7 @@ from mailflow.register import (
     accounts,
     acts,
     cases,
+    doubt,
     intake,
     issuing,
     journal,
@@ -127,7 +128,10 @@ class Mending:
                 this = Filter(outgoing=[known.id])
                 (item,) = await cases.lock(tx, this)
                 if item.kind != RECEIPT and item.sends == one.sends:
-                    done += len((await acts.perform(tx, Verb.RESEND, this, self.act, self.at)).done)
+                    again = (await acts.perform(tx, Verb.RESEND, this, self.act, self.at)).done
+                    done += len(again)
+                    for item in again:
+                        await doubt.go_again(tx, item.id, self.at)
         return done
 
     async def _record_sent(self, these: Sequence[Difference], _sheet: Sheet) -> int:

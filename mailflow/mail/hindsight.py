@@ -12,9 +12,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from email.parser import BytesHeaderParser
+from email.policy import default
 from hashlib import sha256
 
 from mailflow.core.calendar import legal_day
@@ -22,8 +25,10 @@ from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail.composer import further_message_id
 from mailflow.mail.kinds import ANSWER
+from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder, Listing
-from mailflow.register import Register, Transaction, issuing, outbox, restoring
+from mailflow.register import Register, departures, issuing, restoring
+from mailflow.register.departures import Copies
 from mailflow.register.journal import Act
 
 NEWEST = 200
@@ -57,12 +62,14 @@ class Seen:
 
     Of the audit mailbox only what may be ours: of mails of others there may be any number.
     """
+    after: int
+    """The UID up to which all was accounted for before."""
     unseen: int = 0
     """So many more would have to be looked at before it could be told whether anything is lost."""
 
     @property
     def mark(self) -> restoring.Mark:
-        return restoring.Mark(uidvalidity=self.listing.uidvalidity, uid=max(self.listing.uids, default=0))
+        return restoring.Mark(uidvalidity=self.listing.uidvalidity, uid=max([self.after, *self.listing.uids]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +83,9 @@ class Loss:
     nameless: tuple[int, ...]
     """UIDs of mails there without a Message-ID: only their octets tell."""
     answers: dict[int, int]
-    """Intakes by UIDs in the audit mailbox: answers that were never ordered."""
-    unsent: frozenset[str]
-    """Message-IDs there of mails that were ordered, and have left though the register never sent them."""
+    """Intakes by UIDs in the audit mailbox: answers that were never ordered, or in a life that was lost."""
+    unsent: Mapping[str, Copies]
+    """Of mails that were ordered, and have left though the register never sent them, by Message-ID."""
 
     def __bool__(self) -> bool:
         return bool(self.mails or self.answers)
@@ -104,7 +111,8 @@ class Loss:
 async def survey(
     register: Register, processed: Folder, audit: Folder, *, newest: int | None = None, since: date | None = None
 ) -> Loss:
-    """Compare them: since a while before the last mail that it knows, or `since`; of each folder the `newest` only.
+    """Compare them: since a while before the last mail that it knows, or `since` if that is earlier; of each folder the
+    `newest` only.
 
     Not since its last entry: a register that has come back goes on with its journal. Raises Unavailable; without
     `newest` also when one mail lies there that cannot be read, since what is left out then counts as accounted for. The
@@ -112,7 +120,9 @@ async def survey(
     """
     async with register.read() as tx:
         last = await restoring.latest_reception(tx)
-    day = since or (None if last is None else legal_day(last - MARGIN))
+    day = None if last is None else legal_day(last - MARGIN)
+    if day is not None and since is not None:
+        day = min(day, since)  # what is left out would count as accounted for
     taken = await _taken(register, processed, day, newest)
     answered, lost, unsent = await _answered(register, audit, day, newest)
     async with register.read() as tx:
@@ -128,15 +138,16 @@ async def survey(
         mails=await _strangers(register, processed, taken, unknown, whole=newest is None),
         nameless=tuple(uid for uid, name in taken.headers.items() if not name),
         answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
-        unsent=frozenset(unsent),
+        unsent=unsent,
     )
 
 
-async def record_sent(tx: Transaction, loss: Loss, at: datetime) -> int:
-    """Mails that left in the time that was lost, though they had been ordered before: none goes once more. How many."""
-    left = await restoring.unsent(tx, loss.unsent)
-    await outbox.mark_sent(tx, sorted(left.values()), at)
-    return len(left)
+async def _record_sent(register: Register, loss: Loss, at: datetime) -> None:
+    """Before anything leaves: nothing that left in the time that was lost goes once more."""
+    if loss.unsent:
+        async with register.begin() as tx:
+            mails = await departures.record_sent(tx, loss.unsent, at)
+        event(log, "had-left", level=logging.WARNING, mails=mails)
 
 
 async def require_up_to_date(register: Register, processed: Folder, audit: Folder, at: datetime) -> None:
@@ -144,7 +155,9 @@ async def require_up_to_date(register: Register, processed: Folder, audit: Folde
 
     Raises Unavailable likewise.
     """
-    if loss := await survey(register, processed, audit):
+    loss = await survey(register, processed, audit)
+    await _record_sent(register, loss, at)
+    if loss:
         await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence), at)
         raise MailflowError(loss.sentence)
 
@@ -186,25 +199,25 @@ async def _strangers(
 
 
 async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
-    listing, uids = await _unaccounted(register, trail, day)
+    listing, after, uids = await _unaccounted(register, trail, day)
     headers = await _headers(trail, listing, uids if newest is None else uids[-newest:], whole=newest is None)
-    return Seen(name=trail.name, listing=listing, headers=headers)
+    return Seen(name=trail.name, listing=listing, headers=headers, after=after)
 
 
 async def _answered(
     register: Register, trail: Folder, day: date | None, newest: int | None
-) -> tuple[Seen, dict[str, int], set[str]]:
+) -> tuple[Seen, dict[str, int], dict[str, Copies]]:
     """And which of them were never ordered, with their intakes; and which were, and never sent.
 
     The latest first. Of `newest` only answers that were ordered and sent count, and one that was not ordered is enough:
     whatever others have written, be it named as ours are, hides nothing.
     """
-    listing, left = await _unaccounted(register, trail, day)
+    listing, after, left = await _unaccounted(register, trail, day)
     end = time.monotonic() + SECONDS_MAX
     headers: dict[int, str] = {}
     ordered: set[str] = set()
     lost: dict[str, int] = {}
-    unsent: set[str] = set()
+    unsent: defaultdict[str, list[datetime]] = defaultdict(list)
     together = len(left) if newest is None else newest
     while left and not lost and (newest is None or (len(ordered) < newest and time.monotonic() < end)):
         some = await _headers(trail, listing, left[-together:], whole=newest is None)
@@ -213,20 +226,46 @@ async def _answered(
             known = await restoring.ordered(tx, set(ours.values()))
             lives = restoring.LIVES_MAX if newest is None else LIVES
             lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known, lives)
-            unsent |= (await restoring.unsent(tx, known)).keys()
+            never = await departures.unsent(tx, known)
+        async for name, mail in _copies_of(
+            trail, listing, {uid: name for uid, name in ours.items() if name in never}, whole=newest is None
+        ):
+            order = never[name]
+            if _dated_at(mail.raw) == order.dated_at.replace(microsecond=0):
+                unsent[name].append(mail.received_at)
+            elif order.kind == ANSWER and order.intake_id is not None:
+                lost[name] = order.intake_id
         headers |= ours
-        ordered |= known - unsent
+        ordered |= known - never.keys()
         left, together = left[:-together], LOOKED_AT
     settled = newest is None or lost or len(ordered) >= newest
-    return Seen(name=trail.name, listing=listing, headers=headers, unseen=0 if settled else len(left)), lost, unsent
+    seen = Seen(name=trail.name, listing=listing, headers=headers, after=after, unseen=0 if settled else len(left))
+    return seen, lost, {name: Copies(number=len(all_), first_at=min(all_)) for name, all_ in unsent.items()}
 
 
-async def _unaccounted(register: Register, trail: Folder, day: date | None) -> tuple[Listing, Sequence[int]]:
-    """What lies there, and of it what came after all that is accounted for."""
+async def _copies_of(
+    trail: Folder, listing: Listing, names: Mapping[int, str], *, whole: bool
+) -> AsyncIterator[tuple[str, FetchedMail]]:
+    told: set[int] = set()
+    async for mail in trail.fetch(listing, sorted(names)):
+        told.add(mail.uid)
+        yield names[mail.uid], mail
+    if whole:
+        await require_told(trail, listing, names, told)
+
+
+def _dated_at(raw: bytes | None) -> datetime | None:
+    """What the mail says of when it was decided: an order is composed with the same date each time, another is not."""
+    date_field = BytesHeaderParser(policy=default).parsebytes(raw or b"")["Date"]
+    return date_field.datetime if date_field else None
+
+
+async def _unaccounted(register: Register, trail: Folder, day: date | None) -> tuple[Listing, int, Sequence[int]]:
+    """What lies there, the UID up to which all is accounted for, and what came after that."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
         after = await restoring.accounted(tx, trail.name, listing.uidvalidity, listing.uid_next)
-    return listing, [uid for uid in listing.uids if uid > after]
+    return listing, after, [uid for uid in listing.uids if uid > after]
 
 
 async def _headers(trail: Folder, listing: Listing, uids: Sequence[int], *, whole: bool) -> dict[int, str]:
@@ -279,10 +318,7 @@ class Hindsight:
             return
         async with closing(self._trails()) as (processed, audit):
             loss = await survey(register, processed, audit, newest=NEWEST)
-        if loss.unsent:
-            async with register.begin() as tx:
-                mails = await record_sent(tx, loss, at)
-            event(log, "had-left", level=logging.WARNING, mails=mails)
+        await _record_sent(register, loss, at)
         if loss:
             event(log, "register-behind", level=logging.ERROR, mails=len(loss.mails), answers=len(loss.answers))
         elif not loss.settled:

@@ -19,11 +19,11 @@ from mailflow.core.numbers import DeskCode, UniqueNumber
 from mailflow.mail import wording
 from mailflow.mail.cms import DecryptionKey
 from mailflow.mail.desk import AnswerRefused, open_answer
-from mailflow.mail.hindsight import LOOKED_AT, Loss, record_sent, require_told
+from mailflow.mail.hindsight import LOOKED_AT, Loss, require_told
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Folder
 from mailflow.mail.worker import arrival
-from mailflow.register import Register, intake, issuing, restoring
+from mailflow.register import Register, departures, intake, issuing, restoring
 from mailflow.register.journal import Act
 from mailflow.register.restoring import Place
 from mailflow.wire.acknowledgement import ACKNOWLEDGEMENT, read_codes
@@ -200,7 +200,7 @@ async def recover(
             # is not asked for the jump the next time. Twice is too far, and never too short.
             done.counters = await restoring.jump(tx, recovery.jump, act, at)
         done.skipped_to = await restoring.skip_intakes(tx, max(loss.answers.values(), default=0))
-        done.sent = await record_sent(tx, loss, at)
+        done.sent = await departures.record_sent(tx, loss.unsent, at)
     wanted, told = sorted({*loss.mails, *loss.nameless}), set[int]()
     batch: list[FetchedMail] = []
     async for mail in processed.fetch(loss.processed.listing, wanted):
@@ -214,7 +214,7 @@ async def recover(
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
         await restoring.put_first(tx, at)
-        done.held = await restoring.hold_undecided(tx, None if recovery.jump else went_out.rejected)
+        done.held = await restoring.hold_undecided(tx, None if recovery.jump else went_out.rejected, at)
         reached = {folder.name: folder.mark for folder in (loss.processed, loss.audit)}
         detail: dict[str, str | int] = {
             "by": act.by,

@@ -334,7 +334,7 @@ async def _strike(door: MailDoor, mail: intake.Claimed, error: Exception) -> Pro
             return Progress(retried=1)
         at = door.clock()
         if not await blame.allowance(tx, at):
-            await intake.release(tx, door.owner, [mail.id], refund=True, until=at + door.pace.lease)
+            await intake.spare(tx, door.owner, mail.id, at + door.pace.lease)
             event(log, "nobody-decided", level=logging.ERROR, intake=mail.id)
             return Progress(retried=1)
         decision = Decision(door=door, at=at)
@@ -351,7 +351,7 @@ async def _give_back(door: MailDoor, ids: Sequence[int], error: MailflowError | 
     it lasts.
     """
     async with door.register.begin() as tx:
-        await intake.release(tx, door.owner, ids, refund=False)
+        await intake.release(tx, door.owner, sorted({*ids, *door.spared}), refund=False)
         await blame.refund(tx, door.spared)
     door.spared.clear()
     if error is not None and not isinstance(error, StaleDirectory):

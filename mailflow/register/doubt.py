@@ -15,6 +15,7 @@ from mailflow.register.tables import outbox
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
 
+_COMPOSED = OutboxState.COMPOSED.value
 _SENDING = OutboxState.SENDING.value
 
 
@@ -89,6 +90,14 @@ async def miss(tx: Transaction, id_: int, since: datetime, missed: Missed) -> No
     """No copy of the send that began at `since` was there."""
     still = sa.and_(outbox.c.id == id_, outbox.c.sending_at == since)
     await outgoing.change(tx, still, (_SENDING,), {"missed_since": missed.since, "missed_at": missed.at})
+
+
+async def go_again(tx: Transaction, id_: int, at: datetime) -> None:
+    """An operator sends it once more since no copy of it is there any more: none is discounted if it is in doubt then.
+
+    Without another look before, if it goes soon.
+    """
+    await outgoing.change(tx, outbox.c.id == id_, (_COMPOSED,), {"copies_before": 0, "missed_at": at, "next_at": at})
 
 
 async def resolve(tx: Transaction, id_: int, since: datetime, *, sent: bool, at: datetime) -> None:

@@ -21,6 +21,8 @@ from mailflow.register.vault import SealBroken
 _NAMED = ("account", "mailbox", "uidvalidity", "uid")
 """What names a mail on a server (RFC 3501 section 2.3.1.1)."""
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+UNOPENED_MAX = 50
+"""Mails whose octets do not open, that one claim passes over."""
 
 log = logging.getLogger(__name__)
 
@@ -179,8 +181,9 @@ async def claim_solo(
 ) -> Claimed | None:
     """Lease one mail that must run alone, and count the attempt. Those without attempts left are set aside, or wait.
 
-    Of those that a restore has put first none but the first that is due, none while somebody is at one of them, and
-    none while no numbers are given: what follows in the line may hang on what comes before it.
+    What has been due for longest comes first: mails that wait again and again keep no other one waiting. Of those that
+    a restore has put first none but the first that is due, none while somebody is at one of them, and none while no
+    numbers are given: what follows in the line may hang on what comes before it.
     """
     if restored := await _are_restored(tx, at):
         await gates.have_alone(tx, gates.Gate.RESTORED)  # or two would see that nobody is at one
@@ -196,10 +199,13 @@ async def claim_solo(
     spent = await tx.all(alone.where(intake.c.attempts >= attempts_max))
     await _set_aside(tx, sorted(row.id for row in spent), "third strike", at, lease_until)
     left = alone.where(intake.c.attempts < attempts_max)
-    ids = [row.id for row in await tx.all(left.order_by(intake.c.received_at, intake.c.id).limit(1))]
+    since = [] if restored else [intake.c.next_at]
     attempt = {"lease_owner": owner, "lease_until": lease_until, "attempts": intake.c.attempts + 1}
-    claimed = await _lease(tx, ids, attempt, at)
-    return claimed[0] if claimed else None
+    for _ in range(UNOPENED_MAX):
+        ids = [row.id for row in await tx.all(left.order_by(*since, intake.c.received_at, intake.c.id).limit(1))]
+        if not ids or (claimed := await _lease(tx, ids, attempt, at)):
+            return claimed[0] if ids else None
+    return None
 
 
 async def _are_restored(tx: Transaction, at: datetime) -> bool:
@@ -222,12 +228,12 @@ async def _expire(tx: Transaction, at: datetime) -> None:
 
 
 async def _set_aside(tx: Transaction, failed: Sequence[int], why: str, at: datetime, until: datetime) -> None:
-    """Those that `blame` allows; the others have their last attempt again, at `until`."""
+    """Those that `blame` allows; the others are spared until then."""
     allowed = await blame.allowance(tx, at) if failed else 0
     ids, spared = failed[:allowed], failed[allowed:]
     for batch in batches(spared):
         wait = sa.update(intake).where(tx.among(intake.c.id, batch))
-        await tx.run(wait.values(attempts=REFUNDED, next_at=until, **_FREE))
+        await tx.run(wait.values(**_spared(until), **_FREE))
     for id_ in spared:
         event(log, "nobody-decided", level=logging.ERROR, intake=id_)
     settled: dict[str, Any] = {
@@ -287,6 +293,17 @@ async def release(
     """Give mails back untouched, due as before, or only at `until`. With `refund` a solo attempt does not count."""
     later = {} if until is None else {"next_at": until}
     await _give_back(tx, owner, ids, **({"attempts": REFUNDED} if refund else {}), **later)
+
+
+async def spare(tx: Transaction, owner: str, id_: int, until: datetime) -> None:
+    """Its last attempt failed, and is not held against it: it has it again, at `until`."""
+    await _give_back(tx, owner, [id_], **_spared(until))
+
+
+def _spared(until: datetime) -> dict[str, Any]:
+    """It waits alone, and in no line that would wait for it."""
+    place = sa.case((intake.c.round == rounds.RESTORED, 0), else_=intake.c.round)
+    return {"attempts": REFUNDED, "next_at": until, "solo": True, "round": place}
 
 
 async def release_all(tx: Transaction, owner: str) -> None:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from mailflow.core import numbers
 from mailflow.core.accounts import Cause, Stretch
 from mailflow.core.calendar import legal_day
-from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, UniqueNumber
+from mailflow.core.numbers import SEQUENCE_MAX, TERRITORIES, DeskCode, Territory, UniqueNumber
 from mailflow.register import journal as journals
 from mailflow.register import requests, rounds
 from mailflow.register.arrivals import message_token
@@ -24,7 +24,7 @@ from mailflow.register.outbox import TOKEN_CHARACTERS, envelope_id, message_id
 from mailflow.register.sequences import JUMPED
 from mailflow.register.tables import counter, intake, issuing, journal, mailbox_mark, outbox, request, reserved_number
 from mailflow.register.transaction import Transaction, batches
-from mailflow.register.types import IntakeState, OutboxState
+from mailflow.register.types import IntakeState
 
 JUMP = 10_000
 """How far counters jump, unless more is said, when nobody can tell what they had given."""
@@ -146,20 +146,6 @@ async def ordered(tx: Transaction, message_ids: Collection[str]) -> set[str]:
     return found
 
 
-async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, int]:
-    """Of these Message-IDs those of composed mails that this register never sent, and their rows in the outbox.
-
-    Nobody else knows such a Message-ID, so whatever bears it has left in a time that was lost.
-    """
-    waits = outbox.c.state.in_((OutboxState.COMPOSED.value, OutboxState.HELD.value))
-    never = (outbox.c.sends == 0, outbox.c.copies_before == 0, outbox.c.body_digest.is_not(None))
-    found: dict[str, int] = {}
-    for batch in batches(sorted(message_ids)):
-        columns = sa.select(outbox.c.id, outbox.c.message_id).where(tx.among(outbox.c.message_id, batch), waits, *never)
-        found |= {row.message_id: row.id for row in await tx.all(columns)}
-    return found
-
-
 async def lost_answers(
     tx: Transaction, kind: str, message_ids: Collection[str], lives: int = LIVES_MAX
 ) -> dict[str, int]:
@@ -231,8 +217,10 @@ async def reserve(
     answer never left, they are kept for none. Numbers between went to answers that never left: they are left out, which
     is in the journal.
     """
-    places = dict(went_out)
-    places |= {_nowhere(number): number for number in {*named} - {*places.values()}}
+    told = list(went_out)
+    places = dict(told)  # of two lives of one request the last number
+    told_all = {*named, *(number for _, number in told)}
+    places |= {_nowhere(number): number for number in told_all - {*places.values()}}
     known: set[str] = set()
     for batch in batches(sorted(set(places.values()))):
         statement = sa.select(request.c.number).where(tx.among(request.c.number, batch))
@@ -244,8 +232,8 @@ async def reserve(
     ]
     await tx.run(tx.insert(reserved_number).on_conflict_do_nothing(), rows)
     kept_out: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for parts in map(numbers.parse, set(lost.values())):
-        kept_out[str(parts.territory), f"{parts.month:02}{parts.year % 100:02}"].append(parts.sequence)
+    for number in set(lost.values()):
+        kept_out[_counted_in(number)].append(numbers.parse(number).sequence)
     before = {(row.territory, row.month): row.last for row in await tx.all(sa.select(counter))}
     await _raise_counters(tx, {key: max(sequences) for key, sequences in kept_out.items()})
     left_out: list[journals.Entry] = []
@@ -260,19 +248,31 @@ async def reserve(
     return len(set(lost.values()))
 
 
+def _counted_in(number: UniqueNumber) -> tuple[Territory, str]:
+    parts = numbers.parse(number)
+    return parts.territory, f"{parts.month:02}{parts.year % 100:02}"
+
+
 def _nowhere(number: UniqueNumber) -> Place:
     """Where no request stands: no file has such a digest."""
     return Place(desk=numbers.parse(number).desk, digest=number, position=0)
 
 
-async def give_reserved(tx: Transaction, places: Collection[Place], at: datetime) -> dict[Place, UniqueNumber]:
-    """The numbers that are reserved for these requests; they are given by this transaction."""
+async def give_reserved(
+    tx: Transaction, places: Mapping[Place, tuple[Territory, str]], at: datetime
+) -> dict[Place, UniqueNumber]:
+    """The numbers that are reserved for these requests; they are given by this transaction.
+
+    `places`: with the territory and month (`numbers.month_key`) in which the number of each has to be: under the same
+    reference, or by other rules than then, another one may be asked for.
+    """
     found: dict[Place, UniqueNumber] = {}
     for batch in batches(sorted({place.digest for place in places})):
         which = (tx.among(reserved_number.c.digest, batch), reserved_number.c.given_at.is_(None))
         for row in await tx.all(sa.select(reserved_number).where(*which).with_for_update()):
             place = Place(desk=row.desk, digest=row.digest, position=row.position)
-            if place in places and row.number not in found.values():
+            counted_in = places.get(place)
+            if counted_in == _counted_in(row.number) and row.number not in found.values():
                 found[place] = row.number
     for batch in batches(sorted(found.values())):
         await tx.run(sa.update(reserved_number).where(tx.among(reserved_number.c.number, batch)).values(given_at=at))
@@ -303,9 +303,11 @@ async def jump(tx: Transaction, left_out_each: int, act: journals.Act, at: datet
 async def skip_intakes(tx: Transaction, beyond: int) -> int:
     """Number the mails to come from beyond all that were lost; the last number that is left out.
 
-    The Message-ID of an answer is named after its mail: two of one name are one to many mail servers.
+    The Message-ID of an answer is named after its mail: two of one name are one to many mail servers. Who was cut off
+    after it does not go further, or the lost answers would lie too far back to be found.
     """
-    last = max(beyond, await latest_intake(tx)) + INTAKES_AHEAD
+    latest = await latest_intake(tx)
+    last = max(beyond + INTAKES_AHEAD, latest) if beyond else latest + INTAKES_AHEAD
     if tx.has_only_writer:
         await tx.run(sa.text("DELETE FROM sqlite_sequence WHERE name = 'intake'"))
         follows = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('intake', :last)")
@@ -326,13 +328,14 @@ async def put_first(tx: Transaction, at: datetime) -> None:
     await tx.run(sa.update(intake).where(others, ~turn_to_come).values(round=rounds.RESTORED, solo=True))
 
 
-async def hold_undecided(tx: Transaction, refused: Mapping[int, str] | None) -> int:
+async def hold_undecided(tx: Transaction, refused: Mapping[int, str] | None, at: datetime) -> int:
     """Let mails that are not decided wait for an operator, all (None) or those that one had refused; how many.
 
     `refused`: their Message-IDs, empty where they have none, by the numbers that they had. Nobody can tell of which
-    mail without a Message-ID that was: then all of these wait.
+    mail without a Message-ID that was: then all of these wait. None of them has a receipt, which would promise an
+    answer: it may have had one.
     """
-    held = {"state": IntakeState.HELD.value, "next_at": None, "lease_owner": None, "lease_until": None}
+    held = {"state": IntakeState.HELD.value, "late_at": at, "next_at": None, "lease_owner": None, "lease_until": None}
     undecided = sa.update(intake).where(intake.c.next_at.is_not(None)).values(**held)
     if refused is None:
         return await tx.run(undecided)

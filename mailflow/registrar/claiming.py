@@ -203,7 +203,8 @@ async def _give_reserved(tx: Transaction, creations: Sequence[Creation]) -> Sequ
 
 async def _give_kept(tx: Transaction, standing: Sequence[tuple[restoring.Place, Creation]], at: datetime) -> None:
     by_place = dict(standing)
-    for place, number in (await restoring.give_reserved(tx, by_place.keys(), at)).items():
+    places = {place: (one.territory, numbers.month_key(one.life.deposited_on)) for place, one in by_place.items()}
+    for place, number in (await restoring.give_reserved(tx, places, at)).items():
         by_place[place].number = number
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from mailflow.ledger.differences import Kind
 from mailflow.ledger.reading import Sheet
+from mailflow.mail import delivery
+from tests.support.fake_mailer import Fate
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter
 from tests.support.sheets import TERMS, mend, read_sheet
@@ -33,6 +35,14 @@ async def lose_copies(loser: Loser) -> list[bytes]:
     kept = copies[:]
     copies.clear()
     return kept
+
+
+async def work_on(loser: Loser) -> None:
+    """For two hours."""
+    for _ in range(8):
+        await loser.work()
+        await delivery.settle_doubtful(loser.door())
+        loser.house.now += 15 * MINUTE
 
 
 async def test_of_two_who_read_the_same_sheet_one_sends_it_again(bereft: Loser) -> None:
@@ -80,7 +90,23 @@ async def test_a_copy_is_looked_for_as_long_as_the_folders_keep_it(bereft: Loser
     house = bereft.house
     assert await sent_again(bereft, await read_sheet(bereft)) == 1
     house.now += TERMS.keeps - MINUTE
-    await bereft.work()
+    await work_on(bereft)
+    assert len(house.mailer.accepted) == 2, "so long after the sheet was read it is looked for anew before it goes"
     house.now += TERMS.copy_takes + MINUTE
     await lose_copies(bereft)
     assert (await read_sheet(bereft)).found[Kind.COPY_MISSING] == 1, "it left again lately, whenever it left first"
+
+
+async def test_none_is_discounted_of_copies_that_are_gone(bereft: Loser) -> None:
+    """It leaves again, and the reply is lost; its copy tells that it left."""
+    house = bereft.house
+    assert await sent_again(bereft, await read_sheet(bereft)) == 1
+    house.mailer.fates = [Fate.LOSE_REPLY]
+    await work_on(bereft)
+    assert [row.state for row in await rows(house.register, "SELECT state FROM outbox")] == ["sent"]
+    assert len(house.mailer.accepted) == 2
+
+
+async def test_what_goes_again_for_want_of_a_copy_goes_at_once(bereft: Loser) -> None:
+    assert await sent_again(bereft, await read_sheet(bereft)) == 1
+    assert (await bereft.work()).sent == 1

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mailflow.register import Register, blame, intake
+from mailflow.register import Register, blame, intake, restoring
 from mailflow.register.blame import FAULTS_IN_A_ROW_MAX
 from tests.support.records import LATER, NOW, claim, claim_solo, execute, lose_keys, rows, settlement, take_in
 
@@ -86,6 +86,39 @@ async def test_mails_of_which_none_opens_any_more_are_not_all_set_aside(register
         assert await claim(register) == []
     found = await rows(register, "SELECT state, attempts, count(*) FROM intake WHERE state = 'received' GROUP BY 1, 2")
     assert [tuple(row) for row in found] == [("received", 0, MORE)]
+
+
+async def test_mails_that_wait_again_and_again_keep_no_other_one_waiting(register: Register) -> None:
+    """However many they are, and though all of them had come before."""
+    await strike_out(register, FAULTS_IN_A_ROW_MAX)
+    waiting = 2 * intake.UNOPENED_MAX
+    await take_in(register, FAULTS_IN_A_ROW_MAX + waiting + 1)
+    last = "(SELECT max(id) FROM intake)"
+    await execute(register, f"UPDATE intake SET solo = :yes WHERE id > {FAULTS_IN_A_ROW_MAX}", yes=True)
+    await lose_keys(register, f"SELECT key_id FROM intake WHERE state = 'received' AND id < {last}")
+    at = NOW
+    found = None
+    for _ in range(4):  # each time more of them are due again than are passed over at once
+        found = found or await claim_solo(register, at=at)
+        at += timedelta(minutes=11)
+    ((id_,),) = await rows(register, f"SELECT {last}")
+    assert found is not None
+    assert found.id == id_
+
+
+async def test_what_fails_again_and_again_leaves_the_line_that_a_restore_has_put_first(register: Register) -> None:
+    await strike_out(register, FAULTS_IN_A_ROW_MAX)
+    await take_in(register, FAULTS_IN_A_ROW_MAX + 1)
+    async with register.begin() as tx:
+        await restoring.put_first(tx, NOW)
+    mail = await claim_solo(register)
+    assert mail is not None
+    await take_in(register, FAULTS_IN_A_ROW_MAX + 2)
+    assert await claim(register) == [], "it waits for what was put first"
+    async with register.begin() as tx:
+        await intake.spare(tx, "me", mail.id, LATER)
+    assert len(await claim(register)) == 1
+    assert [r.attempts for r in await rows(register, "SELECT attempts FROM intake WHERE next_at > taken_at")] == [0]
 
 
 async def refunded(register: Register, id_: int, attempt: int) -> int:

@@ -86,3 +86,19 @@ async def test_which_mails_need_numbers(reception: Reception) -> None:
         needs = await registrar.need_numbers(tx, submissions)
     assert needs == [False, False, False, True, True, False, True]
     assert len(await rows(reception.register, "SELECT number FROM request")) == 1
+
+
+@pytest.mark.parametrize("elsewhere", ["territory", "month"])
+async def test_a_number_of_another_territory_or_month_is_not_the_numbers_of_a_request(
+    reception: Reception, elsewhere: str
+) -> None:
+    """Under a reference that was another request's, say: it is numbered as any, and the kept number is nobody's."""
+    (first,) = await reception.outcomes(a_file(a_request("Durand")))
+    own = parse(number_of(first))
+    kept = number_of(first).replace("000001", "000005", 1)
+    kept = f"080{kept[3:]}" if elsewhere == "territory" else f"{kept[:3]}{own.month % 12 + 1:02}{kept[5:]}"
+    again = a_file(a_request("Martin"), sequence=2)
+    await reserve(reception.register, again, 0, UniqueNumber(kept))
+    (new,) = numbers(await reception.outcomes(again))
+    assert parse(new).sequence == 2
+    assert await given(reception.register) == [(kept, False)]

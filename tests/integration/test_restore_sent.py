@@ -1,13 +1,13 @@
 """What was sent or refused in a time that the register lost is not sent, or decided otherwise, once it is restored."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.ledger.differences import Kind
-from mailflow.mail import composing, delivery, hindsight, rejecting, worker
+from mailflow.mail import composing, delivery, hindsight, late, rejecting, worker
 from mailflow.mail.hindsight import Hindsight, Loss, survey
 from mailflow.mail.ports import Folder
 from mailflow.mail.recovery import Recovered, Recovery
@@ -117,6 +117,67 @@ async def test_where_nothing_else_was_lost_the_reconciliation_tells_it(loser: Lo
     assert await _states(loser) == ["sent"]
 
 
+async def test_as_often_as_it_left_and_since_when_it_has_is_recorded(loser: Loser) -> None:
+    """A further copy is the proof that it left once more."""
+    house = loser.house
+    await _decided(loser, a_letter(1))
+    backup = await loser.back_up()
+    assert (await loser.work()).sent == 1
+    await operate(house.register, Verb.RESEND, house.now, states=["sent"])
+    assert (await loser.work()).sent == 1
+    left_at = house.mailbox.clock()
+    await house.register.close()
+    loser.use(backup)
+    await loser.work()
+    ((sends, sent_at),) = await rows(house.register, "SELECT sends, sent_at FROM outbox")
+    assert (sends, datetime.fromisoformat(str(sent_at)).replace(tzinfo=UTC)) == (2, left_at)
+    entries = await rows(house.register, "SELECT detail FROM journal WHERE kind = 'had-left'")
+    assert len(entries) == 1
+
+
+async def test_what_comes_between_the_restore_and_the_resume_is_recorded_too(loser: Loser) -> None:
+    house = loser.house
+    await _decided(loser, a_letter(1))
+    backup = await loser.back_up()
+    assert (await loser.work()).sent == 1
+    copy = house.mailer.mailboxes["audit"].pop()
+    house.mailbox.deliver(a_letter(2))
+    await loser.work()
+    await house.register.close()
+    loser.use(backup)
+    door = loser.door()
+    await loser.work(door)
+    await _restored(loser)
+    house.mailer.mailboxes["audit"].append(copy)
+    await hindsight.require_up_to_date(house.register, *loser.trails, house.now)  # as `mailflow resume`
+    await resume(loser)
+    assert (await loser.work(door)).sent == 1, "the answer to what was taken in again, as of old"
+
+
+async def test_the_answer_of_a_lost_decision_is_none_to_what_was_decided_anew(loser: Loser) -> None:
+    """It bears the same Message-ID: the true one still leaves, and the register is behind."""
+    house = loser.house
+    for sequence in (1, 2):
+        house.mailbox.deliver(a_letter(sequence))
+    await worker.receive(loser.door())
+    backup = await loser.back_up()
+    await operate(house.register, Verb.HOLD, house.now, intakes=[1])
+    assert (await loser.work()).sent == 1
+    copy = house.mailer.mailboxes["audit"].pop()
+    await house.register.close()
+    loser.use(backup)
+    house.now += timedelta(seconds=1)
+    house.mailer.fates = [Fate.DEFER_RECIPIENT] * 2
+    assert (await loser.work()).registered == 2
+    house.mailer.mailboxes["audit"].append(copy)
+    house.now += timedelta(hours=1)
+    await loser.work()
+    assert (await stopped(loser), await _states(loser)) == (SERVICE, ["composed"] * 2)
+    await _restored(loser)
+    await resume(loser)
+    assert (await loser.work()).sent == 2
+
+
 async def test_what_was_held_and_never_left_is_not_taken_for_sent(loser: Loser) -> None:
     house = loser.house
     house.mailer.fates = [Fate.REFUSE_RECIPIENT]
@@ -176,3 +237,5 @@ async def test_what_an_operator_refused_in_the_lost_time_waits_for_one(
         "held",
         "answered",
     ]
+    house.now += timedelta(hours=2)
+    assert not (await late.acknowledge(loser.door())).late, "who was refused for good is promised no answer"

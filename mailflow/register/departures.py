@@ -1,0 +1,63 @@
+"""Mails that left in a time that the register lost, though it had ordered them before: none is to leave once more."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from mailflow.register import journal
+from mailflow.register.outbox import sent
+from mailflow.register.tables import outbox
+from mailflow.register.transaction import Transaction, batches
+from mailflow.register.types import OutboxState
+
+_NEVER_SENT = sa.and_(
+    sa.or_(outbox.c.state == OutboxState.COMPOSED.value, outbox.c.state == OutboxState.HELD.value),
+    outbox.c.sends == 0,
+    outbox.c.copies_before == 0,
+    outbox.c.body_digest.is_not(None),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """A composed mail that this register never sent."""
+
+    kind: str
+    intake_id: int | None
+    dated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Of a mail that has left all the same."""
+
+    number: int
+    first_at: datetime
+
+
+async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, Unsent]:
+    """Of these Message-IDs those of composed mails that this register never sent.
+
+    Nobody else knows such a Message-ID, so whatever bears it has left in a time that was lost: this order, or one for
+    the same mail, which was decided in that time, and anew since.
+    """
+    columns = sa.select(outbox.c.message_id, outbox.c.kind, outbox.c.intake_id, outbox.c.dated_at)
+    found: dict[str, Unsent] = {}
+    for batch in batches(sorted(message_ids)):
+        for row in await tx.all(columns.where(tx.among(outbox.c.message_id, batch), _NEVER_SENT)):
+            found[row.message_id] = Unsent(kind=row.kind, intake_id=row.intake_id, dated_at=row.dated_at)
+    return found
+
+
+async def record_sent(tx: Transaction, left: Mapping[str, Copies], at: datetime) -> int:
+    """These mails have left, by Message-ID, as often as they have copies: none goes once more. How many were unsent."""
+    there = await unsent(tx, left)
+    values = {**sent(at), "sent_at": sa.bindparam("b_sent_at"), "sends": sa.bindparam("b_sends")}
+    these = sa.update(outbox).where(outbox.c.message_id == sa.bindparam("b_name"), _NEVER_SENT).values(**values)
+    of = {name: left[name] for name in sorted(there)}
+    rows = [{"b_name": name, "b_sent_at": one.first_at, "b_sends": one.number} for name, one in of.items()]
+    await tx.run(these, rows)
+    await journal.append(tx, [journal.Entry(kind="had-left", detail={"mails": len(rows)})] if rows else [], at)
+    return len(rows)
