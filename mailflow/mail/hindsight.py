@@ -231,7 +231,7 @@ async def _answered(
             trail, listing, {uid: name for uid, name in ours.items() if name in never}, whole=newest is None
         ):
             order = never[name]
-            if _dated_at(mail.raw) == order.dated_at.replace(microsecond=0):
+            if mail.raw is None or _dated_at(mail.raw) == order.dated_at.replace(microsecond=0):
                 unsent[name].append(mail.received_at)
             elif order.kind == ANSWER and order.intake_id is not None:
                 lost[name] = order.intake_id
@@ -254,9 +254,9 @@ async def _copies_of(
         await require_told(trail, listing, names, told)
 
 
-def _dated_at(raw: bytes | None) -> datetime | None:
+def _dated_at(raw: bytes) -> datetime | None:
     """What the mail says of when it was decided: an order is composed with the same date each time, another is not."""
-    date_field = BytesHeaderParser(policy=default).parsebytes(raw or b"")["Date"]
+    date_field = BytesHeaderParser(policy=default).parsebytes(raw)["Date"]
     return date_field.datetime if date_field else None
 
 

@@ -307,7 +307,9 @@ async def skip_intakes(tx: Transaction, beyond: int) -> int:
     after it does not go further, or the lost answers would lie too far back to be found.
     """
     latest = await latest_intake(tx)
-    last = max(beyond + INTAKES_AHEAD, latest) if beyond else latest + INTAKES_AHEAD
+    if beyond and latest >= beyond + INTAKES_AHEAD:
+        return latest
+    last = max(beyond, latest) + INTAKES_AHEAD
     if tx.has_only_writer:
         await tx.run(sa.text("DELETE FROM sqlite_sequence WHERE name = 'intake'"))
         follows = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('intake', :last)")
