@@ -44,8 +44,8 @@ fast-tests: $(STAMP)
 
 # Databases, mail and keys of tests lie in memory where there is enough: what they wait for there is not their matter.
 IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
-# On real servers a test waits for half of its time and more: with two for each core a third of them was idle.
-AT_ONCE := $(shell echo $$((3 * $$(nproc))))
+# On real servers a test waits for half of its time: two for each core leave none idle.
+AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
 TESTS = $(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
 # What stands before the tests has one core to do, or the network: side by side.
