@@ -87,14 +87,15 @@ class IntakeModel(RuleBasedStateMachine):
         self._take_in(count)
 
     def _take_in(self, count: int) -> None:
+        arrivals = [arrival(uid, minutes_ago=10_000 - uid) for uid in itertools.islice(self.uids, count)]
+
         async def step() -> None:
             async with self.register.begin() as tx:
-                uids = list(itertools.islice(self.uids, count))
-                await intake.take_in(tx, [arrival(uid, minutes_ago=10_000 - uid) for uid in uids], self.at)
+                await intake.take_in(tx, arrivals, self.at)
 
         self._do(step())
-        for _ in range(count):
-            self.mails[len(self.mails) + 1] = Mail(due=self.at)
+        for one in arrivals:
+            self.mails[len(self.mails) + 1] = Mail(due=one.received_at)
 
     @rule(owner=OWNERS, limit=st.integers(min_value=1, max_value=4))
     def a_chunk_is_claimed(self, owner: str, limit: int) -> None:
@@ -126,7 +127,8 @@ class IntakeModel(RuleBasedStateMachine):
         for id_ in alone:
             if self.mails[id_].attempts >= ATTEMPTS_MAX:
                 self.mails[id_].free(state="set_aside", due=None)
-        first = next((id_ for id_ in alone if self.mails[id_].state != "set_aside"), None)
+        left = [(mail.due, id_) for id_ in alone if (mail := self.mails[id_]).due is not None]
+        _, first = min(left, default=(None, None))
         if first is not None:
             mail = self.mails[first]
             mail.owner, mail.until, mail.attempts = owner, self.at + LEASE, mail.attempts + 1
