@@ -117,7 +117,7 @@ MEANINGS: Mapping[Kind, Meaning] = {
         explanation="It waits to be sent, or is held, and its copy is in the audit mailbox: it was sent, and the "
         "register was restored from before that.",
         remedy="Let it be recorded before the service sends it once more.",
-        mends="Recorded as sent, when the copy is the same to the octet; what was not composed yet goes once more.",
+        mends="Recorded as sent, when the copy is the same to the octet; what was not composed yet a worker records.",
     ),
     Kind.HOLE: Meaning(
         explanation="Numbers were given and no request has them, though no jump of the counter is on record: a row was "

@@ -234,13 +234,12 @@ async def recover(
 async def _take_in(
     register: Register, folder: str, account: str, mails: Sequence[FetchedMail], done: Recovered, at: datetime
 ) -> None:
-    """Those that are known after all, by their octets, are left out."""
-    digests = {mail.uid: sha256(mail.raw or b"").hexdigest() for mail in mails}
+    """Those that are known after all, by their octets, are left out; a MOVE that was cut off leaves one mail twice."""
+    by_digest = {sha256(mail.raw).hexdigest(): mail for mail in reversed(mails) if mail.raw is not None}
     async with register.begin() as tx:
-        known = await restoring.known_digests(tx, set(digests.values()))
-        fresh = [mail for mail in mails if mail.raw is not None and digests[mail.uid] not in known]
-        arrivals = [arrival(account, folder, mail) for mail in fresh]
-        await intake.take_in(tx, arrivals, at)
+        known = await restoring.known_digests(tx, by_digest.keys())
+        fresh = sorted((mail for one, mail in by_digest.items() if one not in known), key=lambda mail: mail.uid)
+        await intake.take_in(tx, [arrival(account, folder, mail) for mail in fresh], at)
         await restoring.put_first(tx, at)
     done.taken_in += len(fresh)
     done.oversize += [mail.uid for mail in mails if mail.raw is None]

@@ -159,7 +159,7 @@ async def _take_in(door: MailDoor, haul: _Haul, mails: Sequence[FetchedMail]) ->
         if not await _has_room(door, haul.listed - len(haul.ours)):
             return False
         async with door.register.begin() as tx:
-            kept = await intake.take_in(tx, unknown, door.clock())
+            kept = await intake.take_in(tx, unknown, door.clock(), moved_to=door.processed)
         new = [one.arrival for one in kept if one.is_new]
         event(log, "taken-in", mails=len(new), bytes=sum(one.size_bytes for one in new))
         for uid in sorted(one.uid for one in new if one.uidvalidity >= UIDVALIDITY_END):

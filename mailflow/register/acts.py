@@ -202,7 +202,7 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
             return Left.NEVER_LEFT
         case Verb.REJUDGE | Verb.REJECT | Verb.RESEND if not item.kept:
             return Left.ERASED
-        case Verb.RELEASE if item.sent_at is not None and not item.kept:
+        case Verb.RELEASE if item.sent_at is not None and item.composed and not item.kept:
             return Left.ERASED
     return None
 

@@ -72,6 +72,8 @@ class Item:
     """How often it was sent, or perhaps sent."""
     kept: bool
     """Its octets are here (of an outgoing mail: were composed, and are kept)."""
+    composed: bool
+    """It has octets, or had: of what had left in a time that was lost there may be none yet."""
 
 
 async def count(tx: Transaction, which: Filter) -> int:
@@ -204,10 +206,11 @@ async def _rows(tx: Transaction, table: sa.Table, ids: Sequence[int], *, locked:
     if mail:
         columns += [sa.literal(MAIL).label("kind"), intake.c.id.label("intake_id"), sa.literal(1).label("part")]
         columns += [sa.null().label("sent_at"), sa.literal(0).label("sends"), intake.c.sender]
+        columns += [sa.literal(1).label("composed")]
     else:
         of = sa.select(intake.c.sender).where(intake.c.id == outbox.c.intake_id).scalar_subquery()
         columns += [outbox.c.kind, outbox.c.intake_id, outbox.c.part, outbox.c.sent_at, outbox.c.sends]
-        columns += [of.label("sender")]
+        columns += [of.label("sender"), outbox.c.body_digest.is_not(None).label("composed")]
     rows: list[Any] = []
     for batch in batches(ids):
         statement = sa.select(*columns).where(tx.among(table.c.id, batch)).order_by(table.c.id)
@@ -217,4 +220,4 @@ async def _rows(tx: Transaction, table: sa.Table, ids: Sequence[int], *, locked:
 
 def _item(row: Any) -> Item:
     state = (IntakeState if row.kind == MAIL else OutboxState)(row.state)
-    return Item(**{**row._mapping, "state": state, "kept": bool(row.kept)})
+    return Item(**{**row._mapping, "state": state, "kept": bool(row.kept), "composed": bool(row.composed)})

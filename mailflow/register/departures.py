@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,16 +14,17 @@ from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import OutboxState
 
 _NEVER_SENT = sa.and_(
-    sa.or_(outbox.c.state == OutboxState.COMPOSED.value, outbox.c.state == OutboxState.HELD.value),
+    # No list: that of a statement for many rows is not spelled out.
+    sa.or_(*[outbox.c.state == one.value for one in (OutboxState.QUEUED, OutboxState.COMPOSED, OutboxState.HELD)]),
     outbox.c.sends == 0,
     outbox.c.copies_before == 0,
-    outbox.c.body_digest.is_not(None),
 )
+_FROZEN = outbox.c.raw.is_not(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """A composed mail that this register never sent."""
+    """A mail that was ordered, and that this register never sent."""
 
     kind: str
     intake_id: int | None
@@ -38,7 +40,7 @@ class Copies:
 
 
 async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, Unsent]:
-    """Of these Message-IDs those of composed mails that this register never sent.
+    """Of these Message-IDs those of mails that were ordered, and that this register never sent.
 
     Nobody else knows such a Message-ID, so whatever bears it has left in a time that was lost: this order, or one for
     the same mail, which was decided in that time, and anew since.
@@ -52,12 +54,16 @@ async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, Uns
 
 
 async def record_sent(tx: Transaction, left: Mapping[str, Copies], at: datetime) -> int:
-    """These mails have left, by Message-ID, as often as they have copies: none goes once more. How many were unsent."""
+    """These mails have left, by Message-ID, as often as they have copies: none goes once more. How many were unsent.
+
+    One that has no octets yet is composed all the same, for what is kept of it, and never sent (`outbox.freeze`).
+    """
     there = await unsent(tx, left)
-    values = {**sent(at), "sent_at": sa.bindparam("b_sent_at"), "sends": sa.bindparam("b_sends")}
-    these = sa.update(outbox).where(outbox.c.message_id == sa.bindparam("b_name"), _NEVER_SENT).values(**values)
     of = {name: left[name] for name in sorted(there)}
     rows = [{"b_name": name, "b_sent_at": one.first_at, "b_sends": one.number} for name, one in of.items()]
-    await tx.run(these, rows)
+    copies: dict[str, Any] = {"sent_at": sa.bindparam("b_sent_at"), "sends": sa.bindparam("b_sends")}
+    these = sa.update(outbox).where(outbox.c.message_id == sa.bindparam("b_name"), _NEVER_SENT)
+    await tx.run(these.where(_FROZEN).values(**{**sent(at), **copies}), rows)
+    await tx.run(these.where(~_FROZEN).values(**copies), rows)
     await journal.append(tx, [journal.Entry(kind="had-left", detail={"mails": len(rows)})] if rows else [], at)
     return len(rows)

@@ -55,15 +55,19 @@ class Settlement:
     sender: str | None
 
 
-async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) -> list[Kept]:
+async def take_in(
+    tx: Transaction, arrivals: Sequence[Arrival], at: datetime, *, moved_to: str | None = None
+) -> list[Kept]:
     """Put mails on record, and return them as they are there. Those on record already, by their UID, are left alone.
 
-    After a change of UIDVALIDITY known octets are the same delivery; a new UID under the same one is a new mail.
+    After a change of UIDVALIDITY known octets are the same delivery, and so are those that were taken in from the
+    folder `moved_to`, after a loss (`recovery`): the mail was still on its way there. A new UID under the same one is a
+    new mail, and so are known octets in any other folder.
     A server that has gone back to an older state gives new mails UIDs that others had (RFC 3501 section 2.3.1.1
     forbids it): such a mail is put on record under a UIDVALIDITY that no server has.
     """
     digests = [digest(arrival) for arrival in arrivals]
-    known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}))
+    known = await _known_deliveries(tx, arrivals, sorted({d for d in digests if d is not None}), moved_to)
     lines = await rounds.lines(tx, [arrival.from_address for arrival in arrivals])
     places = await rounds.places(tx, rounds.IN, lines, at)
     rows, made = [], {}
@@ -84,7 +88,7 @@ async def take_in(tx: Transaction, arrivals: Sequence[Arrival], at: datetime) ->
     uids = {_uid(arrival) for arrival in again}
     kept = [Kept(one, is_new=_uid(one) in taken) for one in arrivals if _uid(one) not in uids]
     further = [replace(one, uidvalidity=one.uidvalidity + UIDVALIDITY_END) for one in again]
-    return [*kept, *await take_in(tx, further, at)] if further else kept
+    return [*kept, *await take_in(tx, further, at, moved_to=moved_to)] if further else kept
 
 
 def _row(arrival: Arrival, digest: str | None, at: datetime, *, seen: bool) -> dict[str, Any]:
@@ -118,9 +122,10 @@ def _came_at(received_at: datetime, taken_at: datetime) -> datetime:
 
 
 async def _known_deliveries(
-    tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str]
+    tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str], moved_to: str | None
 ) -> set[tuple[str, str, int, str]]:
-    """What has octets that came under another UIDVALIDITY, or of what has a UID that was given again, under any."""
+    """What has octets that came under another UIDVALIDITY or in that folder, or of what has a UID that was given again,
+    under any."""
     found: set[tuple[str, str, int, str]] = set()
     places = {(a.account, a.mailbox, a.uidvalidity) for a in arrivals}
     for account, mailbox, uidvalidity in sorted(places):
@@ -129,8 +134,7 @@ async def _known_deliveries(
             statement = sa.select(intake.c.digest).where(
                 tx.among(intake.c.digest, batch),
                 intake.c.account == account,
-                intake.c.mailbox == mailbox,
-                given != uidvalidity,
+                sa.or_(sa.and_(intake.c.mailbox == mailbox, given != uidvalidity), intake.c.mailbox == moved_to),
             )
             found |= {(account, mailbox, uidvalidity, row.digest) for row in await tx.all(statement)}
     return found

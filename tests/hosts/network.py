@@ -100,6 +100,9 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for host in self._hosts.values():
+            # With its namespace a cable goes some time later only, and the next network wants its name.
+            ip("link", "del", f"to-{host.name}")
         ip("link", "del", "lan")
         for host in (*self._hosts.values(), self.mail):
             ip("netns", "del", host.namespace)

@@ -8,9 +8,8 @@ import pytest
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.ledger.differences import Kind
 from mailflow.mail import composing, delivery, hindsight, late, rejecting, worker
-from mailflow.mail.hindsight import Hindsight, Loss, survey
+from mailflow.mail.hindsight import Hindsight, survey
 from mailflow.mail.ports import Folder
-from mailflow.mail.recovery import Recovered, Recovery
 from mailflow.mail.rejecting import Refusal
 from mailflow.register import issuing
 from mailflow.register.acts import Verb
@@ -20,7 +19,7 @@ from mailflow.register.journal import Act
 from tests.support.fake_mailer import Fate
 from tests.support.operating import ACT, operate
 from tests.support.records import rows
-from tests.support.restored import Loser, a_letter, recover, resume, stopped, what_went_out
+from tests.support.restored import Loser, a_letter, restored, resume, stopped
 from tests.support.sheets import mend, read_sheet
 
 
@@ -37,12 +36,6 @@ async def _states(loser: Loser) -> list[str]:
     return [row.state for row in await rows(loser.house.register, "SELECT state FROM outbox ORDER BY id")]
 
 
-async def _restored(loser: Loser) -> tuple[Loss, Recovered]:
-    """As `mailflow restore` with the archive's key does it."""
-    loss, went_out = await what_went_out(loser)
-    return loss, await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))
-
-
 @pytest.mark.parametrize("work_first", [True, False])
 async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_left(
     loser: Loser, *, work_first: bool
@@ -57,7 +50,7 @@ async def test_nothing_leaves_a_register_that_is_behind_until_it_knows_what_had_
     if work_first:
         await loser.work()
         assert (await stopped(loser), len(house.mailer.accepted)) == (SERVICE, 2)
-    loss, done = await _restored(loser)
+    loss, done = await restored(loser)
     assert (len(loss.unsent), done.sent) == ((0, 0) if work_first else (1, 1)), "a worker has recorded it already"
     assert await _states(loser) == ["sent"]
     await resume(loser)
@@ -75,7 +68,7 @@ async def test_what_was_held_and_left_in_the_lost_time_is_not_released_again(los
     assert (await loser.work()).sent == 2
     await house.register.close()
     loser.use(backup)
-    assert (await _restored(loser))[1].sent == 1
+    assert (await restored(loser))[1].sent == 1
     released = await operate(house.register, Verb.RELEASE, house.now, states=["held"])
     assert not released.done
 
@@ -147,7 +140,7 @@ async def test_what_comes_between_the_restore_and_the_resume_is_recorded_too(los
     loser.use(backup)
     door = loser.door()
     await loser.work(door)
-    await _restored(loser)
+    await restored(loser)
     house.mailer.mailboxes["audit"].append(copy)
     await hindsight.require_up_to_date(house.register, *loser.trails, house.now)  # as `mailflow resume`
     await resume(loser)
@@ -173,7 +166,7 @@ async def test_the_answer_of_a_lost_decision_is_none_to_what_was_decided_anew(lo
     house.now += timedelta(hours=1)
     await loser.work()
     assert (await stopped(loser), await _states(loser)) == (SERVICE, ["composed"] * 2)
-    await _restored(loser)
+    await restored(loser)
     await resume(loser)
     assert (await loser.work()).sent == 2
 
@@ -229,7 +222,7 @@ async def test_what_an_operator_refused_in_the_lost_time_waits_for_one(
     assert (await loser.work()).sent == 2
     await house.register.close()
     loser.use(backup)
-    _, done = await _restored(loser)
+    _, done = await restored(loser)
     assert (done.taken_in, done.held) == (1 if taken_in_before else 2, 1)
     await resume(loser)
     assert (await loser.work()).registered == 1

@@ -70,7 +70,7 @@ def findings(bounces: Iterable[Bounced], sent: Iterable[tuple[str, datetime]], a
     """Nobody answers a report, and what it is about goes out once more. `sent`: Message-IDs of ours, and when."""
     last = dict(sorted(sent, key=lambda one: one[1]))
     for one in bounces:
-        if last[one.message_id] <= one.at:
+        if one.message_id in last and last[one.message_id] <= one.at:  # it may be of a decision that has never been
             yield f"{one.message_id} did not arrive, as was reported, and was not sent again"
         if one.raw not in aside:
             yield f"the report on {one.message_id} was not set aside"

@@ -14,7 +14,8 @@ import pytest
 from tests.simulation import oracle
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import SqliteCopies
-from tests.simulation.simulation import Run, play
+from tests.simulation.run import Run
+from tests.simulation.simulation import play
 from tests.simulation.story import PLAYS_MAX, Part, Story, shortest
 
 

@@ -18,8 +18,9 @@ from mailflow.core.model import Operation
 from mailflow.mail.audit import GAPS_MIN
 from mailflow.register import requests
 from mailflow.register.requests import StoredRequest
+from mailflow.register.sequences import passed_over
 from mailflow.wire.writer import STATES
-from tests.simulation import remains, successions
+from tests.simulation import losses, remains, successions
 from tests.simulation.answers import (
     Opened,
     OpenedDispatch,
@@ -35,8 +36,8 @@ from tests.simulation.copies import Copies, names
 from tests.simulation.glimpses import Files, Glimpse, glimpses
 from tests.simulation.letters import Document, Expected, Letter
 from tests.simulation.lives import Life, explanations
+from tests.simulation.run import Run
 from tests.simulation.service import AUDIT_WAIT, DEADLINE, LEASE, RESERVE, SENDING_MAX
-from tests.simulation.simulation import Run
 from tests.simulation.wishes import Requests
 from tests.simulation.world import STALL, Transfer
 from tests.support.pki import AT
@@ -48,13 +49,15 @@ DECIDED_TWICE = """SELECT intake_id FROM journal GROUP BY intake_id HAVING 1 < s
 
 async def judge(run: Run) -> list[str]:
     """Every broken promise of this run, in words."""
-    opened = [read(transfer, the_cast()) for transfer in run.world.transfers]
+    opened = [read(transfer, the_cast()) for transfer in run.transfers]
     answers = [one for one in opened if isinstance(one, Opened)]
+    in_lost_time = [read(transfer, the_cast()) for transfer in run.losses.in_lost_time(run.world.transfers)]
+    lost = [one for one in in_lost_time if isinstance(one, Opened)]
     seen = list(glimpses(run.letters, answers))
     found = [
         *_letters_are_answered(run, answers),
-        *_one_answer_a_mail(run.world.transfers, answers),
-        *_attestations_are_issued_once(run, answers),
+        *_one_answer_a_mail(run.transfers, answers),
+        *_attestations_are_issued_once(run, answers, lost),
         *_copies_are_excused(run),
         *_nothing_is_numbered_while_numbers_are_stopped(run),
         *_receipts_come_first(run, [one for one in opened if isinstance(one, OpenedReceipt)], answers),
@@ -67,6 +70,8 @@ async def judge(run: Run) -> list[str]:
         *await _dispatches_tell_what_others_did(run, answers, [o for o in opened if isinstance(o, OpenedDispatch)]),
         *successions.findings(run.letters, answers, [o for o in opened if isinstance(o, OpenedSuccession)], run.words),
         *run.rotation.findings(opened),
+        *losses.findings(run.letters, lost, answers),
+        *run.losses.missed,
         *await remains.judge(run),
     ]
     if run.world.cuts == run.world.stalls == 0 and run.innocents_struck > 2:
@@ -91,8 +96,8 @@ def _letters_are_answered(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
             yield f"the answer to {letter.message_id} does not return the files of that mail"
     for letter in run.letters:
         distinct, times = len(told[letter.message_id]), len(letter.deliveries)
-        # After a renumbering octets that are known are the same delivery, even if they came twice.
-        least = 1 if run.world.renumberings else times
+        # After a renumbering, or a loss, octets that are known are the same delivery, even if they came twice.
+        least = 1 if run.world.renumberings or run.losses.happened else times
         if letter.expected is Expected.ANSWERED and not least <= distinct <= times:
             yield f"{letter.message_id} came {times} times and has {distinct} answers"
         if letter.expected is Expected.EITHER and distinct > times:
@@ -119,8 +124,12 @@ def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened])
 ATTESTED = {Operation.CREATION, Operation.CREATION_AFTER_SEPARATION, Operation.RENEWAL}
 
 
-def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
-    """Each answer has those of the numbers that it tells, and however often one is told its octets are the same."""
+def _attestations_are_issued_once(run: Run, answers: Iterable[Opened], lost: Iterable[Opened]) -> Iterator[str]:
+    """Each answer has those of the numbers that it tells, and however often one is told its octets are the same.
+
+    But where it was issued in a time that was lost.
+    """
+    anew = {one.split()[1].decode() for answer in lost for one in answer.attestations}
     sent = {(document.name, document.digest): document for letter in run.letters for document in letter.documents}
     octets: dict[object, set[bytes]] = defaultdict(set)
     for answer in answers:
@@ -135,7 +144,8 @@ def _attestations_are_issued_once(run: Run, answers: Iterable[Opened]) -> Iterat
         if enclosed.keys() != facts.keys():
             yield f"the answer to {answer.in_reply_to} encloses {sorted(enclosed)} and tells {sorted(facts)}"
         for number, one in enclosed.items():
-            octets[facts.get(number)].add(one)
+            if number not in anew:
+                octets[facts.get(number)].add(one)
     yield from (f"{fact} has several attestations" for fact, versions in octets.items() if len(versions) > 1)
 
 
@@ -143,7 +153,7 @@ def _copies_are_excused(run: Run) -> Iterator[str]:
     """An identical copy goes out only by an operator, or when the audit mailbox was asked in vain, then once more after
     a copy had had its time, and of late."""
     by_id: dict[str, list[Transfer]] = defaultdict(list)
-    for transfer in run.world.transfers:
+    for transfer in run.transfers:
         by_id[transfer.message_id].append(transfer)
     patience = AUDIT_WAIT - STALL - SLACK
     fresh = AUDIT_WAIT / GAPS_MIN + LEASE + STALL + SLACK
@@ -305,10 +315,14 @@ async def _the_register_agrees(run: Run, answers: Iterable[Opened]) -> list[str]
             if number not in others and {wish.persons for wish in said.get(number, ())} != {names}:
                 found.append(f"{number} is registered and was told to nobody, or to the wrong one")
         found += [f"intake {row.intake_id} was decided twice" for row in await tx.all(sa.text(DECIDED_TWICE))]
+        passed = await passed_over(tx)
     found += [f"{number} was told and is not registered" for number in said if number not in registered]
-    for key, taken in sequences.items():
-        if sorted(taken) != list(range(1, len(taken) + 1)):
-            found.append(f"the sequence of {key} has holes: {sorted(taken)}")
+    for (territory, month), taken in sequences.items():
+        on_record = {
+            n for one in passed[f"{territory} {month}"] for n in range(one.stretch.first, one.stretch.last + 1)
+        }
+        if sorted({*taken, *on_record}) != list(range(1, len(taken) + len(on_record) + 1)):
+            found.append(f"the sequence of {territory} {month} has holes: {sorted(taken)}, {sorted(on_record)}")
     return found
 
 

@@ -7,7 +7,7 @@ from mailflow.register.evidence import Period
 from mailflow.review.archive import Archive
 from tests.simulation import bounces
 from tests.simulation.letters import Expected
-from tests.simulation.simulation import Run
+from tests.simulation.run import Run
 
 
 async def judge(run: Run) -> list[str]:
@@ -35,7 +35,7 @@ async def _nothing_is_left(run: Run) -> list[str]:
     found += [f"the answer to intake {row.intake_id} is {row.state} for ever" for row in unsent]
     letters = {raw: letter for letter in run.letters for raw in letter.deliveries}
     raws = {raw for _, raw in aside if raw is not None}
-    sent = [(transfer.message_id, transfer.at) for transfer in run.world.transfers]
+    sent = [(transfer.message_id, transfer.at) for transfer in run.transfers]
     found += bounces.findings(run.world.bounces, sent, raws)
     struck = {letters[raw].message_id for raw in raws if raw in letters}
     for letter in run.letters:

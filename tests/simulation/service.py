@@ -1,7 +1,8 @@
 """The service as it runs in the simulation: the real stages on a real register, with seams in between."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self, cast
 
@@ -19,6 +20,7 @@ from mailflow.mail.makers import MakeComposer, MakeJudge
 from mailflow.mail.mime import MimeLimits
 from mailflow.mail.model import Recognition, Verdict
 from mailflow.mail.pool import TaskFailed
+from mailflow.mail.ports import Folder
 from mailflow.mail.trust import Trust, TrustMaterial
 from mailflow.register import Register, Transaction, directory
 from mailflow.wire.reader import FileLimits
@@ -60,6 +62,10 @@ class House:
         self._toggling = False
         self.suspensions: list[datetime] = []
         """When the suspect was suspended, released, suspended again and so on."""
+        self.archive: bytes | None = None
+        """Whose private key opens every answer."""
+        self.trails: Callable[[], tuple[Folder, Folder]] | None = None
+        """Where workers look back, in stories in which the register may be behind."""
         self.register = SeamedRegister.of(self, url)
 
     async def perhaps_toggle_suspect(self) -> None:
@@ -172,7 +178,7 @@ class InProcess:
 
     async def serve(self, material: TrustMaterial) -> None:
         trust = Trust(material)
-        self._judge, self._composer = MAKE_JUDGE(trust), MAKE_COMPOSER(trust)
+        self._judge, self._composer = MAKE_JUDGE(trust), replace(MAKE_COMPOSER, archive=self._house.archive)(trust)
         self.served = material
 
     async def judge(self, mails: Sequence[Unjudged], at: datetime) -> list[Verdict | None]:
@@ -233,7 +239,7 @@ class Worker:
             register=house.register,
             mailbox=Inbox(house.world),
             copies=AuditMailbox(house.world),
-            hindsight=Hindsight(None),
+            hindsight=Hindsight(house.trails),
             mailer=MailServer(house.world),
             judges=InProcess(house),
             trust=TrustShelf(house),

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from mailflow.errors import Unavailable
@@ -16,22 +16,32 @@ from mailflow.register import Transaction, acts, outbox, queues
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.types import OutboxState
-from tests.simulation import successions
+from tests.simulation import losses, successions
 from tests.simulation.cases import CASES, HARMFUL
 from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
 from tests.simulation.changes import CHANGES
-from tests.simulation.letters import Letter, Writing
+from tests.simulation.letters import Writing
+from tests.simulation.losses import Losses
 from tests.simulation.nights import JOB_TURNS, NEWS, SWEEP, forget_former_masters, next_master
 from tests.simulation.offers import OFFERS
 from tests.simulation.own_keys import key_folder
 from tests.simulation.questions import QUESTIONS
 from tests.simulation.rotations import TAKES_OVER, Rotation
+from tests.simulation.run import Run
 from tests.simulation.service import House, Worker
-from tests.simulation.story import Part, Story
-from tests.simulation.successions import Word
-from tests.simulation.switch import ACT, Spell, Stop, Switch
-from tests.simulation.world import CALM, LATE_COPIES, PROCESS, QUEUED_COPIES, WEATHERS, PowerCut, Process, World
+from tests.simulation.story import Story
+from tests.simulation.switch import ACT, Spell, Switch
+from tests.simulation.world import (
+    CALM,
+    LATE_COPIES,
+    PROCESS,
+    QUEUED_COPIES,
+    WEATHERS,
+    PowerCut,
+    Process,
+    World,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,29 +126,6 @@ class Stuck(Exception):
     """A turn that never ends."""
 
 
-@dataclass(slots=True)
-class Run:
-    """What a run leaves to be looked at."""
-
-    seed: int
-    house: House
-    letters: Sequence[Letter]
-    parts: Sequence[Part]
-    """What could still be left out of the story."""
-    stops: Sequence[Stop]
-    rotation: Rotation
-    sent_again: dict[str, list[datetime]] = field(default_factory=dict)
-    """When an operator had a mail of ours sent again, by its Message-ID."""
-    words: list[Word] = field(default_factory=list)
-    """What the operator said of certificates that were offered."""
-    innocents_struck: int = 0
-    """Mails that were set aside for a fault of ours, before any operator looked."""
-
-    @property
-    def world(self) -> World:
-        return self.house.world
-
-
 class Simulation:
     """Plays one story. Whatever is left out of it, the rest has the dice that it had."""
 
@@ -171,8 +158,11 @@ class Simulation:
         spells = [Spell.drawn(rng, size.steps) for _ in range(size.stops)] if seed % STOPS_EVERY == 1 else []
         willed = [one for n, one in enumerate(spells) if story.has("stop", n)]
         self.switch = Switch(self.house.register, world, willed)
-        parts = story.parts(steps=size.steps, letters=len(written), stops=len(spells))
-        self.run = Run(seed, self.house, kept, parts, self.switch.stops, rotation)
+        loses = losses.loses(seed, url) and story.has("loss", 0)
+        parts = story.parts(steps=size.steps, letters=len(written), stops=len(spells), losses=int(loses))
+        dice = random.Random(f"{seed} loss") if loses else None
+        lost = Losses(house=self.house, url=url, dice=dice, steps=size.steps, workers=self)
+        self.run = Run(seed, self.house, kept, parts, self.switch.stops, rotation, lost)
         self.arrivals = [arrival for arrival in arrivals if arrival[0] in kept]
         self.workers = [Worker(self.house, f"{n}.0") for n in range(rng.choices((2, 3, 4), weights=(3, 2, 1))[0])]
         self.lives = 0
@@ -197,6 +187,7 @@ class Simulation:
         random.seed(f"{self.story.seed} {step} of the service")  # the spread of retries is drawn from there
 
     async def _step(self, step: int) -> None:
+        await self.run.losses.turn()
         self._arrive(step)
         if self.rng.random() < JUMP:
             self.world.pass_time(self.rng.choices(JUMPS, weights=(5, 3, 2))[0])
@@ -211,7 +202,7 @@ class Simulation:
         if self.run.seed % NEWS_EVERY == 0 and self.rng.random() < NEWS_LIKELY:
             lines += [(index, (NEWS,)) for index in self.rng.sample(range(several), k=2)]
         work: list[Coroutine[Any, Any, None]] = [self._turns(lines)]
-        if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2:
+        if self.run.seed % OPERATOR_EVERY == OPERATOR_EVERY - 2 and self.run.losses.dice is None:
             work.append(self._operator_meddles())
         if self.switch.turns(step):
             work.append(self.switch.throw())
@@ -235,6 +226,7 @@ class Simulation:
 
     async def close(self) -> None:
         await self.house.register.close()
+        self.run.losses.close()
 
     def _some_turns(self) -> tuple[Turn, ...]:
         """One of the stages, or all of them one after the other."""
@@ -253,7 +245,8 @@ class Simulation:
             self.house.late_list_is_out |= self.size.steps + number >= self.late_list_at
             self.world.server_is_away = self.world.late_copies is QUEUED_COPIES and number < AWAY_ROUNDS
             await self._turns([(self.rng.randrange(len(self.workers)), TURNS)])
-            if await self._is_done():
+            await self.run.losses.turn()
+            if self.run.losses.are_over and await self._is_done():
                 done += 1
                 if done <= LOOKS and not await self._operator_looks(done):
                     done = LOOKS + 1  # what is left alone once would be so again
@@ -328,6 +321,14 @@ class Simulation:
     def _restart(self, index: int) -> None:
         self.lives += 1
         self.workers[index] = Worker(self.house, f"{index}.{self.lives}")
+
+    def restart_all(self) -> None:
+        for index, one in enumerate(self.workers):
+            one.process.dead.set()
+            self._restart(index)
+
+    async def work_alone(self) -> None:
+        await self._turns([(0, TURNS)])
 
     async def _others_go_on(self, stalled: Process) -> None:
         """The other workers take over what the one that stands still has let go."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Self
 
-KINDS = ("weather", "step", "stop", "letter")
+KINDS = ("weather", "step", "stop", "loss", "letter")
 """What can be left out, in the order in which that is tried: the bad weather of a step, a step, a spell without
-numbers, a letter."""
+numbers, that the register is lost, a letter."""
 PLAYS_MAX = 250
 """How often a story is played at most to find the shortest."""
 
@@ -29,9 +29,9 @@ class Story:
     def without(self, parts: Iterable[Part]) -> Self:
         return replace(self, left_out=self.left_out | set(parts))
 
-    def parts(self, *, steps: int, letters: int, stops: int = 0) -> list[Part]:
+    def parts(self, *, steps: int, letters: int, stops: int = 0, losses: int = 0) -> list[Part]:
         """What can still be left out of it, when the seed has so many."""
-        many = {"weather": steps, "step": steps, "stop": stops, "letter": letters}
+        many = {"weather": steps, "step": steps, "stop": stops, "loss": losses, "letter": letters}
         every = [(kind, number) for kind in KINDS for number in range(many[kind])]
         return [part for part in every if part not in self.left_out]
 

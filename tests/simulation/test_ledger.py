@@ -19,8 +19,9 @@ from mailflow.review.archive import Archive
 from mailflow.review.rederiving import rederive
 from tests.simulation.own_keys import key_files
 from tests.simulation.registers import SqliteCopies
+from tests.simulation.run import Run
 from tests.simulation.service import MAKE_JUDGE
-from tests.simulation.simulation import WHOLE_EVERY, Run, play
+from tests.simulation.simulation import WHOLE_EVERY, play
 from tests.simulation.story import Story
 from tests.support.fake_folder import FakeFolder
 

@@ -21,8 +21,9 @@ from mailflow.review.shadow import Shadow
 from tests.simulation.letters import KILLS
 from tests.simulation.nights import VAULT
 from tests.simulation.registers import SqliteCopies
+from tests.simulation.run import Run
 from tests.simulation.service import InProcess, TrustShelf
-from tests.simulation.simulation import WHOLE_EVERY, Run, play
+from tests.simulation.simulation import WHOLE_EVERY, play
 from tests.simulation.story import Story
 
 MAILS_MAX = 1_000

@@ -17,7 +17,8 @@ from tests.simulation.__main__ import MUTANT_SEEDS, TABLE
 from tests.simulation.crew import Crew, Job, pool
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.registers import PostgresCopies, SqliteCopies
-from tests.simulation.simulation import WHOLE_EVERY, Run, play
+from tests.simulation.run import Run
+from tests.simulation.simulation import WHOLE_EVERY, play
 from tests.simulation.story import Story
 from tests.support.databases import PostgresDatabases
 

@@ -151,6 +151,10 @@ class World:
         self._stalls_at = ""
         self.meanwhile: Callable[[Process], Awaitable[None]] = _nothing
         """What others do while a process stands still."""
+        self.beside: Callable[[str], None] = _idle
+        """What somebody does just then, whose code passes no seam."""
+        self.is_forged = True
+        """Whether others write to the audit mailbox under the Message-IDs of mails of ours that have not left."""
         self.told: list[str] = []
         """What has happened, for whoever reads the story."""
 
@@ -171,6 +175,10 @@ class World:
             self.tell(f"the report arrives that {bounced.message_id} did not")
             self.mailbox.deliver(bounced.raw)
 
+    def deliver_copies(self) -> None:
+        """Time passes until each has come."""
+        self.pass_time(max([at - self.now for at, _ in self._copies], default=timedelta(0)))
+
     @property
     def awaits_report(self) -> bool:
         """Whether a report is on its way: an operator who stops looking before it comes would not see to it."""
@@ -179,6 +187,7 @@ class World:
     def seam(self, name: str) -> None:
         """A point at which things may go wrong. Raises PowerCut and Unavailable."""
         self.pass_time(TICK)
+        self.beside(name)
         process = PROCESS.get()
         if process is None:
             return
@@ -276,6 +285,10 @@ async def _nothing(process: Process) -> None:
     pass
 
 
+def _idle(seam: str) -> None:
+    pass
+
+
 def message_id(raw: bytes) -> str:
     return str(BytesHeaderParser(policy=compat32).parsebytes(raw)["Message-ID"])
 
@@ -356,7 +369,7 @@ class MailServer:
         if fate is not Fate.ACCEPT:
             world.tell(f"the mail server will {fate.name} {message_id(outgoing.raw)}")
         world.server.fates = [fate]
-        if fate is Fate.LOSE_MAIL:
+        if fate is Fate.LOSE_MAIL and world.is_forged:
             world.forge(outgoing)
         result = await world.server.send(outgoing, slowly)
         if result.state is Sending.DEFERRED and result.detail != "taken":

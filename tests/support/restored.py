@@ -194,7 +194,14 @@ async def what_went_out(loser: Loser) -> tuple[Loss, WentOut]:
 
 async def recover(loser: Loser, todo: Recovery) -> Recovered:
     processed, _ = loser.trails
-    return await recovery.recover(loser.house.register, processed, "service", todo, ACT, loser.house.now)
+    account = loser.house.door().account
+    return await recovery.recover(loser.house.register, processed, account, todo, ACT, loser.house.now)
+
+
+async def restored(loser: Loser) -> tuple[Loss, Recovered]:
+    """As `mailflow restore` with the archive's key does it, whatever was lost."""
+    loss, went_out = await what_went_out(loser)
+    return loss, await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))
 
 
 async def recovered(loser: Loser, *, jump: bool) -> Recovered:

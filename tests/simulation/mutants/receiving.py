@@ -53,7 +53,7 @@ def octets_known_from_before_a_renumbering_are_a_new_delivery(patch: pytest.Monk
 @mutant
 def known_octets_are_the_same_delivery_even_under_another_uid(patch: pytest.MonkeyPatch) -> None:
     async def known(
-        tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str]
+        tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[str], _: str | None
     ) -> set[tuple[str, str, int, str]]:
         rows = await tx.all(sa.select(intake_table.c.digest).where(intake_table.c.digest.in_(digests)))
         return {(a.account, a.mailbox, a.uidvalidity, row.digest) for a in arrivals for row in rows}
