@@ -70,7 +70,7 @@ async def judge(run: Run) -> list[str]:
         *await _dispatches_tell_what_others_did(run, answers, [o for o in opened if isinstance(o, OpenedDispatch)]),
         *successions.findings(run.letters, answers, [o for o in opened if isinstance(o, OpenedSuccession)], run.words),
         *run.rotation.findings(opened),
-        *losses.findings(run.letters, lost, answers),
+        *losses.findings(run.letters, lost, answers, jumped=run.losses.jumped),
         *run.losses.missed,
         *await remains.judge(run),
     ]
