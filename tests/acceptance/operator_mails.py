@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
+from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import Person
 from mailflow.demo.pki import DAY
 from mailflow.demo.story import LEFEBVRE, MARTIN, NGUYEN
@@ -151,7 +152,7 @@ def _(op: Operator) -> Iterator[None]:
         yield
     op.batch()
     assert op.answers(letter) == 1
-    month = f"{op.at + op.ahead:%Y-%m}"
+    month = f"{legal_day(op.at + op.ahead):%Y-%m}"
     op.sees(f"report --month {month}", "breach|late|too late")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mailflow.core.calendar import legal_day
 from mailflow.demo.story import MARTIN
 from tests.acceptance.world import World
 from tests.support.letters import Letter, Writer
@@ -42,7 +43,7 @@ def test_an_operator_sees_to_two_mails(world: World, at: datetime) -> None:
         ((mails),) = world.answers(lille).values()
         assert len(mails) == times
         assert len({mail.partition(b"\r\n\r\n")[2] for mail in mails}) == 1
-    told = world.mailflow("report", "--month", f"{at:%Y-%m}", "--json").json
+    told = world.mailflow("report", "--month", f"{legal_day(at):%Y-%m}", "--json").json
     assert told["answers"] == 2, "sent again is not answered again"
     in_the_journal(world)
 

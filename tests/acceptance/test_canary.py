@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from mailflow.core.calendar import legal_day
 from mailflow.demo.installation import AUDIT, DeskSoftware
 from tests.acceptance.world import World
 from tests.support.mail_world import PROCESSED, SERVICE_USER
@@ -41,7 +42,7 @@ def test_it_goes_the_whole_way_and_is_no_request_of_anybody(either_world: World,
         assert re.fullmatch(r"000[0-9]{10}Z0000", run["number"])
         shown = world.mailflow("show", run["number"], config=config)
         assert "deregistered" in shown.out
-        month = world.mailflow("report", "--month", f"{at:%Y-%m}", "--json", config=config)
+        month = world.mailflow("report", "--month", f"{legal_day(at):%Y-%m}", "--json", config=config)
         assert month.json["answers"] == 0
         forged = world.mailflow(
             *("mandate", "add", world.software[0].sender, world.software[0].desk, "000"),

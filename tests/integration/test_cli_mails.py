@@ -14,6 +14,7 @@ from cryptography import x509
 from mailflow import app
 from mailflow.cli.main import call
 from mailflow.cli.service_keys import service_key_pair
+from mailflow.core.calendar import legal_day
 from mailflow.demo.applications import Person, file_name, request_file, request_form
 from mailflow.demo.installation import SERVICE, DeskSoftware, Installation
 from mailflow.register import outbox
@@ -144,8 +145,11 @@ def test_the_forecast_and_the_report_tell_of_what_was_ingested(run: Run, mail: P
     assert (facts["waiting"], facts["late"], len(facts["histogram"])) == (1, 0, 1)
     assert facts["histogram"][0]["counts"] == [1, 0, 0, 0, 0, 0, 0]
 
-    month = f"{NOW:%Y-%m}"
-    assert run("report", "--month", month)[:2] == (DONE, f"{NOW:%m/%Y}: 0 answers, 0 after their deadline.\n")
+    month = legal_day(NOW)
+    assert run("report", "--month", f"{month:%Y-%m}")[:2] == (
+        DONE,
+        f"{month:%m/%Y}: 0 answers, 0 after their deadline.\n",
+    )
 
 
 @pytest.mark.parametrize(("hours", "code"), [(2, DONE), (13, SET_ASIDE)])
@@ -154,8 +158,9 @@ def test_what_left_too_late_is_reported_as_a_breach(
 ) -> None:
     run("ingest", mail, "--apply")
     asyncio.run(_left(installation, hours))
-    assert run("report", "--month", f"{NOW + timedelta(hours=hours):%Y-%m}")[0] == code
-    found = json.loads(run("report", "--month", f"{NOW + timedelta(hours=hours):%Y-%m}", "--json")[1])
+    month = f"{legal_day(NOW + timedelta(hours=hours)):%Y-%m}"
+    assert run("report", "--month", month)[0] == code
+    found = json.loads(run("report", "--month", month, "--json")[1])
     assert (found["answers"], found["breaches"]) == (1, int(code == SET_ASIDE))
     assert [one["intake"] for one in found["worst"]] == [1]
     assert found["percentiles"]["50"] == found["worst"][0]["seconds"] > (hours - 1) * 3600

@@ -55,6 +55,8 @@ DOWNTIMES = (timedelta(minutes=1), timedelta(minutes=40), timedelta(hours=3))
 """How long nobody is there, before the backup is in its place."""
 TRIES = 3
 """So often at most the operator is cut off within a restore."""
+CUT_MOVES = 0.2
+"""How likely a MOVE in the lost time is cut off halfway: what then lies in both folders has to be one mail still."""
 KEYLESS = 0.2
 """How likely the archive's key is not at hand, so that the counters have to jump."""
 STARTS_FIRST = 0.5
@@ -150,7 +152,7 @@ class Losses:
             FakeFolder(self.house.world.mailbox, "Processed"),
             FakeFolder(self.house.world.audit, "INBOX"),
         )
-        self.house.world.beside = self._perhaps_back_up
+        self.house.world.beside = self._at_seam
         self.house.world.is_forged = False  # what never left nobody can name, and a forgery wants `--jump`
 
     @property
@@ -174,11 +176,14 @@ class Losses:
 
     # The backup, beside workers at work
 
-    def _perhaps_back_up(self, where: str) -> None:
+    def _at_seam(self, name: str) -> None:
         if self._now == self._backup_at and self._copy is None:
             self._points_left -= 1
             if self._points_left < 0:
-                self._back_up(where)
+                self._back_up(name)
+        elif self._copy and self._lost_at and name == "move:next" and self.dice and self.dice.random() < CUT_MOVES:
+            self.house.world.tell("a MOVE is cut off halfway")
+            raise Unavailable("in the middle of a MOVE")
 
     def _back_up(self, where: str) -> None:
         folder = Path(f"{self.url.removeprefix('sqlite:///')}-copies")

@@ -56,7 +56,7 @@ async def judge(run: Run) -> list[str]:
     seen = list(glimpses(run.letters, answers))
     found = [
         *_letters_are_answered(run, answers),
-        *_one_answer_a_mail(run.transfers, answers),
+        *_one_answer_a_mail(run, answers),
         *_attestations_are_issued_once(run, answers, lost),
         *_copies_are_excused(run),
         *_nothing_is_numbered_while_numbers_are_stopped(run),
@@ -110,10 +110,13 @@ def _returned(answer: Opened) -> list[tuple[str, str]]:
     return sorted([*files, *((one.name, one.digest) for one in answer.statuses)])
 
 
-def _one_answer_a_mail(transfers: Iterable[Transfer], answers: Iterable[Opened]) -> Iterator[str]:
+def _one_answer_a_mail(run: Run, answers: Iterable[Opened]) -> Iterator[str]:
+    """What left in a lost time has octets that are lost: those that an operator has sent instead are others."""
     octets: dict[str, set[bytes]] = defaultdict(set)
-    for transfer in transfers:
-        octets[transfer.message_id].add(transfer.raw)
+    lost = {id(one) for one in run.losses.in_lost_time(run.world.transfers) if one.message_id in run.sent_again}
+    for transfer in run.transfers:
+        if id(transfer) not in lost:
+            octets[transfer.message_id].add(transfer.raw)
     yield from (f"second answer: other octets under {id_}" for id_, copies in octets.items() if len(copies) > 1)
     identifiers: dict[str, set[str]] = defaultdict(set)
     for answer in answers:
