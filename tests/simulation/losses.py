@@ -121,10 +121,8 @@ class Losses:
     happened: int = 0
     jumped: bool = False
     """Whether numbers were kept for nobody, and those who had them have others now."""
-    copied: frozenset[str] = frozenset()
-    """Message-IDs of the mails that are ordered in the backup."""
-    numbered: frozenset[str] = frozenset()
-    """Numbers that are given in the backup."""
+    ordered: frozenset[str] = frozenset()
+    """Message-IDs of what was ordered before the backup."""
     missed: list[str] = field(default_factory=list)
     """What went wrong before anybody restored."""
     _keyless: bool = False
@@ -224,8 +222,7 @@ class Losses:
         shutil.copy(self._copy.keys, beside(self.url).removeprefix("sqlite:///"))
         self.house.register = register = SeamedRegister.of(self.house, self.url)
         async with register.read() as tx:
-            self.copied = frozenset([row.message_id for row in await tx.all(sa.text("SELECT message_id FROM outbox"))])
-            self.numbered = frozenset([row.number for row in await tx.all(sa.text("SELECT number FROM request"))])
+            self.ordered = frozenset([row.message_id for row in await tx.all(sa.text("SELECT message_id FROM outbox"))])
 
     async def _tell_standing(self) -> None:
         """What an operator had decided of a sender is told to the register again, before anything is decided."""
@@ -298,7 +295,7 @@ class Losses:
 
     def is_lost(self, number: int, transfer: Transfer) -> bool:
         """Whether the mail that left as the so-manieth is of a decision that has never been."""
-        return number < self._sent and transfer.message_id not in self.copied
+        return number < self._sent and transfer.message_id not in self.ordered
 
     def in_lost_time(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:
         """All that left in it: of those that had been ordered before the register has other octets, or none."""
