@@ -48,13 +48,13 @@ IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)"
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
 TESTS = $(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
-# What stands before the tests has one core to do, or the network: side by side.
+# What stands before the tests has one core to do, or the network: side by side, the virtual environment as well.
 BEFORE = $(MAKE) --no-print-directory --jobs --output-sync=target lint servers
-test: $(STAMP) ## all but the longest, on real servers; installs them when it may, says what it leaves out otherwise
+test: ## all but the longest, on real servers; installs them when it may, says what it leaves out otherwise
 	@$(BEFORE)
 	$(TESTS) -m "not long"
 
-test-whole: $(STAMP) ## that, the longest, and the other database where it has one of both (before a release)
+test-whole: ## that, the longest, and the other database where it has one of both (before a release)
 	@$(BEFORE)
 	$(TESTS)
 

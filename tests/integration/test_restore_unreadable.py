@@ -37,6 +37,7 @@ async def test_a_mail_that_may_be_a_lost_one_is_not_left_out(loser: Loser) -> No
     await _brought_back(loser, told)
 
 
+@pytest.mark.long_on("postgresql")
 async def test_a_mail_that_is_not_taken_in_is_not_accounted_for(loser: Loser) -> None:
     """The server was well when it was asked what is lost."""
     told = await lose(loser)

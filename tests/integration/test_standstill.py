@@ -77,7 +77,7 @@ async def test_a_mail_of_days_ago_that_came_late_hides_no_loss(loser: Loser, *, 
 
 
 @pytest.mark.slow
-@pytest.mark.long_on("sqlite")
+@pytest.mark.long_on("postgresql")
 async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_times(loser: Loser) -> None:
     told = await lose(loser)
     await loser.work()
