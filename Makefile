@@ -13,8 +13,8 @@ PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_REQUIRE_VIRTUA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-whole check fast-tests fix servers lint style types imports faults bench bench-uniqueness \
-  bench-silence bench-workers bench-flood kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
+.PHONY: help install lock demo test test-whole run-tests check fast-tests fix servers lint style types imports faults \
+  bench bench-uniqueness bench-silence bench-workers bench-flood kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -48,15 +48,19 @@ IN_MEMORY := $(shell [ "$$(df --output=avail -m /dev/shm 2>/dev/null | tail -1)"
 AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 # What fails beside others is run once more alone (tests/support/twice.py): a busy machine fails nothing, but it is told.
 TESTS = $(IN_MEMORY) $(BIN)/python -m tests.support.twice -n $(AT_ONCE) --dist worksteal
-# What stands before the tests has one core to do, or the network: side by side, the virtual environment as well.
-BEFORE = $(MAKE) --no-print-directory --jobs --output-sync=target lint servers
+# What the tests need is fetched side by side; the types, which take one core half a minute, are looked at beside them.
+BEFORE = $(MAKE) --no-print-directory --jobs --output-sync=target install style imports servers
+BESIDE = $(MAKE) --no-print-directory --jobs types run-tests
 test: ## all but the longest, on real servers; installs them when it may, says what it leaves out otherwise
 	@$(BEFORE)
-	$(TESTS) -m "not long"
+	@$(BESIDE) WHICH='-m "not long"'
 
 test-whole: ## that, the longest, and the other database where it has one of both (before a release)
 	@$(BEFORE)
-	$(TESTS)
+	@$(BESIDE)
+
+run-tests: $(STAMP)
+	$(TESTS) $(WHICH)
 
 # Goes on where it was stopped. Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"
 faults: $(STAMP) servers ## break the worker at every point, on real servers; a report in build/faults (hours)

@@ -93,7 +93,7 @@ def test_mails_that_come_back_with_another_uidvalidity_are_put_away_without_an_a
     assert len(answers_to(world, letter, at)) == 2
 
 
-@pytest.mark.long_on("sqlite")
+@pytest.mark.long
 def test_two_workers_give_one_number_to_a_person_of_two_desks(either_world: World, at: datetime) -> None:
     world = either_world
     writer, (lille, _, editor) = Writer(world.installation, at), world.software
