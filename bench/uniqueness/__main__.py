@@ -43,7 +43,7 @@ CORES = os.cpu_count() or 1
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here as well.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path(".cache/bench-uniqueness"), show_default=True,
-    help="Where SQLite's file lies meanwhile: 3.5 kB a request.",
+    help="Where SQLite's file lies meanwhile: 3.5 kB a request. PostgreSQL's lie in TMPDIR: not in memory, please.",
 )  # fmt: skip
 def main(sizes: Sequence[int], samples: int, which: str, seed: int, json_file: Path | None, folder: Path) -> None:
     """Measure exact checks, near-match checks and creations in registers of growing size."""
@@ -54,11 +54,13 @@ def main(sizes: Sequence[int], samples: int, which: str, seed: int, json_file: P
     }
     for kind in DATABASES if which == "both" else [which]:
         shutil.rmtree(folder, ignore_errors=True)
+        measured = facts["databases"][kind] = []
         with database(kind, folder.absolute()) as opened:
-            facts["databases"][kind] = list(_grow(kind, opened, sorted(sizes), samples, seed))
+            for one in _grow(kind, opened, sorted(sizes), samples, seed):
+                measured.append(one)
+                if json_file is not None:  # after an hour the next size may not find room
+                    json_file.write_text(json.dumps(facts, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
-    if json_file is not None:
-        json_file.write_text(json.dumps(facts, indent=2) + "\n")
     report.show(facts)
 
 
