@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock demo test test-whole run-tests check fast-tests fix servers lint style types imports faults \
-  bench bench-uniqueness bench-silence bench-workers bench-flood kills soak hosts fuzz fuzz-guided coverage simulation schemas reference deb clean
+  bench bench-uniqueness bench-silence bench-workers bench-flood kills soak hosts fuzz fuzz-guided coverage \
+  simulation schemas reference deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20

@@ -53,6 +53,11 @@ async def the_worst(player: Player, half: int) -> list[Fault]:
     return worst
 
 
+async def what_mends_it(player: Player, first: Fault) -> None:
+    """One more fault in the run that mends the first."""
+    surely(await sweep(player, *KINDS, portion=Portion(most=1), first=(first,)))
+
+
 @pytest.fixture(autouse=True)
 def servers() -> None:
     require("dovecot")
@@ -65,8 +70,7 @@ def test_whatever_fails_on_sqlite_and_dovecot_nothing_is_lost_and_nothing_double
         async with Stage(tmp_path) as stage:
             player = RecordedOnce(stage)
             first, *_ = await the_worst(player, 0)
-            again = await sweep(player, *KINDS, portion=Portion(most=1), first=(first,))
-            surely(again)  # what mends it is broken as well
+            await what_mends_it(player, first)
             for kind in ("imap", "smtp", "sqlite", "file", "clock", "memory"):
                 surely(await sweep(player, kind, portion=Portion(most=1)))
 
@@ -84,6 +88,21 @@ def test_whatever_fails_on_postgresql_and_cyrus_nothing_is_lost_and_nothing_doub
             await the_worst(player, 1)
             for kind in ("postgresql", "imap", "mailbox", "kill"):
                 surely(await sweep(player, kind, portion=Portion(most=1)))
+
+    with postgres(settings=CRASH_SAFE) as server:
+        asyncio.run(story(server))
+
+
+@pytest.mark.long
+def test_what_mends_a_fault_is_broken_as_well_on_postgresql_and_cyrus(tmp_path: Path) -> None:
+    require("postgresql")
+    require("cyrus")
+
+    async def story(server: PostgresServer) -> None:
+        async with Stage(tmp_path, postgres=server, cyrus=True) as stage:
+            player = RecordedOnce(stage)
+            first, *_ = worst_of(await player.record(kinds=KINDS))[1::2]
+            await what_mends_it(player, first)
 
     with postgres(settings=CRASH_SAFE) as server:
         asyncio.run(story(server))

@@ -69,7 +69,7 @@ def asked(action: Action, number: str, surname: str, desk: str) -> RequestElemen
             return about(number, surname)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("standing", Standing)
 async def test_the_table_decides(reception: Reception, standing: Standing, action: Action) -> None:
