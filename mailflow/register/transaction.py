@@ -213,4 +213,5 @@ def _file_lock(path: Path, *, stays: bool) -> Iterator[bool]:
                 yield True  # closing unlocks
             finally:
                 if not stays:
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # what is left behind is locked by nobody
+                        path.unlink()

@@ -252,3 +252,21 @@ async def test_a_lock_that_the_file_system_does_not_give_is_the_register_away(
         async with register.alone("receive"):
             raise AssertionError("nobody knows whether it is ours")
     await register.close()
+
+
+async def test_a_lock_file_that_cannot_be_taken_away_ends_nobodys_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def may_not(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    register = Register.open(f"sqlite:///{tmp_path}/register.db", VAULT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", may_not)
+        async with register.alone("worker", of="other", for_ever=False) as ours:
+            assert ours
+    assert (tmp_path / "register.db.worker.other.lock").exists()
+    async with register.alone("worker", of="other", for_ever=False) as ours:
+        assert ours
+    assert not (tmp_path / "register.db.worker.other.lock").exists()
+    await register.close()
