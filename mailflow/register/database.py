@@ -246,6 +246,12 @@ def _sqlite_engine(url: sa.URL, what: str, *, read_only: bool, connections_max: 
         reads = connection.get_execution_options().get(_READS, False)
         connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
+    @sa.event.listens_for(engine.sync_engine, "invalidate")
+    def _cut_off(connection: Any, _record: object, _error: object) -> None:
+        # To close it is not enough: SQLite keeps it, with its lock, while a cursor lives, if only in a traceback.
+        with contextlib.suppress(engine.dialect.loaded_dbapi.Error):
+            connection.rollback()
+
     return engine
 
 

@@ -193,6 +193,28 @@ async def test_instants_without_a_time_zone_are_refused(register: Register) -> N
             await intake.claim_chunk(tx, "me", 1, NOW.replace(tzinfo=None), NOW, size_bytes_max=1)
 
 
+async def test_who_is_cancelled_in_a_statement_holds_no_lock_any_more(register: Register) -> None:
+    counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT max(i) FROM n"
+    slow = sa.text(f"UPDATE key_home SET store = store WHERE ({counting}) < :least")
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with register.begin() as tx:
+            await journal.append(tx, ENTRY, NOW)
+            begun.set()
+            await tx.run(slow, [{"least": 0}] * 500)
+
+    writing = asyncio.create_task(write())
+    await begun.wait()
+    await asyncio.sleep(0.1)  # until the driver is at it, which takes more than a second
+    writing.cancel()
+    (error,) = await asyncio.gather(writing, return_exceptions=True)  # its traceback knows the cursor
+    assert isinstance(error, asyncio.CancelledError)
+    async with register.begin() as tx:
+        await journal.append(tx, ENTRY, NOW)
+    assert await _written(register) == 1
+
+
 async def test_one_at_a_time_is_alone_with_a_task_and_others_go_on_without_waiting(
     register: Register, register_url: str
 ) -> None:
