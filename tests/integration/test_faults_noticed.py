@@ -11,6 +11,8 @@ from mailflow.mail import composing
 from mailflow.mail.imap import ImapMailbox
 from mailflow.mail.smtp import SmtpMailer
 from mailflow.register import numbers
+from mailflow.selftest.points import Fault, Point
+from tests.faults import kills, memory
 from tests.faults.stage import Stage
 from tests.support.available import require
 from tests.support.mail_world import SERVICE_USER, MailWorld
@@ -89,3 +91,17 @@ async def test_each_planted_defect_is_told(tmp_path: Path, monkeypatch: pytest.M
                 played = await stage.play()
             assert any(told in sentence for sentence in played.wrong), (told, played.wrong)
         assert not (await stage.play()).wrong
+
+
+@pytest.mark.long
+async def test_a_receipt_goes_before_answers_that_two_faults_made_late(tmp_path: Path) -> None:
+    require("dovecot")
+    require("postfix")
+    killed = Fault(point=Point(kind="kill", name="intake.settle.after-commit", nth=1), how=kills.KILLED)
+    exhausted = Fault(point=Point(kind="memory", name="typeset", nth=1), how=memory.EXHAUSTED)
+    async with Stage(tmp_path) as stage:
+        played = await stage.play(killed, exhausted)
+        came = [raw for software in stage.world.software for raw in stage.world.dovecot.messages(software.sender)]
+    assert played.reached
+    assert not played.wrong
+    assert len(came) > len([letter for letter in stage.letters if letter.files])

@@ -187,11 +187,14 @@ class Found:
     files: dict[str, bytes]
 
 
-def verdict(world: MailWorld, letters: Sequence[Letter], at: datetime, *, restored: bool = False) -> list[str]:
+def verdict(
+    world: MailWorld, letters: Sequence[Letter], at: datetime, *, restored: bool = False, late: bool = False
+) -> list[str]:
     """What is wrong, in sentences; nothing when every letter came to exactly its end.
 
     A second identical copy of an answer is told as well. `restored`: the register has been, so desks may have answers
-    once more; all of them have to tell the same, and nothing else is excused.
+    once more; all of them have to tell the same, and nothing else is excused. `late`: answers are, so that one
+    technical receipt may have gone before each.
     """
     wrong: list[str] = []
     returns: dict[str, set[bytes]] = {}
@@ -201,6 +204,7 @@ def verdict(world: MailWorld, letters: Sequence[Letter], at: datetime, *, restor
         answers |= {answer.message_id for answer in found}
         sent = Counter(letter.message_id for letter in letters if letter.software == software and letter.files)
         by_id = {letter.message_id: letter for letter in letters}
+        found = [*without_receipts(found, sent)] if late else found
         wrong += _compare_answers(found, sent, by_id, restored=restored)
         for answer in found:
             for name, octets in answer.files.items():
@@ -211,6 +215,23 @@ def verdict(world: MailWorld, letters: Sequence[Letter], at: datetime, *, restor
     if set(audit) != answers or (len(audit) != len(answers) and not restored):
         wrong.append(f"the audit mailbox has {len(audit)} mails, the desks {len(answers)} different answers")
     return [*wrong, *_compare_folders(world, letters)]
+
+
+def without_receipts(found: Iterable[Found], sent: Counter[str]) -> Iterator[Found]:
+    """What came, in its order, but for the first receipt of each mail that was not answered yet."""
+    told: set[str] = set()
+    answered: Counter[str] = Counter()
+    for one in found:
+        receipts = {name for name in one.files if name.startswith("accuse-technique-")}
+        if (
+            len(receipts) == len(one.files) == 1
+            and not receipts & told
+            and answered[one.in_reply_to] < sent[one.in_reply_to]
+        ):
+            told |= receipts
+        else:
+            answered[one.in_reply_to] += 1
+            yield one
 
 
 def _compare_answers(
