@@ -17,7 +17,7 @@ from mailflow.mail import hindsight, recovery
 from mailflow.mail.hindsight import Loss
 from mailflow.mail.kinds import ANSWER
 from mailflow.mail.recovery import Recovery, WentOut
-from mailflow.register import Register, copying, installation, proving, restoring, watching
+from mailflow.register import Register, copying, installation, proving, watching
 from mailflow.register.copying import Copy
 from mailflow.register.journal import Act
 from mailflow.settings import Settings
@@ -143,8 +143,7 @@ async def _gives_nothing_twice(
             told = await recovery.read_answers(audit, loss, [archive_key_of(settings, archive_key)], ours, at)
         jump, unopened = 0, told.sealed if archive_key else sorted(loss.answers)
         if unopened:
-            least = await recovery.least_jump(beside, audit, loss, unopened, in_one=settings.limits.requests_max)
-            jump = max(restoring.JUMP, least)
+            jump = await recovery.least_jump(beside, audit, loss, unopened, in_one=settings.limits.requests_max)
         if loss:
             account = f"{settings.mailbox.user}@{settings.mailbox.host}"
             todo = Recovery(loss=loss, went_out=told, jump=jump)

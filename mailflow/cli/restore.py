@@ -115,8 +115,8 @@ def _require_far(jump: int, least: int) -> None:
     if jump < min(least, SEQUENCE_MAX):
         enough = min(-(-least // ROUND) * ROUND, SEQUENCE_MAX)
         raise click.ClickException(
-            f"the lost answers may tell {least} numbers of one territory and month, and a counter that leaves {jump}"
-            f" out would give some of them again: type --jump {enough}"
+            f"{least} numbers of one territory and month may have been given, and a counter that leaves {jump} out"
+            f" would give some of them again: type --jump {enough}"
         )
 
 

@@ -162,8 +162,9 @@ def _parts(mail: FetchedMail) -> int:
 async def least_jump(register: Register, audit: Folder, loss: Loss, unopened: Sequence[int], *, in_one: int) -> int:
     """How many numbers each counter has to leave out so that none goes out again that these lost answers may tell.
 
-    `unopened`: their UIDs; `in_one`: numbers that one answer tells at most. All may be of one territory and month. What
-    a counter left out after an earlier restore of the same backup lies between. Raises Unavailable.
+    `unopened`: their UIDs; `in_one`: numbers that one answer tells at most. All may be of one territory and month.
+    Never less than `restoring.JUMP`, since a number that was told may come after many in answers that never left; and
+    as many again for each earlier restore of the same backup, whose counters left them out. Raises Unavailable.
     """
     octets, parts = Counter[int](), Counter[int]()
     for start in range(0, len(unopened), LOOKED_AT):
@@ -183,7 +184,7 @@ async def least_jump(register: Register, audit: Folder, loss: Loss, unopened: Se
         min(size // NUMBER_OCTETS, in_one) if 0 < parts_of.get(intake_id, 0) <= parts[intake_id] else in_one
         for intake_id, size in octets.items()
     )
-    return told + lives_before * restoring.JUMP
+    return max(told, restoring.JUMP) + lives_before * restoring.JUMP
 
 
 async def recover(

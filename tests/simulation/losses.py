@@ -29,7 +29,6 @@ from mailflow.register import acts, copying, directory, issuing
 from mailflow.register.acts import Verb
 from mailflow.register.cases import MAIL, Filter
 from mailflow.register.key_store import beside
-from mailflow.register.restoring import JUMP
 from tests.simulation.answers import Opened
 from tests.simulation.cast import the_cast
 from tests.simulation.chance import chance_of
@@ -268,7 +267,7 @@ class Losses:
         went_out, jump = WentOut(), 0
         if loss.answers and self._keyless:
             lost = sorted(loss.answers)
-            jump = max(JUMP, await recovery.least_jump(register, audit, loss, lost, in_one=LIMITS.requests_max))
+            jump = await recovery.least_jump(register, audit, loss, lost, in_one=LIMITS.requests_max)
             self.jumped = True
         elif loss.answers:
             key = cms.load_decryption_key(archive().key_pem, archive().pem)
