@@ -5,6 +5,8 @@ paths (see `core.rules`). Aliases are the names on the wire; those of `interface
 to the letter. Every model of the form is imported from here.
 """
 
+import json
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import Field
@@ -35,7 +37,7 @@ __all__ = [
     "MOTIVES_MAX", "PLACES_MAX", "Address", "Applicant", "Association", "Births", "CoApplicant", "Contact",
     "ContactPerson", "CurrentDwelling", "Dalo", "Dependant", "Employment", "Handicap", "HousingRequest",
     "HousingSought", "IdentityDocument", "Member", "Motive", "NaturalPerson", "PaidResource", "Person", "Place",
-    "ReceivedResource", "Resource", "TaxIncome", "without_nir",
+    "ReceivedResource", "Resource", "TaxIncome", "digest_of", "without_nir",
 ]  # fmt: skip
 
 PLACES_MAX = 10
@@ -157,3 +159,10 @@ def without_nir(form: HousingRequest) -> HousingRequest:
         }
     )
     return form.model_copy(update={"person": bare})
+
+
+def digest_of(form: HousingRequest) -> str:
+    """SHA-256 (hex) of the form's canonical JSON: wire names, sorted, what is absent left out."""
+    data = form.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode("utf-8")).hexdigest()

@@ -45,6 +45,9 @@ class WentOut:
     """In the order in which they lie in the audit mailbox."""
     referred: tuple[tuple[DeskCode, str, UniqueNumber], ...] = ()
     """By desk and its own reference, as answers to questions tell them."""
+    repeatable: tuple[tuple[DeskCode, str, str, UniqueNumber], ...] = ()
+    """By desk, its own reference and the digest of what is asked for: of `numbers` those of requests that may come in
+    another file as well, which may be decided first."""
     named: frozenset[UniqueNumber] = frozenset()
     """Of other requests: anomalies tell them of a person that is registered already, or may be, and questions ask."""
     rejected: Mapping[int, str] = field(default_factory=dict)
@@ -110,6 +113,7 @@ async def read_answers(
     return WentOut(
         numbers=tuple(told.numbers),
         referred=told.clearly_referred(),
+        repeatable=tuple(told.repeatable),
         named=frozenset(told.named),
         rejected=told.rejected,
         sealed=(*sealed, *unseen),
@@ -122,11 +126,14 @@ class Told:
 
     numbers: list[tuple[Place, UniqueNumber]] = field(default_factory=list)
     referred: list[tuple[DeskCode, str, UniqueNumber]] = field(default_factory=list)
+    repeatable: list[tuple[DeskCode, str, str, UniqueNumber]] = field(default_factory=list)
     named: set[UniqueNumber] = field(default_factory=set)
     rejected: dict[int, str] = field(default_factory=dict)
 
     def by_file(self, returned: ReturnedCreations) -> None:
-        self._stand(DeskCode(returned.desk), returned.digest, returned.numbers)
+        desk = DeskCode(returned.desk)
+        self._stand(desk, returned.digest, returned.numbers)
+        self.repeatable += [(desk, name, asked, UniqueNumber(number)) for name, asked, number in returned.repeatable]
         self.named |= set(map(UniqueNumber, returned.named))
 
     def by_questions(self, answered: ToldNumbers) -> None:
@@ -194,8 +201,10 @@ async def recover(
     done, loss, went_out = Recovered(), recovery.loss, recovery.went_out
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
     async with register.begin() as tx:
-        referred = [(restoring.under_reference(tx, desk, name), number) for desk, name, number in went_out.referred]
-        done.reserved = await restoring.reserve(tx, [*went_out.numbers, *referred], act, at, named=went_out.named)
+        kept = list(went_out.numbers)
+        kept += [(restoring.under_reference(tx, desk, name), one) for desk, name, one in went_out.referred]
+        kept += [(restoring.under_reference(tx, desk, name, of), one) for desk, name, of, one in went_out.repeatable]
+        done.reserved = await restoring.reserve(tx, kept, act, at, named=went_out.named)
         if recovery.jump:
             # First of all: what is taken in moves the window on in which lost answers are looked for, so who is cut off
             # is not asked for the jump the next time. Twice is too far, and never too short.

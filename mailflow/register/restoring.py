@@ -198,9 +198,14 @@ async def reserved(tx: Transaction) -> list[Reserved]:
 # What it is told
 
 
-def under_reference(tx: Transaction, desk: DeskCode, reference: str) -> Place:
-    """Where a request stands that is known by its desk's own reference alone; the register has that as a token only."""
-    return Place(desk=desk, digest=requests.reference_token(tx, desk, reference), position=0)
+def under_reference(tx: Transaction, desk: DeskCode, reference: str, asked: str = "") -> Place:
+    """Where a request stands that is known by its desk's own reference; the register has that as a token only.
+
+    `asked`: the digest of what is asked for, the NIR left out, where that is known: the same again under the same
+    reference is the same request, whichever file it lies in.
+    """
+    which = f"{reference}\0{asked}" if asked else reference
+    return Place(desk=desk, digest=requests.reference_token(tx, desk, which), position=0)
 
 
 async def reserve(

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mailflow.core import numbers, rules
 from mailflow.core.anomalies import Anomaly, Code
+from mailflow.core.form import digest_of, without_nir
 from mailflow.core.life import Action, Life
 from mailflow.core.model import CREATIONS, Operation, Refused, Request, Right
 from mailflow.core.numbers import Territory
@@ -190,14 +191,9 @@ async def _give_reserved(tx: Transaction, creations: Sequence[Creation]) -> Sequ
     if not tx.reserved or not creations:
         return creations
     at = creations[0].file.decided_at
-    in_files = [
-        (restoring.Place(desk=c.file.file.desk, digest=c.file.file.digest, position=c.position), c) for c in creations
-    ]
-    await _give_kept(tx, in_files, at)
-    # A reference may have been another request's before.
-    await _give_kept(
-        tx, [(restoring.under_reference(tx, *c.reference), c) for c in creations if c.reference and not c.number], at
-    )
+    # The surest first: a reference may have been another request's before.
+    for place_of in (_in_its_file, _under_its_reference, _as_the_same_again):
+        await _give_kept(tx, [(place, c) for c in creations if not c.number and (place := place_of(tx, c))], at)
     return [c for c in creations if c.number is None]
 
 
@@ -206,6 +202,23 @@ async def _give_kept(tx: Transaction, standing: Sequence[tuple[restoring.Place, 
     places = {place: (one.territory, numbers.month_key(one.life.deposited_on)) for place, one in by_place.items()}
     for place, number in (await restoring.give_reserved(tx, places, at)).items():
         by_place[place].number = number
+
+
+def _in_its_file(_: Transaction, creation: Creation) -> restoring.Place:
+    file = creation.file.file
+    return restoring.Place(desk=file.desk, digest=file.digest, position=creation.position)
+
+
+def _under_its_reference(tx: Transaction, creation: Creation) -> restoring.Place | None:
+    return restoring.under_reference(tx, *creation.reference) if creation.reference else None
+
+
+def _as_the_same_again(tx: Transaction, creation: Creation) -> restoring.Place | None:
+    """It was told for the same request in another file, which was decided later."""
+    form = creation.request.form
+    if not creation.reference or not form:
+        return None
+    return restoring.under_reference(tx, *creation.reference, digest_of(without_nir(form)))
 
 
 async def _allocate(tx: Transaction, territory: Territory, month: str, count: int) -> Sequence[int]:

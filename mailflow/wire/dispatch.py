@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from mailflow.core.calendar import PARIS
-from mailflow.core.form import HousingRequest
+from mailflow.core.form import HousingRequest, digest_of
 from mailflow.core.life import Life
 from mailflow.core.model import Environment, Operation, RequestState
 from mailflow.core.numbers import DeskCode, UniqueNumber
@@ -104,6 +104,8 @@ class ReturnedCreations:
     """SHA-256 (hex) of the file that it answers."""
     numbers: tuple[tuple[int, str], ...]
     """By the position of the request in that file."""
+    repeatable: tuple[tuple[str, str, str], ...]
+    """Of those with a reference of the desk: it, the digest of what they ask for (`form.digest_of`), the number."""
     named: tuple[str, ...]
     """Of other requests: what was done to them, or anomalies name them."""
 
@@ -117,13 +119,13 @@ def read_creations(content: bytes) -> ReturnedCreations:
         desk = parse_name(document.answered_file).desk
     except FileNameError:
         raise NotOfTheService("the document answers no file of the interface") from None
+    created = [(n, one, one.number) for n, one in enumerate(document.requests) if one.number and one.revision == 1]
     return ReturnedCreations(
         desk=desk,
         digest=document.answered_digest,
-        numbers=tuple(
-            (position, element.number)
-            for position, element in enumerate(document.requests)
-            if element.number and element.revision == 1
+        numbers=tuple((position, number) for position, _, number in created),
+        repeatable=tuple(
+            (one.reference, digest_of(one.form), number) for _, one, number in created if one.reference and one.form
         ),
         named=(
             # Of a refused change the number is what the desk has written, which may be any.

@@ -1,6 +1,5 @@
 """A `DEM` file from its bytes: every fault found at once, none raised, no value repeated."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from lxml import etree
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.calendar import legal_day
-from mailflow.core.form import HousingRequest
+from mailflow.core.form import digest_of
 from mailflow.core.model import Operation, Request, RequestFile
 from mailflow.core.numbers import DeskCode, is_desk_code
 from mailflow.core.rules import Facts, check_request
@@ -122,13 +121,6 @@ def bounded_together(files: tuple[RequestFile, ...], anomalies_max: int) -> tupl
         )
         for file in files
     )
-
-
-def digest_of(form: HousingRequest) -> str:
-    """SHA-256 (hex) of the form's canonical JSON: wire names, sorted, what is absent left out."""
-    data = form.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    text = json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode("utf-8")).hexdigest()
 
 
 def _request(element: RequestElement, path: str, facts: Facts, faults: list[Anomaly]) -> Request:

@@ -65,12 +65,20 @@ async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Los
     assert not await unexplained(loser), "the reconciliation knows what is kept"
 
 
-def a_letter_with_reference(sequence: int, reference: str) -> bytes:
+def a_letter_with_reference(sequence: int, reference: str, *, surname: str = "") -> bytes:
     """As `a_letter`."""
-    form = a_dem("Nom" + chr(96 + sequence))
+    form = a_dem(surname or "Nom" + chr(96 + sequence))
     file = form.replace(b"<tns:demande>", f'<tns:demande mf:reference="{reference}">'.encode())
     raw = mailed(signed(multipart(entities.file_part(dem_name(sequence), file, "application/xml"))))
-    return raw.replace(b"<1@mairie.example>", f"<{reference}@mairie.example>".encode())
+    return raw.replace(b"<1@mairie.example>", f"<{sequence}-{reference}@mairie.example>".encode())
+
+
+async def given_by_file(loser: Loser) -> dict[str, str]:
+    found = await rows(
+        loser.house.register,
+        "SELECT file.name, request.number FROM request JOIN file ON file.record = request.file_record",
+    )
+    return {row.name: row.number for row in found}
 
 
 @pytest.mark.parametrize(
@@ -99,12 +107,58 @@ async def test_a_number_that_only_an_answer_to_a_question_tells_is_given_to_the_
     assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).reserved == 1
     await resume(loser)
     await loser.work()
-    found = await rows(
-        house.register, "SELECT file.name, request.number FROM request JOIN file ON file.record = request.file_record"
-    )
-    given = {row.name: row.number for row in found}
+    given = await given_by_file(loser)
     assert len(given) == 2
     assert given[dem_name(4)] == number
+    assert not await unexplained(loser)
+
+
+async def test_a_number_that_was_told_of_the_same_request_in_another_file_is_given_to_the_first_of_them(
+    loser: Loser,
+) -> None:
+    """The answer to the first never left; the desk sent the request again under its reference, and was told."""
+    house = loser.house
+    house.mailbox.deliver(a_letter(1))
+    assert (await loser.work()).sent == 1
+    backup = await loser.back_up()
+    house.mailer.fates = [Fate.DEFER_RECIPIENT]
+    house.mailbox.deliver(a_letter_with_reference(3, "D", surname="Nomc"))
+    assert (await loser.work()).deferred == 1
+    house.mailbox.deliver(a_letter_with_reference(4, "D", surname="Nomc"))
+    assert (await loser.work()).sent == 1
+    told = loser.told()
+    _, number = await loser.numbers()
+    assert told[-1][2] == number
+    await house.register.close()
+    loser.use(backup)
+    loss, went_out = await what_went_out(loser)
+    assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).reserved == 1
+    await resume(loser)
+    assert (await loser.work()).sent == 2
+    assert (await given_by_file(loser))[dem_name(3)] == number
+    assert {again for _, _, again in loser.told()[len(told) :]} == {number}, "both are told of it"
+    assert not await unexplained(loser)
+
+
+async def test_a_number_that_was_told_under_a_reference_goes_to_no_other_request_under_that(loser: Loser) -> None:
+    """One that had come before and waited, and is decided before it when the register is lost."""
+    house = loser.house
+    backup = await loser.back_up()
+    house.mailbox.deliver(a_letter_with_reference(3, "D"))
+    await worker.receive(loser.door())
+    await operate(house.register, Verb.HOLD, house.now, states=["received"])
+    house.mailbox.deliver(a_letter_with_reference(4, "D"))
+    assert (await loser.work()).sent == 1
+    (number,) = await loser.numbers()
+    await house.register.close()
+    loser.use(backup)
+    loss, went_out = await what_went_out(loser)
+    assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).reserved == 1
+    await resume(loser)
+    await loser.work()
+    (other,) = await loser.numbers()
+    assert list(await given_by_file(loser)) == [dem_name(3)]
+    assert other != number
     assert not await unexplained(loser)
 
 

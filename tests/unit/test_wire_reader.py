@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailflow.core.anomalies import Anomaly, Code
-from mailflow.core.form import HousingRequest, HousingSought
+from mailflow.core.form import HousingRequest, HousingSought, digest_of
 from mailflow.core.model import Operation, RequestFile
-from mailflow.wire.reader import FileLimits, digest_of, read_file
+from mailflow.wire.reader import FileLimits, read_file
 from tests.support.requests import LIMITS, NAME, RECEIVED_AT, a_file, a_form, forms
 
 REQUEST = "/interfaceNuu/demande[1]"
