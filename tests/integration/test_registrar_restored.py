@@ -3,10 +3,12 @@
 import pytest
 
 from mailflow import registrar
+from mailflow.core.form import digest_of
 from mailflow.core.model import CREATIONS, Outcome, RequestFile, Right
-from mailflow.core.numbers import SEQUENCE_MAX, UniqueNumber, parse
+from mailflow.core.numbers import SEQUENCE_MAX, DeskCode, UniqueNumber, parse
 from mailflow.register import Register, restoring
 from mailflow.register.restoring import Place
+from tests.support.lives import with_nir
 from tests.support.operating import ACT
 from tests.support.reception import Reception, a_file, a_request, about, an_order, number_of, sent
 from tests.support.records import execute, rows
@@ -68,6 +70,35 @@ async def test_a_number_is_reserved_for_its_own_place_only(reception: Reception)
     (other,) = numbers(await reception.outcomes(a_file(a_request("Nguyen"), sequence=2)))
     assert other != lost
     assert await given(reception.register) == [(lost, False)]
+
+
+async def test_a_number_that_is_kept_for_what_a_reference_asked_goes_to_nothing_else(reception: Reception) -> None:
+    """Neither to another request under that reference, nor to the same under another one."""
+    (first,) = await reception.outcomes(a_file(a_request("Durand")))
+    lost = UniqueNumber(number_of(first).replace("000001", "000005", 1))
+    async with reception.register.begin() as tx:
+        place = restoring.under_reference(tx, DeskCode("59123"), "R", digest_of(a_request("Martin")))
+        await restoring.reserve(tx, [(place, lost)], ACT, RECEIVED_AT)
+    others = a_file(a_request("Nguyen"), a_request("Martin"), sequence=2, references=["R", "S"])
+    assert [parse(number).sequence for number in numbers(await reception.outcomes(others))] == [6, 7]
+    assert await given(reception.register) == [(lost, False)]
+
+
+@pytest.mark.parametrize("nir", [None, "290025935012387"], ids=["without a NIR", "with a NIR"])
+async def test_the_same_request_under_its_reference_has_the_number_again_that_another_file_was_told(
+    reception: Reception, nir: str | None
+) -> None:
+    (first,) = await reception.outcomes(a_file(a_request("Durand")))
+    lost = UniqueNumber(number_of(first).replace("000001", "000005", 1))
+    form = a_request("Martin")
+    async with reception.register.begin() as tx:
+        place = restoring.under_reference(tx, DeskCode("59123"), "R", digest_of(form))
+        await restoring.reserve(tx, [(place, lost)], ACT, RECEIVED_AT)
+    sent_form = with_nir(form, nir) if nir else form
+    for sequence in (2, 3):
+        again = a_file(sent_form, sequence=sequence, references=["R"])
+        assert numbers(await reception.outcomes(again)) == [lost]
+    assert await given(reception.register) == [(lost, True)]
 
 
 async def test_which_mails_need_numbers(reception: Reception) -> None:
