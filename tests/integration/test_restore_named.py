@@ -66,9 +66,10 @@ async def test_a_number_that_only_another_answer_names_goes_to_nobody(loser: Los
 
 
 def a_letter_with_reference(sequence: int, reference: str, *, surname: str = "") -> bytes:
-    """As `a_letter`."""
+    """As `a_letter`, in a file that has its own digest even where it asks for the same as another."""
     form = a_dem(surname or "Nom" + chr(96 + sequence))
     file = form.replace(b"<tns:demande>", f'<tns:demande mf:reference="{reference}">'.encode())
+    file += b"\n" * sequence
     raw = mailed(signed(multipart(entities.file_part(dem_name(sequence), file, "application/xml"))))
     return raw.replace(b"<1@mairie.example>", f"<{sequence}-{reference}@mairie.example>".encode())
 
