@@ -17,6 +17,7 @@ from mailflow.core.anomalies import Code
 from mailflow.errors import MailflowError
 from mailflow.register import cases, journal
 from mailflow.register.cases import MAIL, Filter, Item
+from mailflow.register.outbox import BOUNCED
 from mailflow.register.tables import intake, outbox
 from mailflow.register.transaction import Transaction, batches
 from mailflow.register.types import IntakeState, OutboxState
@@ -200,6 +201,8 @@ def _why_not(verb: Verb, item: Item, at: datetime) -> Left | None:
             return Left.REJECTED
         case Verb.RESEND if item.sent_at is None:
             return Left.NEVER_LEFT
+        case Verb.RESEND if not item.composed:
+            return Left.HELD
         case Verb.REJUDGE | Verb.REJECT | Verb.RESEND if not item.kept:
             return Left.ERASED
         case Verb.RELEASE if item.sent_at is not None and item.composed and not item.kept:
@@ -247,7 +250,9 @@ def _changed(verb: Verb, item: Item, at: datetime) -> Mapping[str, Any]:
         case Verb.RELEASE:
             state = OutboxState.COMPOSED if item.kept else OutboxState.QUEUED
             on = {"state": state.value, "next_at": at, "attempts": 0, "reason": None, "round": None}
-            return on if item.sent_at is None else {**on, "copies_before": max(item.sends, 1)}
+            # What left in a time that was lost, before it had octets here, goes once more only when it came back.
+            goes_again = item.sent_at is not None and (item.composed or item.reason == BOUNCED)
+            return {**on, "copies_before": max(item.sends, 1)} if goes_again else on
         case Verb.RETRY:
             return {"next_at": at}
         case Verb.REJUDGE:

@@ -34,7 +34,7 @@ _UNSEALED = [column for column in outbox.c if not isinstance(column.type, sa.Lar
 _SENDS_IN_VAIN = sa.case((outbox.c.state == OutboxState.SENDING.value, outbox.c.sends - 1), else_=outbox.c.sends)
 """The server has said that it did not take it."""
 _SENT_ONCE = sa.case((outbox.c.sends == 0, 1), else_=outbox.c.sends)  # at least: a restored register may not know
-_FROZEN = ("raw", "body_digest", "state", "next_at")
+_FROZEN = ("raw", "body_digest", "state", "next_at", "missed_at")
 _LEFT: dict[str, Any] = {"state": OutboxState.SENT.value, "next_at": None}
 _COMPOSED = OutboxState.COMPOSED.value
 _SENDING = OutboxState.SENDING.value
@@ -193,7 +193,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
 
     An order that came to several parts: the first is kept in its row, the others get rows of their own. The order is
     open until its first part is frozen; those that come after part `begin` may be kept before that. What has left in a
-    time that the register lost (`departures`) is sent by that.
+    time that the register lost (`departures`) is sent by that, unless it came back and is to go again: in other octets.
     """
     rows = []
     for batch in batches(sorted(mails)):
@@ -213,7 +213,9 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
         for part, mail in enumerate(mails[row.id], begin):
             frozen = {"raw": sealed(row, part, mail.raw), "body_digest": mail.body_digest, "state": _COMPOSED}
             if part == 1:
-                frozen |= {"next_at": row.next_at} if row.sent_at is None else _LEFT
+                frozen |= {"next_at": row.next_at, "missed_at": row.missed_at}
+                if row.sent_at is not None:  # No copy of these octets can be there yet, if they are to go.
+                    frozen |= {"missed_at": row.next_at} if row.copies_before else _LEFT
                 first.append({f"b_{name}": value for name, value in frozen.items()} | {"b_id": row.id})
                 continue
             names = {"part": part, "message_id": mail.message_id, "envelope_id": envelope_id(mail.message_id)}
@@ -221,7 +223,7 @@ async def freeze(tx: Transaction, mails: Mapping[int, Sequence[Octets]], *, begi
     statement = (
         sa.update(outbox)
         .where(outbox.c.id == sa.bindparam("b_id"), outbox.c.raw.is_(None))
-        .values(attempts=0, **{name: sa.bindparam(f"b_{name}") for name in _FROZEN}, **_FREE)
+        .values(attempts=0, copies_before=0, **{name: sa.bindparam(f"b_{name}") for name in _FROZEN}, **_FREE)
     )
     await tx.run(statement, first)
     named = [outbox.c.kind, outbox.c.key, outbox.c.part]

@@ -211,10 +211,13 @@ async def record_bounce(
     else:
         return None
     row = found[0]
-    # Also one that we do not know yet to have left: who knows its name has got it from whom we gave it to.
-    left = sa.and_(outbox.c.id == row.id, outbox.c.state.in_((OutboxState.SENT.value, OutboxState.SENDING.value)))
-    bounced = {**sent(at), "state": OutboxState.HELD.value, "reason": BOUNCED, "sent_again_at": outbox.c.sent_again_at}
-    await tx.run(sa.update(outbox).where(left).values(**bounced))
+    # Also one that we do not know yet to have left: who knows its name has got it from whom we gave it to. And one that
+    # left in a time that was lost, without octets here (`departures`): it would be taken to have arrived once composed.
+    waits = outbox.c.state.in_((OutboxState.QUEUED.value, OutboxState.HELD.value))
+    without_octets = sa.and_(waits, outbox.c.sent_at.is_not(None), outbox.c.body_digest.is_(None))
+    has_left = sa.or_(outbox.c.state.in_((OutboxState.SENT.value, OutboxState.SENDING.value)), without_octets)
+    held = {"state": OutboxState.HELD.value, "reason": BOUNCED, "sent_again_at": outbox.c.sent_again_at, "round": None}
+    await tx.run(sa.update(outbox).where(outbox.c.id == row.id, has_left).values(**{**sent(at), **held}))
     entry = journal.Entry(kind="bounced", intake_id=intake_id, detail={"outbox": row.id, "state_before": row.state})
     await journal.append(tx, [entry], at)
     return int(row.id)

@@ -1,10 +1,20 @@
 """What a backup was taken in the middle of, or a loss: nothing of it is done twice once the register is restored."""
 
+from pathlib import Path
+
+import pytest
+
 from mailflow.mail import composing, delivery, worker
-from mailflow.register.acts import Verb
+from mailflow.register.acts import Left, Verb
+from tests.support.doors import PACE
+from tests.support.fake_mailer import Fate
 from tests.support.operating import operate
 from tests.support.records import rows
 from tests.support.restored import Loser, a_letter, restored, resume, stopped
+
+REPORT = Path("tests/data/bounces/postfix_failed.eml").read_bytes()
+ENVELOPE_ID = b"b13e0cff5404220122bdae9fa172ea2019d42b2d"
+"""What it is about."""
 
 
 async def _ordered(loser: Loser) -> None:
@@ -67,6 +77,83 @@ async def test_it_is_not_sent_when_it_was_held_before_it_had_octets(loser: Loser
     await operate(house.register, Verb.RELEASE, house.now, states=["held"])
     done = await loser.work()
     assert (done.composed, done.sent, await _states(loser, "outbox")) == (1, 0, ["sent"])
+
+
+def _report(loser: Loser) -> bytes:
+    """That what left first did not arrive."""
+    return REPORT.replace(ENVELOPE_ID, loser.house.mailer.accepted[0].envelope_id.encode())
+
+
+async def _came_back(loser: Loser) -> None:
+    """Of a register whose answer had no octets yet, and has left since: it came back."""
+    house = loser.house
+    await _ordered(loser)
+    backup = await loser.back_up()
+    assert (await loser.work()).sent == 1
+    house.mailbox.deliver(_report(loser))
+    await house.register.close()
+    loser.use(backup)
+
+
+async def test_one_that_had_no_octets_left_since_and_came_back_waits_for_an_operator(loser: Loser) -> None:
+    house = loser.house
+    await _came_back(loser)
+    assert not (await loser.work()).sent
+    assert await rows(house.register, "SELECT state, reason FROM outbox") == [("held", "bounced")]
+    resent = await operate(house.register, Verb.RESEND, house.now, states=["held"])
+    assert [why for _, why in resent.left] == [Left.HELD]
+    await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    done = await loser.work()
+    assert (done.composed, done.sent, await _states(loser, "outbox")) == (1, 1, ["sent"])
+    assert [outgoing.envelope_id for outgoing in house.mailer.accepted] == [house.mailer.accepted[0].envelope_id] * 2
+    assert not (await loser.work()).sent
+
+
+async def test_so_it_is_where_restore_takes_the_report_in_again(loser: Loser) -> None:
+    house = loser.house
+    await _ordered(loser)
+    backup = await loser.back_up()
+    await loser.work()
+    house.mailbox.deliver(_report(loser))
+    await loser.work()
+    assert await rows(house.register, "SELECT state, reason FROM outbox") == [("held", "bounced")]
+    await house.register.close()
+    loser.use(backup)
+    done = (await restored(loser))[1]
+    assert (done.sent, done.taken_in) == (1, 1)
+    await resume(loser)
+    assert not (await loser.work()).sent
+    assert await rows(house.register, "SELECT state, reason FROM outbox") == [("held", "bounced")]
+
+
+async def test_it_came_back_though_it_was_held_before_it_had_octets(loser: Loser) -> None:
+    """What an operator held, or what could not be composed then."""
+    house = loser.house
+    await _came_back(loser)
+    await operate(house.register, Verb.HOLD, house.now, states=["queued"])
+    assert not (await loser.work()).sent
+    assert await rows(house.register, "SELECT state, reason FROM outbox") == [("held", "bounced")]
+    await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    assert (await loser.work()).sent == 1
+
+
+@pytest.mark.parametrize("fate", [Fate.LOSE_REPLY, Fate.LOSE_MAIL])
+async def test_a_second_way_in_other_octets_is_told_by_its_own_copy(loser: Loser, fate: Fate) -> None:
+    """The copy of the lost octets proves nothing, and does not have to be there twice."""
+    house = loser.house
+    await _came_back(loser)
+    await loser.work()
+    await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    house.mailer.fates = [fate]
+    assert not (await loser.work()).sent
+    assert await _states(loser, "outbox") == ["sending"]
+    house.now += PACE.lease
+    await delivery.settle_doubtful(house.door())
+    assert await _states(loser, "outbox") == ["sent" if fate is Fate.LOSE_REPLY else "sending"]
+    await house.miss()
+    await delivery.settle_doubtful(house.door())
+    await loser.work()
+    assert (await _states(loser, "outbox"), len(house.mailer.accepted)) == (["sent"], 2)
 
 
 async def test_one_that_had_no_octets_and_did_not_leave_is_sent(loser: Loser) -> None:
