@@ -56,7 +56,8 @@ async def unsent(tx: Transaction, message_ids: Collection[str]) -> dict[str, Uns
 async def record_sent(tx: Transaction, left: Mapping[str, Copies], at: datetime) -> int:
     """These mails have left, by Message-ID, as often as they have copies: none goes once more. How many were unsent.
 
-    One that has no octets yet is composed all the same, for what is kept of it, and never sent (`outbox.freeze`).
+    One that has no octets yet is composed all the same, for what is kept of it, and not sent (`outbox.freeze`), unless
+    it came back and an operator released it.
     """
     there = await unsent(tx, left)
     of = {name: left[name] for name in sorted(there)}

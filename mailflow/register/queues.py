@@ -212,8 +212,9 @@ async def record_bounce(
         return None
     row = found[0]
     # Also one that we do not know yet to have left: who knows its name has got it from whom we gave it to. And one that
-    # left in a time that was lost, without octets here (`departures`): it would be taken to have arrived once composed.
-    waits = outbox.c.state.in_((OutboxState.QUEUED.value, OutboxState.HELD.value))
+    # left in a time that was lost, without octets here (`departures`): it would be taken to have arrived once composed,
+    # unless it came back before and was released.
+    waits = sa.and_(outbox.c.state.in_((OutboxState.QUEUED.value, OutboxState.HELD.value)), outbox.c.copies_before == 0)
     without_octets = sa.and_(waits, outbox.c.sent_at.is_not(None), outbox.c.body_digest.is_(None))
     has_left = sa.or_(outbox.c.state.in_((OutboxState.SENT.value, OutboxState.SENDING.value)), without_octets)
     held = {"state": OutboxState.HELD.value, "reason": BOUNCED, "sent_again_at": outbox.c.sent_again_at, "round": None}

@@ -137,6 +137,19 @@ async def test_it_came_back_though_it_was_held_before_it_had_octets(loser: Loser
     assert (await loser.work()).sent == 1
 
 
+async def test_a_second_report_does_not_stop_what_was_released(loser: Loser) -> None:
+    """It is about the octets that are lost: those that are to go are on their way."""
+    house = loser.house
+    await _came_back(loser)
+    await loser.work()
+    await operate(house.register, Verb.RELEASE, house.now, states=["held"])
+    house.mailbox.deliver(_report(loser).replace(b"Message-Id: <", b"Message-Id: <second.", 1))
+    assert (await loser.work()).sent == 1
+    assert await _states(loser, "outbox") == ["sent"]
+    (reports,) = (await rows(house.register, "SELECT count(*) FROM journal WHERE kind = 'bounced'"))[0]
+    assert reports == 2
+
+
 @pytest.mark.parametrize("fate", [Fate.LOSE_REPLY, Fate.LOSE_MAIL])
 async def test_a_second_way_in_other_octets_is_told_by_its_own_copy(loser: Loser, fate: Fate) -> None:
     """The copy of the lost octets proves nothing, and does not have to be there twice."""
