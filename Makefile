@@ -113,7 +113,6 @@ soak: $(STAMP) ## that many mails, some hostile or repeated, while servers are r
 	$(BIN)/python -m tests.hosts.soak --mails $(MAILS) --report build/soak.md
 
 hosts: $(STAMP) ## hosts cut off, and PostgreSQL failing over, under a load (half an hour; needs root)
-	mkdir -p build
 	$(BIN)/python -m tests.hosts.partitions --report build/partitions.md
 	$(BIN)/python -m tests.hosts.failovers --report build/failovers.md
 

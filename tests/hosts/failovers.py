@@ -17,7 +17,7 @@ from mailflow.register.issuing import SERVICE
 from tests.hosts import network
 from tests.hosts.load import DECIDED
 from tests.hosts.network import cut
-from tests.hosts.report import written
+from tests.hosts.report import keep, written
 from tests.hosts.scene import ARCHIVE_KEY, CutAt, Played, Scene, scene, title_of
 from tests.servers.replicas import Node
 
@@ -227,7 +227,7 @@ def main() -> None:
         sys.stdout.write(played[-1].text() + "\n\n")
         sys.stdout.flush()
     if options.report:
-        options.report.write_text(written("Fail-overs of PostgreSQL", played), encoding="utf-8")
+        keep(written("Fail-overs of PostgreSQL", played), options.report)
     sys.exit(0 if all(one.as_expected for one in played) else 1)
 
 

@@ -21,7 +21,7 @@ from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from tests.hosts.crew import Worker, begin, stop_all
 from tests.hosts.load import Load, Register, drained, watched
-from tests.hosts.report import spread
+from tests.hosts.report import keep, spread
 from tests.servers.postgres import postgres
 from tests.support.letters import verdict
 from tests.support.mail_world import MailWorld
@@ -186,8 +186,7 @@ def main() -> None:
         )
     sys.stdout.write(report + "\n")
     if options.report:
-        options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(report + "\n", encoding="utf-8")
+        keep(report + "\n", options.report)
     sys.exit(1 if wrong else 0)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from mailflow.jobs.daily import JOBS
 from tests.hosts import network
 from tests.hosts.network import cut
-from tests.hosts.report import written
+from tests.hosts.report import keep, written
 from tests.hosts.scene import CutAt, InAJob, Played, Scene, scene, title_of
 
 LONG_SECONDS = 20
@@ -222,7 +222,7 @@ def main() -> None:
             sys.stdout.write(played[-1].text() + "\n\n")
             sys.stdout.flush()
     if options.report:
-        options.report.write_text(written("Partitions", played), encoding="utf-8")
+        keep(written("Partitions", played), options.report)
     sys.exit(1 if any(not one.as_expected for one in played) else 0)
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mailflow import __version__
 from tests.hosts.scene import Played
@@ -17,6 +18,12 @@ def written(title: str, played: Sequence[Played]) -> str:
         "",
     ]
     return "\n".join([*head, *(one.text() + "\n" for one in played)])
+
+
+def keep(report: str, path: Path) -> None:
+    """As a file; its folder is made: what took half an hour is not lost for want of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report, encoding="utf-8")
 
 
 def spread(seconds: Sequence[float]) -> str:
