@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.servers.process import ServerProcess, free_ports
@@ -185,6 +184,7 @@ class Dovecot:
                 [program or "dovecot", "-F", "-c", str(config)],
                 log=self.folder / "dovecot.log",
                 ports=[self.imap_port, self.imaps_port, self.lmtp_port, self.sasl_port],
+                sockets=self._run / "base",
             )
             self._start()
         except BaseException:
@@ -192,9 +192,7 @@ class Dovecot:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.stop()
         shutil.rmtree(self._run, ignore_errors=True)
 

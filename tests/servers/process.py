@@ -49,13 +49,16 @@ class ServerProcess:
         *,
         log: Path,
         ports: Sequence[int],
+        sockets: Path | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
     ) -> None:
-        """`user` runs the program when we are root; None means whoever we are."""
+        """`sockets` is the folder of its Unix sockets; `user` runs the program when we are root; None means whoever we
+        are."""
         self.command = command
         self.log = log
         self.ports = ports
+        self.sockets = sockets
         self.env = {**os.environ, **(env or {})}
         self.user = user
         self.process: subprocess.Popen[bytes] | None = None
@@ -115,9 +118,13 @@ class ServerProcess:
         self.process.wait()
         self.process = None
         deadline = time.monotonic() + STOP_SECONDS_MAX
-        # The children of the killed master die a little later and hold its ports until then.
-        while any(map(_listens, self.ports)) and time.monotonic() < deadline:
+        # The children of the killed master die a little later and hold its ports and sockets until then.
+        while self._is_listening() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def _is_listening(self) -> bool:
+        sockets = filter(Path.is_socket, self.sockets.rglob("*")) if self.sockets else ()
+        return any(map(_listens, self.ports)) or any(map(_listens_at, sockets))
 
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(no log)"
@@ -128,4 +135,14 @@ def _listens(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
         return False
+    return True
+
+
+def _listens_at(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
     return True
