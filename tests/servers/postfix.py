@@ -19,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.servers.process import START_SECONDS_MAX, ServerFailedError, ServerProcess, free_ports
@@ -162,9 +161,7 @@ class Postfix:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.stop()
         (self.folder / "postfix.log").write_text(self.log())
         shutil.rmtree(self._run, ignore_errors=True)

@@ -124,25 +124,15 @@ class ServerProcess:
 
     def _is_listening(self) -> bool:
         sockets = filter(Path.is_socket, self.sockets.rglob("*")) if self.sockets else ()
-        return any(map(_listens, self.ports)) or any(map(_listens_at, sockets))
+        return any(map(_listens, [*self.ports, *sockets]))
 
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(no log)"
 
 
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _listens_at(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
+def _listens(at: int | Path) -> bool:
+    """Whether somebody takes connections on this port of loopback, or on this Unix socket."""
+    family, address = (socket.AF_UNIX, str(at)) if isinstance(at, Path) else (socket.AF_INET, ("127.0.0.1", at))
+    with socket.socket(family) as client:
         client.settimeout(1)
-        try:
-            client.connect(str(path))
-        except OSError:
-            return False
-    return True
+        return client.connect_ex(address) == 0
