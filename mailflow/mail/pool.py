@@ -8,7 +8,6 @@ the trust store, and read no clock, file or network.
 import asyncio
 import contextlib
 import gc
-import multiprocessing
 import os
 import pickle
 import resource
@@ -20,6 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import reduction
+from multiprocessing.context import SpawnContext
+from multiprocessing.synchronize import RLock
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -103,7 +104,7 @@ class Pool:
         self._shared = _Shared(material)
         self._processes = ProcessPool(
             max_workers=self._limits.processes,
-            context=multiprocessing.get_context("spawn"),
+            context=_Spawned(),
             initializer=_begin,
             initargs=(self._limits.memory_bytes_max, self._shared, *self._makers),
         )
@@ -133,12 +134,9 @@ class Pool:
             return await self._spread(_compose, compositions, at)
 
     async def close(self) -> None:
-        """End the processes, at once: whatever they were doing is done again by whoever claims it next.
-
-        When they do nothing they end by themselves, also one that is only just beginning.
-        """
+        """End the processes, at once: whatever they were doing is done again by whoever claims it next."""
         former, shared, self._processes, self._shared = self._processes, self._shared, None, None
-        await self._end(former, shared, at_once=bool(self._under_way) or not self._whole)
+        await self._end(former, shared, at_once=True)
 
     def _distrust(self, processes: ProcessPool) -> None:
         if processes is self._processes:  # others may serve by now
@@ -224,6 +222,23 @@ def _result(future: "Future[list[U]]") -> list[U]:
     if isinstance(error, TaskFailed):
         raise TaskFailed(error.what, error.place) from None
     raise TaskFailed(type(error).__name__.lower()) from None
+
+
+class _Spawned(SpawnContext):
+    """How the processes begin. Their locks have names in the system, which last as long as this.
+
+    pebble lets the locks go before it ends the processes: one that was only just beginning would not find them, and say
+    so with a traceback on the standard error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._locks: list[RLock] = []
+
+    def RLock(self) -> RLock:  # noqa: N802  multiprocessing's name
+        lock = super().RLock()
+        self._locks.append(lock)
+        return lock
 
 
 class _Shared:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -341,6 +342,28 @@ async def test_what_a_mail_broke_is_not_told_on_any_way(pool: Pool, caplog: pyte
     gc.collect()
     await asyncio.sleep(0)
     assert "Durand" not in caplog.text
+
+
+async def test_processes_that_are_only_beginning_when_all_ends_say_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever runs a batch from cron would get a mail about it."""
+    close_channels = WorkerManager.close_channels
+
+    def close_long_before_the_end(manager: WorkerManager) -> None:
+        close_channels(manager)  # type: ignore[no-untyped-call]  # pebble names no types here
+        time.sleep(3)  # a process has begun by then
+
+    monkeypatch.setattr(WorkerManager, "close_channels", close_long_before_the_end)
+    pool = a_pool()
+    await pool.serve(material())
+    judging = asyncio.create_task(judged(pool, a_mail()))
+    await asyncio.sleep(0.1)
+    judging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await judging
+    await pool.close()
+    assert capfd.readouterr().err == ""
 
 
 async def test_closing_does_not_wait_for_what_hangs() -> None:

@@ -5,12 +5,15 @@ step adds and its second step requires. What is tried is the mechanism, and that
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +25,21 @@ from mailflow.core.alerting import WorkerSign
 from mailflow.demo.applications import file_name
 from mailflow.demo.installation import DeskSoftware, Installation, MailServers
 from mailflow.demo.pki import Pki
+from mailflow.demo.story import desks
 from mailflow.register import Register, watching
 from mailflow.register.vault import Vault
 from tests.integration.test_cli_mails import a_dem
-from tests.support.databases import Databases
-from tests.support.mail_world import ROOT
+from tests.support.available import require
+from tests.support.databases import Databases, PostgresDatabases
+from tests.support.letters import Letter, Writer, many, verdict
+from tests.support.mail_world import AUDIT_USER, ROOT, MailWorld
 from tests.support.records import rows
 
 DONE, TEMPORARY, CONFIGURATION = 0, 75, 78
 SECONDS_MAX = 300
+LETTERS, PORTION = 50, 10
+SMALL_CHUNKS = {"worker": {"processes": 1, "chunk": 2}, "mailbox": {"poll_seconds": 1}}
+"""So that neither worker takes all that lies there at once."""
 FIRST_STEP = '''"""Of 0002: only adds."""
 from alembic import op
 revision, down_revision = "0002pre", "0001"
@@ -60,12 +69,30 @@ class Program:
     config: Path
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "mailflow", "--config", str(self.config), *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+            **self._process(*arguments), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
         )
         return done.returncode, done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def at_work(self, log: Path) -> Iterator[Path]:
+        """It serves within the block, and writes to `log`."""
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(**self._process("run"), stdout=output, stderr=output) as process,
+        ):
+            try:
+                yield log
+            finally:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(SECONDS_MAX)
+                process.kill()
+        assert process.returncode == DONE, log.read_text()
+
+    def _process(self, *arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "mailflow", "--config", str(self.config), *arguments]
+        return {"args": command, "cwd": self.folder, "env": {**os.environ, "PYTHONPATH": str(self.folder)}}
 
 
 @pytest.fixture
@@ -150,3 +177,43 @@ async def test_both_work_until_the_second_step_which_waits_for_the_former_one(
     (entry,) = await rows(register, "SELECT detail FROM journal WHERE kind = 'tables-upgraded'")
     assert json.loads(entry.detail)["version"] == "0002"
     await register.close()
+
+
+@pytest.mark.slow
+def test_workers_of_both_serve_one_mailbox_and_the_later_one_goes_on_alone(
+    postgres_server: PostgresDatabases, tmp_path: Path, following: Path
+) -> None:
+    require("dovecot")
+    require("postfix")
+    at = datetime.now(UTC).replace(microsecond=0)
+    pki = Pki(at=at)
+    with MailWorld(tmp_path / "world", pki, desks(pki), postgres=postgres_server.server, changes=SMALL_CHUNKS) as world:
+        letters = many(Writer(world.installation, at), world.software, LETTERS)
+        present = Program(folder=ROOT, config=world.installation.config)
+        later = Program(folder=following, config=world.installation.config)
+        assert later.run("init", "--apply")[0] == DONE
+        logs = [tmp_path / "present.log", tmp_path / "later.log"]
+        with present.at_work(logs[0]), later.at_work(logs[1]):
+            await_that(lambda: all(log.stat().st_size for log in logs), "both are there")
+            for total in range(PORTION, LETTERS, PORTION):
+                exchange(world, letters[total - PORTION : total], total)
+        assert all("stage=answered" in log.read_text() for log in logs), "each decided some"
+        assert later.run("alarms", "forget-host", socket.gethostname(), "--apply")[0] == DONE
+        assert later.run("upgrade", "--why", "all run", "--apply")[0] == DONE
+        with later.at_work(tmp_path / "alone.log"):
+            exchange(world, letters[-PORTION:], LETTERS)
+        world.settle()
+        assert not verdict(world, letters, at)
+
+
+def exchange(world: MailWorld, letters: Sequence[Letter], total: int) -> None:
+    """Send these, until so many answers in all have left, as their copies say."""
+    world.post([letter.raw for letter in letters])
+    await_that(lambda: len(world.dovecot.messages(AUDIT_USER)) == total, f"{total} answers have left")
+
+
+def await_that(is_so: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + SECONDS_MAX
+    while not is_so():
+        assert time.monotonic() < until, what
+        time.sleep(0.2)
