@@ -13,8 +13,8 @@ HEAD = """# Fault sweep
 A point is a place that a run passes; a case is a point and one thing that can go wrong there. `again`: the run that
 mends the fault named under `after` is broken by a second one. A finding is a mail that was lost, a number or an answer
 that was doubled, a batch that ended badly or could not work though nothing was broken any more, or a fault of ours that
-the service only survived. As many cases as points, or a few less: each point was broken in one of its
-ways, by chance; the processes that share a row need not pass quite the same points, of which the most is told.
+the service only survived. In a row with as many cases as points, or a few less, each point was broken in one of its
+ways, by chance; the processes that share a row need not pass quite the same points, and the most is told.
 `reached`: runs in which the fault happened; `instead`: those in which it happened at an earlier time than was meant,
 since the run went another way; what did not happen at all is judged as well. The version is the commit that last
 changed the service or the sweep; the minutes are those of all processes that shared a row. `cut`: not all cases were
