@@ -64,8 +64,7 @@ run-tests: $(STAMP)
 	$(TESTS) $(WHICH)
 
 # Goes on where it was stopped. Some rows, the others kept as they were: make faults ARGUMENTS="--kind imap --report bench"
-# Second faults are kept with each point broken once: ARGUMENTS="--kind again --one-way --report bench"
-faults: $(STAMP) servers ## break the worker at every point, on real servers; a report in build/faults (hours)
+faults: $(STAMP) servers ## break the worker at every point, on real servers; a report in build/faults (eight hours on two cores)
 	$(IN_MEMORY) $(BIN)/python -m tests.faults $(ARGUMENTS)
 
 servers: ## what the tests need beside Python, if it may be installed
