@@ -21,7 +21,7 @@ LONG_SECONDS = 20
 """Longer than the database takes to find out that a host is gone."""
 DECIDING = "intake.settle.before-commit:2"
 HANDED_OVER_SECONDS = 30
-"""Twenty are promised until another is at the jobs; the rest is for doing one on a busy machine."""
+"""Twenty-five are promised until another has done one of the jobs; the rest is for a busy machine."""
 LAPSE = (
     "UPDATE request SET expires_on = current_date - 2 "
     "WHERE number IN (SELECT number FROM request WHERE number LIKE '059%' ORDER BY number LIMIT 5)"
