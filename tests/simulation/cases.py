@@ -66,6 +66,15 @@ def couple_and_spouse(post: Writing) -> None:
     post.letter("couple", bravo, post.document(bravo.desks[0][0], post.wish(NORD, other)))
 
 
+def association_twice(post: Writing) -> None:
+    """Each of its requests is registered."""
+    name = post.surname()
+    alpha, bravo, *_ = post.cast.senders
+    for sender in (alpha, bravo):
+        wishes = [post.wish(NORD, name, of_association=True) for _ in range(2)]
+        post.letter("association", sender, post.document(sender.desks[0][0], *wishes))
+
+
 def same_reference_same_request(post: Writing) -> None:
     sender, desk, territory = post.software()
     wish = post.wish(territory, reference=f"ref-{len(post.letters)}")
@@ -90,6 +99,7 @@ CASES: tuple[Case, ...] = (
     same_content_other_name,
     same_person_at_two_desks,
     couple_and_spouse,
+    association_twice,
     same_reference_same_request,
     same_reference_other_request,
 )

@@ -70,6 +70,15 @@ def amended_twice(post: Writing) -> None:
     change(post, alpha, known, Operation.RENEWAL, 0, persons=known.persons)
 
 
+def ended_for_no_renewal(post: Writing) -> None:
+    """Which is not for a desk to say."""
+    alpha, bravo, *_ = post.cast.senders
+    known = post.known.pop()
+    change(post, alpha, known, Operation.DEREGISTRATION, 0, motive="RADREN")
+    change(post, bravo, known, Operation.RENEWAL, 1)
+    change(post, bravo, known, Operation.DEREGISTRATION, 1, motive="RADREN")
+
+
 CHANGES: tuple[Case, ...] = (
     amended_and_ended,
     renewed_twice,
@@ -78,4 +87,5 @@ CHANGES: tuple[Case, ...] = (
     ended_and_filed_anew,
     removed_or_not,
     amended_twice,
+    ended_for_no_renewal,
 )

@@ -20,7 +20,9 @@ Known = tuple[str, date | None, tuple[str, ...] | None]
 
 
 def names(form: Mapping[str, Any]) -> tuple[str, ...]:
-    """Surnames of those who sign it."""
+    """Surnames of those who sign it, or the association's name."""
+    if "personneMorale" in form:
+        return (form["personneMorale"]["raisonSociale"],)
     persons = form["personnePhysique"]
     return tuple(persons[role]["nom"] for role in ("demandeur", "coDemandeur") if role in persons)
 

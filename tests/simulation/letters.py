@@ -2,10 +2,13 @@
 
 import hashlib
 import random
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
+from io import BytesIO
+from typing import Any
 
 from mailflow.core.anomalies import Code
 from mailflow.core.calendar import PARIS as PARIS_TIME
@@ -29,6 +32,8 @@ DEPOSITS = (date(2026, 1, 20), date(2026, 2, 10))
 BORN_ON = date(1990, 1, 1)
 FOR_NEXT_KEY = 0.3
 """How likely a mail is encrypted to the service's next key, in a story that has one."""
+ZIPPED = 0.1
+"""How likely the files of a mail come in a zip."""
 
 
 class Expected(Enum):
@@ -45,11 +50,13 @@ class Wish:
     """A request, by what decides whether it is registered."""
 
     persons: tuple[str, ...]
-    """Surnames of those who would sign the lease; no two invented people share one."""
+    """Surnames of those who would sign the lease, no two invented people share one; or the name of an association."""
     territory: Territory
     deposited_on: date
     complete: bool
     reference: str | None = None
+    of_association: bool = False
+    """Which may have as many requests as it likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +180,13 @@ class Writing:
         software = self.rng.choice(self.cast.senders[:2])
         return software, *self.rng.choice(software.desks)
 
-    def wish(self, territory: Territory, *persons: str, complete: bool = True, reference: str | None = None) -> Wish:
+    def wish(self, territory: Territory, *persons: str, complete: bool = True, **said: Any) -> Wish:
         return Wish(
             persons=persons or (self.surname(),),
             territory=territory,
             deposited_on=self.rng.choice(DEPOSITS),
             complete=complete,
-            reference=reference,
+            **said,
         )
 
     def document(self, desk: DeskCode, *wishes: Wish, name: str | None = None) -> Document:
@@ -258,6 +265,8 @@ class Writing:
         if self.keys_follow and self.rng.random() < FOR_NEXT_KEY:
             service, for_next_key, encrypted = self.cast.service_next, True, True
         files = [*((one.name, one.content) for one in documents), *((one.name, one.content) for one in questions)]
+        if self.rng.random() < ZIPPED:
+            files = [("envoi.zip", _zip(files))]
         raw = above + request_mail(
             [*files, enclosed] if enclosed else files,
             Protection(
@@ -314,15 +323,31 @@ def _content(operation: Operation, elements: Sequence[RequestElement], dated_at:
     return to_bytes(write(document, ROOT, NUU))
 
 
-def _form(desk: DeskCode, wish: Wish) -> dict[str, object]:
+def _zip(files: Sequence[tuple[str, bytes]]) -> bytes:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return packed.getvalue()
+
+
+def _form(desk: DeskCode, wish: Wish) -> dict[str, Any]:
     applicant, *others = (Person(surname=name, first_name="Zoé", born_on=BORN_ON) for name in wish.persons)
-    form = request_form(
+    form: dict[str, Any] = request_form(
         applicant,
         desk=desk,
         deposited_on=wish.deposited_on,
         municipalities=[MUNICIPALITY[wish.territory]],
         co_applicant=others[0] if others else None,
     )
+    if wish.of_association:
+        address = form.pop("personnePhysique")["demandeur"]["coordonnees"]["adresse"]
+        form["personneMorale"] = {
+            "raisonSociale": applicant.surname,
+            "siren": "123456782",
+            "personneContact": {"nom": "Zoé", "telephone": "0199001234"},
+            "coordonnees": {"adresse": address},
+        }
     if not wish.complete:
         del form["logementRecherche"]["listeTypeLogement"]
     return form

@@ -94,6 +94,8 @@ class Model:
             return [Code.NOT_THE_CREATOR]
         if not removes and (life.state == ACTIVE) == reactivates:
             return [Code.ALREADY_ACTIVE if reactivates else Code.NOT_ACTIVE]
+        if order.motive == "RADREN":
+            return [Code.MANAGER_ONLY]
         found = [Code.FILE_OVERTAKEN] if life.dated_at and document.dated_at < life.dated_at else []
         if removes and life.others_acted:
             found.append(Code.ACTED_ON_BY_OTHERS)

@@ -99,7 +99,7 @@ class Requests:
 
 
 def _identities(wish: Wish) -> list[object]:
-    return [(wish.territory, person) for person in wish.persons]
+    return [] if wish.of_association else [(wish.territory, person) for person in wish.persons]
 
 
 def _reference(document: Document, wish: Wish) -> list[object]:

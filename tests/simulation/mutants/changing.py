@@ -7,7 +7,7 @@ import pytest
 
 from mailflow.core.anomalies import Anomaly, Code
 from mailflow.core.form import HousingRequest
-from mailflow.core.life import Life
+from mailflow.core.life import Action, Life, Role, Standing, refusal
 from mailflow.core.order import Holder
 from mailflow.register import Transaction, history
 from mailflow.registrar import acting
@@ -47,3 +47,11 @@ def what_others_have_acted_on_is_removed(patch: pytest.MonkeyPatch) -> None:
         return set()
 
     patch.setattr(history, "acted_on_by_others", nobody)
+
+
+@mutant
+def each_desk_is_the_manager(patch: pytest.MonkeyPatch) -> None:
+    def whoever(standing: Standing, action: Action, roles: Collection[Role]) -> Code | None:
+        return refusal(standing, action, {*roles, Role.MANAGER})
+
+    patch.setattr(acting, "refusal", whoever)

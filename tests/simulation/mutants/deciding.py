@@ -1,15 +1,18 @@
 """Mistakes in deciding: numbers, repeats, rights, and what belongs into one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from mailflow import registrar
+from mailflow.core.form import HousingRequest
+from mailflow.core.identity import Identity, Profile
 from mailflow.core.model import Receipt, Submission
+from mailflow.core.signers import Signer, signers
 from mailflow.mail import deciding, worker
 from mailflow.mail.door import MailDoor, Progress
 from mailflow.mail.judge import Judge, Unjudged
@@ -17,7 +20,7 @@ from mailflow.mail.model import Rejected, Undetermined, Verdict
 from mailflow.mail.trust import Proven, Trust, TrustError
 from mailflow.register import Transaction, directory, files, identities, intake, journal, numbers, outbox, requests
 from mailflow.register.tables import counter
-from mailflow.registrar import Terms, naming
+from mailflow.registrar import Terms, claiming, naming
 from mailflow.registrar.work import FileWork
 from tests.simulation.mutants.planting import mutant
 
@@ -131,6 +134,17 @@ def identities_are_not_checked(patch: pytest.MonkeyPatch) -> None:
         return set(range(len(claims)))
 
     patch.setattr(identities, "claim", all_ours)
+
+
+@mutant
+def an_association_has_one_request(patch: pytest.MonkeyPatch) -> None:
+    def as_of_a_person(form: HousingRequest, numbers: Mapping[str, str] | None = None) -> tuple[Signer, ...]:
+        if not (form.association and form.association.name):
+            return signers(form, numbers)
+        name = Identity(surname=form.association.name, first_name="", born_on=date(2000, 1, 1))
+        return (Signer(element="demandeur", identity=name, profile=Profile(name), nir=None),)
+
+    patch.setattr(claiming, "signers", as_of_a_person)
 
 
 @mutant

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mailflow.mail import worker
+from mailflow.mail import attachments, worker
+from mailflow.mail.attachments import NamedBytes
 from mailflow.mail.door import MailDoor
 from mailflow.mail.model import FetchedMail
 from mailflow.mail.ports import Listing
@@ -153,3 +154,13 @@ def a_failed_chunk_is_run_again_as_a_chunk(patch: pytest.MonkeyPatch) -> None:
         await intake._give_back(tx, owner, ids)
 
     patch.setattr(intake, "make_solo", again)
+
+
+@mutant
+def the_last_file_of_a_zip_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    unzipped = attachments._Sorting._unzipped
+
+    def but_one(self: attachments._Sorting, octets: bytes) -> list[NamedBytes]:
+        return unzipped(self, octets)[:-1]
+
+    patch.setattr(attachments._Sorting, "_unzipped", but_one)
