@@ -178,7 +178,7 @@ class Judge:
     def _judge(self, mail: Unjudged, at: datetime, steps: _Checklist) -> Verdict:
         proof = self._prove(mail, at, steps)
         contents, context = proof.contents, proof.context
-        files, questions = self._read_files(contents, context, mail.received_at, steps)
+        files, questions = self._read_files(contents, context, mail.received_at, at, steps)
         if contents.certificate is not None:
             context = self._answer_certificate(contents.certificate, context, at, steps)
         successor = None
@@ -321,7 +321,7 @@ class Judge:
 
     # Step 7
     def _read_files(
-        self, contents: Contents, context: ReplyContext, received_at: datetime, steps: _Checklist
+        self, contents: Contents, context: ReplyContext, received_at: datetime, at: datetime, steps: _Checklist
     ) -> tuple[tuple[RequestFile, ...], tuple[QuestionFile, ...]]:
         if not contents.files and contents.successor is None:
             raise _Refusal("contents", Rejected(anomalies=contents.anomalies, reply=context))
@@ -329,9 +329,9 @@ class Judge:
         files, questions = [], []
         for file in contents.files:
             if is_meant_as_question(file.name):
-                questions.append(read_questions(file.name, file.content, limits=limits, received_at=received_at))
+                questions.append(read_questions(file.name, file.content, limits=limits, now=max(received_at, at)))
             else:
-                files.append(read_file(file.name, file.content, limits=limits, received_at=received_at))
+                files.append(read_file(file.name, file.content, limits=limits, received_at=received_at, now=at))
         asked, requests = (sum(len(f.questions) for f in questions), sum(len(f.requests) for f in files))
         if asked + requests > self.limits.requests_max:
             too_many = Rejected(anomalies=(Anomaly(code=Code.MAIL_TOO_MANY_REQUESTS),), reply=context)

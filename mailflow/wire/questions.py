@@ -41,16 +41,16 @@ class NotAnAnswer(MailflowError, ValueError):
     """The document is no `RGE` file."""
 
 
-def read_questions(name: str, content: bytes, *, limits: FileLimits, received_at: datetime) -> QuestionFile:
+def read_questions(name: str, content: bytes, *, limits: FileLimits, now: datetime) -> QuestionFile:
     """What the file asks, with all that reading found. Never raises, whatever the bytes.
 
-    `name` is the one inside the signed part; `received_at` is an aware instant.
+    `name` is the one inside the signed part; `now`, an aware instant, tells what is dated in the future.
     """
     faults: list[Anomaly] = []
     desk = _desk_of(name)
     if desk is None:
         faults.append(Anomaly(code=Code.FILE_NAME_WRONG))
-    questions = _read(content, limits, received_at, faults)
+    questions = _read(content, limits, now, faults)
     return QuestionFile(
         name=name,
         desk=desk or DeskCode(""),
@@ -60,7 +60,7 @@ def read_questions(name: str, content: bytes, *, limits: FileLimits, received_at
     )
 
 
-def _read(content: bytes, limits: FileLimits, received_at: datetime, faults: list[Anomaly]) -> tuple[Question, ...]:
+def _read(content: bytes, limits: FileLimits, now: datetime, faults: list[Anomaly]) -> tuple[Question, ...]:
     try:
         root = parse_document(content, XmlLimits(bytes_max=limits.file_bytes_max, nodes_max=limits.nodes_max), _TAG)
     except XmlRefused as refused:
@@ -74,7 +74,7 @@ def _read(content: bytes, limits: FileLimits, received_at: datetime, faults: lis
         return ()
     if header.file_type != ManagementType.STATUS:
         faults.append(Anomaly(code=Code.FILE_TYPE_UNKNOWN, path=f"{_AT_ROOT}/entete/typeFichier"))
-    if header.dated_at is None or header.dated_at > received_at + CLOCK_AHEAD_MAX:
+    if header.dated_at is None or header.dated_at > now + CLOCK_AHEAD_MAX:
         faults.append(Anomaly(code=Code.FILE_DATE_WRONG, path=f"{_AT_ROOT}/entete/dateFichier"))
     by_question = _grouped(found)
     faults += by_question.pop(0, [])

@@ -48,10 +48,13 @@ class FileLimits:
     """Bound on the markup of a file, see `wire.xml.XmlLimits`."""
 
 
-def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: datetime) -> RequestFile:
+def read_file(
+    name: str, content: bytes, *, limits: FileLimits, received_at: datetime, now: datetime | None = None
+) -> RequestFile:
     """What the file asks for, with all that reading and the rules found. Never raises, whatever the bytes.
 
-    `name` is the one inside the signed part; `received_at` is an aware instant.
+    `name` is the one inside the signed part; both instants are aware ones. `now` tells what is dated in the future:
+    `received_at` is by a mail server's clock, which may be behind.
     """
     digest = sha256(content).hexdigest()
     received_on = legal_day(received_at)
@@ -69,7 +72,7 @@ def read_file(name: str, content: bytes, *, limits: FileLimits, received_at: dat
     document, found = read(root, InterfaceFile, _AT_ROOT)
     by_request = _grouped(found)
     faults += bounded(by_request.pop(0, []), _AT_ROOT)
-    operation = _check_header(document, received_at, faults)
+    operation = _check_header(document, max(received_at, now or received_at), faults)
     if not document.requests:
         faults.append(Anomaly(code=Code.FILE_WITHOUT_REQUEST, path=_AT_ROOT))
     elif len(document.requests) > limits.requests_max:
@@ -168,12 +171,12 @@ def _emptied(root: etree._Element, bytes_max: int) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def _check_header(document: InterfaceFile, received_at: datetime, faults: list[Anomaly]) -> Operation | None:
+def _check_header(document: InterfaceFile, now: datetime, faults: list[Anomaly]) -> Operation | None:
     """What the file is, and what is wrong with its version, type and date."""
     if document.version not in VERSIONS:
         faults.append(Anomaly(code=Code.VERSION_REFUSED, path=f"{_AT_ROOT}/@versionInterface"))
     header = document.header or Header()
-    if header.dated_at is None or header.dated_at > received_at + CLOCK_AHEAD_MAX:
+    if header.dated_at is None or header.dated_at > now + CLOCK_AHEAD_MAX:
         faults.append(Anomaly(code=Code.FILE_DATE_WRONG, path=f"{_AT_ROOT}/entete/dateFichier"))
     try:
         operation = Operation(header.file_type or "")

@@ -90,7 +90,7 @@ def request_file(octets: bytes) -> None:
 
 def question_file(octets: bytes) -> None:
     """A `GES` file: every fault is an anomaly."""
-    read_questions("GESZ0001-202611250900-000001.xml", octets, limits=LIMITS.file, received_at=AT)
+    read_questions("GESZ0001-202611250900-000001.xml", octets, limits=LIMITS.file, now=AT)
 
 
 def answers(octets: bytes) -> None:

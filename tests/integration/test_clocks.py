@@ -46,6 +46,15 @@ async def one_from_to_come(house: House) -> MailDoor:
     return door
 
 
+async def test_a_mail_server_whose_clock_is_behind_keeps_nobody_from_a_number(house: House) -> None:
+    """By it every mail was signed, and its file made, after it had come."""
+    house.mailbox.clock = lambda: RECEIVED_AT - timedelta(hours=1)
+    house.mailbox.deliver(letter(0))
+    door = house.door()
+    await worker.receive(door)
+    assert (await worker.process(door)).registered == 1
+
+
 @pytest.mark.parametrize("alone", [False, True])
 async def test_no_mail_is_decided_before_it_came(house: House, alone: bool) -> None:
     """A clock that is put back for days makes a request of today one of the future."""

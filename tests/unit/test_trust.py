@@ -189,6 +189,14 @@ def test_a_signing_time_outside_the_window_is_refused(offset: timedelta) -> None
     assert refused(trust, signed_by(leaf, AT + offset)) is Code.SIGNING_TIME_OUT_OF_WINDOW
 
 
+def test_what_was_signed_before_it_is_judged_is_not_from_the_future() -> None:
+    """A mail server's clock may be behind: what it says of the reception then lies before the signature."""
+    leaf = PKI.issue("desk")
+    trust, behind = a_trust(a_sender(enrolled(leaf))), AT - WINDOW.after - timedelta(minutes=1)
+    assert proven(trust, signed_by(leaf), received_at=behind, at=AT)
+    assert refused(trust, signed_by(leaf), received_at=behind, at=behind) is Code.SIGNING_TIME_OUT_OF_WINDOW
+
+
 def test_the_signing_time_of_every_signer_counts() -> None:
     one, two = PKI.issue("one"), PKI.issue("two")
     trust = a_trust(a_sender(enrolled(one), enrolled(two)))

@@ -49,7 +49,7 @@ def asking(*questions: QuestionElement) -> bytes:
 
 
 def file_of(content: bytes, name: str = NAME, limits: FileLimits = LIMITS) -> QuestionFile:
-    return read_questions(name, content, limits=limits, received_at=RECEIVED_AT)
+    return read_questions(name, content, limits=limits, now=RECEIVED_AT)
 
 
 def named(file: QuestionFile) -> set[tuple[Code, str]]:

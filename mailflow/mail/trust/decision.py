@@ -159,7 +159,7 @@ class Trust:
                 raise TrustError(Code.FROM_NOT_ENROLLED, f"not an address of {sender.code}")  # 5
         with checklist.step("signed near the time of reception"):
             for signer in signers:
-                self._check_signing_time(signer, received_at)  # 6
+                self._check_signing_time(signer, received_at, at)  # 6
         certificates = [signer.certificate for signer in signers]
         rest = (
             "the certificates are fit for signing mail",
@@ -250,7 +250,7 @@ class Trust:
         """
         ((sender, former),) = self._signing[follows]
         der, policy = signer.certificate, self.material.policy_of(sender.code)
-        self._check_signing_time(signer, received_at)
+        self._check_signing_time(signer, received_at, at)
         had = {c.use for c in sender.certificates if c.fingerprint == follows and c.standing is Standing.ACTIVE}
         known = self._signing.get(_fingerprint(der), ())
         if any(one.code == sender.code and it.standing is Standing.ACTIVE for one, it in known):
@@ -304,11 +304,12 @@ class Trust:
                     found.setdefault(name, set()).add(sender.code)
         return found
 
-    def _check_signing_time(self, signer: VerifiedSigner, received_at: datetime) -> None:
+    def _check_signing_time(self, signer: VerifiedSigner, received_at: datetime, at: datetime) -> None:
+        """What was signed before we judge it is not from the future, whatever a mail server's clock said."""
         if signer.signed_at is None:
             raise TrustError(Code.SIGNING_TIME_MISSING, f"sha256 {_fingerprint(signer.certificate)}")
         window = self.material.window
-        if not received_at - window.before <= signer.signed_at <= received_at + window.after:
+        if not received_at - window.before <= signer.signed_at <= max(received_at, at) + window.after:
             raise TrustError(Code.SIGNING_TIME_OUT_OF_WINDOW, f"signed {signer.signed_at:%Y-%m-%d %H:%M:%S}Z")
 
     def _remembers(self, use: CertificateUse, der: bytes, valid_at: datetime, at: datetime) -> bool:

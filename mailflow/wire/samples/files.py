@@ -50,7 +50,7 @@ def answered(exchange: Exchange, number: int) -> dict[str, bytes]:
             receipts.append(receipt := _receipt(exchange, file))
             files[return_name(name)] = write_return(receipt, environment=Environment.SCHOOL)
         else:
-            questions = read_questions(name, content, limits=_LIMITS, received_at=exchange.received_at)
+            questions = read_questions(name, content, limits=_LIMITS, now=exchange.received_at)
             told = QuestionReceipt(file=questions, answered_at=exchange.decided_at, answers=file.answers)
             asked.append(told)
             files[return_name(name)] = write_answers(told, environment=Environment.SCHOOL)
