@@ -92,7 +92,7 @@ class MakeStumblingJudge:
             trust=trust,
             keys=(cms.load_decryption_key(self.key, self.certificate),),
             limits=self.limits,
-            own_addresses=frozenset({SERVICE}),
+            own_addresses=frozenset({SERVICE, "audit@service.example"}),
             own_domain="service.example",
         )
 

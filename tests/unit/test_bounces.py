@@ -58,7 +58,11 @@ def sample(name: str) -> bytes:
         ),
         (
             "exim_plain",
-            Bounce(message_id="<a1b2c3d4.2@register.example>", verp="470e788ea04d6de4ba5f74a06255928f59623ff8"),
+            Bounce(
+                message_id="<a1b2c3d4.2@register.example>",
+                verp="470e788ea04d6de4ba5f74a06255928f59623ff8",
+                recipients=(RecipientReport(action="failed", status=""),),
+            ),
         ),
         (
             "exim_report",
@@ -77,6 +81,18 @@ def sample(name: str) -> bytes:
             ),
         ),
         (
+            "qmail_plain",
+            Bounce(message_id="<a1b2c3d4.7@register.example>", verp="3b5d5c3712955042212316173ccf37be80000001"),
+        ),
+        (
+            "opensmtpd_delayed",
+            Bounce(
+                message_id="<a1b2c3d4.8@register.example>",
+                verp="3b5d5c3712955042212316173ccf37be80000002",
+                recipients=(RecipientReport(action="delayed", status="4.0.0"),),
+            ),
+        ),
+        (
             "broken_report",
             Bounce(message_id="<a1b2c3d4.6@register.example>", verp="484cad86d2849bca56d6f1baa601c1dd7e2bfc2b"),
         ),
@@ -88,7 +104,75 @@ def test_a_bounce_tells_which_of_our_mails_it_is_about(name: str, bounce: Bounce
         assert found is not None
         assert found.code is Code.MAIL_IS_BOUNCE
         assert found.bounce == bounce
-        assert found.bounce.failed is (name != "postfix_delayed")
+        assert found.bounce.failed is (not name.endswith("_delayed"))
+
+
+ABOUT_US = (
+    b"Action: failed\r\nOriginal-Recipient: rfc822;Register@register.example\r\nFinal-Recipient: rfc822; x@y.example"
+)
+ABOUT_A_DESK = b"Action: failed\r\nFinal-Recipient: rfc822;\r\n <answers@desk.example>\r\nStatus: 5.1.1"
+FORWARDED_TO_US = (
+    b"Action: failed\r\nFinal-Recipient: rfc822;register@register.example\r\n"
+    b"Original-Recipient: rfc822;answers@desk.example\r\nStatus: 5.1.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "recipients", "failed"),
+    [
+        ([ABOUT_US], (), False),
+        ([ABOUT_US.replace(b"Original-R", b"X-R").replace(b"x@y", b"register@register")], (), False),
+        ([ABOUT_US, ABOUT_A_DESK], FAILED, True),
+        (
+            [ABOUT_US, ABOUT_A_DESK.replace(b"failed", b"delayed")],
+            (RecipientReport(action="delayed", status="5.1.1"),),
+            False,
+        ),
+        ([FORWARDED_TO_US], FAILED, True),
+        ([b"Action: failed\r\nStatus: 5.1.1"], FAILED, True),
+        ([], None, True),
+    ],
+)
+def test_what_a_report_says_of_a_mailbox_of_ours_is_no_failure(
+    blocks: list[bytes], recipients: tuple[RecipientReport, ...] | None, failed: bool
+) -> None:
+    status = b"\r\n\r\n".join([b"Reporting-MTA: dns; mx.example", *blocks])
+    found = classified(
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\n" + status + b"\r\n\r\n--b--\r\n"
+    )
+    assert found is not None
+    assert found.bounce == Bounce(recipients=recipients)
+    assert found.bounce.failed is failed
+    assert found.detail == "delivery status report" + " on a mailbox of ours" * (recipients == ())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "failed"),
+    [("Register@register.example", False), ("register@register.example,\r\n answers@desk.example", True)],
+)
+def test_so_it_is_without_a_report(addresses: str, failed: bool) -> None:
+    found = classified(f"From: Mailer-Daemon@mx.example\r\nX-Failed-Recipients: {addresses}\r\n\r\n".encode())
+    assert found is not None
+    assert found.bounce is not None
+    assert found.bounce.failed is failed
+
+
+@pytest.mark.parametrize(
+    ("mark", "body", "code"),
+    [
+        ("Auto-Submitted: auto-replied", "Bonjour", Code.MAIL_IS_AUTOMATIC),
+        ("Auto-Submitted: Auto-Replied (vacation)", "Bonjour", Code.MAIL_IS_AUTOMATIC),
+        ("Auto-Submitted: auto-replied", "Message-ID: <1@register.example>", Code.MAIL_IS_BOUNCE),
+        ("Auto-Submitted: auto-replied\r\nX-Failed-Recipients: a@b.example", "Bonjour", Code.MAIL_IS_BOUNCE),
+        ("Auto-Submitted: auto-generated (failure)", "Bonjour", Code.MAIL_IS_BOUNCE),
+        ("In-Reply-To: <1@register.example>", "Bonjour", Code.MAIL_IS_BOUNCE),
+    ],
+)
+def test_what_a_mail_daemon_replies_is_a_bounce_unless_it_only_replies(mark: str, body: str, code: Code) -> None:
+    found = classified(f"From: Mailer-Daemon@mx.example\r\n{mark}\r\n\r\n{body}\r\n".encode())
+    assert found is not None
+    assert found.code is code
 
 
 def test_the_keys_of_a_bounce_come_in_the_order_of_their_reliability() -> None:
@@ -102,6 +186,8 @@ def test_the_keys_of_a_bounce_come_in_the_order_of_their_reliability() -> None:
     ("name", "code"),
     [
         ("exchange_absent", Code.MAIL_IS_AUTOMATIC),
+        ("exim_delayed", Code.MAIL_IS_AUTOMATIC),
+        ("postmaster_absent", Code.MAIL_IS_AUTOMATIC),
         ("vacation_old", Code.MAIL_IS_AUTOMATIC),
         ("read_receipt", Code.MAIL_IS_AUTOMATIC),
         ("list", Code.MAIL_IS_BULK),
@@ -200,7 +286,12 @@ def test_any_mail_that_can_be_read_can_be_classified(raw: bytes) -> None:
     assert found is None or (found.bounce is not None) == (found.code is Code.MAIL_IS_BOUNCE)
 
 
-@pytest.mark.parametrize("filler", [b"+0123", b"Message-ID: <", b"\n ", b"Action:", b"From: a\r\n", b" \t", b"<"])
+RECIPIENT = b"Action: failed\nOriginal-Recipient: ;\n \n\n"
+
+
+@pytest.mark.parametrize(
+    "filler", [b"+0123", b"Message-ID: <", b"\n ", b"Action:", b"From: a\r\n", b" \t", b"<", RECIPIENT]
+)
 def test_a_large_report_of_one_pattern_is_read_to_its_limit(filler: bytes) -> None:
     # A search that is quadratic in one of these would run for minutes.
     body = filler * ((1 << 20) // len(filler))

@@ -258,7 +258,7 @@ def test_a_bounce_names_the_mail_that_did_not_arrive() -> None:
         mailed(
             entities.text_part("Undelivered"),
             "MAILER-DAEMON@relay.example",
-            [("In-Reply-To", "<ours@service.example>"), ("Auto-Submitted", "auto-replied")],
+            [("In-Reply-To", "<ours@service.example>")],
         )
     )
     assert isinstance(verdict, Rejected)
