@@ -39,7 +39,7 @@ from mailflow.register import Register, directory, installation, revocations
 from mailflow.register.presence import present
 from mailflow.register.vault import KEY_BYTES, Vault
 from mailflow.settings import Settings, read_secret
-from mailflow.settings import model as settings_model
+from mailflow.settings.mailboxes import Imap
 from mailflow.wire.reader import FileLimits
 
 COPY_BYTES_MAX = 256 * 1024 * 1024
@@ -229,7 +229,7 @@ def trust_files(settings: Settings, register: Register | None = None) -> TrustFi
 # The mail door
 
 
-def imap_account(settings: Settings, imap: settings_model.Imap, secret: Callable[[], str] | None = None) -> ImapAccount:
+def imap_account(settings: Settings, imap: Imap, secret: Callable[[], str] | None = None) -> ImapAccount:
     """How to reach an IMAP account of the settings."""
     return ImapAccount(
         host=imap.host,

@@ -19,7 +19,7 @@ from mailflow.mail.smtp import Security
 from mailflow.register import schemas
 from mailflow.selftest.upstream import Upstream
 from mailflow.settings import Settings
-from mailflow.settings.model import Imap
+from mailflow.settings.mailboxes import Imap
 
 REPLY_SECONDS_MAX = 5
 """The worker's patience with a server that says nothing: what is stalled lasts so long."""

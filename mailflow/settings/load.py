@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mailflow.errors import Misconfigured
-from mailflow.settings.model import INHERITED_BY_AUDIT, Settings
+from mailflow.settings.mailboxes import INHERITED_BY_AUDIT
+from mailflow.settings.model import Settings
 from mailflow.settings.section import Section
 
 OTHERS_MAY_TOUCH = 0o027

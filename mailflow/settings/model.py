@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mailflow.core.model import Environment
-from mailflow.mail.imap_session import Authentication
 from mailflow.mail.smtp import AROUND_DATA_SECONDS_MAX, Security, sending_seconds_max
 from mailflow.settings.amounts import Limits, Rates
+from mailflow.settings.mailboxes import INHERITED_BY_AUDIT, Audit, Mailbox
 from mailflow.settings.section import Section
 from mailflow.settings.trust import Revocation, Trust
 from mailflow.settings.values import (
@@ -29,9 +29,6 @@ from mailflow.settings.values import (
     TimeOfDay,
     is_local,
 )  # fmt: skip
-
-INHERITED_BY_AUDIT = ("host", "port", "security", "auth", "ca_file")
-"""What the audit mailbox takes from the mailbox when it does not say otherwise."""
 
 
 class Service(Section):
@@ -70,65 +67,6 @@ class Register(Section):
     A new register begins with the last id in order; `mailflow master-key rotate` goes on to another."""
     lookup_key_file: File = Path("keys/lookup.key")
     """Key of the look-up tokens, 32 bytes in base64 or hexadecimal. It can never be changed."""
-
-
-class Imap(Section):
-    """An IMAP account."""
-
-    host: Text = Field(examples=["imap.example.org"])
-    """Name of the IMAP server, as its TLS certificate has it."""
-    port: Port = Field(examples=[993])
-    """Port of the IMAP server: usually 993 for `tls`, 143 otherwise."""
-    security: Security = Field(examples=["tls"])
-    """`tls`, `starttls`, or `plain` (on this machine only)."""
-    auth: Authentication = Field(examples=["login"])
-    """`login` (password), `xoauth2` or `oauthbearer` (token, read anew from its file at each connection)."""
-    user: Text = Field(examples=["demandes"])
-    """Name of the account."""
-    secret_file: File = Field(examples=["secrets/mailbox"])
-    """File that holds the password or the token, in one line."""
-    ca_file: File | None = Field(default=None, examples=["trust/servers.pem"])
-    """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
-    folder: Text = "INBOX"
-    """Folder that is read."""
-
-    @model_validator(mode="after")
-    def _no_password_in_clear(self) -> Self:
-        if self.security is Security.PLAIN and not is_local(self.host):
-            raise PydanticCustomError("plain", "security `plain` would send the secret in clear to another machine")
-        return self
-
-
-class Mailbox(Imap):
-    """The mailbox that desks write to."""
-
-    processed: Text = "Processed"
-    """Folder into which a mail is moved once it is safe in the register."""
-    quarantine: Text = "Quarantine"
-    """Folder for mails that a person has to look at."""
-    poll_seconds: Count = 30
-    """Longest time between two looks at the mailbox."""
-    idle_seconds: Count = Field(default=240, le=1740)
-    """Length of one IDLE, which only wakes us earlier. RFC 2177 wants less than 29 minutes."""
-    timeout_seconds: Count = 30
-    """Longest wait for one reply of the IMAP server."""
-
-    @model_validator(mode="after")
-    def _folders_differ(self) -> Self:
-        if len({self.folder, self.processed, self.quarantine}) < 3:
-            raise PydanticCustomError("folders", "folder, processed and quarantine should be three folders")
-        return self
-
-
-class Audit(Imap):
-    """Our own mailbox that receives a copy of every answer; it decides whether a doubtful send went out."""
-
-    user: Text = Field(examples=["audit"])
-    """Name of the account."""
-    secret_file: File = Field(examples=["secrets/audit"])
-    """File that holds the password or the token, in one line."""
-    address: Address = Field(examples=["audit@example.org"])
-    """Address of the audit mailbox: the second envelope recipient of each answer."""
 
 
 class Smtp(Section):
@@ -380,6 +318,9 @@ class Settings(Section):
     def _parts_agree(self) -> Self:
         if self.audit.address == self.service.address:
             raise PydanticCustomError("audit", "audit.address and service.address should be two mailboxes")
+        ours = {(self.mailbox.host, self.mailbox.user, folder) for folder in self.mailbox.folders}
+        if (self.audit.host, self.audit.user, self.audit.folder) in ours:
+            raise PydanticCustomError("audit", "audit should be a folder of its own, not one of those of mailbox")
         if self.worker.audit_reserve_minutes >= self.service.deadline_hours * 60:
             raise PydanticCustomError("reserve", "worker.audit_reserve_minutes should be less than the deadline")
         if self.worker.audit_wait_minutes * 60 <= sending_seconds_max(self.smtp.data_timeout_seconds):
@@ -391,7 +332,7 @@ class Settings(Section):
         if self.worker.turn_seconds_max <= longest_turn:
             wanted = f"worker.turn_seconds_max should be more than {longest_turn:.0f}, the longest turn that sends"
             raise PydanticCustomError("turn", wanted)
-        ours = {self.service.address, self.service.bounce_address, self.audit.address}
-        if ours & {*self.alerts.mail_to, *self.alerts.escalation_mail_to}:
+        addresses = {self.service.address, self.service.bounce_address, self.audit.address}
+        if addresses & {*self.alerts.mail_to, *self.alerts.escalation_mail_to}:
             raise PydanticCustomError("loop", "alerts should go to persons, not to a mailbox of the service")
         return self

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from mailflow.settings.load import is_optional, tables
-from mailflow.settings.model import INHERITED_BY_AUDIT, Audit, Settings
+from mailflow.settings.mailboxes import INHERITED_BY_AUDIT, Audit
+from mailflow.settings.model import Settings
 from mailflow.settings.section import Section
 
 HEAD = """\

@@ -114,12 +114,20 @@ def _host_name(value: str) -> str:
     return value.lower()
 
 
+def _mail_folder(value: str) -> str:
+    """The inbox has one name, however it is written (RFC 3501 section 5.1): the register knows mails by folder."""
+    return "INBOX" if value.upper() == "INBOX" else value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 AddressOrNone = Annotated[str, AfterValidator(_address_or_none)]
 File = Annotated[Path, AfterValidator(_resolved)]
 Folder = Annotated[Path, AfterValidator(_resolved)]
 RegisterUrl = Annotated[str, AfterValidator(_register_url)]
 Text = Annotated[str, Field(min_length=1)]
+MailFolder = Annotated[Text, AfterValidator(_mail_folder)]
+MailHost = Annotated[Text, AfterValidator(str.lower)]
+"""As one and the same server is always named: the register knows mailboxes by it."""
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Percent = Annotated[int, Strict(), Field(ge=1, le=99)]

@@ -145,7 +145,9 @@ def test_the_audit_mailbox_is_where_the_mailbox_is_unless_it_says_otherwise(tmp_
             "should be greater than or equal to 268435456",
         ),
         (('processed = "Processed"', 'processed = "INBOX"'), "should be three folders"),
+        (('processed = "Processed"', 'processed = "Inbox"'), "should be three folders"),
         (('"audit@example.org"', '"demandes@example.org"'), "should be two mailboxes"),
+        (('user = "audit"', 'user = "demandes"'), "audit should be a folder of its own"),
         (("deadline_hours = 12", "deadline_hours = 2"), "should be less than the deadline"),
         (
             ("audit_wait_minutes = 75", "audit_wait_minutes = 20"),
@@ -168,6 +170,12 @@ def test_what_cannot_be_together_is_refused(tmp_path: Path, change: tuple[str, s
     text = complaints(written(tmp_path, change))
     assert complaint in text
     assert "secret@db" not in text
+
+
+def test_mailboxes_and_inboxes_have_one_name_however_they_are_written(tmp_path: Path) -> None:
+    """The register knows a mail by them: under another name it would be a new one."""
+    spelt = load(written(tmp_path, ('folder = "INBOX"', 'folder = "Inbox"'), ('host = "imap.', 'host = "IMAP.')))
+    assert (spelt.mailbox, spelt.audit) == (load(written(tmp_path)).mailbox, load(written(tmp_path)).audit)
 
 
 def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
