@@ -60,5 +60,5 @@ async def _resume(invocation: Invocation, act: Act) -> int:
         show_plan(plan, apply=act.apply, as_json=act.as_json)
         if act.apply:
             async with register.begin() as tx:
-                await issuing.resume(tx, journal.Act(by=act.by, why=act.why), app.now())
+                await issuing.resume(tx, journal.Act(by=act.by, why=act.why), app.now(), seen=now)
     return Exit.DONE

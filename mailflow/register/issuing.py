@@ -92,11 +92,18 @@ async def stop(register: Register, act: journal.Act, at: datetime) -> Stop | Non
     return before
 
 
-async def resume(tx: Transaction, act: journal.Act, at: datetime) -> bool:
-    """Have numbers given again; mails that wait for it are due at once. False when they are given already."""
+async def resume(tx: Transaction, act: journal.Act, at: datetime, *, seen: Stop | None = None) -> bool:
+    """Have numbers given again; mails that wait for it are due at once. False when they are given already.
+
+    `seen`: the stop that is to be undone, and no other, of which whoever decided to go on did not know. Raises
+    Unavailable.
+    """
     await gates.have_alone(tx, Gate.NUMBERS)  # so that nobody puts off a mail for a stop that is over
-    if await read(tx) is None:
+    stopped = await read(tx)
+    if stopped is None:
         return False
+    if seen is not None and stopped != seen:
+        raise Unavailable(f"numbers were stopped once more meanwhile, by {stopped.by}: {stopped.why}; look again")
     await tx.run(sa.update(issuing).values(stopped_at=None, stopped_by=None, stopped_why=None))
     await journal.append(tx, [_entry("numbers-resumed", act)], at)
     due: dict[str, Any] = {"next_at": at, "reason": None}

@@ -9,12 +9,14 @@ import pytest
 from mailflow import registrar
 from mailflow.core.model import Right
 from mailflow.core.numbers import DeskCode, Territory
+from mailflow.errors import Unavailable
 from mailflow.mail import late, worker
 from mailflow.mail.door import Progress
 from mailflow.ops.alarms import Alarm
 from mailflow.ops.outlook import bounds
 from mailflow.register import Register, acts, backlog, dispatches, issuing
 from mailflow.register.dispatches import Made
+from mailflow.register.journal import Act
 from tests.support.databases import VAULT
 from tests.support.doors import PACE, House
 from tests.support.judging import dem_part, ges_part, mailed, multipart, signed
@@ -89,6 +91,19 @@ async def test_creations_wait_without_an_attempt_and_all_else_goes_on(house: Hou
     entries = await rows(house.register, "SELECT kind, detail FROM journal WHERE kind LIKE 'numbers-%' ORDER BY id")
     assert [entry.kind for entry in entries] == ["numbers-stopped", "numbers-resumed"]
     assert all('"by": "anna"' in entry.detail and '"why": "a reason"' in entry.detail for entry in entries)
+
+
+async def test_who_resumes_undoes_no_stop_that_he_has_not_seen(house: House) -> None:
+    """A worker may find the register behind its mailboxes just then, and looks through them once only."""
+    await issuing.stop(house.register, ACT, house.now)
+    async with house.register.read() as tx:
+        seen = await issuing.read(tx)
+    await issuing.stop(house.register, Act(by=issuing.SERVICE, why="behind"), house.now)
+    with pytest.raises(Unavailable, match="stopped once more meanwhile, by the service: behind"):
+        async with house.register.begin() as tx:
+            await issuing.resume(tx, ACT, house.now, seen=seen)
+    async with house.register.read() as tx:
+        assert not await issuing.is_whole(tx)
 
 
 async def test_a_mail_is_counted_to_its_sender_once_though_it_waits(house: House) -> None:
