@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,14 +20,16 @@ from email.parser import BytesHeaderParser
 from email.policy import default
 from hashlib import sha256
 
+from mailflow.core.accounts import KnownMail
 from mailflow.core.calendar import legal_day
 from mailflow.errors import MailflowError, Misconfigured, Unavailable
 from mailflow.log import event
 from mailflow.mail.composer import further_message_id
 from mailflow.mail.kinds import ANSWER
-from mailflow.mail.model import FetchedMail
+from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.ports import Folder, Listing
-from mailflow.register import Register, departures, issuing, restoring
+from mailflow.register import Register, accounts, departures, issuing, restoring
+from mailflow.register.accounts import Header
 from mailflow.register.departures import Copies
 from mailflow.register.journal import Act
 
@@ -57,8 +59,8 @@ class Seen:
 
     name: str
     listing: Listing
-    headers: dict[int, str] = field(repr=False)
-    """Message-ID by UID, empty when there is none that can be used; of those that are not accounted for.
+    headers: dict[int, Lying] = field(repr=False)
+    """By UID, of those that are not accounted for.
 
     Of the audit mailbox only what may be ours: of mails of others there may be any number.
     """
@@ -126,18 +128,18 @@ async def survey(
     taken = await _taken(register, processed, day, newest)
     answered, lost, unsent = await _answered(register, audit, day, newest)
     async with register.read() as tx:
-        unknown = await restoring.unknown_requests(tx, {name for name in taken.headers.values() if name})
+        known = await accounts.mails_by_header(tx, {_header(one) for one in taken.headers.values()})
         secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
-    names = set(answered.headers.values())
+    names = {one.message_id for one in answered.headers.values()}
     for first, id_ in list(lost.items()):
         parts = (further_message_id(secrets[id_], number, first) for number in range(2, PARTS_MAX))
         lost |= {name: id_ for name in parts if name in names}
     return Loss(
         processed=taken,
         audit=answered,
-        mails=await _strangers(register, processed, taken, unknown, whole=newest is None),
-        nameless=tuple(uid for uid, name in taken.headers.items() if not name),
-        answers={uid: lost[name] for uid, name in answered.headers.items() if name in lost},
+        mails=await _strangers(register, processed, taken, known, whole=newest is None),
+        nameless=tuple(uid for uid, one in taken.headers.items() if not one.message_id),
+        answers={uid: lost[one.message_id] for uid, one in answered.headers.items() if one.message_id in lost},
         unsent=unsent,
     )
 
@@ -178,13 +180,20 @@ async def require_told(folder: Folder, listing: Listing, wanted: Collection[int]
 
 
 async def _strangers(
-    register: Register, processed: Folder, taken: Seen, unknown: set[str], *, whole: bool
+    register: Register, processed: Folder, taken: Seen, known: Mapping[Header, Sequence[KnownMail]], *, whole: bool
 ) -> tuple[int, ...]:
-    """Those of the mails with an unknown Message-ID whose octets are not known either.
+    """Those of the mails with a header that is not on record so often whose octets are not known either.
 
-    Of a mail whose header cannot be read we know none, though its server does: anybody can send one.
+    A Message-ID alone tells nothing: a sender gives it again with the mail that it sends once more. Of a mail whose
+    header cannot be read we know none, though its server does: anybody can send one.
     """
-    suspects = [uid for uid, name in taken.headers.items() if name in unknown]
+    lying = Counter(_header(one) for one in taken.headers.values())
+    on_record = Counter(
+        {header: sum(one.is_whole and not one.repeats for one in rows) for header, rows in known.items()}
+    )
+    suspects = [
+        uid for uid, one in taken.headers.items() if one.message_id and on_record[_header(one)] < lying[_header(one)]
+    ]
     digests: dict[int, str] = {}
     told: set[int] = set()
     async for mail in processed.fetch(taken.listing, suspects):
@@ -194,8 +203,8 @@ async def _strangers(
     if whole:
         await require_told(processed, taken.listing, suspects, told)
     async with register.read() as tx:
-        known = await restoring.known_digests(tx, set(digests.values()))
-    return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known)
+        known_octets = await restoring.known_digests(tx, set(digests.values()))
+    return tuple(uid for uid, digest in sorted(digests.items()) if digest not in known_octets)
 
 
 async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
@@ -214,21 +223,25 @@ async def _answered(
     """
     listing, after, left = await _unaccounted(register, trail, day)
     end = time.monotonic() + SECONDS_MAX
-    headers: dict[int, str] = {}
+    headers: dict[int, Lying] = {}
     ordered: set[str] = set()
     lost: dict[str, int] = {}
     unsent: defaultdict[str, list[datetime]] = defaultdict(list)
     together = len(left) if newest is None else newest
     while left and not lost and (newest is None or (len(ordered) < newest and time.monotonic() < end)):
         some = await _headers(trail, listing, left[-together:], whole=newest is None)
-        ours = {uid: name for uid, name in some.items() if restoring.may_be_ours(name)}
+        ours = {uid: one for uid, one in some.items() if restoring.may_be_ours(one.message_id)}
         async with register.read() as tx:
-            known = await restoring.ordered(tx, set(ours.values()))
+            names = {one.message_id for one in ours.values()}
+            known = await restoring.ordered(tx, names)
             lives = restoring.LIVES_MAX if newest is None else LIVES
-            lost = await restoring.lost_answers(tx, ANSWER, set(ours.values()) - known, lives)
+            lost = await restoring.lost_answers(tx, ANSWER, names - known, lives)
             never = await departures.unsent(tx, known)
         async for name, mail in _copies_of(
-            trail, listing, {uid: name for uid, name in ours.items() if name in never}, whole=newest is None
+            trail,
+            listing,
+            {uid: one.message_id for uid, one in ours.items() if one.message_id in never},
+            whole=newest is None,
         ):
             order = never[name]
             if mail.raw is None or _dated_at(mail.raw) == order.dated_at.replace(microsecond=0):
@@ -268,15 +281,19 @@ async def _unaccounted(register: Register, trail: Folder, day: date | None) -> t
     return listing, after, [uid for uid in listing.uids if uid > after]
 
 
-async def _headers(trail: Folder, listing: Listing, uids: Sequence[int], *, whole: bool) -> dict[int, str]:
-    """Message-ID by UID. Of the latest mails those that can be read are enough: a loss shows in any of them."""
-    names: dict[int, str] = {}
+async def _headers(trail: Folder, listing: Listing, uids: Sequence[int], *, whole: bool) -> dict[int, Lying]:
+    """By UID. Of the latest mails those that can be read are enough: a loss shows in any of them."""
+    headers: dict[int, Lying] = {}
     for start in range(0, len(uids), LOOKED_AT):
         some = uids[start : start + LOOKED_AT]
-        names |= {one.uid: one.message_id for one in await trail.look(listing, some)}
+        headers |= {one.uid: one for one in await trail.look(listing, some)}
         if whole:
-            await require_told(trail, listing, some, names)
-    return names
+            await require_told(trail, listing, some, headers)
+    return headers
+
+
+def _header(mail: Lying) -> Header:
+    return mail.message_id, mail.received_at
 
 
 class Hindsight:

@@ -114,16 +114,6 @@ async def accounted(tx: Transaction, mailbox: str, uidvalidity: int, uid_next: i
     return 0 if uid_next is not None and uid >= uid_next else uid
 
 
-async def unknown_requests(tx: Transaction, message_ids: Collection[str]) -> set[str]:
-    """Of the Message-IDs of mails those of none that was ever taken in."""
-    tokens = {message_token(tx.vault, one): one for one in message_ids}
-    for batch in batches(list(tokens)):
-        known = sa.select(intake.c.message_token).where(tx.among(intake.c.message_token, batch))
-        for row in await tx.all(known):
-            tokens.pop(row.message_token, None)
-    return set(tokens.values())
-
-
 async def known_digests(tx: Transaction, digests: Collection[str]) -> set[str]:
     """Of these digests of mails those of one that was taken in."""
     found: set[str] = set()

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Kind
@@ -42,10 +42,15 @@ class FakeTrail:
     """UIDs of which it does not give the octets."""
     asked: int = 0
 
-    def _mails(self) -> list[bytes]:
+    def _mails(self) -> list[tuple[bytes, datetime]]:
+        """Each with when it came."""
         if self.name == "Processed":
-            return self.house.mailbox.messages("Processed")
-        return self.house.mailer.mailboxes.get("audit", [])
+            return [(one.raw, one.received_at) for one in self.house.mailbox.folders.get("Processed", [])]
+        return [(raw, self.house.mailbox.clock()) for raw in self.house.mailer.mailboxes.get("audit", [])]
+
+    def _lying(self, uid: int) -> Lying:
+        raw, at = self._mails()[uid - 1]
+        return Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:  # as the port says
         self.asked += 1
@@ -59,12 +64,7 @@ class FakeTrail:
         self.days += [self.house.now.date()] * (len(self._mails()) - len(self.days))
 
     async def look(self, listing: Listing, uids: Sequence[int]) -> Sequence[Lying]:  # likewise
-        at = self.house.mailbox.clock()
-        mails = [(uid, self._mails()[uid - 1]) for uid in uids if uid not in self.headless]
-        return [
-            Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
-            for uid, raw in mails
-        ]
+        return [self._lying(uid) for uid in uids if uid not in self.headless]
 
     async def move(self, listing: Listing, mails: Sequence[Lying], folder: str) -> None:
         raise AssertionError("it is only read")
@@ -74,10 +74,8 @@ class FakeTrail:
 
     async def fetch(self, listing: Listing, uids: Sequence[int]) -> AsyncIterator[FetchedMail]:
         for uid in (uid for uid in uids if uid not in self.bodiless):
-            raw = self._mails()[uid - 1]
-            at = self.house.mailbox.clock()
-            seen = Lying(uid=uid, message_id=_as_the_server_has_it(raw), received_at=at, size_bytes=len(raw))
-            yield FetchedMail(seen=seen, uidvalidity=listing.uidvalidity, raw=raw, size_bytes=len(raw))
+            raw, _ = self._mails()[uid - 1]
+            yield FetchedMail(seen=self._lying(uid), uidvalidity=listing.uidvalidity, raw=raw, size_bytes=len(raw))
 
     async def close(self) -> None:
         pass
