@@ -194,7 +194,7 @@ def test_at_another_time_the_same_evidence_proves_nothing() -> None:
     for evidence in (
         replace(proof.evidence, received_at=RECEIVED_AT + timedelta(days=30)),
         replace(proof.evidence, judged_at=JUDGED_AT + timedelta(days=400)),
-        replace(proof.evidence, received_at=RECEIVED_AT - timedelta(days=3)),
+        replace(proof.evidence, received_at=RECEIVED_AT - timedelta(days=3), judged_at=JUDGED_AT - timedelta(days=3)),
     ):
         other = replace(proof, evidence=evidence)
         assert not proven_again(other, by_digest(trust))[-1].passed
