@@ -15,7 +15,7 @@ from mailflow.core.accounts import KnownMail, KnownOutgoing, PassedOver, Series
 from mailflow.errors import Unavailable
 from mailflow.ledger import reckoning
 from mailflow.ledger.differences import Difference, Kind
-from mailflow.ledger.reckoning import CopyAccount, MailAccount, Place, Status
+from mailflow.ledger.reckoning import Bits, CopyAccount, MailAccount, Place, Status
 from mailflow.mail.audit import body_digest
 from mailflow.mail.model import Lying
 from mailflow.mail.ports import Copies, Folder, Listing
@@ -113,21 +113,33 @@ class Reading:
     # Mails
 
     async def _of_mails(self, sheet: Sheet) -> None:
-        folders = {place: folder.name for place, folder in self.places.mailbox.items()}
-        account = MailAccount(sheet.totals.last_mail, folders, self._before)
-        for place in (Place.INBOX, Place.QUARANTINE, Place.PROCESSED):
-            sheet.listings[folders[place]] = await self._of_folder(account, place)
-        async for page in self._expected_mails(sheet.totals.last_mail):
+        last = sheet.totals.last_mail
+        doubted = Bits(last)
+        account = await self._of_folders(sheet, doubted)
+        if account.contested:
+            # That a header is borne by more mails than were delivered shows with the last of them, and a stranger may
+            # be the first: now that it is known which headers these are, all that bear them are read.
+            doubted = account.contested
+            account = await self._of_folders(sheet, doubted)
+        async for page in self._expected_mails(last):
             account.missing(page)
-        sheet.add(await self._still(account.differences, sheet.listings))
-        sheet.mails, sheet.folders = account.statuses, folders
+        sheet.add(await self._still(account.differences, sheet.listings, doubted))
+        sheet.mails = account.statuses
 
-    async def _of_folder(self, account: MailAccount, place: Place) -> Listing:
+    async def _of_folders(self, sheet: Sheet, doubted: Bits) -> MailAccount:
+        """All that lies there. `doubted`: intakes that no header tells."""
+        sheet.folders = {place: folder.name for place, folder in self.places.mailbox.items()}
+        account = MailAccount(sheet.totals.last_mail, sheet.folders, self._before)
+        for place in (Place.INBOX, Place.QUARANTINE, Place.PROCESSED):
+            sheet.listings[sheet.folders[place]] = await self._of_folder(account, place, doubted)
+        return account
+
+    async def _of_folder(self, account: MailAccount, place: Place, doubted: Bits) -> Listing:
         folder = self.places.mailbox[place]
         listing, marked = await folder.list(), frozenset((await folder.list(marked=True)).uids)
         for uids in _pages(listing.uids):
             mails = await folder.look(listing, uids)
-            candidates = await self._candidates(folder, listing, mails)
+            candidates = await self._candidates(folder, listing, mails, doubted)
             on_record: Mapping[int, Collection[int]] = {}
             if place is Place.INBOX:
                 async with self.register.read() as tx:
@@ -141,37 +153,42 @@ class Reading:
         return listing
 
     async def _candidates(
-        self, folder: Folder, listing: Listing, mails: Sequence[Lying]
+        self, folder: Folder, listing: Listing, mails: Sequence[Lying], doubted: Bits
     ) -> dict[int, Sequence[KnownMail]]:
-        """What each may be on record as: by its header; by its octets, where that tells nothing."""
+        """What each may be on record as: by its header; by its octets, where that does not tell."""
         async with self.register.read() as tx:
             by_header = await accounts.mails_by_header(tx, {(mail.message_id, mail.received_at) for mail in mails})
             repeats = {one.digest for known in by_header.values() for one in known if one.repeats and one.digest}
             first = await accounts.mails_by_digest(tx, repeats)
-        found: dict[int, Sequence[KnownMail]] = {}
-        unclear: list[int] = []
-        for mail in mails:
-            known = by_header.get((mail.message_id, mail.received_at), ())
-            if not known:
-                unclear.append(mail.uid)
-            more = {one.id: one for each in known if each.repeats for one in first.get(each.digest or "", ())}
-            found[mail.uid] = [*known, *(one for id_, one in more.items() if id_ not in {each.id for each in known})]
+        found = {mail.uid: by_header.get((mail.message_id, mail.received_at), ()) for mail in mails}
+        unclear = [uid for uid, known in found.items() if not reckoning.header_tells(known, doubted)]
         for uids in _pages(unclear, FETCH):
-            found |= await self._by_octets(folder, listing, uids)
+            found |= await self._by_octets(folder, listing, {uid: found[uid] for uid in uids})
+        for uid, known in found.items():
+            more = {one.id: one for each in known if each.repeats for one in first.get(each.digest or "", ())}
+            found[uid] = [*known, *(one for id_, one in more.items() if id_ not in {each.id for each in known})]
         return found
 
-    async def _by_octets(self, folder: Folder, listing: Listing, uids: Sequence[int]) -> dict[int, Sequence[KnownMail]]:
+    async def _by_octets(
+        self, folder: Folder, listing: Listing, known: Mapping[int, Sequence[KnownMail]]
+    ) -> dict[int, Sequence[KnownMail]]:
+        """Of these mails, each with all that have its header, those that could be read."""
+        found: dict[int, Sequence[KnownMail]] = {}
         digests: dict[int, str] = {}
         too_large: dict[int, datetime] = {}
-        async for mail in folder.fetch(listing, uids):
-            if mail.raw is None:
+        async for mail in folder.fetch(listing, list(known)):
+            digest = None if mail.raw is None else hashlib.sha256(mail.raw).hexdigest()
+            found[mail.uid] = reckoning.alike(known[mail.uid], digest, mail.size_bytes)
+            if found[mail.uid]:
+                continue
+            if digest is not None:
+                digests[mail.uid] = digest
+            elif not known[mail.uid]:
                 too_large[mail.uid] = mail.received_at
-            else:
-                digests[mail.uid] = hashlib.sha256(mail.raw).hexdigest()
         async with self.register.read() as tx:
             by_digest = await accounts.mails_by_digest(tx, digests.values())
             by_time = await accounts.mails_too_large(tx, too_large.values())
-        found = {uid: by_digest.get(digest, ()) for uid, digest in digests.items()}
+        found |= {uid: by_digest.get(digest, ()) for uid, digest in digests.items()}
         return found | {uid: by_time.get(at, ()) for uid, at in too_large.items()}
 
     async def _expected_mails(self, last: int) -> AsyncIterator[Sequence[KnownMail]]:
@@ -192,7 +209,9 @@ class Reading:
                 return
             after = page[-1].id
 
-    async def _still(self, differences: Sequence[Difference], listings: Mapping[str, Listing]) -> list[Difference]:
+    async def _still(
+        self, differences: Sequence[Difference], listings: Mapping[str, Listing], doubted: Bits
+    ) -> list[Difference]:
         """What is still so, looked at once more: nothing that was only moved meanwhile."""
         there: dict[str, frozenset[int]] = {}
         for folder in self.places.mailbox.values():
@@ -208,10 +227,10 @@ class Reading:
             if (one.mail is None or one.mail.uid in there[one.folder])
             and (one.kind is not Kind.TWICE or one.twin is None or one.twin in there[inbox])
         ]
-        unknown = await self._unknown_still([one for one in left if one.kind is Kind.UNKNOWN])
+        unknown = await self._unknown_still([one for one in left if one.kind is Kind.UNKNOWN], doubted)
         return [one for one in left if one.kind is not Kind.UNKNOWN or one in unknown]
 
-    async def _unknown_still(self, differences: Sequence[Difference]) -> set[Difference]:
+    async def _unknown_still(self, differences: Sequence[Difference], doubted: Bits) -> set[Difference]:
         """They may have been taken in, and moved, since the page of the register was read that had them not."""
         by_folder: defaultdict[str, list[Difference]] = defaultdict(list)
         for one in differences:
@@ -221,7 +240,7 @@ class Reading:
             for page in _pages(by_folder[folder.name]):
                 listing = await folder.list()
                 mails = await folder.look(listing, [one.mail.uid for one in page if one.mail])
-                candidates = await self._candidates(folder, listing, mails)
+                candidates = await self._candidates(folder, listing, mails, doubted)
                 still |= {one for one in page if one.mail and not candidates.get(one.mail.uid, ())}
         return still
 

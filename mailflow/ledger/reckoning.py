@@ -1,6 +1,7 @@
 """Mails held against the register, one mail and one row at a time: what each is, and what does not add up. Pure.
 
-What was found is remembered by a bit for each row, so that a million mails take a hundred kilobytes.
+What was found is remembered by a bit for each row, and what was found too often by another, so that a million mails
+take a quarter of a megabyte.
 """
 
 from collections import Counter
@@ -49,6 +50,19 @@ class Bits:
         octet, bit = divmod(number, 8)
         return octet < len(self._octets) and bool(self._octets[octet] >> bit & 1)
 
+    def __bool__(self) -> bool:
+        return any(self._octets)
+
+
+def header_tells(known: Sequence[KnownMail], doubted: Bits) -> bool:
+    """Whether its header, which all of these have, tells what a mail is: of those that are alike it may be any."""
+    return len({one.digest for one in known}) == 1 and not any(one.id in doubted for one in known)
+
+
+def alike(known: Sequence[KnownMail], digest: str | None, size_bytes: int) -> list[KnownMail]:
+    """Those that a mail of these octets may be; of what was too large to be read, then or now, the size has to tell."""
+    return [one for one in known if (one.digest == digest if one.digest and digest else one.size_bytes == size_bytes)]
+
 
 class MailAccount:
     """Mails of the folders, looked at in the order in which they are moved: inbox first, processed last.
@@ -58,6 +72,8 @@ class MailAccount:
 
     def __init__(self, last: int, folders: Mapping[Place, str], settled_before: datetime) -> None:
         self._found = Bits(last)
+        self.contested = Bits(last)
+        """What more mails may be than were delivered: some are copies, or others that are like it by the header."""
         self._in_inbox: dict[int, int] = {}
         """UIDs, by intake."""
         self._folders = folders
@@ -70,6 +86,9 @@ class MailAccount:
     ) -> None:
         """One mail, with all that it may be on record as. `exact`: it is that very one, under its UID in the inbox."""
         known = next((one for one in _in_order(candidates) if self._found.add(one.id)), None)
+        if known is None or known.repeats:
+            for one in candidates:
+                self.contested.add(one.id)
         if place is Place.INBOX:
             self._see_in_inbox(mail, known, candidates, exact=exact, marked=marked)
         elif known is not None:

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from mailflow.core.accounts import KnownMail, KnownOutgoing, Series, Stretch
 from mailflow.ledger.differences import MEANINGS, Kind
 from mailflow.ledger.mending import MENDED
-from mailflow.ledger.reckoning import Bits, CopyAccount, MailAccount, Place, adds_up, counter_behind, covered, holes
+from mailflow.ledger.reckoning import (
+    Bits,
+    CopyAccount,
+    MailAccount,
+    Place,
+    adds_up,
+    alike,
+    counter_behind,
+    covered,
+    header_tells,
+    holes,
+)
 from mailflow.mail.model import Lying
 
 AT = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -78,6 +89,53 @@ def test_each_harm_is_told_and_nothing_else(came: list[tuple[str, bool, int]], h
     account.missing(known)
     assert Counter(one.kind for one in account.differences) == +planted
     assert account.statuses.total() == len(mails)
+
+
+octets = st.sampled_from(("a", "b", 7, 8))
+"""What is read has a digest; of what is too large to be read the size is known."""
+
+
+@given(st.lists(octets, max_size=4), st.lists(octets, max_size=6))
+def test_mails_of_one_header_are_told_apart_by_their_octets(came: list[str | int], lie: list[str | int]) -> None:
+    """In whatever order they are met. Only where all were alike, and no more lie there, they are not looked at."""
+    known = [
+        replace(a_mail(n, str(one), whole=isinstance(one, str), repeats=False), size_bytes=size_of(one))
+        for n, one in enumerate(came, 1)
+    ]
+    account = look_through(known, lie, Bits(len(known)))
+    if account.contested:
+        account = look_through(known, lie, account.contested)
+    account.missing(known)
+    told = Counter(one.kind for one in account.differences)
+    if len(set(came)) == 1 and len(lie) <= len(came):
+        assert told[Kind.NOWHERE] == len(came) - len(lie)
+        assert not told[Kind.UNKNOWN] + told[Kind.TWICE]
+        return
+    if {type(one) for one in came} == {int} and len(lie) <= len(came):
+        return  # too large, each of them, and as many: so much is known of them before any is read
+    beyond = Counter(lie) - Counter(came)
+    assert told == +Counter(
+        {
+            Kind.UNKNOWN: sum(number for one, number in beyond.items() if one not in came),
+            Kind.TWICE: sum(number for one, number in beyond.items() if one in came),
+            Kind.NOWHERE: (Counter(came) - Counter(lie)).total(),
+        }
+    )
+
+
+def size_of(octets: str | int) -> int:
+    return octets if isinstance(octets, int) else 1
+
+
+def look_through(known: list[KnownMail], lie: list[str | int], doubted: Bits) -> MailAccount:
+    account = MailAccount(len(known), FOLDERS, AT)
+    for place in (Place.QUARANTINE, Place.PROCESSED):
+        for uid, one in enumerate(lie, 1):
+            digest = one if isinstance(one, str) else None
+            if (place is Place.PROCESSED) is bool(digest):
+                tells = header_tells(known, doubted)
+                account.see(place, lying(uid), known if tells else alike(known, digest, size_of(one)))
+    return account
 
 
 def test_what_waits_in_the_inbox_is_told_once_it_is_old() -> None:
