@@ -24,6 +24,7 @@ from mailflow.log import event, fault
 from mailflow.mail.kinds import ANSWER
 from mailflow.ops.alarms import Alarm, Found, catalogue
 from mailflow.ops.attending import Outlooks, read_facts, settle
+from mailflow.ops.beats import replaced
 from mailflow.ops.course import Telling
 from mailflow.ops.messages import Message, Told, message, told
 from mailflow.ops.snapshot import Expiry
@@ -158,8 +159,10 @@ class Attendance:
     async def _attend(self, register: Register, at: datetime) -> tuple[bool, bool]:
         """Whether it was our turn to watch, and whether all was told that was due. Raises Unavailable."""
         if self.sign is not None:
+            sign = self.sign(at)
             async with register.begin() as tx:
-                await watching.beat(tx, self.sign(at), silent_since=at - self.silence)
+                former = replaced(await watching.signs(tx), sign, silent_since=at - self.silence)
+                await watching.beat(tx, sign, former=former)
                 await watching.expect_jobs(tx, self.jobs, at)
         expiries, disk_used = await self.expiries(register), await asyncio.to_thread(self.disk_used)
         async with register.alone("alarms") as ours:

@@ -246,11 +246,6 @@ def imap_account(settings: Settings, imap: Imap, secret: Callable[[], str] | Non
     )
 
 
-def account_of(settings: Settings) -> str:
-    """How the intake names the mailbox, for ever."""
-    return f"{settings.mailbox.user}@{settings.mailbox.host}"
-
-
 def smtp_server(settings: Settings) -> SmtpServer:
     """How to reach the server that takes our answers."""
     smtp = settings.smtp
@@ -299,7 +294,7 @@ async def mail_door(settings: Settings, register: Register, meter: Meter = UNMEA
         judges=pool,
         trust=trust_files(settings, register),
         environment=settings.environment,
-        account=account_of(settings),
+        account=settings.mailbox.account,
         inbox=settings.mailbox.folder,
         processed=settings.mailbox.processed,
         quarantine=settings.mailbox.quarantine,

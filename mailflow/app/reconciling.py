@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from mailflow.app.parts import COPY_BYTES_MAX, account_of, imap_account, now, register_of
+from mailflow.app.parts import COPY_BYTES_MAX, imap_account, now, register_of
 from mailflow.ledger.mending import Mending
 from mailflow.ledger.reading import Places, Reading, Terms
 from mailflow.ledger.reckoning import Place
@@ -43,7 +43,7 @@ async def ledger_of(settings: Settings, settled: timedelta, *, octets: bool, men
     audit = ImapFolder(audit_account, settings.audit.folder, read_only=True)
     copies = ImapCopies(audit_account, settings.audit.folder)
     terms = Terms(
-        account=account_of(settings),
+        account=settings.mailbox.account,
         domain=settings.service.address.rpartition("@")[2],
         settled=settled,
         keeps=timedelta(days=settings.jobs.retention_days),

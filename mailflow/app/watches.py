@@ -35,12 +35,14 @@ def host_name() -> str:
 
 def sign_of(owner: str, watch: Watch, metrics: Metrics, begun_at: datetime) -> Callable[[datetime], WorkerSign]:
     """How this worker says that it lives, and how it fares."""
+    box = watch.settings.mailbox
 
     def sign(at: datetime) -> WorkerSign:
         emptied = metrics.known("mailbox_emptied_at")
         receives = metrics.known("lock_held", "receive")
         state = State(
             stages=watch.stages(),
+            mailbox=f"{box.account} {box.folder}",
             receives=None if receives is None else bool(receives),
             quotas=watch.around.quotas,
             disk_used=watch.around.disk_used,

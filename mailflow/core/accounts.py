@@ -12,6 +12,8 @@ class KnownMail:
 
     id: int
     """Of its intake."""
+    account: str
+    """Whose mailbox it came to."""
     received_at: datetime
     size_bytes: int
     is_whole: bool

@@ -160,14 +160,22 @@ class Reading:
             by_header = await accounts.mails_by_header(tx, {(mail.message_id, mail.received_at) for mail in mails})
             repeats = {one.digest for known in by_header.values() for one in known if one.repeats and one.digest}
             first = await accounts.mails_by_digest(tx, repeats)
-        found = {mail.uid: by_header.get((mail.message_id, mail.received_at), ()) for mail in mails}
+        found = {mail.uid: self._own(by_header.get((mail.message_id, mail.received_at), ())) for mail in mails}
         unclear = [uid for uid, known in found.items() if not reckoning.header_tells(known, doubted)]
         for uids in _pages(unclear, FETCH):
             found |= await self._by_octets(folder, listing, {uid: found[uid] for uid in uids})
         for uid, known in found.items():
             more = {one.id: one for each in known if each.repeats for one in first.get(each.digest or "", ())}
-            found[uid] = [*known, *(one for id_, one in more.items() if id_ not in {each.id for each in known})]
+            further = [one for id_, one in more.items() if id_ not in {each.id for each in known}]
+            found[uid] = self._own([*known, *further])
         return found
+
+    def _own(self, known: Sequence[KnownMail]) -> Sequence[KnownMail]:
+        """Those of this account. A mail that a desk sends to another mailbox as well is on record for each of them.
+
+        When there are none, all: the account had another name before.
+        """
+        return [one for one in known if one.account == self.terms.account] or known
 
     async def _by_octets(
         self, folder: Folder, listing: Listing, known: Mapping[int, Sequence[KnownMail]]
@@ -250,7 +258,7 @@ class Reading:
         audit = self.places.audit
         listing = await audit.list()
         async with self.register.read() as tx:
-            restored = await restoring.accounted(tx, audit.name, listing.uidvalidity, listing.uid_next)
+            restored = await restoring.accounted(tx, audit.place, listing.uidvalidity, listing.uid_next)
         account = CopyAccount(
             sheet.totals.last_outgoing, audit.name, self.terms.domain, TOKEN_CHARACTERS, restored=restored
         )

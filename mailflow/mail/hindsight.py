@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 class Seen:
     """What one of the folders says."""
 
-    name: str
+    place: str
     listing: Listing
     headers: dict[int, Lying] = field(repr=False)
     """By UID, of those that are not accounted for.
@@ -210,7 +210,7 @@ async def _strangers(
 async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
     listing, after, uids = await _unaccounted(register, trail, day)
     headers = await _headers(trail, listing, uids if newest is None else uids[-newest:], whole=newest is None)
-    return Seen(name=trail.name, listing=listing, headers=headers, after=after)
+    return Seen(place=trail.place, listing=listing, headers=headers, after=after)
 
 
 async def _answered(
@@ -252,7 +252,7 @@ async def _answered(
         ordered |= known - never.keys()
         left, together = left[:-together], LOOKED_AT
     settled = newest is None or lost or len(ordered) >= newest
-    seen = Seen(name=trail.name, listing=listing, headers=headers, after=after, unseen=0 if settled else len(left))
+    seen = Seen(place=trail.place, listing=listing, headers=headers, after=after, unseen=0 if settled else len(left))
     return seen, lost, {name: Copies(number=len(all_), first_at=min(all_)) for name, all_ in unsent.items()}
 
 
@@ -277,7 +277,7 @@ async def _unaccounted(register: Register, trail: Folder, day: date | None) -> t
     """What lies there, the UID up to which all is accounted for, and what came after that."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
-        after = await restoring.accounted(tx, trail.name, listing.uidvalidity, listing.uid_next)
+        after = await restoring.accounted(tx, trail.place, listing.uidvalidity, listing.uid_next)
     return listing, after, [uid for uid in listing.uids if uid > after]
 
 
@@ -304,7 +304,7 @@ class Hindsight:
         self._tolerant = tolerant
         """Whether folders that cannot be read are passed over: by who works without them."""
         self._turn = asyncio.Lock()
-        self._looked = False
+        self._looked, self._stood = False, False
         self._timeline, self._latest = "", 0
         self._failed_until = 0.0
 
@@ -318,19 +318,26 @@ class Hindsight:
         async with self._turn:
             async with register.read() as tx:
                 timeline, latest = await restoring.standing(tx)
-            if not self._looked or timeline != self._timeline or latest < self._latest:
+                resumed = self._stood and await issuing.is_whole(tx)
+            if not self._looked or resumed or timeline != self._timeline or latest < self._latest:
                 try:
-                    await self._look_back(register, at)
+                    await self._look_back(register, at, resumed=resumed)
                 except (Unavailable, Misconfigured):
                     self._failed_until = time.monotonic() + FAILED_SECONDS
                     if not self._tolerant:
                         raise
                     event(log, "not-looked-back", level=logging.WARNING)
             self._looked, self._timeline, self._latest = True, timeline, latest
-        async with register.read() as tx:
-            return await issuing.is_whole(tx)
+            async with register.read() as tx:
+                whole = await issuing.is_whole(tx)
+            self._stood = not whole
+        return whole
 
-    async def _look_back(self, register: Register, at: datetime) -> None:
+    async def _look_back(self, register: Register, at: datetime, *, resumed: bool) -> None:
+        """Once it was `resumed` too: whoever did so has looked through one of the mailboxes, which need not be ours.
+
+        But also through the audit mailbox, which is the same for all, from end to end: that is not asked of us then.
+        """
         if self._trails is None:
             return
         async with closing(self._trails()) as (processed, audit):
@@ -338,9 +345,9 @@ class Hindsight:
         await _record_sent(register, loss, at)
         if loss:
             event(log, "register-behind", level=logging.ERROR, mails=len(loss.mails), answers=len(loss.answers))
-        elif not loss.settled:
+        elif not loss.settled and not resumed:
             event(log, "register-perhaps-behind", level=logging.ERROR, unseen=loss.audit.unseen)
-        if loss or not loss.settled:
+        if loss or not (loss.settled or resumed):
             await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence), at)
 
 

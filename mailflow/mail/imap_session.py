@@ -40,6 +40,11 @@ class Authentication(StrEnum):
     """A token (RFC 7628)."""
 
 
+def account_name(user: str, host: str) -> str:
+    """By which the register knows an account, for ever."""
+    return f"{user}@{host}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImapAccount:
     """Where mails are read, and within which limits. Nothing falls back: STARTTLS not offered is a failure."""
@@ -61,6 +66,11 @@ class ImapAccount:
     """Mails in one FETCH: 20 to 50."""
     move_batch: int
     """Mails in one MOVE: up to 200."""
+
+    @property
+    def name(self) -> str:
+        """See `account_name`."""
+        return account_name(self.user, self.host)
 
     def __post_init__(self) -> None:
         if (self.security is Security.PLAIN) != (self.tls is None):

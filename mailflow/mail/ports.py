@@ -79,6 +79,11 @@ class Folder(Protocol):
 
     name: str
 
+    @property
+    def place(self) -> str:
+        """Its account and name, which are of no other folder: each account has an `INBOX`."""
+        ...
+
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:
         """Every UID, in ascending order, or of those that are marked deleted; none when there is no such folder.
 

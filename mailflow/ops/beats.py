@@ -15,6 +15,8 @@ class State:
     """What only the worker itself knows."""
 
     stages: tuple[StageState, ...]
+    mailbox: str = ""
+    """Which one it reads, by account and folder; empty: of a former program, which does not say."""
     receives: bool | None
     """Whether it held the mailbox when it last wanted it; None before."""
     quotas: tuple[Quota, ...]
@@ -45,6 +47,13 @@ def read(state: str) -> State:
         return STATES.validate_json(state)
     except ValidationError:
         return State(stages=(), receives=None, quotas=(), disk_used=None)
+
+
+def replaced(signs: Iterable[WorkerSign], by: WorkerSign, *, silent_since: datetime) -> list[str]:
+    """Owners of former workers of the same host and mailbox that have been silent since then: nobody waits for them."""
+    mailboxes = {read(by.state).mailbox, ""}
+    former = (one for one in signs if (one.host, one.owner != by.owner) == (by.host, True))
+    return [one.owner for one in former if one.beaten_at < silent_since and read(one.state).mailbox in mailboxes]
 
 
 def beats(signs: Iterable[WorkerSign]) -> tuple[Beat, ...]:

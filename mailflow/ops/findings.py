@@ -5,6 +5,7 @@ not: what was found of it before stays as it was.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,9 +61,9 @@ class Facts:
         return tuple(one for one in self.workers if self.at - one.beaten_at <= self.silence)
 
     @property
-    def silent(self) -> frozenset[str]:
-        """Hosts of which no worker gave a sign of life lately."""
-        return frozenset(one.host for one in self.workers) - {one.host for one in self.live}
+    def silent(self) -> frozenset[tuple[str, str]]:
+        """Hosts and mailboxes of whose workers none gave a sign of life lately."""
+        return frozenset(map(_station, self.workers)) - frozenset(map(_station, self.live))
 
 
 def find(facts: Facts) -> list[Found]:
@@ -80,7 +81,11 @@ def can_tell(facts: Facts, alarm: Alarm, about: Mapping[str, str]) -> bool:
     if alarm is Alarm.DISK_FULL:
         known = {one.host for one in facts.live if one.state.disk_used is not None} | facts.disks.keys()
         return about.get("host") in known
-    return alarm is not Alarm.DOWN or about.get("host") not in facts.silent
+    return alarm is not Alarm.DOWN or (about.get("host"), about.get("mailbox")) not in facts.silent
+
+
+def _station(worker: Beat) -> tuple[str, str]:
+    return worker.host, worker.state.mailbox
 
 
 # Each thing that may be wrong
@@ -88,8 +93,7 @@ def can_tell(facts: Facts, alarm: Alarm, about: Mapping[str, str]) -> bool:
 
 def _deadline(facts: Facts) -> Iterator[Found]:
     view = facts.queues.outlook
-    emptied = max((one.emptied_at for one in facts.workers if one.emptied_at), default=None)
-    answered_up_to = min((at for at in (emptied, view.oldest) if at), default=facts.at)
+    answered_up_to = min((at for at in (*_emptied(facts), view.oldest) if at), default=facts.at)
     used = (facts.at - answered_up_to) / view.deadline
     if used > NEAR:
         yield Found(alarm=Alarm.DEADLINE_NEAR)
@@ -103,9 +107,26 @@ def _deadline(facts: Facts) -> Iterator[Found]:
         yield Found(alarm=Alarm.NUMBERS_STOPPED)
 
 
+def _emptied(facts: Facts) -> Iterator[datetime]:
+    """When each mailbox was last seen empty, by whichever worker."""
+    for workers in _by_mailbox(facts.workers).values():
+        if seen := [one.emptied_at for one in workers if one.emptied_at]:
+            yield max(seen)
+
+
+def _by_mailbox(workers: Iterable[Beat]) -> dict[str, list[Beat]]:
+    """Those that do not say which one they read count for none as soon as others say it."""
+    found: defaultdict[str, list[Beat]] = defaultdict(list)
+    for one in workers:
+        found[one.state.mailbox].append(one)
+    if len(found) > 1:
+        found.pop("", None)
+    return found
+
+
 def _workers(facts: Facts) -> Iterator[Found]:
-    for host in facts.silent:
-        yield Found(alarm=Alarm.DOWN, about={"host": host})
+    for host, mailbox in facts.silent:
+        yield Found(alarm=Alarm.DOWN, about={"host": host, "mailbox": mailbox})
     for stage in (stage for one in facts.live for stage in one.state.stages):
         if stage.hangs:
             yield Found(alarm=Alarm.STAGE_HANGS, about={"stage": stage.name})
@@ -113,9 +134,10 @@ def _workers(facts: Facts) -> Iterator[Found]:
             yield Found(alarm=Alarm.MAILBOX_UNREACHABLE)
         elif stage.failures >= FAILURES_MAX:
             yield Found(alarm=Alarm.STAGE_FAILS, about={"stage": stage.name})
-    wanted = [one.state.receives for one in facts.live if one.state.receives is not None]
-    if wanted and not any(wanted):
-        yield Found(alarm=Alarm.NOBODY_RECEIVES)
+    for mailbox, workers in _by_mailbox(facts.live).items():
+        wanted = [one.state.receives for one in workers if one.state.receives is not None]
+        if wanted and not any(wanted):
+            yield Found(alarm=Alarm.NOBODY_RECEIVES, about={"mailbox": mailbox})
 
 
 def _jobs(facts: Facts) -> Iterator[Found]:

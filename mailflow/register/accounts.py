@@ -150,12 +150,16 @@ async def mails_put_away(
     return [_mail(row) for row in await tx.all(sa.select(*_MAIL).where(*which).order_by(intake.c.id).limit(limit))]
 
 
-_MAIL = (intake.c.id, intake.c.received_at, intake.c.size_bytes, intake.c.digest, intake.c.state)
+_MAIL = (
+    *(intake.c.id, intake.c.account, intake.c.received_at),
+    *(intake.c.size_bytes, intake.c.digest, intake.c.state),
+)
 
 
 def _mail(row: sa.Row[Any]) -> KnownMail:
     return KnownMail(
         id=row.id,
+        account=row.account,
         received_at=row.received_at,
         size_bytes=row.size_bytes,
         is_whole=row.digest is not None,

@@ -15,10 +15,9 @@ from mailflow.register.types import IntakeState, OutboxState
 # Workers
 
 
-async def beat(tx: Transaction, sign: WorkerSign, *, silent_since: datetime) -> None:
-    """A sign of life. Former workers of the same host that have been silent since then are forgotten."""
-    former = (worker_sign.c.host == sign.host, worker_sign.c.owner != sign.owner)
-    await tx.run(sa.delete(worker_sign).where(*former, worker_sign.c.beaten_at < silent_since))
+async def beat(tx: Transaction, sign: WorkerSign, *, former: Collection[str] = ()) -> None:
+    """A sign of life. These former workers are forgotten."""
+    await tx.run(sa.delete(worker_sign).where(worker_sign.c.owner.in_(former)))
     values = {
         "host": sign.host,
         "begun_at": sign.begun_at,

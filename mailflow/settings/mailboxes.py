@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mailflow.mail.imap_session import Authentication
+from mailflow.mail.imap_session import Authentication, account_name
 from mailflow.mail.smtp import Security
 from mailflow.settings.section import Section
 from mailflow.settings.values import Address, Count, File, MailFolder, MailHost, Port, Text, is_local
@@ -33,6 +33,11 @@ class Imap(Section):
     """PEM file of the authorities that the server's certificate may chain to. When absent: the system's."""
     folder: MailFolder = "INBOX"
     """Folder that is read."""
+
+    @property
+    def account(self) -> str:
+        """By which the register knows it, for ever."""
+        return account_name(self.user, self.host)
 
     @model_validator(mode="after")
     def _no_password_in_clear(self) -> Self:

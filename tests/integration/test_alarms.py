@@ -101,7 +101,7 @@ async def test_a_worker_that_gives_no_sign_of_life_is_told_of_by_another(house: 
     assert await more(watcher, 14 * MINUTE) == []
     assert await more(watcher, 2 * MINUTE, 5 * MINUTE) == [RAISED[Alarm.DOWN]]
     (alarm,) = await lasting(house.register)
-    assert alarm.subject == '{"host": "host-a"}'
+    assert alarm.subject == '{"host": "host-a", "mailbox": "demandes@imap.example.org INBOX"}'
     dying.at = watcher.at
     await dying.look()  # started again
     assert await more(watcher, 5 * MINUTE, 5 * MINUTE) == ["cleared Down"]

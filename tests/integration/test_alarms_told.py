@@ -202,7 +202,7 @@ async def test_what_another_version_left_behind_does_no_harm(lookout: Lookout) -
         await alarms.begin(tx, [("NoLonger", "{}", ""), ("Quota", '{"folder": "inbox"}', "90 %")], NOW)
         await alarms.raise_(tx, [1, 2], NOW)
         sign = WorkerSign(owner="a", host="host-b", begun_at=NOW, beaten_at=NOW, emptied_at=None, state='{"stages": 5}')
-        await watching.beat(tx, sign, silent_since=NOW)
+        await watching.beat(tx, sign)
     assert await lookout.look(MINUTE)
     (kept,) = await lasting(lookout.register)
     assert in_short([kept]) == ["Alarm 2, warning: The mailbox ? is 90 % full (?)."]

@@ -315,7 +315,7 @@ async def test_what_a_worker_whose_clock_is_right_has_put_off_stays_so(house: Ho
     )
     sign = WorkerSign(owner="other", host="elsewhere", begun_at=right, beaten_at=right, emptied_at=None, state="")
     async with house.register.begin() as tx:
-        await watching.beat(tx, sign, silent_since=right)
+        await watching.beat(tx, sign)
     async with contextlib.AsyncExitStack() as living:
         if alive:
             await living.enter_async_context(presence.present(house.register, "other", lambda: right))

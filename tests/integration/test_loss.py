@@ -24,21 +24,28 @@ WHY = ("--why", "the disk is lost", "--apply")
 
 
 @pytest.fixture(params=KINDS)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MailWorld]:
+def server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """None: SQLite."""
     require("dovecot")
     require("postfix")
-    server: PostgresServer | None = None
-    if request.param != "sqlite":
-        databases = request.getfixturevalue("postgres_server")
-        assert isinstance(databases, PostgresDatabases)
-        server = databases.server
+    if request.param == "sqlite":
+        return None
+    databases = request.getfixturevalue("postgres_server")
+    assert isinstance(databases, PostgresDatabases)
+    return databases.server
+
+
+@pytest.fixture
+def world(server: PostgresServer | None, tmp_path: Path) -> Iterator[MailWorld]:
     with losing_world(tmp_path, server) as made:
         made.begin_anew()
         yield made
 
 
-def run(world: MailWorld, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = call(["--config", str(world.installation.config), *arguments])
+def run(
+    world: MailWorld, capsys: pytest.CaptureFixture[str], *arguments: str, mailbox: str = SERVICE_USER
+) -> tuple[int, str]:
+    code = call(["--config", str(world.config_of(mailbox)), *arguments])
     return code, capsys.readouterr().out
 
 
@@ -101,3 +108,34 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
     assert len(world.dovecot.messages(SERVICE_USER, PROCESSED)) == 4
     assert len(world.dovecot.messages(AUDIT_USER)) == 6
     assert run(world, capsys, "reconcile")[0] == DONE, "what went out in the lost time is accounted for"
+
+
+@pytest.mark.long_on("sqlite")
+def test_of_two_mailboxes_each_is_restored_by_its_own_settings(
+    server: PostgresServer | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their folders have the same names, and may well have the same UIDVALIDITY."""
+    boxes = (SERVICE_USER, second := "demandes2")
+    folder, key = tmp_path / "backup", str(tmp_path / ARCHIVE_KEY)
+    with losing_world(tmp_path, server, mailboxes=boxes) as world:
+        world.begin_anew()
+        post(world, "Durand")
+        world.finish(later=0)
+        assert run(world, capsys, "backup", str(folder))[0] == DONE
+        post(world, "Petit")
+        post(world, "Moreau", to=second)
+        world.finish(later=0)
+        before = told(world)
+        lose(world, folder)
+
+        assert "register-behind" in world.run()[1]
+        assert run(world, capsys, "restore", "--archive-key", key, *WHY)[0] == DONE
+        assert run(world, capsys, "resume", *WHY)[0] == DONE
+        code, said = world.run(mailbox=second)
+        assert (code, "register-behind" in said, "mails=1 answers=0" in said) == (TEMPORARY, True, True), said
+        assert run(world, capsys, "restore", *WHY, mailbox=second)[0] == DONE
+        assert run(world, capsys, "resume", *WHY, mailbox=second)[0] == DONE
+        world.finish(later=0)
+        assert set(told(world)[len(before) :]) == set(before[1:]), "the same requests have the same numbers"
+        told_by = [run(world, capsys, "reconcile", "--settled", "0", mailbox=box) for box in boxes]
+        assert [code for code, _ in told_by] == [DONE, DONE], told_by

@@ -161,7 +161,7 @@ async def test_both_work_until_the_second_step_which_waits_for_the_former_one(
     at = datetime.now(UTC)
     sign = WorkerSign(owner="w", host="host-a", begun_at=at, beaten_at=at, emptied_at=None, state="{}")
     async with register.begin() as tx:
-        await watching.beat(tx, sign, silent_since=at)
+        await watching.beat(tx, sign)
     code, said = later.run("upgrade", "--why", "all run", "--apply")
     assert (code, "runs on host-a: stop it first" in said) == (TEMPORARY, True), said
     assert later.run("alarms", "forget-host", "host-a", "--apply")[0] == DONE

@@ -13,7 +13,7 @@ class FakeFolder:
 
     def __init__(self, mailbox: FakeMailbox, name: str) -> None:
         self._mailbox = mailbox
-        self.name = name
+        self.name = self.place = name
 
     @property
     def _mails(self) -> Mapping[int, Stored]:

@@ -28,7 +28,6 @@ from tests.support.mail_world import (
     MAIL_BYTES_MAX,
     PROCESSED,
     QUARANTINE,
-    SERVICE_USER,
     MailWorld,
 )
 
@@ -305,7 +304,7 @@ def _compare_folders(world: MailWorld, letters: Sequence[Letter]) -> Iterator[st
         QUARANTINE: Counter(_digest(one.raw) for one in letters if one.is_too_large),
     }
     for folder, mails in expected.items():
-        there = Counter(map(_digest, world.mailbox.messages(SERVICE_USER, folder)))
+        there = Counter(map(_digest, world.lying(folder)))
         if there != mails:
             missing, more = (mails - there).total(), (there - mails).total()
             yield f"{folder}: {missing} mails are missing, {more} too many"

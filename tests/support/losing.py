@@ -1,6 +1,6 @@
 """A service on real mail servers, one desk, and what that desk was told: for a register that is lost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from mailflow.demo.pki import Pki
 from mailflow.wire.dispatch import read_creations
 from tests.integration.test_cli_mails import a_dem
 from tests.servers.postgres import PostgresServer
-from tests.support.mail_world import MailWorld
+from tests.support.mail_world import SERVICE_USER, MailWorld
 
 PEOPLE = ("Durand", "Petit", "Moreau", "Roux", "Simon")
 ARCHIVE_KEY = "archive.key"
@@ -21,7 +21,10 @@ ARCHIVE_KEY = "archive.key"
 
 @contextmanager
 def losing_world(
-    folder: Path, postgres: PostgresServer | None, register: Mapping[str, Any] | None = None
+    folder: Path,
+    postgres: PostgresServer | None,
+    register: Mapping[str, Any] | None = None,
+    mailboxes: Sequence[str] = (SERVICE_USER,),
 ) -> Iterator[MailWorld]:
     """With further settings of the register; SQLite without `postgres`."""
     pki = Pki(at=datetime.now(UTC))
@@ -32,11 +35,11 @@ def losing_world(
     certificate.write_bytes(pki.archive.pem)
     (folder / ARCHIVE_KEY).write_bytes(pki.archive.key_pem)
     changes = {"keys": {"archive_certificate_file": str(certificate)}, "register": register or {}}
-    with MailWorld(folder, pki, [software], postgres=postgres, changes=changes) as made:
+    with MailWorld(folder, pki, [software], postgres=postgres, changes=changes, mailboxes=mailboxes) as made:
         yield made
 
 
-def post(world: MailWorld, *surnames: str) -> None:
+def post(world: MailWorld, *surnames: str, to: str = SERVICE_USER) -> None:
     """A request mail of each."""
     (software,) = world.software
     at, mails = datetime.now(UTC), []
@@ -44,7 +47,7 @@ def post(world: MailWorld, *surnames: str) -> None:
         _, octets = a_dem(surname)
         file = file_name(software.desk, at, PEOPLE.index(surname) + 1), octets
         mails.append(world.installation.request(software, [file], message_id=f"<{surname}@lille.example>", at=at))
-    world.post(mails)
+    world.post(mails, to=to)
 
 
 def told(world: MailWorld) -> list[tuple[str, int, str]]:

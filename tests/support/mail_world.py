@@ -54,9 +54,14 @@ class MailWorld:
         without: Sequence[str] = (),
         changes: Mapping[str, Mapping[str, Any]] | None = None,
         address: str = "",
+        mailboxes: Sequence[str] = (SERVICE_USER,),
     ) -> None:
-        """`address`: by which other hosts of a network of 256 reach the mail servers too."""
+        """`address`: by which other hosts of a network of 256 reach the mail servers too.
+
+        `mailboxes`: accounts to which requests come, each with workers of its own; more than one without `cyrus` only.
+        """
         self.folder = folder
+        self.mailboxes = mailboxes
         self.software = software
         self._pki = pki
         self.inbox = inbox
@@ -64,7 +69,7 @@ class MailWorld:
         self._changes = changes or {}
         self._database = ""
         self._config = ""
-        users = (SERVICE_USER, AUDIT_USER, *(one.sender for one in software))
+        users = (*mailboxes, AUDIT_USER, *(one.sender for one in software))
         self._address = address
         passwords = dict.fromkeys(users, PASSWORD)
         self.dovecot = Dovecot(folder / "dovecot", users=passwords, address=address, without=without)
@@ -154,10 +159,11 @@ class MailWorld:
 
     def begin_anew(self) -> None:
         """Empty mailboxes, and a register that knows the enrolments and nothing else."""
-        with self.mailbox.session(SERVICE_USER) as client:
-            empty(client, self.inbox)
-            for folder in (PROCESSED, QUARANTINE):
-                client.delete(folder)  # refused when there is none
+        for account in self.mailboxes:
+            with self.mailbox.session(account) as client:
+                empty(client, self.inbox)
+                for folder in (PROCESSED, QUARANTINE):
+                    client.delete(folder)  # refused when there is none
         for user in (AUDIT_USER, *(one.sender for one in self.software)):
             with self.dovecot.session(user) as client:
                 empty(client, INBOX)
@@ -202,10 +208,14 @@ class MailWorld:
 
     # Mails
 
-    def post(self, mails: Sequence[bytes], received_at: datetime | None = None) -> None:
+    def lying(self, folder: str) -> list[bytes]:
+        """What lies in this folder of all mailboxes."""
+        return [raw for account in self.mailboxes for raw in self.mailbox.messages(account, folder)]
+
+    def post(self, mails: Sequence[bytes], received_at: datetime | None = None, *, to: str = SERVICE_USER) -> None:
         """Lay mails into the inbox, octet for octet, as if they had come just now or at that instant."""
         came = imaplib.Time2Internaldate(received_at) if received_at else ""
-        with self.mailbox.session(SERVICE_USER) as client:
+        with self.mailbox.session(to) as client:
             for raw in mails:
                 status, _ = client.append(self.inbox, "", came, raw)
                 assert status == "OK"
@@ -224,23 +234,36 @@ class MailWorld:
 
     # The worker
 
-    def start(self, *options: str, arguments: Sequence[str] = ("run", "--once")) -> Worker:
+    def config_of(self, account: str) -> Path:
+        """The settings of the workers of that mailbox: they differ in nothing else."""
+        settings = self.installation.config
+        if account == SERVICE_USER:
+            return settings
+        other = settings.with_name(f"{account}.toml")
+        head, section, rest = settings.read_text(encoding="utf-8").partition("[mailbox]")
+        other.write_text(head + section + rest.replace(f'"{SERVICE_USER}"', f'"{account}"', 1), encoding="utf-8")
+        return other
+
+    def start(self, *options: str, arguments: Sequence[str] = ("run", "--once"), mailbox: str = SERVICE_USER) -> Worker:
         """The real command line in a process of its own, with `options` of `tests.support.killed`."""
         log = self.folder / f"worker-{next(self._runs)}.log"
-        config = ("--config", str(self.installation.config))
+        config = ("--config", str(self.config_of(mailbox)))
         return begin([*options, "--", *config, *arguments], folder=ROOT, log=log)
 
-    def run(self, *options: str) -> tuple[int, str]:
+    def run(self, *options: str, mailbox: str = SERVICE_USER) -> tuple[int, str]:
         """`mailflow run --once` to its end: exit code (-9: killed) and what it said."""
-        return self.start(*options).wait()
+        return self.start(*options, mailbox=mailbox).wait()
 
     def finish(self, *, later: int = LATER_MINUTES) -> str:
         """Run again, `later` (minutes) and later, until nothing is left to do; what was said."""
+        all_said = ""
+        for account in self.mailboxes:
+            self.settle()
+            code, said = self.run("--later", str(later), "--until-nothing", mailbox=account)
+            assert code == 0, said
+            all_said += said
         self.settle()
-        code, said = self.run("--later", str(later), "--until-nothing")
-        assert code == 0, said
-        self.settle()
-        return said
+        return all_said
 
 
 def empty(client: imaplib.IMAP4, folder: str) -> None:

@@ -42,6 +42,10 @@ class FakeTrail:
     """UIDs of which it does not give the octets."""
     asked: int = 0
 
+    @property
+    def place(self) -> str:
+        return f"{self.house.door().account} {self.name}"
+
     def _mails(self) -> list[tuple[bytes, datetime]]:
         """Each with when it came."""
         if self.name == "Processed":

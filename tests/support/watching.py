@@ -143,12 +143,13 @@ class Working:
         lookout.attendance.sign = lambda at: replace(sign(at), host=lookout.host)
 
 
-def at_work(house: House, owner: str = "me") -> Working:
-    """A worker of that house."""
+def at_work(house: House, owner: str = "me", mailbox: str = "demandes") -> Working:
+    """A worker of that house, which says that it reads that account."""
     metrics = Metrics()
     register = Register(house.register._engine, house.register.vault, house.register.keys, metrics)
     door = house.door(owner)
     door = replace(door, register=register, mailbox=MeteredMailbox(door.mailbox, metrics, door.clock), meter=metrics)
     stages = Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS)
-    watch = Watch(settings=settings(), register=register, work=stages, around=Surroundings(disk_used=0.5))
+    says = settings({"mailbox": {"user": mailbox}})
+    watch = Watch(settings=says, register=register, work=stages, around=Surroundings(disk_used=0.5))
     return Working(stages=stages, metrics=metrics, watch=watch, door=door)

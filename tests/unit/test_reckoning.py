@@ -34,7 +34,13 @@ DOMAIN, TOKEN = "service.example", 40
 
 def a_mail(id_: int, digest: str, *, whole: bool, repeats: bool) -> KnownMail:
     return KnownMail(
-        id=id_, received_at=AT, size_bytes=1, is_whole=whole, digest=digest if whole else None, repeats=repeats
+        id=id_,
+        account="demandes@imap.example",
+        received_at=AT,
+        size_bytes=1,
+        is_whole=whole,
+        digest=digest if whole else None,
+        repeats=repeats,
     )
 
 
