@@ -112,13 +112,15 @@ class Watch:
 
     async def _quotas(self) -> tuple[Quota, ...]:
         found = []
-        for name, imap in (("mailbox", self.settings.mailbox), ("audit", self.settings.audit)):
+        for imap in (self.settings.mailbox, self.settings.audit):
             mailbox = ImapMailbox(imap_account(self.settings, imap), imap.folder)
             try:
                 told = await mailbox.quotas()
             finally:
                 await mailbox.close()
-            found += [Quota(mailbox=name, resource=one.resource, used=one.used, limit=one.limit) for one in told]
+            found += [
+                Quota(mailbox=imap.account, resource=one.resource, used=one.used, limit=one.limit) for one in told
+            ]
         return tuple(found)
 
 

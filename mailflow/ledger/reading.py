@@ -22,6 +22,7 @@ from mailflow.mail.ports import Copies, Folder, Listing
 from mailflow.register import Register, Transaction, accounts, restoring, sequences
 from mailflow.register.accounts import Totals
 from mailflow.register.outbox import TOKEN_CHARACTERS
+from mailflow.register.restoring import Trail
 
 T = TypeVar("T")
 
@@ -167,15 +168,13 @@ class Reading:
         for uid, known in found.items():
             more = {one.id: one for each in known if each.repeats for one in first.get(each.digest or "", ())}
             further = [one for id_, one in more.items() if id_ not in {each.id for each in known}]
-            found[uid] = self._own([*known, *further])
+            candidates = [*known, *further]
+            found[uid] = self._own(candidates) or candidates
         return found
 
     def _own(self, known: Sequence[KnownMail]) -> Sequence[KnownMail]:
-        """Those of this account. A mail that a desk sends to another mailbox as well is on record for each of them.
-
-        When there are none, all: the account had another name before.
-        """
-        return [one for one in known if one.account == self.terms.account] or known
+        """Those of this mailbox: the header tells them alone. A desk may send a mail to another one as well."""
+        return [one for one in known if one.account == self.terms.account]
 
     async def _by_octets(
         self, folder: Folder, listing: Listing, known: Mapping[int, Sequence[KnownMail]]
@@ -257,8 +256,9 @@ class Reading:
     async def _of_copies(self, sheet: Sheet) -> None:
         audit = self.places.audit
         listing = await audit.list()
+        mark = Trail.AUDIT.of(self.terms.account)
         async with self.register.read() as tx:
-            restored = await restoring.accounted(tx, audit.place, listing.uidvalidity, listing.uid_next)
+            restored = await restoring.accounted(tx, mark, listing.uidvalidity, listing.uid_next)
         account = CopyAccount(
             sheet.totals.last_outgoing, audit.name, self.terms.domain, TOKEN_CHARACTERS, restored=restored
         )

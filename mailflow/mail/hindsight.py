@@ -32,6 +32,7 @@ from mailflow.register import Register, accounts, departures, issuing, restoring
 from mailflow.register.accounts import Header
 from mailflow.register.departures import Copies
 from mailflow.register.journal import Act
+from mailflow.register.restoring import Trail
 
 NEWEST = 200
 """So many of the latest mails of each folder tell whether anything is lost: a loss is of the latest."""
@@ -57,7 +58,8 @@ log = logging.getLogger(__name__)
 class Seen:
     """What one of the folders says."""
 
-    place: str
+    mark_name: str
+    """Of how far it was accounted for before."""
     listing: Listing
     headers: dict[int, Lying] = field(repr=False)
     """By UID, of those that are not accounted for.
@@ -116,17 +118,19 @@ async def survey(
     """Compare them: since a while before the last mail that it knows, or `since` if that is earlier; of each folder the
     `newest` only.
 
+    What another mailbox of this register was restored by is not accounted for to this one: its mails are still unknown.
+
     Not since its last entry: a register that has come back goes on with its journal. Raises Unavailable; without
     `newest` also when one mail lies there that cannot be read, since what is left out then counts as accounted for. The
     folders are read before the register: what is done meanwhile is known then.
     """
     async with register.read() as tx:
-        last = await restoring.latest_reception(tx)
+        last = await restoring.latest_reception(tx, processed.account)
     day = None if last is None else legal_day(last - MARGIN)
     if day is not None and since is not None:
         day = min(day, since)  # what is left out would count as accounted for
     taken = await _taken(register, processed, day, newest)
-    answered, lost, unsent = await _answered(register, audit, day, newest)
+    answered, lost, unsent = await _answered(register, audit, Trail.AUDIT.of(processed.account), day, newest)
     async with register.read() as tx:
         known = await accounts.mails_by_header(tx, {_header(one) for one in taken.headers.values()})
         secrets = restoring.part_secrets(tx, ANSWER, set(lost.values()))
@@ -185,11 +189,15 @@ async def _strangers(
     """Those of the mails with a header that is not on record so often whose octets are not known either.
 
     A Message-ID alone tells nothing: a sender gives it again with the mail that it sends once more. Of a mail whose
-    header cannot be read we know none, though its server does: anybody can send one.
+    header cannot be read we know none, though its server does: anybody can send one. On record is what came to this
+    mailbox; that of another one lies there.
     """
     lying = Counter(_header(one) for one in taken.headers.values())
     on_record = Counter(
-        {header: sum(one.is_whole and not one.repeats for one in rows) for header, rows in known.items()}
+        {
+            header: sum(one.account == processed.account and one.is_whole and not one.repeats for one in rows)
+            for header, rows in known.items()
+        }
     )
     suspects = [
         uid for uid, one in taken.headers.items() if one.message_id and on_record[_header(one)] < lying[_header(one)]
@@ -208,20 +216,21 @@ async def _strangers(
 
 
 async def _taken(register: Register, trail: Folder, day: date | None, newest: int | None) -> Seen:
-    listing, after, uids = await _unaccounted(register, trail, day)
+    mark_name = Trail.PROCESSED.of(trail.account)
+    listing, after, uids = await _unaccounted(register, trail, mark_name, day)
     headers = await _headers(trail, listing, uids if newest is None else uids[-newest:], whole=newest is None)
-    return Seen(place=trail.place, listing=listing, headers=headers, after=after)
+    return Seen(mark_name=mark_name, listing=listing, headers=headers, after=after)
 
 
 async def _answered(
-    register: Register, trail: Folder, day: date | None, newest: int | None
+    register: Register, trail: Folder, mark_name: str, day: date | None, newest: int | None
 ) -> tuple[Seen, dict[str, int], dict[str, Copies]]:
     """And which of them were never ordered, with their intakes; and which were, and never sent.
 
     The latest first. Of `newest` only answers that were ordered and sent count, and one that was not ordered is enough:
     whatever others have written, be it named as ours are, hides nothing.
     """
-    listing, after, left = await _unaccounted(register, trail, day)
+    listing, after, left = await _unaccounted(register, trail, mark_name, day)
     end = time.monotonic() + SECONDS_MAX
     headers: dict[int, Lying] = {}
     ordered: set[str] = set()
@@ -252,7 +261,8 @@ async def _answered(
         ordered |= known - never.keys()
         left, together = left[:-together], LOOKED_AT
     settled = newest is None or lost or len(ordered) >= newest
-    seen = Seen(place=trail.place, listing=listing, headers=headers, after=after, unseen=0 if settled else len(left))
+    unseen = 0 if settled else len(left)
+    seen = Seen(mark_name=mark_name, listing=listing, headers=headers, after=after, unseen=unseen)
     return seen, lost, {name: Copies(number=len(all_), first_at=min(all_)) for name, all_ in unsent.items()}
 
 
@@ -273,11 +283,13 @@ def _dated_at(raw: bytes) -> datetime | None:
     return date_field.datetime if date_field else None
 
 
-async def _unaccounted(register: Register, trail: Folder, day: date | None) -> tuple[Listing, int, Sequence[int]]:
+async def _unaccounted(
+    register: Register, trail: Folder, mark_name: str, day: date | None
+) -> tuple[Listing, int, Sequence[int]]:
     """What lies there, the UID up to which all is accounted for, and what came after that."""
     listing = await trail.list(since=day)
     async with register.read() as tx:
-        after = await restoring.accounted(tx, trail.place, listing.uidvalidity, listing.uid_next)
+        after = await restoring.accounted(tx, mark_name, listing.uidvalidity, listing.uid_next)
     return listing, after, [uid for uid in listing.uids if uid > after]
 
 

@@ -84,7 +84,7 @@ class ImapFolder:
 
     def __init__(self, account: ImapAccount, name: str, *, read_only: bool) -> None:
         self.name = name
-        self.place = f"{account.name} {name}"
+        self.account = account.name
         self._folder = OpenFolder(account, name, read_only=read_only)
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:

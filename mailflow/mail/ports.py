@@ -80,8 +80,8 @@ class Folder(Protocol):
     name: str
 
     @property
-    def place(self) -> str:
-        """Its account and name, which are of no other folder: each account has an `INBOX`."""
+    def account(self) -> str:
+        """Whose it is, as the register names accounts: each has an `INBOX`."""
         ...
 
     async def list(self, *, marked: bool = False, since: date | None = None) -> Listing:

@@ -225,7 +225,7 @@ async def recover(
     async with register.begin() as tx:
         await restoring.put_first(tx, at)
         done.held = await restoring.hold_undecided(tx, None if recovery.jump else went_out.rejected, at)
-        reached = {folder.place: folder.mark for folder in (loss.processed, loss.audit)}
+        reached = {seen.mark_name: seen.mark for seen in (loss.processed, loss.audit)}
         detail: dict[str, str | int] = {
             "by": act.by,
             "why": act.why,

@@ -75,9 +75,9 @@ def find(facts: Facts) -> list[Found]:
 def can_tell(facts: Facts, alarm: Alarm, about: Mapping[str, str]) -> bool:
     """Whether an alarm that is not found is over; else nobody knows."""
     if alarm in FROM_WORKERS:
-        return bool(facts.live)
+        return any(about.get("mailbox") in {None, one.state.mailbox} for one in facts.live)
     if alarm is Alarm.QUOTA:
-        return any(one.state.quotas for one in facts.live)
+        return about.get("mailbox") in {quota.mailbox for one in facts.live for quota in one.state.quotas}
     if alarm is Alarm.DISK_FULL:
         known = {one.host for one in facts.live if one.state.disk_used is not None} | facts.disks.keys()
         return about.get("host") in known
@@ -127,11 +127,11 @@ def _by_mailbox(workers: Iterable[Beat]) -> dict[str, list[Beat]]:
 def _workers(facts: Facts) -> Iterator[Found]:
     for host, mailbox in facts.silent:
         yield Found(alarm=Alarm.DOWN, about={"host": host, "mailbox": mailbox})
-    for stage in (stage for one in facts.live for stage in one.state.stages):
+    for mailbox, stage in ((one.state.mailbox, stage) for one in facts.live for stage in one.state.stages):
         if stage.hangs:
             yield Found(alarm=Alarm.STAGE_HANGS, about={"stage": stage.name})
         if stage.failures >= FAILURES_MAX and stage.name == RECEIVE:
-            yield Found(alarm=Alarm.MAILBOX_UNREACHABLE)
+            yield Found(alarm=Alarm.MAILBOX_UNREACHABLE, about={"mailbox": mailbox})
         elif stage.failures >= FAILURES_MAX:
             yield Found(alarm=Alarm.STAGE_FAILS, about={"stage": stage.name})
     for mailbox, workers in _by_mailbox(facts.live).items():

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import Enum
 from itertools import chain, pairwise
 
 import sqlalchemy as sa
@@ -59,6 +60,17 @@ class Mark:
     uid: int
 
 
+class Trail(Enum):
+    """What tells of the lost time, to each mailbox: whoever restores one has not told the register of the others."""
+
+    PROCESSED = "processed"
+    AUDIT = "audit"
+
+    def of(self, account: str) -> str:
+        """The name of its mark. `account`: of the mailbox, also of the audit mailbox, which all share."""
+        return f"{account} {self.value}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
     """A number that went out in a time that was lost."""
@@ -91,24 +103,26 @@ async def standing(tx: Transaction) -> tuple[str, int]:
     return str(timeline), int(last or 0)
 
 
-async def latest_reception(tx: Transaction) -> datetime | None:
-    """When the first of the last mails that were taken in had come; None when there was none.
+async def latest_reception(tx: Transaction, account: str) -> datetime | None:
+    """When the first of the last mails that were taken in from this mailbox had come; None when there was none at all.
 
-    Not that of the very last: mail servers say when, and one whose clock was ahead would hide what was lost since.
+    Not that of the very last: mail servers say when, and one whose clock was ahead would hide what was lost since. Of
+    all mailboxes while there is nothing of this one, as when its account was renamed.
     """
-    last = sa.select(intake.c.received_at).order_by(intake.c.id.desc()).limit(LATEST).subquery()
-    (row,) = await tx.all(sa.select(sa.func.min(last.c.received_at).label("first")))
-    first: datetime | None = row.first
-    return first
+    last = sa.select(intake.c.account, intake.c.received_at).order_by(intake.c.id.desc()).limit(LATEST)
+    rows = await tx.all(last)
+    if any(row.account != account for row in rows):  # else the former statement, which an index answers, has told it
+        rows = await tx.all(last.where(intake.c.account == account)) or rows
+    return min((row.received_at for row in rows), default=None)
 
 
-async def accounted(tx: Transaction, mailbox: str, uidvalidity: int, uid_next: int | None) -> int:
+async def accounted(tx: Transaction, mark: str, uidvalidity: int, uid_next: int | None) -> int:
     """The UID up to which the loss before this one was accounted for in this folder; 0 when there was none.
 
     A folder that has not come to it has gone back to an older state, and gives UIDs again: then it means nothing.
     `uid_next` is None where the folder's server does not tell.
     """
-    which = (mailbox_mark.c.mailbox == mailbox, mailbox_mark.c.uidvalidity == uidvalidity)
+    which = (mailbox_mark.c.mailbox == mark, mailbox_mark.c.uidvalidity == uidvalidity)
     rows = await tx.all(sa.select(mailbox_mark.c.uid).where(*which))
     uid = int(rows[0].uid) if rows else 0
     return 0 if uid_next is not None and uid >= uid_next else uid

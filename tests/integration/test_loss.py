@@ -132,8 +132,9 @@ def test_of_two_mailboxes_each_is_restored_by_its_own_settings(
         assert run(world, capsys, "restore", "--archive-key", key, *WHY)[0] == DONE
         assert run(world, capsys, "resume", *WHY)[0] == DONE
         code, said = world.run(mailbox=second)
-        assert (code, "register-behind" in said, "mails=1 answers=0" in said) == (TEMPORARY, True, True), said
-        assert run(world, capsys, "restore", *WHY, mailbox=second)[0] == DONE
+        assert (code, "register-behind" in said, "mails=1 answers=2" in said) == (TEMPORARY, True, True), said
+        assert run(world, capsys, "restore", *WHY, mailbox=second)[0] == SET_ASIDE, "say how, for this one too"
+        assert run(world, capsys, "restore", "--archive-key", key, *WHY, mailbox=second)[0] == DONE
         assert run(world, capsys, "resume", *WHY, mailbox=second)[0] == DONE
         world.finish(later=0)
         assert set(told(world)[len(before) :]) == set(before[1:]), "the same requests have the same numbers"

@@ -19,6 +19,7 @@ from mailflow.mail.hindsight import NEWEST
 from mailflow.ops.alarms import Alarm
 from mailflow.register import Register, restoring
 from mailflow.register.issuing import SERVICE
+from mailflow.register.restoring import Trail
 from tests.support.available import require
 from tests.support.databases import KINDS, PostgresDatabases
 from tests.support.doors import House
@@ -124,17 +125,18 @@ def adds_up(world: MailWorld) -> bool:
 # After a loss
 
 
-async def test_what_is_accounted_for_in_one_mailbox_is_not_in_the_other(register: Register) -> None:
-    """Folders of the same name, and made in the same second: of the same UIDVALIDITY, as Dovecot gives it."""
+async def test_what_is_accounted_for_to_one_mailbox_is_not_to_the_other(register: Register) -> None:
+    """Folders that were made in the same second have the same UIDVALIDITY, as Dovecot gives it."""
     mark = restoring.Mark(uidvalidity=1_764_000_000, uid=500)
     async with register.begin() as tx:
-        await restoring.account(tx, {"demandes@imap.example Processed": mark}, {}, NOW)
+        await restoring.account(tx, {Trail.AUDIT.of("demandes@imap.example"): mark}, {}, NOW)
     async with register.read() as tx:
         told = [
-            await restoring.accounted(tx, f"{account}@imap.example Processed", 1_764_000_000, 600)
-            for account in ("demandes", "demandes2")
+            await restoring.accounted(tx, trail.of(f"{user}@imap.example"), 1_764_000_000, 600)
+            for user in ("demandes", "demandes2")
+            for trail in Trail
         ]
-    assert told == [500, 0]
+    assert told == [0, 500, 0, 0]
 
 
 async def test_who_resumes_after_a_look_at_one_mailbox_does_not_answer_for_the_other(loser: Loser) -> None:
@@ -187,7 +189,7 @@ def two(house: House) -> tuple[tuple[Working, Lookout], tuple[Working, Lookout]]
     return pairs[0], pairs[1]
 
 
-async def seen_empty(worker: Working, at: datetime) -> None:
+def seen_empty(worker: Working, at: datetime) -> None:
     worker.metrics.level("mailbox_emptied_at", at.timestamp())
 
 
@@ -195,10 +197,10 @@ async def test_a_mailbox_of_which_no_worker_lives_any_more_is_told_though_others
     house: House,
 ) -> None:
     (ours, watching), (theirs, dying) = two(house)
-    await seen_empty(theirs, dying.at)
+    seen_empty(theirs, dying.at)
     await dying.look()
     for _ in range(8 * 12):
-        await seen_empty(ours, watching.at)
+        seen_empty(ours, watching.at)
         await watching.look(timedelta(minutes=5))
     told = watching.ears.told()
     assert RAISED[Alarm.DOWN] in told

@@ -13,7 +13,8 @@ class FakeFolder:
 
     def __init__(self, mailbox: FakeMailbox, name: str) -> None:
         self._mailbox = mailbox
-        self.name = self.place = name
+        self.name = name
+        self.account = "service"
 
     @property
     def _mails(self) -> Mapping[int, Stored]:

@@ -43,8 +43,8 @@ class FakeTrail:
     asked: int = 0
 
     @property
-    def place(self) -> str:
-        return f"{self.house.door().account} {self.name}"
+    def account(self) -> str:
+        return self.house.door().account
 
     def _mails(self) -> list[tuple[bytes, datetime]]:
         """Each with when it came."""

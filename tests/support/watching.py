@@ -150,6 +150,6 @@ def at_work(house: House, owner: str = "me", mailbox: str = "demandes") -> Worki
     door = house.door(owner)
     door = replace(door, register=register, mailbox=MeteredMailbox(door.mailbox, metrics, door.clock), meter=metrics)
     stages = Stages(door, poll_seconds=NEVER_SECONDS, pause_seconds=NEVER_SECONDS)
-    says = settings({"mailbox": {"user": mailbox}})
+    says = settings({"mailbox.user": mailbox})
     watch = Watch(settings=says, register=register, work=stages, around=Surroundings(disk_used=0.5))
     return Working(stages=stages, metrics=metrics, watch=watch, door=door)
