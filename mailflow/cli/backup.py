@@ -145,9 +145,8 @@ async def _gives_nothing_twice(
         if unopened:
             jump = await recovery.least_jump(beside, audit, loss, unopened, in_one=settings.limits.requests_max)
         if loss:
-            account = f"{settings.mailbox.user}@{settings.mailbox.host}"
             todo = Recovery(loss=loss, went_out=told, jump=jump)
-            await recovery.recover(beside, processed, account, todo, DRILL, at)
+            await recovery.recover(beside, processed, todo, DRILL, at)
     again = await proving.given_again(beside, went_out, at)
     how = "the counters jumped" if jump else f"{len(told.told & went_out)} are kept for their requests"
     return [

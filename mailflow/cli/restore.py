@@ -77,9 +77,7 @@ async def _restore(settings: Settings, archive_key: Path | None, jump: int, sinc
             if act.as_json:
                 show_json({"plan": _plan(todo), "applied": False})
             return Exit.DONE
-        done = await recovery.recover(
-            register, processed, settings.mailbox.account, todo, Doing(by=act.by, why=act.why), at
-        )
+        done = await recovery.recover(register, processed, todo, Doing(by=act.by, why=act.why), at)
     if act.as_json:
         show_json({"plan": _plan(todo), "applied": True, **asdict(done)})
     else:

@@ -194,9 +194,7 @@ async def least_jump(register: Register, audit: Folder, loss: Loss, unopened: Se
     return max(told, restoring.JUMP) + lives_before * restoring.JUMP
 
 
-async def recover(
-    register: Register, processed: Folder, account: str, recovery: Recovery, act: Act, at: datetime
-) -> Recovered:
+async def recover(register: Register, processed: Folder, recovery: Recovery, act: Act, at: datetime) -> Recovered:
     """Do it. Raises Unavailable, also when a mail lies there that cannot be read; then it is to be done again."""
     done, loss, went_out = Recovered(), recovery.loss, recovery.went_out
     await issuing.stop(register, Act(by=issuing.SERVICE, why=loss.sentence if loss else act.why), at)
@@ -217,9 +215,9 @@ async def recover(
         told.add(mail.uid)
         batch.append(mail)
         if len(batch) == MAILS_AT_A_TIME:
-            await _take_in(register, processed.name, account, batch, done, at)
+            await _take_in(register, processed, batch, done, at)
             batch = []
-    await _take_in(register, processed.name, account, batch, done, at)
+    await _take_in(register, processed, batch, done, at)
     # Before anything is accounted for: nobody would ever look for them below the mark.
     await require_told(processed, loss.processed.listing, wanted, told)
     async with register.begin() as tx:
@@ -242,14 +240,14 @@ async def recover(
 
 
 async def _take_in(
-    register: Register, folder: str, account: str, mails: Sequence[FetchedMail], done: Recovered, at: datetime
+    register: Register, folder: Folder, mails: Sequence[FetchedMail], done: Recovered, at: datetime
 ) -> None:
     """Those that are known after all, by their octets, are left out; a MOVE that was cut off leaves one mail twice."""
     by_digest = {sha256(mail.raw).hexdigest(): mail for mail in reversed(mails) if mail.raw is not None}
     async with register.begin() as tx:
         known = await restoring.known_digests(tx, by_digest.keys())
         fresh = sorted((mail for one, mail in by_digest.items() if one not in known), key=lambda mail: mail.uid)
-        await intake.take_in(tx, [arrival(account, folder, mail) for mail in fresh], at)
+        await intake.take_in(tx, [arrival(folder.account, folder.name, mail) for mail in fresh], at)
         await restoring.put_first(tx, at)
     done.taken_in += len(fresh)
     done.oversize += [mail.uid for mail in mails if mail.raw is None]

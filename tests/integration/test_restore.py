@@ -70,7 +70,7 @@ async def test_what_was_lost_is_decided_in_the_order_of_its_reception_whatever_f
     ours = [shared_pki().service_ec.der]
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, house.now)
     todo = Recovery(loss=loss, went_out=went_out, jump=False)
-    await recovery.recover(house.register, processed, "service", todo, ACT, house.now)
+    await recovery.recover(house.register, processed, todo, ACT, house.now)
     await resume(loser)
     troubles = [TaskFailed("valueerror", "mime.py-1")]
 
@@ -153,7 +153,7 @@ async def test_nothing_is_lost_when_it_is_cut_off_and_done_again(loser: Loser) -
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
     todo = Recovery(loss=loss, went_out=went_out, jump=0)
     with pytest.raises(Unavailable):
-        await recovery.recover(loser.house.register, Cut(), "service", todo, ACT, loser.house.now)  # type: ignore[arg-type]  # as far as it is asked
+        await recovery.recover(loser.house.register, Cut(), todo, ACT, loser.house.now)  # type: ignore[arg-type]  # as far as it is asked
     assert await behind(loser), "it still is"
     await recovered(loser, jump=False)
     await resume(loser)

@@ -55,7 +55,7 @@ async def test_what_was_refused_is_known_however_often_it_is_cut_off(
         cut = Failing(house, processed.name, processed.days, set(), set())
         todo = Recovery(loss=loss, went_out=went_out, jump=0)
         with pytest.raises(Unavailable):
-            await recovery.recover(house.register, cut, "service", todo, ACT, house.now)
+            await recovery.recover(house.register, cut, todo, ACT, house.now)
     loss, went_out = await what_went_out(loser)
     assert (await recover(loser, Recovery(loss=loss, went_out=went_out, jump=0))).held == 1
     await resume(loser)

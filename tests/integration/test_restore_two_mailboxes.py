@@ -71,7 +71,7 @@ async def restored(loser: Loser, half: Half, *, jump: int = 0) -> Recovered:
         key, ours = mairie().decryption_key, shared_pki().service_ec.der
         went_out = await recovery.read_answers(loser.trails[1], loss, [key], [ours], now)
     todo = Recovery(loss=loss, went_out=went_out, jump=jump)
-    return await recovery.recover(register, half, half.whose, todo, ACT, now)
+    return await recovery.recover(register, half, todo, ACT, now)
 
 
 async def test_what_was_lost_of_the_other_one_is_held_too_where_nobody_can_tell_its_numbers(loser: Loser) -> None:

@@ -48,12 +48,12 @@ async def test_a_mail_that_is_not_taken_in_is_not_accounted_for(loser: Loser) ->
     processed.bodiless.add(3)
     todo = Recovery(loss=loss, went_out=went_out, jump=0)
     with pytest.raises(Unavailable, match=r"\(UID 3\)"):
-        await recovery.recover(register, processed, "service", todo, ACT, now)
+        await recovery.recover(register, processed, todo, ACT, now)
     processed.bodiless.clear()
     answers, loss = loss.answers, await behind(loser)
     assert len(loss.mails) == 1, "the other one was taken in"
     assert loss.answers == answers, "though what was taken in has moved the numbering of mails on"
-    done = await recovery.recover(register, processed, "service", replace(todo, loss=loss), ACT, now)
+    done = await recovery.recover(register, processed, replace(todo, loss=loss), ACT, now)
     assert done.taken_in == 1
     await resume(loser)
     await loser.work()

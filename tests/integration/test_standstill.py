@@ -96,7 +96,7 @@ async def test_a_backup_that_is_needed_twice_gives_each_request_its_number_both_
     went_out = await recovery.read_answers(audit, loss, [mairie().decryption_key], ours, loser.house.now)
     assert {number for _, number in went_out.numbers} == {number for _, _, number in {*told, new}}
     todo = Recovery(loss=loss, went_out=went_out, jump=0)
-    await recovery.recover(loser.house.register, processed, "service", todo, ACT, loser.house.now)
+    await recovery.recover(loser.house.register, processed, todo, ACT, loser.house.now)
     await resume(loser)
     loser.house.mailbox.deliver(a_letter(7))
     await loser.work()

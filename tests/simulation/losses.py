@@ -274,7 +274,7 @@ class Losses:
             went_out = await recovery.read_answers(audit, loss, [key], [the_cast().service.der], world.now)
         assert not went_out.sealed, "the archive's key does not open an answer"
         todo = Recovery(loss=loss, went_out=went_out, jump=jump)
-        done = await recovery.recover(register, processed, "service@imap.example", todo, ACT, world.now)
+        done = await recovery.recover(register, processed, todo, ACT, world.now)
         world.tell(f"the operator: restore, {done}")
 
     async def _resume(self) -> None:

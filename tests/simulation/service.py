@@ -30,6 +30,7 @@ from tests.simulation.letters import BREAKS, KILLS
 from tests.simulation.nights import VAULT
 from tests.simulation.own_keys import key_files
 from tests.simulation.world import PROCESS, AuditMailbox, Inbox, MailServer, Process, World
+from tests.support.fake_folder import ACCOUNT
 
 LEASE = timedelta(minutes=10)
 SENDING_MAX = timedelta(minutes=20)
@@ -244,7 +245,7 @@ class Worker:
             judges=InProcess(house),
             trust=TrustShelf(house),
             environment=Environment.PRODUCTION,
-            account="service@imap.example",
+            account=ACCOUNT,
             inbox="INBOX",
             processed="Processed",
             quarantine="Quarantine",

@@ -23,7 +23,7 @@ from tests.simulation.run import Run
 from tests.simulation.service import MAKE_JUDGE
 from tests.simulation.simulation import WHOLE_EVERY, play
 from tests.simulation.story import Story
-from tests.support.fake_folder import FakeFolder
+from tests.support.fake_folder import ACCOUNT, FakeFolder
 
 NAMES = {Place.INBOX: "INBOX", Place.PROCESSED: "Processed", Place.QUARANTINE: "Quarantine"}
 EXPECTED = (Kind.COPY_ALTERED, Kind.UNANSWERED)
@@ -41,7 +41,7 @@ async def sheet_of(run: Run, *, octets: bool) -> Sheet:
         copies=world.audit,
     )
     terms = Terms(
-        account="service@imap.example",
+        account=ACCOUNT,
         domain="service.example",
         settled=timedelta(0),
         keeps=timedelta(days=90),

@@ -7,6 +7,9 @@ from mailflow.mail.model import FetchedMail, Lying
 from mailflow.mail.ports import Listing
 from tests.support.fakes import FakeMailbox, Stored, lying
 
+ACCOUNT = "service"
+"""Whose all of them are."""
+
 
 class FakeFolder:
     """`ports.Folder`: the inbox of such an account, or what was moved into one of its folders; only looked through."""
@@ -14,7 +17,7 @@ class FakeFolder:
     def __init__(self, mailbox: FakeMailbox, name: str) -> None:
         self._mailbox = mailbox
         self.name = name
-        self.account = "service"
+        self.account = ACCOUNT
 
     @property
     def _mails(self) -> Mapping[int, Stored]:

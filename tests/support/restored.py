@@ -196,8 +196,7 @@ async def what_went_out(loser: Loser) -> tuple[Loss, WentOut]:
 
 async def recover(loser: Loser, todo: Recovery) -> Recovered:
     processed, _ = loser.trails
-    account = loser.house.door().account
-    return await recovery.recover(loser.house.register, processed, account, todo, ACT, loser.house.now)
+    return await recovery.recover(loser.house.register, processed, todo, ACT, loser.house.now)
 
 
 async def restored(loser: Loser) -> tuple[Loss, Recovered]:
