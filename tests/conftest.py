@@ -3,6 +3,7 @@
 And the fixtures that tests of several folders share, and what makes a test a long one.
 """
 
+import logging
 import os
 import re
 import zlib
@@ -64,6 +65,16 @@ def _slow_first(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]
     return [
         one for number in range(workers) for one in (*slow[number::workers], *fast[number * part : (number + 1) * part])
     ]
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """A command that a test calls in this process sets up the log, of this process: not of the tests that follow."""
+    loggers = logging.getLogger(), logging.getLogger("mailflow")
+    levels = [one.level for one in loggers]
+    yield
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")

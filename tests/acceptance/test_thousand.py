@@ -21,7 +21,7 @@ from mailflow.mail.desk import OpenedAnswer
 from mailflow.wire.names import return_name
 from mailflow.wire.xml import XmlLimits, parse
 from tests.support.available import require
-from tests.support.databases import PostgresDatabases
+from tests.support.databases import server_of
 from tests.support.mail_world import LATER_MINUTES, MailWorld
 
 THOUSAND = 1_000
@@ -160,14 +160,9 @@ def batches(request: pytest.FixtureRequest, pki: Pki, tmp_path_factory: pytest.T
     """A world that takes mails of the size that is published."""
     require("dovecot")
     require("postfix")
-    server = None
-    if request.param != "sqlite":
-        databases = request.getfixturevalue("postgres_server")
-        assert isinstance(databases, PostgresDatabases)
-        server = databases.server
     folder: Path = tmp_path_factory.mktemp("world")
     limits = {"limits": {"mail_bytes_max": 26_214_400}}
-    with MailWorld(folder, pki, desks(pki), postgres=server, changes=limits) as world:
+    with MailWorld(folder, pki, desks(pki), postgres=server_of(request), changes=limits) as world:
         yield world
 
 

@@ -15,7 +15,7 @@ from mailflow.register.key_store import beside
 from mailflow.settings import load
 from tests.servers.postgres import PostgresServer
 from tests.support.available import require
-from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.databases import KINDS, server_of
 from tests.support.losing import ARCHIVE_KEY, losing_world, post, told
 from tests.support.mail_world import AUDIT_USER, PROCESSED, SERVICE_USER, MailWorld
 
@@ -28,11 +28,7 @@ def server(request: pytest.FixtureRequest) -> PostgresServer | None:
     """None: SQLite."""
     require("dovecot")
     require("postfix")
-    if request.param == "sqlite":
-        return None
-    databases = request.getfixturevalue("postgres_server")
-    assert isinstance(databases, PostgresDatabases)
-    return databases.server
+    return server_of(request)
 
 
 @pytest.fixture

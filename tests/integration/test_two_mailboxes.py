@@ -21,7 +21,7 @@ from mailflow.register import Register, restoring
 from mailflow.register.issuing import SERVICE
 from mailflow.register.restoring import Trail
 from tests.support.available import require
-from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.databases import KINDS, server_of
 from tests.support.doors import House
 from tests.support.letters import Letter, Writer, many, verdict
 from tests.support.mail_world import SERVICE_USER, MailWorld
@@ -46,14 +46,11 @@ SHORT_LEASES = {
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MailWorld]:
     require("dovecot")
     require("postfix")
-    server = None
-    if request.param != "sqlite":
-        databases = request.getfixturevalue("postgres_server")
-        assert isinstance(databases, PostgresDatabases)
-        server = databases.server
     pki = Pki(at=datetime.now(UTC).replace(microsecond=0))
     boxes = (SERVICE_USER, OTHER_USER)
-    with MailWorld(tmp_path, pki, desks(pki), postgres=server, changes=SHORT_LEASES, mailboxes=boxes) as made:
+    with MailWorld(
+        tmp_path, pki, desks(pki), postgres=server_of(request), changes=SHORT_LEASES, mailboxes=boxes
+    ) as made:
         made.begin_anew()
         yield made
 

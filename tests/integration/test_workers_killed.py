@@ -14,7 +14,7 @@ from mailflow.demo.pki import Pki
 from mailflow.demo.story import desks
 from tests.servers.postgres import PostgresServer
 from tests.support.available import require
-from tests.support.databases import KINDS, PostgresDatabases
+from tests.support.databases import KINDS, server_of
 from tests.support.letters import Writer, many, verdict
 from tests.support.mail_world import SERVICE_USER, MailWorld
 
@@ -37,11 +37,7 @@ SHORT_LEASES = {
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest) -> PostgresServer | None:
     """None: SQLite."""
-    if request.param == "sqlite":
-        return None
-    databases = request.getfixturevalue("postgres_server")
-    assert isinstance(databases, PostgresDatabases)
-    return databases.server
+    return server_of(request)
 
 
 @pytest.mark.long_on("sqlite")

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, Self
 
+import pytest
+
 from mailflow.register import Register
 from mailflow.register.key_store import beside
 from mailflow.register.vault import Vault
@@ -122,3 +124,12 @@ async def _migrate(url: str) -> None:
         await register.migrate()
     finally:
         await register.close()
+
+
+def server_of(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """For a fixture whose parameters are `KINDS`: the server of the session; None: SQLite."""
+    if request.param == "sqlite":
+        return None
+    made = request.getfixturevalue("postgres_server")
+    assert isinstance(made, PostgresDatabases)
+    return made.server
