@@ -21,7 +21,7 @@ from tests.simulation.story import PLAYS_MAX, Part, Story, shortest
 
 INTAKES_AHEAD = 10_000
 """By so much a restore moves the numbering of mails on, of which a story has some dozens. To try each Message-ID
-between, with the 100,000 of the service, took a fourth of all the time."""
+between, with the 100,000 of the service, took a fifth of all the time."""
 
 
 @dataclass(frozen=True, slots=True)
