@@ -1,6 +1,9 @@
 """The worker while the mail servers are killed under it, or come back with other numbers for the same mails."""
 
 import asyncio
+import contextlib
+import smtplib
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -13,7 +16,8 @@ from mailflow.selftest.proxy import Fault, Rule, Side
 from tests.faults.kills import killed
 from tests.faults.played import Played
 from tests.faults.stage import Stage
-from tests.servers.postfix import times_taken
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix, times_taken
 from tests.support.available import require
 from tests.support.mail_world import AUDIT_USER, SERVICE_USER, MailWorld
 
@@ -80,6 +84,22 @@ async def test_mails_that_were_taken_in_are_not_taken_for_others_after_a_change_
         world.renumber()
         assert uidvalidity(world) != before
         assert not await stage.finish(1)
+
+
+def test_a_connection_that_ends_with_its_process_is_not_waited_for(tmp_path: Path) -> None:
+    dovecot = Dovecot(tmp_path / "dovecot")
+    postfix = Postfix(
+        tmp_path / "postfix", lmtp_port=dovecot.lmtp_port, recipients=("ann",), sasl_port=dovecot.sasl_port
+    )
+    with contextlib.ExitStack() as stack:
+        with dovecot:
+            stack.enter_context(postfix)
+        # The smtpd that was there before knows how users log in; another one cannot ask, gives up, and says no goodbye.
+        address = (postfix.host, postfix.port)
+        with smtplib.SMTP(*address), socket.create_connection(address) as another:
+            assert another.recv(1) == b""
+        postfix.wait_until_quiet()
+        assert postfix.log().count(": connect from") == postfix.log().count(": disconnect from") + 1
 
 
 def uidvalidity(world: MailWorld) -> bytes:

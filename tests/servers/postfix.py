@@ -111,6 +111,12 @@ _QUEUE_FOLDERS = (
     *("maildrop", "pid", "private", "public", "saved", "trace"),
 )
 
+_CONNECTION = re.compile(
+    rb"smtpd\[(\d+)\]: connect from"
+    rb"|(?:smtpd\[|process \S+/smtpd pid )(\d+)(?:\]: disconnect from| exit status| killed by signal)"
+)
+"""Where a connection begins, and where it ends: by the process itself, or with it (told by master(8))."""
+
 
 class Postfix:
     """A context manager. `folder` receives the log at the end; the queue lies in a short folder apart.
@@ -228,7 +234,7 @@ class Postfix:
 
     def _is_quiet(self) -> bool:
         log = self._told_since()
-        is_quiet = not self.holds_mail() and log.count(b": connect from") == log.count(b": disconnect from")
+        is_quiet = not self.holds_mail() and not _serving(log)
         if is_quiet:
             self._told += len(log)
         return is_quiet
@@ -294,6 +300,15 @@ def times_taken(log: str) -> Counter[str]:
     """How often Postfix took each mail into its queue, by envelope sender."""
     taken = set(re.findall(r"qmgr\[\d+\]: (\w+): from=<(\S+)>", log))
     return Counter(sender for _, sender in taken)
+
+
+def _serving(log: bytes) -> set[bytes]:
+    """The processes that serve a client: each serves one at a time, and one that ends badly says no goodbye."""
+    serving: set[bytes] = set()
+    for begins, ends in _CONNECTION.findall(log):
+        serving.add(begins)
+        serving.discard(ends)
+    return serving - {b""}
 
 
 def _is_complete(file: Path) -> bool:
