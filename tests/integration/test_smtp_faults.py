@@ -20,7 +20,10 @@ from tests.support.available import require
 from tests.support.mailer_worlds import USERS, a_mail, plain_server
 
 BODY = b"Number\r\n.\r\n..\r\nthe last line but the dot\r\n"
-REPLY_SECONDS_MAX = 0.5
+REPLY_SECONDS_MAX = 20.0
+"""Far more than a server that is only slow: its replies are cut, not late."""
+STALL_SECONDS = 2.0
+"""A stall ends by it alone, so each costs as much; whatever comes before the stall must be quicker."""
 SEND_SECONDS_MAX = 60.0
 """A send ends within a few times the longest wait for a reply, whatever is cut."""
 SIDE_BY_SIDE = 8
@@ -56,7 +59,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postfix,
         yield postfix, dovecot
 
 
-async def send_through(port: int) -> tuple[str, bool, SendResult]:
+async def send_through(port: int, reply_seconds_max: float = REPLY_SECONDS_MAX) -> tuple[str, bool, SendResult]:
     """One mail over one connection, and QUIT; its Message-ID, whether it was claimed, and the result."""
     claimed = False
 
@@ -66,7 +69,7 @@ async def send_through(port: int) -> tuple[str, bool, SendResult]:
         return True
 
     message_id, outgoing = a_mail(BODY)
-    mailer = SmtpMailer(plain_server(port, timeout_seconds=REPLY_SECONDS_MAX), 1)
+    mailer = SmtpMailer(plain_server(port, timeout_seconds=reply_seconds_max), 1)
     try:
         result = await asyncio.wait_for(mailer.send(outgoing, claim), SEND_SECONDS_MAX)
     finally:
@@ -87,7 +90,8 @@ async def break_each(postfix: Postfix, lines: Sequence[Line], faults: Sequence[F
     async def run(fault: Fault, line: Line) -> Case:
         rule = Rule(side=line[0], line=line[1], fault=fault)
         async with turn, FaultProxy(postfix.port, rule) as proxy:
-            message_id, claimed, result = await send_through(proxy.port)
+            patience = STALL_SECONDS if fault is Fault.STALL else REPLY_SECONDS_MAX
+            message_id, claimed, result = await send_through(proxy.port, patience)
         return Case(fault=fault, line=line, fired=rule.fired, message_id=message_id, claimed=claimed, result=result)
 
     async with asyncio.TaskGroup() as group:
