@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from mailflow.core.alerting import WorkerSign
@@ -194,7 +195,7 @@ def test_workers_of_both_serve_one_mailbox_and_the_later_one_goes_on_alone(
         assert later.run("init", "--apply")[0] == DONE
         logs = [tmp_path / "present.log", tmp_path / "later.log"]
         with present.at_work(logs[0]), later.at_work(logs[1]):
-            await_that(lambda: all(log.stat().st_size for log in logs), "both are there")
+            await_that(lambda: workers(world) == len(logs), "both are there")
             for total in range(PORTION, LETTERS, PORTION):
                 exchange(world, letters[total - PORTION : total], total)
         assert all("stage=answered" in log.read_text() for log in logs), "each decided some"
@@ -204,6 +205,12 @@ def test_workers_of_both_serve_one_mailbox_and_the_later_one_goes_on_alone(
             exchange(world, letters[-PORTION:], LETTERS)
         world.settle()
         assert not verdict(world, letters, at)
+
+
+def workers(world: MailWorld) -> int:
+    """How many have given a sign of life."""
+    with psycopg.connect(world.database_url) as postgres:
+        return len(postgres.execute("SELECT owner FROM worker_sign").fetchall())
 
 
 def exchange(world: MailWorld, letters: Sequence[Letter], total: int) -> None:
