@@ -106,7 +106,7 @@ def test_a_disk_is_lost_and_every_number_is_as_it_was(
     assert run(world, capsys, "reconcile")[0] == DONE, "what went out in the lost time is accounted for"
 
 
-@pytest.mark.long_on("sqlite")
+@pytest.mark.long
 def test_of_two_mailboxes_each_is_restored_by_its_own_settings(
     server: PostgresServer | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
