@@ -33,8 +33,9 @@ _ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]+"
 _ADDR_SPEC = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
 _NOT_XCHAR = re.compile(rb"[^\x21-\x2a\x2c-\x3c\x3e-\x7e]")
 _ENHANCED_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![.\d])")
-_ABOUT_THE_SESSION = frozenset({503, 530, 535, 538})
-"""5xx codes that speak of our log-in or of the order of commands, never of the mail: it may go again."""
+_ABOUT_THE_SESSION = frozenset({500, 502, 503, 530, 535, 538})
+"""5xx codes that speak of a command that was not understood, of the order of commands or of our log-in, never of the
+mail (RFC 5321, 4.2.3; RFC 4954, 6): it may go again. No server refuses a command that we know of in each session."""
 
 _ACCEPTED = {b"MAIL": (250,), b"RCPT": (250, 251)}
 _START_INPUT, _COMPLETED, _CLOSING = 354, 250, 421

@@ -1,7 +1,8 @@
 """Lines of IMAP and SMTP: cut, stalled, garbled. The proxies ask here at each line that passes.
 
 Octets of mails are no lines of the protocol: over TLS nobody alters them unseen, and nothing in it would tell. Nor is a
-server made to say that it refuses what it takes, or for good (5yz): that would be its answer and no fault.
+server made to say that it refuses what it takes, or for good (5yz): that would be its answer and no fault. What it says
+to a command of ours that came garbled is its own.
 """
 
 import re
@@ -16,9 +17,13 @@ PROTOCOLS = {
 }
 """What begins a line of the protocol."""
 _WORDS = re.compile(rb"^From|\d{3}[ -](?:\d\.\d\.\d)?|\b[A-Z]{2,}\b|[.)]")
+_WORD = re.compile(rb"[A-Za-z]{3,}\d*")
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
 _ACCEPTED = "server 250 2.0.0"
 """The reply to the final dot: mails that it takes may not be said to be put off."""
+_OF_A_MAIL = "client From"
+"""Octets of a mail, and a line at which it can be cut."""
+_DOT = b".\r\n"
 
 CUTS = {
     "reset before it": Fault.RESET_BEFORE,
@@ -26,8 +31,9 @@ CUTS = {
     "closed after it": Fault.CLOSE_AFTER,
     "stalled": Fault.STALL,
 }
-BITS, STATUS, LATER, LITERAL, HUGE = (
+BITS, WORD, STATUS, LATER, LITERAL, HUGE = (
     "bits flipped",
+    "another word",
     "another status",
     "told to come later",
     "broken literal",
@@ -46,13 +52,15 @@ def name_of(protocol: str, side: Side, octets: bytes) -> str | None:
 
 def hows(point: Point) -> Sequence[str]:
     """What can go wrong at a line."""
-    garbled: tuple[str, ...] = ()
-    if point.name.startswith(Side.SERVER):
-        garbled = (BITS, STATUS)
-        if point.kind == "smtp" and point.name != _ACCEPTED:
-            garbled = (*garbled, LATER)
-        if point.name.endswith("{}"):
-            garbled = (*garbled, LITERAL, HUGE)
+    if point.name == _OF_A_MAIL:
+        return tuple(CUTS)
+    if point.name.startswith(Side.CLIENT):
+        return (*CUTS, BITS, WORD)
+    garbled = [BITS, STATUS]
+    if point.kind == "smtp" and point.name != _ACCEPTED:
+        garbled.append(LATER)
+    if point.name.endswith("{}"):
+        garbled += [LITERAL, HUGE]
     return (*CUTS, *garbled)
 
 
@@ -75,6 +83,8 @@ def garbled(how: str, octets: bytes) -> bytes:
     match how:
         case "bits flipped":
             return bytes(octet ^ 0x80 * (at % 3 == 0) for at, octet in enumerate(octets[:-2])) + b"\r\n"
+        case "another word":  # the command of SMTP, the tag of IMAP: what was asked is done, and nobody knows the reply
+            return b"." + _DOT if octets == _DOT else _WORD.sub(b"XYZZY", octets, count=1)
         case "another status":
             if octets[:1].isdigit():
                 return b"999" + octets[3:]

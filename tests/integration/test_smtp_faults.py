@@ -1,4 +1,4 @@
-"""Every line of an SMTP dialogue with Postfix is cut, stalled or dribbled: the mailer never claims what is not so.
+"""Every line of an SMTP dialogue with Postfix is cut, stalled, dribbled or garbled: the mailer claims only what is so.
 
 The oracle is the recipient's mailbox. SENT: the mail is there. DEFERRED or REFUSED: it is not and never will be.
 Only DOUBTFUL may be either, and only once `before_data` had its say.
@@ -6,13 +6,15 @@ Only DOUBTFUL may be either, and only once `before_data` had its say.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from mailflow.mail.ports import Sending, SendResult
 from mailflow.mail.smtp import SmtpMailer
+from mailflow.selftest.lines import BITS, WORD, garbled
 from mailflow.selftest.proxy import Fault, FaultProxy, Rule, Side
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -84,13 +86,15 @@ async def lines_of_the_dialogue(postfix: Postfix) -> list[Line]:
         return [(side, number, octets) for side, number, octets in proxy.trace if octets.endswith(b"\r\n")]
 
 
-async def break_each(postfix: Postfix, lines: Sequence[Line], faults: Sequence[Fault]) -> list[Case]:
+async def break_each(
+    postfix: Postfix, lines: Sequence[Line], faults: Sequence[Fault], instead: Callable[[bytes], bytes] = bytes
+) -> list[Case]:
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(fault: Fault, line: Line) -> Case:
-        rule = Rule(side=line[0], line=line[1], fault=fault)
+        rule = Rule(side=line[0], line=line[1], fault=fault, replacement=instead(line[2]))
         async with turn, FaultProxy(postfix.port, rule) as proxy:
-            patience = STALL_SECONDS if fault is Fault.STALL else REPLY_SECONDS_MAX
+            patience = STALL_SECONDS if fault in {Fault.STALL, Fault.REPLACE} else REPLY_SECONDS_MAX
             message_id, claimed, result = await send_through(proxy.port, patience)
         return Case(fault=fault, line=line, fired=rule.fired, message_id=message_id, claimed=claimed, result=result)
 
@@ -145,6 +149,17 @@ async def test_a_cut_at_any_step_never_makes_a_false_claim(servers: tuple[Postfi
     assert counts[Sending.DOUBTFUL, 1]
     assert counts[Sending.DOUBTFUL, 0]
     assert counts[Sending.DEFERRED, 0]
+
+
+@pytest.mark.parametrize("how", [BITS, WORD])
+async def test_a_command_that_arrives_garbled_never_refuses_the_mail(
+    servers: tuple[Postfix, Dovecot], how: str
+) -> None:
+    postfix, dovecot = servers
+    lines = one_line_a_step(await lines_of_the_dialogue(postfix))
+    commands = [line for line in lines if line[0] is Side.CLIENT and not line[2].startswith((b"From:", b"Number"))]
+    counts = judge(await break_each(postfix, commands, [Fault.REPLACE], partial(garbled, how)), dovecot)
+    assert Sending.REFUSED not in {state for state, _ in counts}, "Postfix refuses the command for good: 500, 502"
 
 
 @pytest.mark.slow
