@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mailflow import __version__
 from mailflow.app.canary import canary_keys, canary_of
 from mailflow.app.daily import SEAL_AT_END_SECONDS, catch_up, job_terms, keep_jobs, keep_sealed, run_job, seal_now
 from mailflow.app.keys import key_files, make_notary
@@ -163,6 +164,7 @@ async def run(settings: Settings) -> None:
         attendance = await parts.enter_async_context(worker_watch(settings, door.owner, watch, metrics))
         bird = canary_of(settings, door, now)
         scheduler = _scheduler(stages, settings.jobs.at, day, minute)
+        event(log, "started", version=__version__, pid=os.getpid())
         works = (
             keep_jobs(register, job_terms(settings), settings.jobs.at, day, metrics, door.is_whole),
             keep_sealed(register, job_terms(settings)),
@@ -179,6 +181,7 @@ async def run(settings: Settings) -> None:
         finally:
             scheduler.shutdown(wait=False)
             await seal_now(register, job_terms(settings), SEAL_AT_END_SECONDS)
+        event(log, "stopped", pid=os.getpid())
 
 
 def _stop_signal() -> asyncio.Event:

@@ -26,6 +26,7 @@ def test_a_worker_that_is_told_to_stop_in_the_middle_leaves_the_rest_for_the_nex
         lines += worker.stderr.readlines()  # not communicate(), which would miss what was read ahead
         worker.communicate(timeout=STOP_SECONDS + MARGIN_SECONDS)
     assert worker.returncode == 0, b"".join(lines).decode()
+    assert (b"stage=started" in lines[0], b"stage=stopped" in lines[-1]) == (True, True), "the log says since when"
     answered = sum(b"stage=answered" in line for line in lines)
     assert 0 < answered < MAILS
     done = world.mailflow("run", "--once", "--json")
